@@ -1,0 +1,111 @@
+"""Validators that every module shares: each error names the argument, the rule and the value."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Collection
+from typing import Any
+
+__all__ = ["check_choice", "check_flag", "check_int", "check_number"]
+
+
+def check_int(name: str, value: Any, *, minimum: int = 1) -> int:
+    """Return ``value`` as an int of at least ``minimum``.
+
+    NumPy integers are accepted (searches produce them); booleans and floats are not.
+
+    Raises:
+        ValueError: ``value`` is not an integer or too small.
+
+    Example:
+        >>> check_int("hidden_size", 16)
+        16
+        >>> check_int("hidden_size", 0)
+        Traceback (most recent call last):
+        ...
+        ValueError: hidden_size must be at least 1, got 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ValueError(f"{name} must be an integer, got {value!r}.")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}.")
+    return int(value)
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> float:
+    """Return ``value`` as a finite float inside an interval.
+
+    Args:
+        name: The argument's name, for the message.
+        value: What the caller passed.
+        low: Smallest allowed value.
+        high: Largest allowed value.
+        open_low: Exclude ``low`` itself.
+        open_high: Exclude ``high`` itself.
+
+    Raises:
+        ValueError: ``value`` is no finite number, or lies outside.
+
+    Example:
+        >>> check_number("backbone_dropout", 0.1, low=0, high=1, open_high=True)
+        0.1
+        >>> check_number("backbone_dropout", 1, low=0, high=1, open_high=True)
+        Traceback (most recent call last):
+        ...
+        ValueError: backbone_dropout must be at least 0 and below 1, got 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}.")
+    below = value <= low if open_low else value < low
+    above = value >= high if open_high else value > high
+    if below or above:
+        rules = []
+        if low > -math.inf:
+            rules.append(f"{'above' if open_low else 'at least'} {low:g}")
+        if high < math.inf:
+            rules.append(f"{'below' if open_high else 'at most'} {high:g}")
+        raise ValueError(f"{name} must be {' and '.join(rules)}, got {value}.")
+    return float(value)
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
+    """Return ``value`` if it is one of ``choices``.
+
+    Raises:
+        ValueError: It is not.
+
+    Example:
+        >>> check_choice("mode", "gated", ["default", "pure"])
+        Traceback (most recent call last):
+        ...
+        ValueError: mode must be one of 'default', 'pure', got 'gated'.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+    return value
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return ``value`` if it is True or False.
+
+    Raises:
+        ValueError: It is anything else.
+
+    Example:
+        >>> check_flag("residual", "yes")
+        Traceback (most recent call last):
+        ...
+        ValueError: residual must be True or False, got 'yes'.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, got {value!r}.")
+    return value
