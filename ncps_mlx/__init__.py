@@ -1,0 +1,63 @@
+"""Liquid neural networks (CfC and LTC) on MLX, and the means to tune them: tasks, populations, studies, statistics."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ncps_mlx import _blas as _blas  # first: MLX binds to the BLAS it finds when it is imported
+from ncps_mlx.models import CfC, LTC
+
+if TYPE_CHECKING:
+    from ncps_mlx.data import Split, Task
+    from ncps_mlx.records import Record
+    from ncps_mlx.search import Study
+    from ncps_mlx.space import Integer, LogUniform, Space, Uniform
+    from ncps_mlx.timescale import TimeScaler
+    from ncps_mlx.train import History, evaluate, fit, predict
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "History": "train",
+    "Integer": "space",
+    "LogUniform": "space",
+    "Record": "records",
+    "Space": "space",
+    "Split": "data",
+    "Study": "search",
+    "Task": "data",
+    "TimeScaler": "timescale",
+    "Uniform": "space",
+    "evaluate": "train",
+    "fit": "train",
+    "predict": "train",
+}
+
+__all__ = [
+    "CfC",
+    "History",
+    "Integer",
+    "LTC",
+    "LogUniform",
+    "Record",
+    "Space",
+    "Split",
+    "Study",
+    "Task",
+    "TimeScaler",
+    "Uniform",
+    "evaluate",
+    "fit",
+    "predict",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,54 @@
+"""The activations a backbone (and an LTC's gate) can have, with the least value each can take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import mlx.core as mx
+import mlx.nn as nn
+
+__all__ = ["ACTIVATIONS", "LOWER_BOUNDS", "lecun_tanh", "sigmoid"]
+
+
+def lecun_tanh(x: mx.array) -> mx.array:
+    """1.7159 tanh(0.666 x): a tanh whose output keeps unit variance.
+
+    Source: LeCun et al., "Efficient BackProp", 1998; the constants are those of ncps.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> lecun_tanh(mx.array(0.0)).item()
+        0.0
+    """
+    return 1.7159 * mx.tanh(0.666 * x)
+
+
+def sigmoid(x: mx.array) -> mx.array:
+    """The logistic function by way of tanh, which costs less than exp on MLX's CPU backend.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> sigmoid(mx.array(0.0)).item()
+        0.5
+    """
+    return 0.5 * mx.tanh(0.5 * x) + 0.5
+
+
+ACTIVATIONS: dict[str, Callable[[mx.array], mx.array]] = {
+    "lecun_tanh": lecun_tanh,
+    "tanh": mx.tanh,
+    "relu": nn.relu,
+    "gelu": nn.gelu,
+    "silu": nn.silu,
+    "sigmoid": sigmoid,
+}
+
+LOWER_BOUNDS: dict[str, float] = {
+    "lecun_tanh": -1.7159,
+    "tanh": -1.0,
+    "relu": 0.0,
+    "gelu": -0.17,
+    "silu": -0.2785,
+    "sigmoid": 0.0,
+}
+"""The least value of each activation: what an LTC's leak must outweigh to stay stable."""

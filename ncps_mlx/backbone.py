@@ -1,0 +1,100 @@
+"""The perceptron on [x, h] inside a cell: backbone layers, then all heads as one product."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from ncps_mlx.activations import ACTIVATIONS
+from ncps_mlx.initializers import Initializer
+
+__all__ = ["Backbone", "transposed"]
+
+
+def transposed(weight: mx.array) -> mx.array:
+    """Turn weights (..., out, in) into a contiguous (..., in, out), once before a loop over time."""
+    return mx.contiguous(mx.swapaxes(weight, -1, -2))
+
+
+class Backbone(nn.Module):
+    r"""A perceptron on the concatenation of input and state.
+
+    .. math:: z_1 = a(W_x x + W_h h + b), \quad z_{i+1} = a(W_i z_i + b_i), \quad y = W_o z_L + b_o
+
+    with dropout after every activation. Without layers the output reads :math:`[x, h]` directly. The product with
+    ``x`` is formed for all steps at once (:meth:`inputs`), outside the loop over time.
+
+    Every parameter may carry leading axes of a population, N; then so do all arrays that go in and come out.
+
+    Args:
+        input_size: D, features of the input.
+        hidden_size: H, units of the state.
+        units: U, width of each layer.
+        layers: How many layers of ``units`` lie before the output; 0 for none.
+        outputs: For each head, its number of outputs; heads are initialised one by one and stored as one weight.
+        activation: Name of the activation after each layer.
+        initializer: Fills each weight matrix, given as (out, in).
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        units: int,
+        layers: int,
+        outputs: Sequence[int],
+        activation: str,
+        initializer: Initializer,
+    ) -> None:
+        super().__init__()
+        self._activation = ACTIVATIONS[activation]
+        joint = input_size + hidden_size
+
+        def draw(rows: Sequence[int], columns: int) -> mx.array:
+            return mx.concatenate([initializer(mx.zeros((row, columns))) for row in rows])
+
+        first = draw([units] if layers else outputs, joint)
+        self.input_weight = mx.contiguous(first[:, :input_size])
+        self.recurrent_weight = mx.contiguous(first[:, input_size:])
+        self.bias = mx.zeros(first.shape[:1])
+        widths = [[units]] * (layers - 1) + [list(outputs)] * (layers > 0)
+        self.weights = [draw(rows, units) for rows in widths]
+        self.biases = [mx.zeros((sum(rows),)) for rows in widths]
+
+    @property
+    def layers(self) -> int:
+        """How many layers with an activation (and dropout) there are."""
+        return len(self.weights)
+
+    @property
+    def units(self) -> int:
+        """U, the width of the layers (of the output, where there are none)."""
+        return int(self.bias.shape[-1])
+
+    def inputs(self, x: mx.array) -> mx.array:
+        """The part of the first product that does not depend on the state: (..., T, B, D) to (..., T, B, U)."""
+        *lead, steps, batch, features = x.shape
+        flat = x.reshape(*lead, steps * batch, features)
+        z = flat @ transposed(self.input_weight) + self.bias[..., None, :]
+        return z.reshape(*z.shape[:-2], steps, batch, z.shape[-1])
+
+    def bind(self) -> Callable[[mx.array, mx.array, Sequence[mx.array]], mx.array]:
+        """A function of one step: (inputs at t, state, dropout factors per layer) to the heads' outputs."""
+        recurrent = transposed(self.recurrent_weight)
+        weights = [transposed(weight) for weight in self.weights]
+        biases = [bias[..., None, :] for bias in self.biases]
+        activation = self._activation
+
+        def step(z: mx.array, h: mx.array, dropout: Sequence[mx.array]) -> mx.array:
+            y = z + h @ recurrent
+            for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+                y = activation(y)
+                if dropout:
+                    y = y * dropout[i]
+                y = y @ weight + bias
+            return y
+
+        return step

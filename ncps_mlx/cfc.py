@@ -1,0 +1,91 @@
+"""The closed-form continuous-time cell (CfC)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from ncps_mlx.activations import sigmoid
+from ncps_mlx.backbone import Backbone
+from ncps_mlx.initializers import Initializer
+
+__all__ = ["HEADS", "CfCCell"]
+
+HEADS: dict[str, int] = {"default": 4, "no_gate": 4, "pure": 1}
+"""How many heads of H outputs each mode reads off the backbone."""
+
+
+class CfCCell(nn.Module):
+    r"""One step of a CfC.
+
+    .. math::
+
+        \text{default:}&\quad h' = (1 - s) f + s g, \quad s = \sigma(a \Delta t + b) \\
+        \text{no_gate:}&\quad h' = f + s g \\
+        \text{pure:}&\quad h' = A - A e^{-\Delta t (|w_\tau| + |p|)} p
+
+    with :math:`f = \tanh(\cdot)`, :math:`g = \tanh(\cdot)`, a, b and p linear heads on the backbone of [x, h].
+
+    Source: Hasani et al., "Closed-form continuous-time neural networks", 2022 (arXiv 2106.13898); as ncps 1.0.1.
+
+    Args:
+        input_size: D, features of the input.
+        hidden_size: H, units of the state.
+        mode: ``"default"``, ``"no_gate"`` or ``"pure"``.
+        activation: Of the backbone's layers.
+        initializer: Fills each weight matrix.
+        backbone_units: U, width of the backbone.
+        backbone_layers: Its layers; with 0 the heads read [x, h] directly.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        mode: str,
+        activation: str,
+        initializer: Initializer,
+        backbone_units: int,
+        backbone_layers: int,
+    ) -> None:
+        super().__init__()
+        self._mode = mode
+        self.hidden_size = hidden_size
+        self.backbone = Backbone(
+            input_size,
+            hidden_size,
+            units=backbone_units,
+            layers=backbone_layers,
+            outputs=[hidden_size] * HEADS[mode],
+            activation=activation,
+            initializer=initializer,
+        )
+        if mode == "pure":
+            # Drawn, not zero and one: at exactly 0, |w| would pass no gradient on.
+            self.decay = initializer(mx.zeros((1, hidden_size)))[0]
+            self.amplitude = initializer(mx.zeros((1, hidden_size)))[0]
+
+    def bind(self) -> Callable[[mx.array, mx.array, mx.array | float, Sequence[mx.array]], mx.array]:
+        """A function of one step: (inputs at t, state, time step, dropout factors) to the next state."""
+        heads = self.backbone.bind()
+        if self._mode == "pure":
+            decay = mx.abs(self.decay)[..., None, :]
+            amplitude = self.amplitude[..., None, :]
+
+            def pure(z: mx.array, h: mx.array, dt: mx.array | float, dropout: Sequence[mx.array]) -> mx.array:
+                p = heads(z, h, dropout)
+                return amplitude - amplitude * mx.exp(-dt * (decay + mx.abs(p))) * p
+
+            return pure
+        gated = self._mode == "default"
+
+        def step(z: mx.array, h: mx.array, dt: mx.array | float, dropout: Sequence[mx.array]) -> mx.array:
+            f, g, a, b = mx.split(heads(z, h, dropout), 4, axis=-1)
+            f, g = mx.tanh(f), mx.tanh(g)
+            s = sigmoid(a * dt + b)
+            return f + s * (g - f) if gated else f + s * g
+
+        return step

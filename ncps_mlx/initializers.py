@@ -1,0 +1,77 @@
+"""Initial parameters: Xavier by default, any callable of ``mlx.nn.init`` on request, one seed for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import mlx.core as mx
+import mlx.nn.init as init
+
+from ncps_mlx.checks import check_choice, check_int
+
+__all__ = ["INITIALIZERS", "Initializer", "get_initializer", "seeded"]
+
+Initializer = Callable[[mx.array], mx.array]
+
+INITIALIZERS: dict[str, Callable[[], Initializer]] = {
+    "glorot_uniform": init.glorot_uniform,
+    "glorot_normal": init.glorot_normal,
+    "he_uniform": init.he_uniform,
+    "he_normal": init.he_normal,
+    "orthogonal": init.orthogonal,
+    "normal": init.normal,
+    "uniform": init.uniform,
+}
+
+
+def get_initializer(initializer: str | Initializer | None) -> Initializer:
+    """Turn the argument ``initializer`` into a callable.
+
+    Args:
+        initializer: ``None`` for Xavier (Glorot) uniform, a name of ``mlx.nn.init``, or one of its callables,
+            such as ``mlx.nn.init.normal(0.0, 0.1)``. A name can be stored in a record; a callable cannot.
+
+    Raises:
+        ValueError: An unknown name, or not callable.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> get_initializer("he_normal")(mx.zeros((4, 3))).shape
+        (4, 3)
+    """
+    if initializer is None:
+        return INITIALIZERS["glorot_uniform"]()
+    if isinstance(initializer, str):
+        return INITIALIZERS[check_choice("initializer", initializer, INITIALIZERS)]()
+    if not callable(initializer):
+        raise ValueError(f"initializer must be a name or a callable of mlx.nn.init, got {initializer!r}.")
+    return initializer
+
+
+@contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Draw from MLX's global stream as if seeded with ``seed``, then put the stream back.
+
+    Args:
+        seed: The seed; ``None`` leaves the global stream as it is, and moves it on.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> with seeded(0):
+        ...     a = mx.random.normal()
+        >>> with seeded(0):
+        ...     b = mx.random.normal()
+        >>> a.item() == b.item()
+        True
+    """
+    if seed is None:
+        yield
+        return
+    check_int("seed", seed, minimum=0)
+    high, low = mx.random.state[0].tolist()  # a key is the two halves of the seed that makes it
+    mx.random.seed(seed)
+    try:
+        yield
+    finally:
+        mx.random.seed((high << 32) | low)

@@ -1,0 +1,128 @@
+"""The liquid time-constant cell (LTC), in the dense form of the original paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from ncps_mlx.activations import ACTIVATIONS, LOWER_BOUNDS
+from ncps_mlx.backbone import Backbone
+from ncps_mlx.initializers import Initializer
+
+__all__ = ["STABILITY", "LTCCell", "slowest_time_constant"]
+
+STABILITY = ("bounded", "clip", "softplus", "none")
+"""How the leak 1/tau is kept in bounds; see :class:`LTCCell`."""
+
+LEAST_LEAK = 1e-3  # of the clipped leak, and the least distance of an initial bounded leak from its bound
+
+
+def slowest_time_constant(activation: str, stability: str) -> float:
+    """The largest time constant that keeps the cell stable: 1/tau must outweigh the activation's least value.
+
+    Example:
+        >>> slowest_time_constant("tanh", "bounded")
+        1.0
+        >>> slowest_time_constant("sigmoid", "bounded")
+        inf
+    """
+    least = -LOWER_BOUNDS[activation]
+    return 1.0 / least if stability == "bounded" and least > 0 else float("inf")
+
+
+class LTCCell(nn.Module):
+    r"""One step of an LTC: ``unfolds`` semi-implicit Euler steps of
+
+    .. math:: \frac{dx}{dt} = -\left(\frac{1}{\tau} + f\right) x + f A, \qquad f = a(W \cdot \text{backbone}([u, x]) + b)
+
+    namely :math:`x \leftarrow (x + \delta f A) / (1 + \delta (1/\tau + f))` with :math:`\delta = \Delta t / \text{unfolds}` and f
+    recomputed in each. The denominator cannot vanish while :math:`1/\tau + f \ge 0`, which ``stability`` secures or not:
+
+    ``"bounded"``
+        1/tau = m + softplus(raw), where -m is the least value of the activation (1 for tanh, 0 for sigmoid): always stable.
+    ``"softplus"``
+        1/tau = softplus(raw): the time constant is positive, and that is all.
+    ``"clip"``
+        1/tau = max(raw, 0.001).
+    ``"none"``
+        1/tau = raw.
+
+    Source: Hasani et al., "Liquid time-constant networks", AAAI 2021 (arXiv 2006.04439), algorithm 1.
+
+    Args:
+        input_size: D, features of the input.
+        hidden_size: H, units of the state.
+        activation: Of the gate f, and of the backbone's layers.
+        initializer: Fills each weight matrix.
+        unfolds: Solver steps for each time step.
+        time_constants: Least and greatest initial time constant, in units of ``time_delta``; drawn log-uniformly.
+        stability: How 1/tau is kept in bounds.
+        backbone_units: U, width of the backbone.
+        backbone_layers: Its layers; 0 for none.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        activation: str,
+        initializer: Initializer,
+        unfolds: int,
+        time_constants: tuple[float, float],
+        stability: str,
+        backbone_units: int,
+        backbone_layers: int,
+    ) -> None:
+        super().__init__()
+        self._activation = ACTIVATIONS[activation]
+        self._unfolds = unfolds
+        self._stability = stability
+        self._least = -LOWER_BOUNDS[activation] if stability == "bounded" else 0.0
+        self.hidden_size = hidden_size
+        self.backbone = Backbone(
+            input_size,
+            hidden_size,
+            units=backbone_units,
+            layers=backbone_layers,
+            outputs=[hidden_size],
+            activation=activation,
+            initializer=initializer,
+        )
+        low, high = time_constants
+        tau = low * (high / low) ** mx.random.uniform(shape=(hidden_size,))
+        self.raw_leak = self._raw(1.0 / tau)
+        # Targets of the state: excitatory or inhibitory, as the reversal potentials of ncps.
+        self.target = 2.0 * mx.random.bernoulli(0.5, (hidden_size,)).astype(mx.float32) - 1.0
+
+    def _raw(self, leak: mx.array) -> mx.array:
+        if self._stability in ("clip", "none"):
+            return leak
+        above = mx.maximum(leak - self._least, LEAST_LEAK)
+        return above + mx.log(-mx.expm1(-above))  # the inverse of softplus
+
+    def leak(self) -> mx.array:
+        """1/tau of each unit, (..., H)."""
+        if self._stability == "none":
+            return self.raw_leak
+        if self._stability == "clip":
+            return mx.maximum(self.raw_leak, LEAST_LEAK)
+        return self._least + mx.logaddexp(self.raw_leak, mx.zeros_like(self.raw_leak))
+
+    def bind(self) -> Callable[[mx.array, mx.array, mx.array | float, Sequence[mx.array]], mx.array]:
+        """A function of one step: (inputs at t, state, time step, dropout factors) to the next state."""
+        gate = self.backbone.bind()
+        leak = self.leak()[..., None, :]
+        target = self.target[..., None, :]
+        unfolds, activation = self._unfolds, self._activation
+
+        def step(z: mx.array, h: mx.array, dt: mx.array | float, dropout: Sequence[mx.array]) -> mx.array:
+            delta = dt / unfolds
+            for _ in range(unfolds):
+                f = activation(gate(z, h, dropout))
+                h = (h + delta * f * target) / (1.0 + delta * (leak + f))
+            return h
+
+        return step

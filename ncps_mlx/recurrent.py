@@ -1,0 +1,144 @@
+"""Cells over time: the loop, its dropout factors, and stacked layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import mlx.core as mx
+
+from ncps_mlx.backbone import Backbone
+
+__all__ = ["Cell", "TimeSteps", "dropout_factors", "run_layer", "run_stack", "unstack_time"]
+
+TimeSteps = mx.array | float
+"""One number for every step, or an array (..., T, B, 1)."""
+
+
+class Cell(Protocol):
+    """What a layer needs of its cell."""
+
+    hidden_size: int
+    backbone: Backbone
+
+    def bind(self):  # type: ignore[no-untyped-def]  # the callable's type is each cell's own
+        """A function of one step: (inputs at t, state, time step, dropout factors) to the next state."""
+
+
+def unstack_time(x: mx.array) -> list[mx.array]:
+    """Split (..., T, B, F) into T arrays (..., B, F).
+
+    Slicing inside the loop instead would make the backward pass scatter into the whole array at every step.
+    """
+    return list(mx.unstack(x, axis=-3))
+
+
+def dropout_factors(
+    keys: mx.array | None, rates: mx.array | float, layers: int, shape: tuple[int, int, int]
+) -> list[list[mx.array]]:
+    """Draw what dropout multiplies by, 0 or 1/(1 - rate), for each step and each backbone layer.
+
+    Args:
+        keys: One key (2,), or one for each member (N, 2), so that a member draws what it would draw alone;
+            ``None`` draws from MLX's global stream.
+        rates: Probability of dropping: one number, or one for each member (N,).
+        layers: L, the number of backbone layers.
+        shape: (T, B, U).
+
+    Returns:
+        T lists of L arrays (..., B, U).
+    """
+    steps, batch, units = shape
+    size = (layers, steps, batch, units)
+    if keys is None:
+        uniform = mx.random.uniform(shape=size)
+    elif keys.ndim == 1:
+        uniform = mx.random.uniform(shape=size, key=keys)
+    else:
+        uniform = mx.vmap(lambda key: mx.random.uniform(shape=size, key=key))(keys)
+    rate = rates[:, None, None, None, None] if isinstance(rates, mx.array) else rates
+    factors = (uniform >= rate) / (1.0 - rate)
+    per_layer = [unstack_time(layer) for layer in mx.unstack(factors, axis=-4)]
+    return [list(step) for step in zip(*per_layer, strict=True)]
+
+
+def run_layer(
+    cell: Cell,
+    x: mx.array,
+    h: mx.array,
+    dt: TimeSteps,
+    mask: mx.array | None,
+    dropout: Sequence[Sequence[mx.array]],
+) -> tuple[list[mx.array], mx.array]:
+    """Run a cell over a sequence.
+
+    Args:
+        cell: The cell.
+        x: Inputs (..., T, B, D).
+        h: First state (..., B, H).
+        dt: Time steps.
+        mask: Where there is a reading, (..., T, B, 1); the state is held elsewhere. ``None``: everywhere.
+        dropout: For each step the factors of each backbone layer; empty for none.
+
+    Returns:
+        The T states, each (..., B, H), and the last of them.
+    """
+    inputs = unstack_time(cell.backbone.inputs(x))
+    steps = len(inputs)
+    dts = unstack_time(dt) if isinstance(dt, mx.array) else [dt] * steps
+    masks = unstack_time(mask) if mask is not None else None
+    step = cell.bind()
+    states = []
+    for t in range(steps):
+        new = step(inputs[t], h, dts[t], dropout[t] if dropout else ())
+        h = new if masks is None else mx.where(masks[t], new, h)
+        states.append(h)
+    return states, h
+
+
+def run_stack(
+    cells: Sequence[Cell],
+    x: mx.array,
+    state: Sequence[tuple[mx.array]],
+    dt: TimeSteps,
+    mask: mx.array | None,
+    *,
+    residual: bool,
+    rates: mx.array | float,
+    keys: mx.array | None,
+) -> tuple[list[mx.array], list[tuple[mx.array]]]:
+    """Run stacked layers; each reads the states of the one below.
+
+    Args:
+        cells: One per layer.
+        x: Inputs (..., T, B, D).
+        state: One tuple per layer, as returned.
+        dt: Time steps.
+        mask: Where there is a reading, (..., T, B, 1), or ``None``.
+        residual: Add to each layer's output, from the second on, its input.
+        rates: Dropout rate, one number or one per member (N,).
+        keys: Dropout keys, (2,) or (N, 2); ``None`` draws from the global stream.
+
+    Returns:
+        The outputs of the last layer, T arrays (..., B, H), and the last state of each layer.
+    """
+    outputs: list[mx.array] = []
+    last = []
+    drops = isinstance(rates, mx.array) or rates > 0
+    for i, (cell, (h,)) in enumerate(zip(cells, state, strict=True)):
+        if i:
+            x = mx.stack(outputs, axis=-3)
+        dropout: list[list[mx.array]] = []
+        if drops and cell.backbone.layers:
+            own = None if keys is None else layer_keys(keys, i)
+            shape = (x.shape[-3], x.shape[-2], cell.backbone.units)
+            dropout = dropout_factors(own, rates, cell.backbone.layers, shape)
+        states, h = run_layer(cell, x, h, dt, mask, dropout)
+        outputs = [y + below for y, below in zip(states, outputs, strict=True)] if residual and i else states
+        last.append((h,))
+    return outputs, last
+
+
+def layer_keys(keys: mx.array, layer: int) -> mx.array:
+    """The key(s) of one layer, each a function of the member's key and the layer's number alone."""
+    return keys + mx.array([layer, 0], dtype=mx.uint32)
