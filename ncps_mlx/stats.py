@@ -1,0 +1,215 @@
+"""How sure one may be: Student intervals on paired differences, P(A > B), expected best against budget.
+
+Nothing here imports MLX; scipy loads at the first interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncps_mlx.checks import check_int, check_number
+
+__all__ = ["Interval", "Paired", "expected_best", "interval", "paired"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A mean and the Student interval around it.
+
+    Attributes:
+        mean: Arithmetic mean of the values.
+        low: Lower end, in the unit of the values.
+        high: Upper end, in the unit of the values.
+        n: How many values went in.
+        confidence: Coverage of the interval.
+
+    Example:
+        >>> print(Interval(mean=0.3128, low=0.2541, high=0.3715, n=5, confidence=0.95))
+        0.31 [0.25, 0.37]
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    confidence: float
+
+    def __str__(self) -> str:
+        """Write the mean and its ends, rounded to what the width of the interval supports."""
+        digits = self.decimals
+        return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+    @property
+    def decimals(self) -> int:
+        """Decimals worth printing: one significant digit of the half-width, two where it begins with 1."""
+        half = (self.high - self.low) / 2
+        scale = half if half > 0 and math.isfinite(half) else abs(self.mean) / 100
+        if scale == 0 or not math.isfinite(scale):
+            return 2
+        exponent = math.floor(math.log10(scale))
+        leading = scale / 10.0**exponent
+        return min(max(0, -exponent + (1 if leading < 2 else 0)), 12)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired(Interval):
+    """The mean of paired differences a − b, its Student interval, and how often a exceeds b.
+
+    Attributes:
+        p_greater: Share of the pairs in which a > b, a tie counting half.
+        wins: Number of the pairs in which a > b.
+
+    Example:
+        >>> paired([3.0, 4.0, 5.0], [1.0, 5.0, 2.0]).wins
+        2
+    """
+
+    p_greater: float
+    wins: int
+
+
+def interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
+    """Mean and Student interval of independent values, for instance one score per seed.
+
+    The half-width is ``t · s / sqrt(n)`` with s the sample standard deviation (n − 1 in its
+    denominator) and t the quantile of Student's distribution with n − 1 degrees of freedom
+    (Student, "The probable error of a mean", Biometrika 6, 1908). A percentile bootstrap would be
+    too narrow at five seeds.
+
+    Args:
+        values: At least two finite numbers.
+        confidence: Coverage, above 0 and below 1 (default 0.95).
+
+    Returns:
+        Interval: in the unit of the values.
+
+    Raises:
+        ValueError: fewer than two values, one that is not finite, or a confidence outside (0, 1).
+
+    Example:
+        >>> print(interval([0.28, 0.31, 0.33, 0.30, 0.35]))
+        0.31 [0.28, 0.35]
+    """
+    confidence = check_number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
+    data = _finite("values", values)
+    if data.size < 2:
+        raise ValueError(f"values must hold at least 2 numbers, got {data.size}. Train more seeds.")
+    from scipy.special import stdtrit
+
+    mean = float(data.mean())
+    half = float(stdtrit(data.size - 1, (1 + confidence) / 2) * data.std(ddof=1) / math.sqrt(data.size))
+    return Interval(mean=mean, low=mean - half, high=mean + half, n=int(data.size), confidence=confidence)
+
+
+def paired(a: Iterable[float], b: Iterable[float], confidence: float = 0.95) -> Paired:
+    """Contrast two settings that were run with the same seeds: the differences a − b.
+
+    Pairing removes what both members of a pair share (the seed's data order and initial draw).
+    The share of pairs that a wins stands beside the interval, since a sure difference may still be small
+    against the spread from seed to seed (Bouthillier et al., "Accounting for variance in machine
+    learning benchmarks", MLSys 2021).
+
+    Args:
+        a: Scores of the first setting, one per seed.
+        b: Scores of the second, in the same order.
+        confidence: Coverage of the interval, above 0 and below 1 (default 0.95).
+
+    Returns:
+        Paired: mean and interval of a − b, with ``p_greater`` and ``wins``.
+
+    Raises:
+        ValueError: unequal lengths, fewer than two pairs, a value that is not finite, or a confidence
+            outside (0, 1).
+
+    Example:
+        >>> wide, narrow = [21.9, 22.4, 22.0, 22.8, 22.1], [23.0, 23.1, 22.9, 23.3, 23.5]
+        >>> difference = paired(wide, narrow)
+        >>> print(difference, difference.p_greater)
+        -0.9 [-1.4, -0.5] 0.0
+    """
+    first, second = _finite("a", a), _finite("b", b)
+    if first.size != second.size:
+        raise ValueError(f"b must have as many values as a ({first.size}), got {second.size}.")
+    if first.size < 2:
+        raise ValueError(
+            f"a must hold at least 2 numbers, got {first.size}. Train both settings with more seeds."
+        )
+    difference = interval(first - second, confidence)
+    wins, ties = int((first > second).sum()), int((first == second).sum())
+    return Paired(
+        mean=difference.mean,
+        low=difference.low,
+        high=difference.high,
+        n=difference.n,
+        confidence=difference.confidence,
+        p_greater=(wins + ties / 2) / first.size,
+        wins=wins,
+    )
+
+
+def expected_best(
+    scores: Iterable[float], budgets: Iterable[int] | None = None, higher_is_better: bool = False
+) -> NDArray[np.float64]:
+    """Compute, exactly, the expected best score had only ``k`` of the recorded trials been run.
+
+    The mean of the best over every subset of size k, drawn without replacement: with the scores
+    sorted from best to worst, the i-th of n is the best of a subset with probability
+    ``C(n − i, k − 1) / C(n, k)`` (after Dodge et al., "Show your work", EMNLP 2019, who draw with
+    replacement, which is biased near k = n).
+
+    Args:
+        scores: One score per trial; the worst infinity stands for a trial that diverged.
+        budgets: The sizes k, each between 1 and the number of scores (default: all of them).
+        higher_is_better: Whether the best score is the largest (default False).
+
+    Returns:
+        array (len(budgets),) float64, in the unit of the scores; infinite where a subset of
+        diverged trials alone is possible.
+
+    Raises:
+        ValueError: no scores, NaN or an infinity in the better direction, or a budget out of range.
+
+    Example:
+        >>> expected_best([3.0, 1.0, 2.0]).round(3).tolist()
+        [2.0, 1.333, 1.0]
+        >>> expected_best([0.5, 0.9], [1], higher_is_better=True).tolist()
+        [0.7]
+    """
+    data = np.asarray(list(scores), dtype=np.float64)
+    if data.ndim != 1 or data.size == 0:
+        raise ValueError(f"scores must hold at least 1 number, got shape {data.shape}.")
+    sign = -1.0 if higher_is_better else 1.0
+    data = np.sort(sign * data)  # best first; NaN sorts last
+    if np.isnan(data[-1]) or data[0] == -math.inf:
+        bad = math.nan if np.isnan(data[-1]) else sign * -math.inf
+        raise ValueError(f"scores must be finite, or {sign * math.inf} where a trial diverged, got {bad}.")
+    n = data.size
+    sizes: Sequence[int] = range(1, n + 1) if budgets is None else list(budgets)
+    result = np.empty(len(sizes))
+    for place, size in enumerate(sizes):
+        k = check_int("budgets", size)
+        if k > n:
+            raise ValueError(f"budgets must be at most {n}, the number of scores, got {k}.")
+        rank = np.arange(n - k)
+        weight = (k / n) * np.cumprod(np.concatenate([[1.0], (n - rank - k) / (n - 1 - rank)]))
+        result[place] = sign * float(weight @ data[: n - k + 1])
+    return result
+
+
+def _finite(name: str, values: Iterable[float]) -> NDArray[np.float64]:
+    """Return the values as a flat float64 array, or say which one is not finite."""
+    data = np.asarray(list(values), dtype=np.float64)
+    if data.ndim != 1:
+        raise ValueError(f"{name} must be a flat sequence of numbers, got shape {data.shape}.")
+    finite = np.isfinite(data)
+    if not finite.all():
+        place = int(np.argmin(finite))
+        raise ValueError(
+            f"{name} must be finite, got {data[place]} at position {place}. Leave diverged trials out."
+        )
+    return data

@@ -1,0 +1,126 @@
+"""Intervals against scipy and by simulation, expected best against enumeration."""
+
+import itertools
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as reference
+
+from ncps_mlx import stats
+
+numbers = st.floats(-1e6, 1e6, allow_nan=False, width=32)
+samples = st.lists(numbers, min_size=2, max_size=12)
+
+
+@given(samples, st.floats(0.5, 0.999))
+@settings(deadline=None)
+def test_interval_is_students(values: list[float], confidence: float) -> None:
+    ours = stats.interval(values, confidence)
+    assert ours.n == len(values)
+    assert ours.low <= ours.mean <= ours.high
+    error = reference.sem(values)
+    low, high = (
+        reference.t.interval(confidence, len(values) - 1, loc=np.mean(values), scale=error)
+        if error
+        else [ours.mean] * 2
+    )
+    assert ours.low == pytest.approx(low, rel=1e-6, abs=1e-6)
+    assert ours.high == pytest.approx(high, rel=1e-6, abs=1e-6)
+
+
+def test_interval_covers_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    hits = [found.low <= 3.0 <= found.high for found in map(stats.interval, rng.normal(3.0, 2.0, (2000, 5)))]
+    assert 0.935 < np.mean(hits) < 0.965
+
+
+@given(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=12))
+@settings(deadline=None)
+def test_swapping_the_pair_mirrors_the_contrast(pairs: list[tuple[float, float]]) -> None:
+    a, b = zip(*pairs, strict=True)
+    forth, back = stats.paired(a, b), stats.paired(b, a)
+    assert forth.mean == pytest.approx(-back.mean, abs=1e-9)
+    assert forth.low == pytest.approx(-back.high, abs=1e-6)
+    assert forth.p_greater + back.p_greater == pytest.approx(1.0)
+    assert forth.wins == sum(x > y for x, y in pairs)
+
+
+def test_pairing_removes_what_seeds_share() -> None:
+    shared = np.array([0.0, 100.0, -50.0, 20.0, 7.0])
+    contrast = stats.paired(shared + np.array([1.0, 1.1, 0.9, 1.0, 1.0]), shared)
+    assert contrast.low > 0.9
+    assert contrast.wins == 5
+
+
+@given(st.lists(numbers, min_size=1, max_size=7), st.booleans())
+@settings(deadline=None)
+def test_expected_best_equals_enumeration(scores: list[float], higher: bool) -> None:
+    best = max if higher else min
+    wanted = [
+        np.mean([best(subset) for subset in itertools.combinations(scores, size)])
+        for size in range(1, len(scores) + 1)
+    ]
+    assert stats.expected_best(scores, higher_is_better=higher) == pytest.approx(wanted, rel=1e-9, abs=1e-6)
+
+
+@given(st.lists(numbers, min_size=1, max_size=60))
+@settings(deadline=None)
+def test_expected_best_runs_from_the_mean_to_the_best(scores: list[float]) -> None:
+    curve = stats.expected_best(scores)
+    assert curve[0] == pytest.approx(np.mean(scores), rel=1e-9, abs=1e-6)
+    assert curve[-1] == min(scores)
+    assert (np.diff(curve) <= 1e-6 + 1e-9 * np.abs(curve[1:])).all()
+
+
+def test_expected_best_counts_diverged_trials() -> None:
+    assert stats.expected_best([1.0, math.inf, 2.0]).tolist() == [math.inf, pytest.approx(4 / 3), 1.0]
+    assert stats.expected_best([0.5, -math.inf], higher_is_better=True).tolist() == [-math.inf, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "text"),
+    [
+        (0.3128, 0.2541, 0.3715, "0.31 [0.25, 0.37]"),
+        (23.12, 22.81, 23.43, "23.1 [22.8, 23.4]"),
+        (5.0, 4.88, 5.12, "5.00 [4.88, 5.12]"),
+        (1234.0, 1190.0, 1278.0, "1234 [1190, 1278]"),
+        (2.0, 2.0, 2.0, "2.00 [2.00, 2.00]"),
+        (0.0, 0.0, 0.0, "0.00 [0.00, 0.00]"),
+    ],
+)
+def test_text_has_the_digits_the_width_supports(mean: float, low: float, high: float, text: str) -> None:
+    assert str(stats.Interval(mean=mean, low=low, high=high, n=5, confidence=0.95)) == text
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: stats.interval([1.0]), r"values must hold at least 2 numbers, got 1\. .*more seeds"),
+        (lambda: stats.interval([]), "values must hold at least 2 numbers, got 0"),
+        (lambda: stats.interval([1.0, math.nan]), "values must be finite, got nan at position 1"),
+        (lambda: stats.interval([[1.0, 2.0]]), "values must be a flat sequence"),
+        (lambda: stats.interval([1.0, 2.0], 95), "confidence must be above 0 and below 1, got 95"),
+        (lambda: stats.paired([1.0, 2.0], [1.0]), r"b must have as many values as a \(2\), got 1"),
+        (lambda: stats.paired([1.0], [2.0]), "a must hold at least 2 numbers, got 1"),
+        (lambda: stats.paired([1.0, math.inf], [2.0, 1.0]), "a must be finite, got inf at position 1"),
+        (lambda: stats.expected_best([]), "scores must hold at least 1 number"),
+        (lambda: stats.expected_best([1.0, math.nan]), "scores must be finite, or inf .* got nan"),
+        (lambda: stats.expected_best([1.0, -math.inf]), "scores must be finite, or inf .* got -inf"),
+        (lambda: stats.expected_best([1.0], [2]), "budgets must be at most 1, the number of scores, got 2"),
+        (lambda: stats.expected_best([1.0], [0]), "budgets must be at least 1, got 0"),
+    ],
+)
+def test_bad_input_is_named(call, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_importing_stats_loads_no_scipy() -> None:
+    code = "import sys, ncps_mlx.stats; print({'scipy', 'matplotlib', 'optuna'} & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"
