@@ -1,0 +1,62 @@
+"""Digests of what an output depends on: code without its comments, the library, the versions."""
+
+from __future__ import annotations
+
+import ast
+import ctypes.util
+import hashlib
+import importlib.metadata
+import platform
+import sys
+from functools import cache
+from pathlib import Path
+
+__all__ = ["code_digest", "digest_of", "has_openblas", "library_digest", "source_digest", "versions"]
+
+DEPENDENCIES = ("mlx", "numpy", "scipy", "optuna", "matplotlib")
+
+
+def digest_of(*parts: str) -> str:
+    """Return a short sha256 (16 hex digits) of ``parts``, order and borders included."""
+    total = hashlib.sha256()
+    for part in parts:
+        data = part.encode()
+        total.update(len(data).to_bytes(8, "big") + data)
+    return total.hexdigest()[:16]
+
+
+def code_digest(source: str) -> str:
+    """Return a digest of Python source that comments, docstrings and layout leave unchanged."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:]
+    return digest_of(ast.dump(tree))
+
+
+def library_digest(root: Path) -> str:
+    """Return the digest of all that ``root/ncps_mlx`` computes; prose in it does not count."""
+    files = sorted((root / "ncps_mlx").rglob("*.py"))
+    parts = [f"{path.relative_to(root).as_posix()}={code_digest(path.read_text(encoding='utf-8'))}" for path in files]
+    return digest_of(*parts)
+
+
+def source_digest(root: Path) -> str:
+    """Return the digest of the library's full text, docstrings included (what doctests depend on)."""
+    files = sorted((root / "ncps_mlx").rglob("*.py"))
+    return digest_of(*(path.relative_to(root).as_posix() + path.read_text(encoding="utf-8") for path in files))
+
+
+@cache
+def has_openblas() -> bool:
+    """Tell whether OpenBLAS is installed where the loader finds it."""
+    return ctypes.util.find_library("openblas") is not None
+
+
+@cache
+def versions() -> str:
+    """Return what is installed and where, in one line; outputs are as old as it."""
+    named = [f"{name} {importlib.metadata.version(name)}" for name in DEPENDENCIES]
+    blas = "OpenBLAS" if has_openblas() else "reference BLAS"
+    return ", ".join([f"Python {platform.python_version()}", *named, f"{sys.platform} {platform.machine()}", blas])
