@@ -1,0 +1,89 @@
+"""N models of one shape as one: parameters stacked along a leading axis, each member exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+from mlx.utils import tree_map
+
+from ncps_mlx.models import RecurrentModel
+from ncps_mlx.split import Split
+
+__all__ = ["as_arrays", "predict_population", "shell", "stack", "unstack"]
+
+CHUNK = 512  # sequences predicted at once; bounds memory
+
+
+def stack(models: Sequence[RecurrentModel]) -> Any:
+    """The parameters of models of one shape, each array (N, ...).
+
+    Raises:
+        ValueError: No model, or models of different shapes.
+
+    Example:
+        >>> from ncps_mlx import CfC
+        >>> stack([CfC(3, 11, seed=0), CfC(3, 11, seed=1)])["layers"][0]["backbone"]["bias"].shape
+        (2, 128)
+    """
+    if not models:
+        raise ValueError("model must be a model or a non-empty sequence of models, got none.")
+    first = {**models[0].config, "seed": None, "backbone_dropout": None}
+    for i, model in enumerate(models):
+        if not isinstance(model, RecurrentModel):
+            raise ValueError(f"model[{i}] must be a CfC or an LTC, got {type(model).__name__}.")
+        config = {**model.config, "seed": None, "backbone_dropout": None}
+        differing = sorted(name for name in first if config.get(name) != first[name])
+        if type(model) is not type(models[0]) or differing:
+            what = ", ".join(differing) or "its class"
+            raise ValueError(f"model[{i}] must have the shape of model[0], got another {what}; fit them one after another.")
+    trees = [model.trainable_parameters() for model in models]
+    return tree_map(lambda *arrays: mx.stack(arrays), trees[0], *trees[1:])
+
+
+def unstack(models: Sequence[RecurrentModel], parameters: Any) -> None:
+    """Give each model its member's parameters."""
+    for i, model in enumerate(models):
+        model.update(tree_map(lambda array, i=i: mx.contiguous(array[i]), parameters))
+        mx.eval(model.parameters())
+
+
+def shell(model: RecurrentModel) -> RecurrentModel:
+    """A twin of the model to hold a population's parameters."""
+    return type(model)(**{**model.config, "seed": 0})
+
+
+def as_arrays(split: Split) -> tuple[mx.array, mx.array, mx.array | None, mx.array | None]:
+    """The inputs, targets, time steps and mask of a split, on MLX's device."""
+    return (
+        mx.array(split.x),
+        mx.array(split.y),
+        None if split.time_delta is None else mx.array(split.time_delta),
+        None if split.mask is None else mx.array(split.mask),
+    )
+
+
+def predict_population(model: RecurrentModel, parameters: Any, split: Split) -> npt.NDArray[np.float32]:
+    """What each member predicts, without dropout: (N, n, O), or (N, n, T, O) for every step."""
+    model.update(parameters)
+    members = model.layers[0].backbone.bias.shape[0]
+    x, _, time_delta, mask = as_arrays(split)
+    chunks = []
+    for start in range(0, len(split), CHUNK):
+        rows = slice(start, start + CHUNK)
+
+        def each(array: mx.array, rows: slice = rows) -> mx.array:
+            part = array[rows]
+            return mx.broadcast_to(part, (members, *part.shape))
+
+        y, _ = model.forward(
+            each(x),
+            None,
+            1.0 if time_delta is None else each(time_delta),
+            None if mask is None else each(mask),
+        )
+        chunks.append(np.array(y))
+    return np.concatenate(chunks, axis=1)
