@@ -29,8 +29,10 @@ def code_digest(source: str) -> str:
     """Return a digest of Python source that comments, docstrings and layout leave unchanged."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if ast.get_docstring(node, clean=False) is not None:
+        match node:
+            case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef() if (
+                ast.get_docstring(node)
+            ):
                 node.body = node.body[1:]
     return digest_of(ast.dump(tree))
 
@@ -38,14 +40,13 @@ def code_digest(source: str) -> str:
 def library_digest(root: Path) -> str:
     """Return the digest of all that ``root/ncps_mlx`` computes; prose in it does not count."""
     files = sorted((root / "ncps_mlx").rglob("*.py"))
-    parts = [f"{path.relative_to(root).as_posix()}={code_digest(path.read_text(encoding='utf-8'))}" for path in files]
-    return digest_of(*parts)
+    return digest_of(*(path.name + code_digest(path.read_text(encoding="utf-8")) for path in files))
 
 
 def source_digest(root: Path) -> str:
     """Return the digest of the library's full text, docstrings included (what doctests depend on)."""
     files = sorted((root / "ncps_mlx").rglob("*.py"))
-    return digest_of(*(path.relative_to(root).as_posix() + path.read_text(encoding="utf-8") for path in files))
+    return digest_of(*(path.name + path.read_text(encoding="utf-8") for path in files))
 
 
 @cache
@@ -59,4 +60,6 @@ def versions() -> str:
     """Return what is installed and where, in one line; outputs are as old as it."""
     named = [f"{name} {importlib.metadata.version(name)}" for name in DEPENDENCIES]
     blas = "OpenBLAS" if has_openblas() else "reference BLAS"
-    return ", ".join([f"Python {platform.python_version()}", *named, f"{sys.platform} {platform.machine()}", blas])
+    return ", ".join(
+        [f"Python {platform.python_version()}", *named, f"{sys.platform} {platform.machine()}", blas]
+    )

@@ -131,14 +131,18 @@ def parse_page(path: Path, name: str | None = None) -> Page:
     for kind, region in _regions(document):
         line = text.count("\n", 0, region.start) + 1
         if kind == "code":
-            blocks.append(Block(line=_source_line(text, region), code=region.lexemes["source"].rstrip() + "\n"))
+            blocks.append(
+                Block(line=_source_line(text, region), code=region.lexemes["source"].rstrip() + "\n")
+            )
             continue
         try:
             if not blocks:
                 raise ValueError(f"{kind} must follow a python block, got none before it.")
             last = blocks[-1]
             if kind == "drawn":
-                blocks[-1] = Block(line=last.line, code=last.code, output=last.output, drawn=(*last.drawn, line))
+                blocks[-1] = Block(
+                    line=last.line, code=last.code, output=last.output, drawn=(*last.drawn, line)
+                )
                 continue
             if last.output is not None:
                 raise ValueError("output must follow its own python block, got two for one block.")
@@ -160,4 +164,6 @@ def _output(text: str, region: Region, line: int) -> Output:
     first = text[region.start : text.index("\n", region.start)]
     indent = first[: len(first) - len(first.lstrip())]
     source = region.lexemes["source"]
-    return Output(line=line, contract=contract, text=source, body=(start, max(start, region.end)), indent=indent)
+    return Output(
+        line=line, contract=contract, text=source, body=(start, max(start, region.end)), indent=indent
+    )

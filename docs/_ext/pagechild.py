@@ -20,18 +20,23 @@ from typing import Any
 import figures
 
 
-def run_block(code: str, line: int, path: str, namespace: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
+def run_block(
+    code: str, line: int, path: str, namespace: dict[str, Any]
+) -> tuple[str, dict[str, Any] | None]:
     """Return what the block printed, and its error (line, message, trace) or None."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
             exec(compile("\n" * (line - 1) + code, path, "exec"), namespace)
-    except (Exception, SystemExit) as error:  # whatever a page raises is the page's problem, reported as such
-        frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a page raises is the page's problem
+        frames = [
+            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path
+        ]
         where = error.lineno if isinstance(error, SyntaxError) and error.filename == path else None
         trace = "".join(traceback.format_exception(error))
         message = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-        return printed.getvalue(), {"line": where or (frames[-1] if frames else line), "message": message, "trace": trace}
+        found = where or (frames[-1] if frames else line)
+        return printed.getvalue(), {"line": found, "message": message, "trace": trace}
     return printed.getvalue(), None
 
 

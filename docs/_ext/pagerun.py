@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -55,7 +56,7 @@ class PageRun:
     @property
     def seconds(self) -> float:
         """Time all blocks took when they were run."""
-        return sum(result["seconds"] for result in self.results)
+        return math.fsum(result["seconds"] for result in self.results)
 
 
 def pages_of(root: Path = ROOT) -> list[Path]:
@@ -97,13 +98,19 @@ def run_page(path: Path, *, root: Path = ROOT, fresh: bool = False) -> PageRun:
         run = json.loads(kept.read_text(encoding="utf-8"))
         if run["key"] == key:
             return PageRun(
-                page=page, results=run["results"], problems=check(page, run["results"]), folder=folder, executed=False
+                page=page,
+                results=run["results"],
+                problems=check(page, run["results"]),
+                folder=folder,
+                executed=False,
             )
     with tempfile.TemporaryDirectory(prefix="page-") as scratch:
         results, problems = _execute(page, Path(scratch))
         out = Path(scratch) / "out"
         if not problems:
-            (out / "run.json").write_text(json.dumps({"key": key, "versions": versions(), "results": results}))
+            (out / "run.json").write_text(
+                json.dumps({"key": key, "versions": versions(), "results": results})
+            )
             shutil.rmtree(folder, ignore_errors=True)
             folder.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(out, folder)
@@ -117,20 +124,32 @@ def _execute(page: Page, scratch: Path) -> tuple[list[dict[str, Any]], list[Prob
     out.mkdir()
     empty.mkdir()
     blocks = [{"line": block.line, "code": block.code} for block in page.blocks]
-    job.write_text(json.dumps({"path": str(page.path), "stem": page.path.stem, "blocks": blocks}), encoding="utf-8")
+    job.write_text(
+        json.dumps({"path": str(page.path), "stem": page.path.stem, "blocks": blocks}), encoding="utf-8"
+    )
     command = [sys.executable, str(Path(__file__).with_name("pagechild.py")), str(job), str(out)]
     try:
         child = subprocess.run(
-            command, cwd=empty, env=environment(), capture_output=True, text=True, timeout=TIMEOUT, check=False
+            command,
+            cwd=empty,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
         )
-        ending = child.stderr.strip().splitlines()[-1:] or [f"the process ended with status {child.returncode}"]
+        ending = child.stderr.strip().splitlines()[-1:] or [
+            f"the process ended with status {child.returncode}"
+        ]
     except subprocess.TimeoutExpired:
         child, ending = None, [f"no end after {TIMEOUT} s"]
     result_file = out / "result.json"
     results = json.loads(result_file.read_text(encoding="utf-8")) if result_file.exists() else []
     result_file.unlink(missing_ok=True)
     errors = [result["error"] for result in results if result["error"]]
-    problems = [Problem(page=page.name, line=e["line"], message=f"{e['message']}\n{e['trace']}") for e in errors]
+    problems = [
+        Problem(page=page.name, line=e["line"], message=f"{e['message']}\n{e['trace']}") for e in errors
+    ]
     if not problems and (child is None or child.returncode != 0 or len(results) < len(page.blocks)):
         where = page.blocks[min(len(results), len(page.blocks) - 1)].line if page.blocks else 1
         problems = [Problem(page=page.name, line=where, message=ending[0])]
@@ -153,9 +172,15 @@ def _check_block(name: str, block: Block, result: dict[str, Any]) -> list[Proble
             problems.append(Problem(page=name, line=block.output.line, message=f"output: {wrong}"))
     figures = result["figures"]
     if len(block.drawn) > 1:
-        problems.append(Problem(page=name, line=block.drawn[1], message="drawn shows all of a block's figures: one is enough"))
+        problems.append(
+            Problem(
+                page=name, line=block.drawn[1], message="drawn shows all of a block's figures: one is enough"
+            )
+        )
     if block.drawn and not figures:
-        problems.append(Problem(page=name, line=block.drawn[0], message="the block before it draws no figure"))
+        problems.append(
+            Problem(page=name, line=block.drawn[0], message="the block before it draws no figure")
+        )
     if block.drawn and any(not figure["alt"] for figure in figures):
         text = "the figure has no alternative text: draw it with ncps_mlx.plots"
         problems.append(Problem(page=name, line=block.drawn[0], message=text))
@@ -182,7 +207,9 @@ def _show(run: PageRun, *, outputs: bool) -> None:
     for block, result in zip(run.page.blocks, run.results, strict=False):
         if not outputs:
             break
-        drawn = "".join(f"\n    figure {run.folder / f['file']}\n    alt: {f['alt']}" for f in result["figures"])
+        drawn = "".join(
+            f"\n    figure {run.folder / f['file']}\n    alt: {f['alt']}" for f in result["figures"]
+        )
         print(f"-- line {block.line}: {result['seconds']:.2f} s{drawn}")
         if result["printed"]:
             print("\n".join("    " + line for line in result["printed"].rstrip().splitlines()))
@@ -193,11 +220,15 @@ def _show(run: PageRun, *, outputs: bool) -> None:
 
 def main() -> int:
     """Run the command line; return 1 if any page has a problem."""
-    parser = argparse.ArgumentParser(description="Run the python blocks of pages and check what the pages show.")
+    parser = argparse.ArgumentParser(
+        description="Run the python blocks of pages and check what the pages show."
+    )
     parser.add_argument("pages", nargs="*", type=Path, help="pages (default: README.md and docs/guide/*.rst)")
     parser.add_argument("--refresh", action="store_true", help="write what the blocks printed into the pages")
     parser.add_argument("--fresh", action="store_true", help="run even where nothing changed")
-    parser.add_argument("--program", action="store_true", help="print each page as one program and run nothing")
+    parser.add_argument(
+        "--program", action="store_true", help="print each page as one program and run nothing"
+    )
     options = parser.parse_args()
     pages = options.pages or pages_of()
     if options.program:

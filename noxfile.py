@@ -1,0 +1,147 @@
+#!/usr/bin/env -S uv run
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox[uv]>=2026.10"]
+# ///
+"""Sessions of the project: `nox -l` lists them, `nox -s docs` builds and verifies the site.
+
+Each session installs what `uv.lock` says into an environment of its own; without uv it installs the same
+groups unlocked. OpenBLAS is put in front of MLX's reference BLAS wherever it is installed.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+HTML = ROOT / "docs" / "_build" / "html"
+DOCTREES = ROOT / "docs" / "_build" / "doctrees"
+LOG = ROOT / "docs" / "_build" / "warnings.txt"
+
+nox.needs_version = ">=2026.10"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests", "lint", "types", "docs"]
+nox.options.error_on_external_run = True
+
+
+def environment() -> dict[str, str]:
+    """Return the variables every session runs with: one BLAS thread, OpenBLAS where it is installed."""
+    env = {"OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    if sys.platform == "linux" and ctypes.util.find_library("openblas"):
+        env["LD_PRELOAD"] = "libopenblas.so.0"
+    return env
+
+
+def install(session: nox.Session, *groups: str, project: bool = True) -> None:
+    """Install dependency groups, and the project with its extra `guide`, as locked."""
+    if session.venv_backend == "uv":
+        chosen = [f"--group={group}" for group in groups]
+        what = ["--extra=guide"] if project else ["--no-install-project", "--only-group", groups[0]]
+        session.run_install(
+            "uv",
+            "sync",
+            "--quiet",
+            "--locked",
+            "--no-default-groups",
+            *(chosen if project else []),
+            *what,
+            f"--python={session.virtualenv.location}",
+            env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location},
+        )
+        return
+    pyproject = nox.project.load_toml("pyproject.toml")
+    session.install("numpy<2.4", *nox.project.dependency_groups(pyproject, *groups))
+    if project:
+        session.install("-e", ".[guide]")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests: units, every block of guide and README, every docstring. `-- ARGS` go to pytest."""
+    install(session, "test")
+    session.run("pytest", *session.posargs, env=environment())
+
+
+@nox.session
+def doctest(session: nox.Session) -> None:
+    """Run only what readers see: the examples in docstrings, the blocks of guide and README."""
+    install(session, "test")
+    session.run("pytest", "ncps_mlx", "tests/test_pages.py", *session.posargs, env=environment())
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site and verify it, running what changed. `-- --refresh` rewrites the outputs shown."""
+    install(session, "docs")
+    env = environment()
+    refresh = "--refresh" in session.posargs
+    session.run("python", "docs/_ext/doctests.py", env=env)
+    if refresh:
+        session.run("python", "docs/_ext/pagerun.py", "--refresh", env=env)
+    build_site(session, env)
+    session.run("pytest", "-q", "tests/site", env=env)
+    session.log(f"The site is built. Open {(HTML / 'index.html').as_uri()}")
+
+
+def build_site(session: nox.Session, env: dict[str, str]) -> None:
+    """Run Sphinx without tolerance; a failure throws its state away, so that no warning gets lost."""
+    DOCTREES.parent.mkdir(parents=True, exist_ok=True)
+    if not (HTML / "index.html").exists():
+        shutil.rmtree(DOCTREES, ignore_errors=True)
+    where = [str(path.relative_to(ROOT)) for path in (DOCTREES, ROOT / "docs", HTML)]
+    log = str(LOG.relative_to(ROOT))
+    try:
+        session.run("sphinx-build", "-nWTq", "--keep-going", "-w", log, "-d", *where, env=env)
+        warnings = [line for line in LOG.read_text(encoding="utf-8").splitlines() if "WARNING" in line]
+        if warnings:
+            session.error("\n".join(warnings))
+    except BaseException:
+        shutil.rmtree(DOCTREES, ignore_errors=True)
+        raise
+
+
+@nox.session(name="docs-live")
+def docs_live(session: nox.Session) -> None:
+    """Serve the site on localhost and rebuild it while you write."""
+    install(session, "live")
+    watch = ["--watch", "gallery", "--watch", "ncps_mlx", "--watch", "README.md"]
+    made = ("docs/auto_examples/*", "docs/api/generated/*", "docs/_static/mathjax/*")
+    ignore = [part for folder in made for part in ("--ignore", folder)]
+    places = ["docs", "docs/_build/live"]
+    session.run("sphinx-autobuild", *watch, *ignore, *places, *session.posargs, env=environment())
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and common faults with ruff."""
+    install(session, "lint", project=False)
+    session.run("ruff", "check", *session.posargs)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types strictly: library, machinery, gallery, tests and this file."""
+    install(session, "types")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the source distribution and the wheel into dist/."""
+    if session.venv_backend == "uv":
+        session.run_install("uv", "build", "--quiet", "--clear", "--out-dir", "dist")
+    else:
+        session.install("build")
+        session.run("python", "-m", "build")
+    for path in sorted((ROOT / "dist").glob("ncps_mlx*")):
+        session.log(f"dist/{path.name}")
+
+
+if __name__ == "__main__":
+    nox.main()
