@@ -1,0 +1,307 @@
+"""A task: training, validation and test arrays, the score in real units, and baselines to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ncps_mlx.checks import check_choice, check_flag, check_int
+from ncps_mlx.split import Split, check_like, check_values, digest, last_valid_step, real_array
+from ncps_mlx.timescale import TimeScaler
+
+__all__ = ["Split", "Task"]
+
+Array = npt.NDArray[Any]
+METRICS = {"regression": ("rmse", "mae"), "classification": ("accuracy",)}
+SPLITS = ("train", "validation", "test")
+
+
+class Task:
+    """What a model is to learn, how it is scored, and what it has to beat. Immutable.
+
+    A model sees ``x``, ``time_delta`` and ``mask`` of a :class:`Split` and learns its ``y``, which is already
+    standardised; :meth:`score` brings both back to real units with ``inverse``.
+
+    Args:
+        name: A short name, for records and plots.
+        train: What parameters and scalers are fitted on.
+        validation: What configurations and stopping points are chosen on.
+        test: What the final score is measured on.
+        kind: ``"regression"`` or ``"classification"``.
+        metric: ``"rmse"``, ``"mae"`` or ``"accuracy"``. Default: rmse, or accuracy for classes.
+        inverse: Maps model outputs and ``y`` to real units, elementwise in shape. Default: identity.
+        units: Unit of the score, such as ``"mg/dl"``.
+        time_unit: Unit of ``time_delta``, such as ``"min"``.
+        baselines: A function of the task that returns classical scores on the test split.
+        labels: Booleans (n_test,), true where the test split holds an anomaly.
+        score_at: With a target at every step, score ``"all"`` valid steps or the ``"last"`` valid one.
+        allow_unsafe_time: Accept negative time steps, to measure what z-scoring does.
+
+    Raises:
+        ValueError: A split is empty or holds one class, shapes disagree, a value is not finite, a time step
+            is negative, a sequence has no reading, or an argument is not one of its choices.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> def split(n):
+        ...     x = rng.normal(size=(n, 7, 3))
+        ...     return Split(x=x, y=x[:, -1, :1])
+        >>> task = Task("last value", split(8), split(5), split(4))
+        >>> task
+        Task('last value', regression, rmse, T=7, D=3, O=1, 8/5/4 sequences)
+        >>> task.score(task.test.y)
+        0.0
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    kind: str
+    metric: str
+    inverse: Callable[[Array], Array] | None
+    units: str
+    time_unit: str
+    labels: Array | None
+    score_at: str
+    allow_unsafe_time: bool
+    data_hash: str
+
+    def __init__(
+        self,
+        name: str,
+        train: Split,
+        validation: Split,
+        test: Split,
+        *,
+        kind: str = "regression",
+        metric: str | None = None,
+        inverse: Callable[[Array], Array] | None = None,
+        units: str = "",
+        time_unit: str = "",
+        baselines: Callable[[Task], Mapping[str, float]] | None = None,
+        labels: npt.ArrayLike | None = None,
+        score_at: str = "all",
+        allow_unsafe_time: bool = False,
+    ) -> None:
+        _check_name(name)
+        check_choice("kind", kind, tuple(METRICS))
+        metric = METRICS[kind][0] if metric is None else check_choice("metric", metric, METRICS[kind])
+        for argument, function in (("inverse", inverse), ("baselines", baselines)):
+            if function is not None and not callable(function):
+                raise ValueError(f"{argument} must be callable or None, got {function!r}.")
+        if inverse is not None and kind == "classification":
+            raise ValueError(f"inverse must be None for classification, got {inverse!r}.")
+        check_choice("score_at", score_at, ("all", "last"))
+        check_flag("allow_unsafe_time", allow_unsafe_time)
+        for split_name, split in zip(SPLITS, (train, validation, test), strict=True):
+            check_values(split_name, split, kind, allow_unsafe_time)
+            check_like(split_name, split, train)
+        if labels is not None:
+            labels = np.asarray(labels)
+            if labels.dtype != np.bool_ or labels.shape != (len(test),) or labels.all() or not labels.any():
+                raise ValueError(
+                    f"labels must be booleans of both values with the test split's shape {(len(test),)}, "
+                    f"got {labels.dtype} with shape {labels.shape} and {np.count_nonzero(labels)} true."
+                )
+            labels = labels.copy()
+            labels.flags.writeable = False
+        fields = {
+            "name": name, "train": train, "validation": validation, "test": test, "kind": kind,
+            "metric": metric, "inverse": inverse, "units": str(units), "time_unit": str(time_unit),
+            "labels": labels, "score_at": score_at, "allow_unsafe_time": allow_unsafe_time,
+            "data_hash": digest((train, validation, test), labels, kind),
+            "_baselines": baselines, "_source": None, "_measured": None,
+        }  # fmt: skip
+        self.__dict__.update(fields)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"Task is immutable: {name} cannot be set. Its methods return new tasks.")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"Task is immutable: {name} cannot be deleted.")
+
+    @property
+    def splits(self) -> Mapping[str, Split]:
+        """The three splits by name."""
+        return MappingProxyType({name: getattr(self, name) for name in SPLITS})
+
+    @property
+    def input_size(self) -> int:
+        """Features per step, D."""
+        return int(self.train.x.shape[2])
+
+    @property
+    def steps(self) -> int:
+        """Steps per sequence, T, padding included."""
+        return int(self.train.x.shape[1])
+
+    @property
+    def output_size(self) -> int:
+        """Numbers the model puts out, O: targets, or classes seen in training."""
+        if self.kind == "classification":
+            return int(self.train.y.max()) + 1
+        return int(self.train.y.shape[-1])
+
+    @property
+    def higher_is_better(self) -> bool:
+        """True for accuracy, false for errors."""
+        return self.metric == "accuracy"
+
+    def score(self, predictions: npt.ArrayLike, split: str = "test") -> float:
+        """Score raw model outputs against a split, in real units.
+
+        Args:
+            predictions: Of the shape of ``y``; for classification logits (n, ``output_size``).
+            split: ``"train"``, ``"validation"`` or ``"test"``.
+
+        Returns:
+            The metric; NaN if any prediction is not finite (a diverged model).
+
+        Raises:
+            ValueError: The shape or dtype is wrong, or the split is unknown.
+        """
+        data: Split = getattr(self, check_choice("split", split, SPLITS))
+        outputs = real_array("predictions", predictions)
+        classes = self.kind == "classification"
+        shape = (len(data), self.output_size) if classes else data.y.shape
+        if outputs.shape != shape:
+            raise ValueError(f"predictions must have the shape {shape}, got {outputs.shape}.")
+        if not np.isfinite(outputs).all():
+            return float("nan")
+        if classes:
+            return float(np.mean(outputs.argmax(axis=1) == data.y))
+        error = self.to_units(outputs) - self.to_units(data.y)
+        if error.ndim == 3:
+            if self.score_at == "last":
+                error = error[np.arange(len(data)), last_valid_step(data.mask, *error.shape[:2])]
+            elif data.mask is not None:
+                error = error[data.mask]
+        if self.metric == "mae":
+            return float(np.mean(np.abs(error)))
+        return float(np.sqrt(np.mean(np.square(error))))
+
+    def to_units(self, values: npt.ArrayLike) -> Array:
+        """Map outputs or targets of a regression to real units, in double precision."""
+        array = np.asarray(values, dtype=np.float64)
+        return array if self.inverse is None else np.asarray(self.inverse(array), dtype=np.float64)
+
+    def baselines(self) -> dict[str, float]:
+        """Classical scores on the test split, measured at the first call and kept.
+
+        Tasks derived by :meth:`scaled_time`, :meth:`with_gap_as_input` and :meth:`without_time` share the
+        baselines of the task they come from.
+
+        Raises:
+            ValueError: The task was made without baselines.
+        """
+        source: Task | None = self.__dict__["_source"]
+        if source is not None:
+            return source.baselines()
+        measured: dict[str, float] | None = self.__dict__["_measured"]
+        if measured is None:
+            function: Callable[[Task], Mapping[str, float]] | None = self.__dict__["_baselines"]
+            if function is None:
+                raise ValueError(
+                    f"baselines must be given to measure them, got None in the task {self.name!r}."
+                )
+            measured = {str(name): float(value) for name, value in function(self).items()}
+            self.__dict__["_measured"] = measured
+        return dict(measured)
+
+    def take(self, n: int, seed: int = 0) -> Task:
+        """Return the task with ``n`` training sequences, drawn without replacement and kept in order.
+
+        Draws with one seed are nested: the first 100 are among the first 200. Validation and test stay;
+        baselines are measured anew with the smaller training split. Neighbouring windows of a series overlap,
+        so a few of them drawn at random still cover the whole of it.
+
+        Raises:
+            ValueError: ``n`` is below 1 or above the size of the training split, or only one class is left.
+        """
+        if check_int("n", n) > len(self.train):
+            raise ValueError(f"n must be at most {len(self.train)}, the training sequences, got {n}.")
+        check_int("seed", seed, minimum=0)
+        rows = np.sort(np.random.default_rng(seed).permutation(len(self.train))[:n])
+        source: Task | None = self.__dict__["_source"]
+        return self._with(train=self.train[rows], source=None if source is None else source.take(n, seed))
+
+    def scaled_time(self, kind: str) -> Task:
+        """Return the task with its time steps scaled by a :class:`~ncps_mlx.TimeScaler`.
+
+        The scaler is fitted on the training split alone, on its valid steps.
+
+        Args:
+            kind: ``"raw"``, ``"log"``, ``"normalized"`` or ``"bounded"``.
+
+        Raises:
+            ValueError: The kind is unknown, or the task has no ``time_delta``.
+        """
+        scaled = {
+            name: replace(self.splits[name], time_delta=time_delta)
+            for name, time_delta in self._scaled_steps(kind).items()
+        }
+        unit = self.time_unit if kind == "raw" else ""
+        return self._with(**scaled, time_unit=unit, source=self.__dict__["_source"] or self)
+
+    def with_gap_as_input(self) -> Task:
+        """Return the task with the log-scaled time step as one more input feature, and no ``time_delta``.
+
+        The same information by another road: a plain input instead of the model's clock.
+
+        Raises:
+            ValueError: The task has no ``time_delta``.
+        """
+        plain = {
+            name: replace(
+                self.splits[name],
+                x=np.concatenate([self.splits[name].x, gap[..., None]], axis=2),
+                time_delta=None,
+            )
+            for name, gap in self._scaled_steps("log").items()
+        }
+        return self._with(**plain, time_unit="", source=self.__dict__["_source"] or self)
+
+    def without_time(self) -> Task:
+        """Return the task with no ``time_delta``: the model sees every step last 1."""
+        plain = {name: replace(split, time_delta=None) for name, split in self.splits.items()}
+        return self._with(**plain, time_unit="", source=self.__dict__["_source"] or self)
+
+    def _scaled_steps(self, kind: str) -> dict[str, Array]:
+        scaler = TimeScaler(kind)
+        steps = {
+            name: split.time_delta for name, split in self.splits.items() if split.time_delta is not None
+        }
+        if not steps:
+            raise ValueError(f"time_delta must be there to be scaled, got None in the task {self.name!r}.")
+        scaler.fit(steps["train"], self.train.mask)
+        return {name: scaler.transform(time_delta) for name, time_delta in steps.items()}
+
+    def _with(self, *, source: Task | None, **changes: Any) -> Task:
+        arguments = {
+            name: self.__dict__[name]
+            for name in (
+                *SPLITS, "kind", "metric", "inverse", "units", "time_unit", "labels", "score_at",
+                "allow_unsafe_time",
+            )
+        }  # fmt: skip
+        task = Task(self.name, baselines=self.__dict__["_baselines"], **(arguments | changes))
+        task.__dict__["_source"] = source
+        return task
+
+    def __repr__(self) -> str:
+        metric = f"{self.metric} in {self.units}" if self.units else self.metric
+        sizes = "/".join(str(len(split)) for split in self.splits.values())
+        shape = f"T={self.steps}, D={self.input_size}, O={self.output_size}"
+        return f"Task({self.name!r}, {self.kind}, {metric}, {shape}, {sizes} sequences)"
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"name must be a non-empty string, got {name!r}.")
