@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ncps_mlx import _blas as _blas  # first: MLX binds to the BLAS it finds when it is imported
-from ncps_mlx.models import CfC, LTC
+from ncps_mlx.models import LTC, CfC
 
 if TYPE_CHECKING:
     from ncps_mlx.data import Split, Task

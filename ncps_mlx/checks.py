@@ -63,10 +63,11 @@ def check_number(
         ...
         ValueError: backbone_dropout must be at least 0 and below 1, got 1.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(float(value)):
         raise ValueError(f"{name} must be a finite number, got {value!r}.")
-    below = value <= low if open_low else value < low
-    above = value >= high if open_high else value > high
+    number = float(value)
+    below = number <= low if open_low else number < low
+    above = number >= high if open_high else number > high
     if below or above:
         rules = []
         if low > -math.inf:
@@ -74,7 +75,7 @@ def check_number(
         if high < math.inf:
             rules.append(f"{'below' if open_high else 'at most'} {high:g}")
         raise ValueError(f"{name} must be {' and '.join(rules)}, got {value}.")
-    return float(value)
+    return number
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn.init as init
@@ -14,7 +15,7 @@ __all__ = ["INITIALIZERS", "Initializer", "get_initializer", "seeded"]
 
 Initializer = Callable[[mx.array], mx.array]
 
-INITIALIZERS: dict[str, Callable[[], Initializer]] = {
+INITIALIZERS: dict[str, Callable[[], Any]] = {
     "glorot_uniform": init.glorot_uniform,
     "glorot_normal": init.glorot_normal,
     "he_uniform": init.he_uniform,
@@ -41,9 +42,10 @@ def get_initializer(initializer: str | Initializer | None) -> Initializer:
         (4, 3)
     """
     if initializer is None:
-        return INITIALIZERS["glorot_uniform"]()
+        return get_initializer("glorot_uniform")
     if isinstance(initializer, str):
-        return INITIALIZERS[check_choice("initializer", initializer, INITIALIZERS)]()
+        made: Initializer = INITIALIZERS[check_choice("initializer", initializer, INITIALIZERS)]()
+        return made
     if not callable(initializer):
         raise ValueError(f"initializer must be a name or a callable of mlx.nn.init, got {initializer!r}.")
     return initializer
@@ -69,7 +71,8 @@ def seeded(seed: int | None) -> Iterator[None]:
         yield
         return
     check_int("seed", seed, minimum=0)
-    high, low = mx.random.state[0].tolist()  # a key is the two halves of the seed that makes it
+    state: Any = mx.random.state
+    high, low = state[0].tolist()  # a key is the two halves of the seed that makes it
     mx.random.seed(seed)
     try:
         yield

@@ -33,15 +33,20 @@ def slowest_time_constant(activation: str, stability: str) -> float:
 
 
 class LTCCell(nn.Module):
-    r"""One step of an LTC: ``unfolds`` semi-implicit Euler steps of
+    r"""One step of an LTC.
 
-    .. math:: \frac{dx}{dt} = -\left(\frac{1}{\tau} + f\right) x + f A, \qquad f = a(W \cdot \text{backbone}([u, x]) + b)
+    It takes ``unfolds`` semi-implicit Euler steps of
 
-    namely :math:`x \leftarrow (x + \delta f A) / (1 + \delta (1/\tau + f))` with :math:`\delta = \Delta t / \text{unfolds}` and f
-    recomputed in each. The denominator cannot vanish while :math:`1/\tau + f \ge 0`, which ``stability`` secures or not:
+    .. math:: \frac{dx}{dt} = -\left(\frac{1}{\tau} + f\right) x + f A,
+        \qquad f = a(W \cdot \text{backbone}([u, x]) + b),
+
+    namely :math:`x \leftarrow (x + \delta f A) / (1 + \delta (1/\tau + f))` with
+    :math:`\delta = \Delta t / \text{unfolds}` and f recomputed in each. The denominator cannot vanish while
+    :math:`1/\tau + f \ge 0`, which ``stability`` secures or not:
 
     ``"bounded"``
-        1/tau = m + softplus(raw), where -m is the least value of the activation (1 for tanh, 0 for sigmoid): always stable.
+        1/tau = m + softplus(raw), where -m is the least value of the activation (1 for tanh, 0 for sigmoid):
+        always stable.
     ``"softplus"``
         1/tau = softplus(raw): the time constant is positive, and that is all.
     ``"clip"``

@@ -7,7 +7,6 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten
 
 from ncps_mlx.activations import ACTIVATIONS
 from ncps_mlx.backbone import transposed
@@ -16,6 +15,7 @@ from ncps_mlx.checks import check_choice, check_flag, check_int, check_number
 from ncps_mlx.initializers import Initializer, get_initializer, seeded
 from ncps_mlx.ltc import STABILITY, LTCCell, slowest_time_constant
 from ncps_mlx.recurrent import Cell, TimeSteps, run_stack
+from ncps_mlx.trees import leaves
 
 __all__ = ["CfC", "LTC", "RecurrentModel", "State"]
 
@@ -45,7 +45,9 @@ class RecurrentModel(nn.Module):
         check_dropout_applies(rate, layers)
         self.backbone_dropout = rate
         output_size = config["output_size"]
-        self.output_size: int = self.hidden_size if output_size is None else check_int("output_size", output_size)
+        self.output_size: int = (
+            self.hidden_size if output_size is None else check_int("output_size", output_size)
+        )
 
     def _build(self, initializer: Initializer) -> None:
         """Make the parameters; called under the model's seed."""
@@ -68,7 +70,7 @@ class RecurrentModel(nn.Module):
     @property
     def parameter_count(self) -> int:
         """How many numbers the model learns."""
-        return sum(int(array.size) for _, array in tree_flatten(self.trainable_parameters()))
+        return sum(int(array.size) for array in leaves(self.trainable_parameters()))
 
     def _extra_repr(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self._config.items())
@@ -99,21 +101,30 @@ class RecurrentModel(nn.Module):
         single = x.ndim == 2
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size or x.shape[-2] < 1:
             raise ValueError(
-                f"x must have shape (B, T, {self.input_size}) or (T, {self.input_size}) with T at least 1, got {x.shape}."
+                f"x must have shape (B, T, {self.input_size}) or (T, {self.input_size}) with T at least 1, "
+                f"got {x.shape}."
             )
         if not mx.issubdtype(x.dtype, mx.floating):
-            raise ValueError(f"x must be of a floating dtype, got {x.dtype}; convert it with x.astype(mx.float32).")
+            raise ValueError(
+                f"x must be of a floating dtype, got {x.dtype}; convert it with x.astype(mx.float32)."
+            )
         if single:
             x = x[None]
             state = None if state is None else [(h[None],) for (h,) in state]
             mask = None if mask is None else mask[None]
         batch, steps, _ = x.shape
         if mask is not None and (mask.shape != (batch, steps) or mask.dtype != mx.bool_):
-            raise ValueError(f"mask must be bool of shape ({batch}, {steps}), got {mask.dtype} of shape {mask.shape}.")
+            raise ValueError(
+                f"mask must be bool of shape ({batch}, {steps}), got {mask.dtype} of shape {mask.shape}."
+            )
         if state is not None:
             self._check_state(state, batch)
         y, last = self.forward(
-            x, state, as_time_steps(time_delta, batch, steps), mask, rates=self.backbone_dropout if self.training else 0.0
+            x,
+            state,
+            as_time_steps(time_delta, batch, steps),
+            mask,
+            rates=self.backbone_dropout if self.training else 0.0,
         )
         return (y[0], [(h[0],) for (h,) in last]) if single else (y, last)
 
@@ -211,8 +222,10 @@ class CfC(RecurrentModel):
         residual: Add to each layer's output, from the second on, its input.
         mode: ``"default"``; ``"no_gate"``, :math:`h' = \tanh f + s \tanh g`; ``"pure"``, one head and
             :math:`h' = A - A e^{-\Delta t(|w| + |f|)} f`.
-        activation: Of the backbone's layers: ``"lecun_tanh"``, ``"tanh"``, ``"relu"``, ``"gelu"``, ``"silu"``, ``"sigmoid"``.
-        initializer: ``None`` for Xavier uniform, a name (``"he_normal"``), or a callable of ``mlx.nn.init``. Biases are 0.
+        activation: Of the backbone's layers: ``"lecun_tanh"``, ``"tanh"``, ``"relu"``, ``"gelu"``, ``"silu"`` or
+            ``"sigmoid"``.
+        initializer: ``None`` for Xavier uniform, a name (``"he_normal"``), or a callable of ``mlx.nn.init``.
+            Biases are 0.
         backbone_units: U, width of the backbone.
         backbone_layers: Its layers, each followed by activation and dropout; with 0 the heads read [x, h] directly.
         backbone_dropout: Probability of dropping each backbone unit at each step, in training mode.
@@ -287,10 +300,11 @@ class LTC(RecurrentModel):
         initializer: ``None`` for Xavier uniform, a name, or a callable of ``mlx.nn.init``. Biases are 0.
         ode_unfolds: Solver steps for each reading.
         time_constant_range: Least and greatest initial time constant, in units of ``time_delta``, drawn log-uniformly.
-            ``None`` means (0.1, 0.9) of the slowest that ``stability`` allows: (0.1, 0.9) with tanh, (0.1, 10) where any is.
-        stability: ``"bounded"`` (default) keeps 1/tau above what a negative activation could take away, so that the solver's
-            denominator never vanishes; ``"softplus"`` keeps tau positive and no more; ``"clip"`` cuts 1/tau at 0.001;
-            ``"none"`` lets it go.
+            ``None`` means (0.1, 0.9) of the slowest that ``stability`` allows: (0.1, 0.9) with tanh, (0.1, 10) where
+            any is.
+        stability: ``"bounded"`` (default) keeps 1/tau above what a negative activation could take away, so that the
+            solver's denominator never vanishes; ``"softplus"`` keeps tau positive and no more; ``"clip"`` cuts 1/tau
+            at 0.001; ``"none"`` lets it go.
         backbone_units: U, width of the backbone.
         backbone_layers: Its layers, each followed by activation and dropout; 0 for none.
         backbone_dropout: Probability of dropping each backbone unit at each step, in training mode.
@@ -351,9 +365,7 @@ class LTC(RecurrentModel):
         )
 
 
-def check_time_constants(
-    given: tuple[float, float] | None, activation: str, stability: str
-) -> tuple[float, float]:
+def check_time_constants(given: object, activation: str, stability: str) -> tuple[float, float]:
     """Resolve and check ``time_constant_range``."""
     slowest = slowest_time_constant(activation, stability)
     if given is None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx.utils import tree_flatten, tree_map
+from mlx.utils import tree_map
 
 from ncps_mlx.checks import check_choice, check_int
+from ncps_mlx.trees import leaves
 
 __all__ = ["OPTIMIZERS", "SCHEDULES", "PopulationAdam", "clip", "schedule_factors"]
 
@@ -71,7 +72,7 @@ def clip(gradients: Any, limits: mx.array) -> Any:
         >>> clip({"w": mx.array([[3.0, 4.0], [3.0, 4.0]])}, mx.array([1.0, 10.0]))["w"].round(2).tolist()
         [[0.6000000238418579, 0.800000011920929], [3.0, 4.0]]
     """
-    squares = [mx.sum(mx.square(g).reshape(g.shape[0], -1), axis=1) for _, g in tree_flatten(gradients)]
+    squares = [mx.sum(mx.square(g).reshape(g.shape[0], -1), axis=1) for g in leaves(gradients)]
     norm = mx.sqrt(sum(squares[1:], squares[0]))
     factor = mx.where(norm > limits, limits / norm, mx.ones_like(norm))
     return tree_map(lambda g: g * per_member(factor, g), gradients)
@@ -94,7 +95,11 @@ class PopulationAdam:
     """
 
     def __init__(
-        self, parameters: Any, weight_decay: mx.array, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+        self,
+        parameters: Any,
+        weight_decay: mx.array,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
     ) -> None:
         self.first = tree_map(mx.zeros_like, parameters)
         self.second = tree_map(mx.zeros_like, parameters)

@@ -39,9 +39,11 @@ def stack(models: Sequence[RecurrentModel]) -> Any:
         differing = sorted(name for name in first if config.get(name) != first[name])
         if type(model) is not type(models[0]) or differing:
             what = ", ".join(differing) or "its class"
-            raise ValueError(f"model[{i}] must have the shape of model[0], got another {what}; fit them one after another.")
+            raise ValueError(
+                f"model[{i}] must have the shape of model[0], got another {what}; fit them one after another."
+            )
     trees = [model.trainable_parameters() for model in models]
-    return tree_map(lambda *arrays: mx.stack(arrays), trees[0], *trees[1:])
+    return tree_map(lambda *arrays: mx.stack(list(arrays)), trees[0], *trees[1:])
 
 
 def unstack(models: Sequence[RecurrentModel], parameters: Any) -> None:

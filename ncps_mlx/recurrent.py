@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import mlx.core as mx
 
 from ncps_mlx.backbone import Backbone
 
-__all__ = ["Cell", "TimeSteps", "dropout_factors", "run_layer", "run_stack", "unstack_time"]
+__all__ = ["Cell", "Step", "TimeSteps", "dropout_factors", "run_layer", "run_stack", "unstack_time"]
 
 TimeSteps = mx.array | float
 """One number for every step, or an array (..., T, B, 1)."""
+
+
+Step = Callable[[mx.array, mx.array, TimeSteps, Sequence[mx.array]], mx.array]
+"""One step of a cell: (inputs at t, state, time step, dropout factors) to the next state."""
 
 
 class Cell(Protocol):
@@ -21,7 +25,7 @@ class Cell(Protocol):
     hidden_size: int
     backbone: Backbone
 
-    def bind(self):  # type: ignore[no-untyped-def]  # the callable's type is each cell's own
+    def bind(self) -> Step:
         """A function of one step: (inputs at t, state, time step, dropout factors) to the next state."""
 
 

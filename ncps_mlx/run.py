@@ -1,0 +1,182 @@
+"""The training loop of a population, and its one training step."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+import numpy.typing as npt
+from mlx.utils import tree_map
+
+from ncps_mlx.member import Member
+from ncps_mlx.models import RecurrentModel
+from ncps_mlx.optimize import PopulationAdam, clip, per_member
+from ncps_mlx.population import as_arrays, predict_population
+from ncps_mlx.task import Task
+
+__all__ = ["Run"]
+
+
+class Run:
+    """The arrays of the members still in training, and their one training step."""
+
+    def __init__(
+        self,
+        model: RecurrentModel,
+        task: Task,
+        parameters: Any,
+        members: list[Member],
+        steps: int,
+        batch_size: int,
+        accumulate: int,
+    ) -> None:
+        self.model, self.task, self.members = model, task, members
+        self.steps, self.accumulate = steps, accumulate
+        self.parameters = parameters
+        self.active = list(range(len(members)))
+        self.data = as_arrays(task.train)
+        count = steps * accumulate
+        # (batches, N, ...): row t holds what every member needs for batch t.
+        self.rows = np.stack([m.batches(len(task.train), count, batch_size) for m in members], axis=1)
+        self.rates = np.stack([m.learning_rates for m in members], axis=1).astype(np.float32)
+        self.dropout = mx.array([m.dropout for m in members]) if any(m.dropout for m in members) else 0.0
+        self.keys = (
+            np.stack([m.keys(count) for m in members], axis=1) if isinstance(self.dropout, mx.array) else None
+        )
+        limits = [m.clip_norm for m in members]
+        self.limits = mx.array(limits) if any(map(math.isfinite, limits)) else None
+        self.optimizer = PopulationAdam(parameters, mx.array([m.weight_decay for m in members]))
+        self.gradient = mx.value_and_grad(self.loss)
+
+    def loss(
+        self,
+        parameters: Any,
+        batch: tuple[mx.array, mx.array, mx.array | None, mx.array | None],
+        keys: mx.array | None,
+    ) -> tuple[mx.array, mx.array]:
+        """Sum over members (whose gradient is each member's own), and the loss of each (N,)."""
+        x, y, time_delta, mask = batch
+        self.model.update(parameters)
+        out, _ = self.model.forward(
+            x, None, 1.0 if time_delta is None else time_delta, mask, rates=self.dropout, keys=keys
+        )
+        if self.task.kind == "classification":
+            each = nn.losses.cross_entropy(out, y)
+        else:
+            each = mx.square(out - y).mean(axis=-1)
+        each = each.reshape(each.shape[0], -1)
+        if mask is not None and y.ndim == 4:  # a target at every step: padded steps do not count
+            weight = mask.reshape(each.shape).astype(each.dtype)
+            losses = mx.sum(each * weight, axis=1) / mx.sum(weight, axis=1)
+        else:
+            losses = mx.mean(each, axis=1)
+        return losses.sum(), losses
+
+    def batch_gradient(self, i: int) -> tuple[mx.array, Any]:
+        """The losses (N,) and gradients on batch ``i``."""
+        rows = mx.array(self.rows[i])
+        x, y, time_delta, mask = self.data
+        held = None if mask is None else mask[rows]
+        batch = (x[rows], y[rows], None if time_delta is None else time_delta[rows], held)
+        keys = None if self.keys is None else mx.array(self.keys[i])
+        (_, losses), gradients = self.gradient(self.parameters, batch, keys)
+        return losses, gradients
+
+    def step(self, t: int) -> mx.array:
+        """Update the parameters; returns the losses (N,), unevaluated."""
+        first = t * self.accumulate
+        total, gradients = self.batch_gradient(first)
+        for i in range(first + 1, first + self.accumulate):
+            mx.eval(gradients, total)  # one batch in memory at a time
+            more, new = self.batch_gradient(i)
+            gradients = tree_map(mx.add, gradients, new)
+            total = total + more
+        if self.accumulate > 1:
+            gradients = tree_map(lambda g: g / self.accumulate, gradients)
+            total = total / self.accumulate
+        if self.limits is not None:
+            gradients = clip(gradients, self.limits)
+        self.parameters = self.optimizer.update(self.parameters, gradients, mx.array(self.rates[t]))
+        return total
+
+    def train(self, evaluate_every: int, patience: int | None, progress: bool) -> Any:
+        """Take all steps; returns the best parameters of every member."""
+        from tqdm.auto import tqdm
+
+        best = self.parameters
+        higher = self.task.higher_is_better
+        losses: list[mx.array] = []
+        clock = time.perf_counter()
+        label = self.task.name if len(self.members) == 1 else f"{self.task.name}, {len(self.members)} members"
+        with tqdm(total=self.steps, desc=label, unit="step", disable=not progress, leave=False) as bar:
+            for t in range(self.steps):
+                losses.append(self.step(t))
+                mx.async_eval(self.parameters, self.optimizer.state, losses[-1])
+                if len(losses) > 1:
+                    mx.eval(
+                        losses[-2]
+                    )  # build the next step's graph while this one runs, and no further ahead
+                bar.update()
+                if (t + 1) % evaluate_every and t + 1 < self.steps:
+                    continue
+                table = np.array(mx.stack(losses))
+                losses = []
+                outputs = predict_population(self.model, self.parameters, self.task.validation)
+                seconds = (time.perf_counter() - clock) / len(self.members)
+                improved, finished = [], []
+                for place, i in enumerate(self.active):
+                    member = self.members[i]
+                    score = self.score(outputs[place])
+                    if member.record(t + 1, table[:, place], score, higher):
+                        improved.append(place)
+                    member.seconds = seconds
+                    if t + 1 < self.steps and member.waited(patience):
+                        member.status = "stopped early"
+                    if member.status != "finished":
+                        finished.append(place)
+                best = self.keep(best, improved)
+                scores = [m.scores[m.best] for m in self.members if m.best is not None]
+                if scores:
+                    bar.set_postfix(best=f"{max(scores) if higher else min(scores):.4g}")
+                self.drop(finished)
+                if not self.active:
+                    break
+        return best
+
+    def score(self, outputs: npt.NDArray[np.float32]) -> float:
+        """The validation score of one member, nan if its outputs are not finite."""
+        return self.task.score(outputs, "validation") if np.isfinite(outputs).all() else math.nan
+
+    def keep(self, best: Any, improved: list[int]) -> Any:
+        """Copy the parameters of the members that improved into the best so far."""
+        chosen = np.zeros(len(self.members), dtype=bool)
+        chosen[[self.active[place] for place in improved]] = True
+        places = np.zeros(len(self.members), dtype=np.int32)
+        places[self.active] = np.arange(len(self.active))
+        where, source = mx.array(chosen), mx.array(places)
+        best = tree_map(
+            lambda old, new: mx.where(per_member(where, old), new[source], old), best, self.parameters
+        )
+        mx.eval(best)
+        return best
+
+    def drop(self, finished: list[int]) -> None:
+        """Go on without these members."""
+        if not finished:
+            return
+        kept = [place for place in range(len(self.active)) if place not in set(finished)]
+        self.active = [self.active[place] for place in kept]
+        if not kept:
+            return
+        members = mx.array(kept)
+        self.parameters = tree_map(lambda a: a[members], self.parameters)
+        self.optimizer.take(members)
+        self.rows, self.rates = self.rows[:, kept], self.rates[:, kept]
+        self.limits = None if self.limits is None else self.limits[members]
+        self.keys = None if self.keys is None else self.keys[:, kept]
+        if isinstance(self.dropout, mx.array):
+            self.dropout = self.dropout[members]

@@ -1,0 +1,251 @@
+"""What training promises: members equal lone runs, Adam is Adam, divergence stays with its member."""
+
+from __future__ import annotations
+
+import math
+
+import mlx.core as mx
+import mlx.optimizers
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten
+
+from ncps_mlx import LTC, CfC, evaluate, fit, predict
+from ncps_mlx.optimize import PopulationAdam, clip, schedule_factors
+from ncps_mlx.task import Split, Task
+
+T, D, H, U, O = 6, 3, 11, 13, 2
+
+
+def make_split(n, kind="last", masked=False, seed=0):
+    rng = np.random.default_rng([n, seed])
+    x = rng.normal(size=(n, T, D))
+    time_delta = rng.uniform(0.1, 2.0, size=(n, T))
+    mask = np.arange(T) < rng.integers(1, T + 1, size=(n, 1)) if masked else None
+    if kind == "every":
+        y = np.tanh(np.cumsum(x, axis=1)[..., :O])
+    elif kind == "classes":
+        y = (x.sum(axis=(1, 2)) > 0).astype(np.int32)
+    else:
+        y = np.tanh(x.sum(axis=1)[:, :O])
+    return Split(x=x, y=y, time_delta=time_delta, mask=mask)
+
+
+def make_task(kind="last", masked=False):
+    splits = [make_split(n, kind, masked) for n in (50, 23, 17)]
+    return Task("toy", *splits, kind="classification" if kind == "classes" else "regression")
+
+
+def build(cls=CfC, kind="last", seed=0, **settings):
+    settings.setdefault("backbone_units", U)
+    return cls(D, H, output_size=O, return_sequences=kind == "every", seed=seed, **settings)
+
+
+def same(a, b):
+    pairs = zip(tree_flatten(a.parameters()), tree_flatten(b.parameters()), strict=True)
+    return all(mx.array_equal(p, q).item() for (_, p), (_, q) in pairs)
+
+
+SETTINGS = {
+    "learning_rate": [1e-3, 1e-2, 3e-2],
+    "weight_decay": [0.0, 0.1, 0.01],
+    "clip_norm": [1.0, None, 0.1],
+    "schedule": ["cosine", "constant", "exponential"],
+    "warmup": [0, 3, 5],
+    "seed": [4, 5, 6],
+}
+
+
+@pytest.mark.parametrize("kind", ["last", "every", "classes"])
+@pytest.mark.parametrize(
+    ("cls", "settings"),
+    [
+        (CfC, {}),
+        (CfC, {"mode": "pure", "backbone_layers": 2}),
+        (CfC, {"mode": "no_gate", "num_layers": 2, "residual": True}),
+        (CfC, {"backbone_layers": 0}),
+        (LTC, {"ode_unfolds": 2}),
+        (LTC, {"backbone_layers": 1, "ode_unfolds": 1, "activation": "sigmoid"}),
+    ],
+)
+def test_members_equal_lone_runs_bit_for_bit(cls, settings, kind):
+    task = make_task(kind, masked=kind != "last")
+    rates = [0.0, 0.1, 0.4] if settings.get("backbone_layers", int(cls is CfC)) else [0.0] * 3
+    common = {
+        "steps": 12,
+        "batch_size": 8,
+        "optimizer": "adamw",
+        "patience": 2,
+        "evaluate_every": 2,
+        "progress": False,
+    }
+    together = [build(cls, kind, seed, **settings) for seed in range(3)]
+    histories = fit(together, task, backbone_dropout=rates, **SETTINGS, **common)
+    for i, (member, history) in enumerate(zip(together, histories, strict=True)):
+        alone = build(cls, kind, i, **settings)
+        own = {name: values[i] for name, values in SETTINGS.items()}
+        lone = fit(alone, task, backbone_dropout=rates[i], **own, **common)
+        assert same(member, alone)
+        assert (lone.train_loss, lone.validation_score) == (history.train_loss, history.validation_score)
+        assert lone.status == history.status
+    scores = evaluate(together, task)
+    assert scores == [evaluate(member, task) for member in together]
+
+
+def test_members_are_exact_after_others_were_dropped():
+    task = make_task()
+    models = [build(seed=seed, backbone_dropout=0.2) for seed in range(4)]
+    rates = [1e-2, 1e30, 1e-2, 1e-8]
+    common = {
+        "steps": 40,
+        "batch_size": 8,
+        "patience": 3,
+        "evaluate_every": 2,
+        "clip_norm": None,
+        "progress": False,
+    }
+    histories = fit(models, task, learning_rate=rates, seed=[0, 1, 2, 3], **common)
+    assert histories[1].status == "diverged" and "became" in histories[1].reason
+    assert histories[1].best_score == math.inf
+    assert len({len(history.step) for history in histories}) > 1
+    for i in (0, 2, 3):
+        alone = build(seed=i, backbone_dropout=0.2)
+        fit(alone, task, learning_rate=rates[i], seed=i, **common)
+        assert same(models[i], alone)
+
+
+def test_dropout_changes_from_step_to_step_and_with_the_rate():
+    task = make_task()
+    ends = []
+    for rate in (0.0, 0.1, 0.4):
+        model = build()
+        fit(model, task, steps=6, batch_size=8, backbone_dropout=rate, progress=False)
+        ends.append(np.array(predict(model, task.test)))
+    assert not np.array_equal(ends[0], ends[1]) and not np.array_equal(ends[1], ends[2])
+
+
+def test_training_learns():
+    task = make_task()
+    model = build()
+    before = evaluate(model, task)
+    history = fit(model, task, steps=150, batch_size=16, learning_rate=1e-2, progress=False)
+    assert evaluate(model, task) < 0.7 * before
+    assert history.best_score == min(history.validation_score)
+    assert history.best_score == evaluate(model, task, "validation")
+    assert history.step[-1] == 150 and history.status == "finished"
+
+
+def test_adam_equals_that_of_mlx():
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(3, 4)).astype(np.float32)
+    gradients = rng.normal(size=(8, 3, 4)).astype(np.float32)
+    ours = {"w": mx.array(start)[None]}
+    adam = PopulationAdam(ours, mx.array([0.0]))
+    theirs = {"w": mx.array(start)}
+    optimizer = mlx.optimizers.Adam(1e-2, bias_correction=True)
+    for g in gradients:
+        ours = adam.update(ours, {"w": mx.array(g)[None]}, mx.array([1e-2]))
+        theirs = optimizer.apply_gradients({"w": mx.array(g)}, theirs)
+    np.testing.assert_allclose(np.array(ours["w"][0]), np.array(theirs["w"]), atol=1e-6)
+
+
+def test_weight_decay_equals_that_of_mlx():
+    start = mx.array(np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32))
+    g = mx.ones((3, 4))
+    ours, theirs = {"w": start[None]}, {"w": start}
+    adam = PopulationAdam(ours, mx.array([0.1]))
+    optimizer = mlx.optimizers.AdamW(1e-2, weight_decay=0.1, bias_correction=True)
+    for _ in range(5):
+        ours = adam.update(ours, {"w": g[None]}, mx.array([1e-2]))
+        theirs = optimizer.apply_gradients({"w": g}, theirs)
+    np.testing.assert_allclose(np.array(ours["w"][0]), np.array(theirs["w"]), atol=1e-6)
+
+
+def test_accumulated_gradients_equal_those_of_the_large_batch():
+    """Two batches of 25 are one pass over the 50 sequences, as is one batch of 50."""
+    task = make_task()
+    large, small = build(), build()
+    common = {"steps": 1, "learning_rate": 1e-2, "clip_norm": None, "progress": False}
+    fit(large, task, batch_size=50, **common)
+    fit(small, task, batch_size=25, accumulate=2, **common)
+    for (_, a), (_, b) in zip(
+        tree_flatten(large.parameters()), tree_flatten(small.parameters()), strict=True
+    ):
+        np.testing.assert_allclose(np.array(a), np.array(b), atol=1e-4)
+
+
+def test_clipping_is_per_member():
+    gradients = {"a": mx.array([[3.0], [3.0]]), "b": mx.array([[4.0], [4.0]])}
+    clipped = clip(gradients, mx.array([1.0, math.inf]))
+    np.testing.assert_allclose(np.array(clipped["a"]), [[0.6], [3.0]], atol=1e-6)
+
+
+def test_schedules():
+    for schedule in ("constant", "cosine", "exponential"):
+        factors = schedule_factors(schedule, 100, warmup=10)
+        assert len(factors) == 100 and factors.max() == 1.0
+        assert np.all(np.diff(factors[:10]) > 0) and np.all(np.diff(factors[10:]) <= 0)
+
+
+def test_padding_does_not_count_in_the_loss():
+    task = make_task("every", masked=True)
+    noisy = Split(
+        x=task.train.x,
+        y=np.where(task.train.mask[..., None], task.train.y, 50.0),
+        time_delta=task.train.time_delta,
+        mask=task.train.mask,
+    )
+    other = Task("toy", noisy, task.validation, task.test)
+    a, b = build(kind="every"), build(kind="every")
+    fit(a, task, steps=4, batch_size=8, progress=False)
+    fit(b, other, steps=4, batch_size=8, progress=False)
+    assert same(a, b)
+
+
+def test_progress_shows_the_best_score(capsys):
+    fit(build(), make_task(), steps=4, batch_size=8)
+    assert "best=" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 51}, "batch_size must be at most the 50 training sequences, got 51."),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0."),
+        ({"steps": 0}, "steps must be at least 1, got 0."),
+        ({"learning_rate": 0}, "learning_rate must be above 0, got 0."),
+        ({"learning_rate": math.nan}, "learning_rate must be a finite number, got nan."),
+        (
+            {"learning_rate": [1e-3, 1e-2]},
+            "learning_rate must be one value or 1, one for each model, got 2 values.",
+        ),
+        ({"optimizer": "sgd"}, "optimizer must be one of 'adam', 'adamw', got 'sgd'."),
+        ({"weight_decay": 0.1}, "weight_decay must be 0 with optimizer='adam'"),
+        ({"clip_norm": 0}, "clip_norm must be above 0, got 0."),
+        ({"schedule": "step"}, "schedule must be one of"),
+        ({"warmup": 9, "steps": 9}, "warmup must be below the 9 steps of training, got 9."),
+        ({"patience": 0}, "patience must be at least 1, got 0."),
+        ({"accumulate": 0}, "accumulate must be at least 1, got 0."),
+        ({"seed": -1}, "seed must be at least 0, got -1."),
+        ({"backbone_dropout": 1.5}, "backbone_dropout must be at least 0 and below 1, got 1.5."),
+    ],
+)
+def test_bad_settings_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        fit(build(), make_task(), **settings)
+
+
+def test_models_that_do_not_fit_are_named():
+    task = make_task()
+    with pytest.raises(ValueError, match="input_size must be 3"):
+        fit(CfC(4, H, output_size=O, return_sequences=False), task)
+    with pytest.raises(ValueError, match="output_size must be 2"):
+        fit(CfC(D, H, return_sequences=False), task)
+    with pytest.raises(ValueError, match="return_sequences must be False"):
+        fit(build(kind="every"), task)
+    with pytest.raises(ValueError, match=r"model\[1\] must have the shape of model\[0\], got another mode"):
+        fit([build(), build(mode="pure")], task)
+    with pytest.raises(ValueError, match="non-empty sequence"):
+        fit([], task)
+    with pytest.raises(ValueError, match="split must be one of"):
+        evaluate(build(), task, "holdout")
