@@ -6,11 +6,12 @@ import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contracts import Contract, parse_contract
 from sybil import Document, Region
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 from sybil.parsers.rest.lexers import DirectiveLexer
 from sybil.region import Lexeme
+
+from contracts import Contract, parse_contract
 
 __all__ = ["PYTHON", "Block", "Output", "Page", "Problem", "parse_page"]
 

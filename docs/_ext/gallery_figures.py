@@ -1,0 +1,86 @@
+"""Sphinx-gallery: figures with their alternative text and numbers; scripts run again when the library changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+import figures
+from digest import code_digest, digest_of, library_digest, versions
+
+__all__ = ["reset", "scrape", "setup"]
+
+logger = logging.getLogger(__name__)
+
+IMAGE = """
+.. image-sg:: /{path}
+   :alt: {alt}
+   :srcset: /{path}
+   :class: sphx-glr-single-img
+"""
+UNDESCRIBED = "figure without alternative text"
+
+
+def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
+    """Save every figure a block left open, with its numbers as JSON; return the text that shows them."""
+    del block
+    shared = block_vars["example_globals"]
+    seen: set[int] = shared.setdefault("__figures_seen__", set())
+    text = ""
+    for figure in figures.open_figures(list(shared.values()), seen):
+        seen.add(id(figure))
+        shared.setdefault("__figures_kept__", []).append(
+            figure
+        )  # an id is only unique while its figure lives
+        path = Path(next(block_vars["image_path_iterator"]))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        saved = figures.save_figure(figure, path)
+        alt = " ".join((saved["alt"] or UNDESCRIBED).split())
+        text += IMAGE.format(path=path.relative_to(gallery_conf["src_dir"]).as_posix(), alt=alt)
+    return text
+
+
+def reset(gallery_conf: dict[str, Any], fname: str) -> None:
+    """Begin each script like a fresh process: default styles, no open figures, MLX seeded."""
+    del gallery_conf, fname
+    import matplotlib.pyplot as plt
+    import mlx.core as mx
+
+    plt.close("all")
+    plt.rcdefaults()
+    mx.random.seed(0)
+
+
+def _stamp(app: Sphinx) -> tuple[Path, str]:
+    root = Path(app.srcdir).parent
+    tools = [code_digest((Path(app.srcdir) / "_ext" / name).read_text(encoding="utf-8")) for name in TOOLS]
+    return root / ".cache" / "gallery.stamp", digest_of(library_digest(root), versions(), *tools)
+
+
+TOOLS = ("figures.py", "gallery_figures.py")
+
+
+def decide(app: Sphinx, config: Any) -> None:
+    """Run all scripts again if what they import differs from the last good build's."""
+    file, now = _stamp(app)
+    fresh = file.exists() and file.read_text(encoding="utf-8") == now
+    config.sphinx_gallery_conf["run_stale_examples"] = not fresh
+
+
+def keep(app: Sphinx, exception: Exception | None) -> None:
+    """After a build in which every script ran, leave the stamp."""
+    failing = app.config.sphinx_gallery_conf.get("failing_examples")
+    if exception is None and not failing:
+        file, now = _stamp(app)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(now, encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx, before the gallery reads its settings."""
+    app.connect("config-inited", decide, priority=1)
+    app.connect("build-finished", keep)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,131 @@
+"""Sphinx: run the pages before reading them; show their outputs and figures.
+
+Adds the directives ``output`` (text that a run is checked against) and ``drawn`` (the figures of the block
+before it). A page that fails, or shows what its run did not give, is a warning at its page and line.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+from contracts import parse_contract
+from digest import digest_of, versions
+from pagerun import PageRun, pages_of, run_pages
+
+__all__ = ["Drawn", "Output", "setup"]
+
+logger = logging.getLogger(__name__)
+RUNS: dict[str, PageRun] = {}
+
+
+def docname_of(path: Path, docs: Path) -> str:
+    """Return the document that shows a page."""
+    return "start" if path.name == "README.md" else path.relative_to(docs).with_suffix("").as_posix()
+
+
+def run_all(app: Sphinx) -> None:
+    """Run what changed; report problems as warnings."""
+    root = Path(app.srcdir).parent
+    pages = [path for path in pages_of(root) if path.exists()]
+    for run in run_pages(pages, root=root, report=lambda line: logger.info("[pages] %s", line)):
+        RUNS[docname_of(run.page.path, Path(app.srcdir))] = run
+        for problem in run.problems:
+            logger.warning("%s", problem.message, location=f"{run.page.path}:{problem.line}")
+    executed = sum(run.executed for run in RUNS.values())
+    blocks = sum(len(run.page.blocks) for run in RUNS.values())
+    logger.info("[pages] %d pages, %d blocks; executed now: %d pages", len(RUNS), blocks, executed)
+
+
+def outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
+    """Read again the documents whose runs are not the ones shown."""
+    del app
+    now = {
+        name: digest_of(*(str(result) for result in run.results), versions()) for name, run in RUNS.items()
+    }
+    before: dict[str, str] = getattr(env, "guide_runs", {})
+    env.guide_runs = now  # type: ignore[attr-defined]  # Sphinx keeps extensions' state on its environment
+    return [name for name in now if before.get(name) != now[name] and name in env.found_docs]
+
+
+def offer_program(app: Sphinx, docname: str, source: list[str]) -> None:
+    """End each guide page with its program as a download."""
+    run = RUNS.get(docname)
+    if run is None or not run.page.blocks or run.page.path.suffix != ".rst" or run.problems:
+        return
+    name = f"{run.page.path.stem}.py"
+    (run.folder / name).write_text(run.page.program, encoding="utf-8")
+    where = f"/../{run.folder.relative_to(Path(app.srcdir).parent).as_posix()}/{name}"
+    source[0] += (
+        f"\n\n.. rubric:: This page as one script\n\n:download:`{name} <{where}>` holds the blocks above, in order. "
+        'With ``pip install "ncps-mlx[guide]"`` it runs by itself in an empty folder; here it took '
+        f"{run.seconds:.0f} s.\n"
+    )
+
+
+class Output(SphinxDirective):
+    """What the block before it prints, with the contract that every build checks."""
+
+    has_content = True
+    optional_arguments = 1
+    final_argument_whitespace = True
+    option_spec: ClassVar[dict[str, Any]] = {"range": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        """Return the text as a block without a copy button, and what may differ in it."""
+        try:
+            contract = parse_contract(self.arguments[0] if self.arguments else "", self.options.get("range"))
+        except ValueError as error:
+            raise self.error(str(error)) from error
+        text = "\n".join(self.content)
+        block = nodes.literal_block(text, text, language="text", classes=["output"])
+        note = contract.describe()
+        return [block, nodes.paragraph(note, note, classes=["contract"])] if note else [block]
+
+
+class Drawn(SphinxDirective):
+    """The figures of the block before it, with their alternative text, a caption and a stamp."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return one figure for each that the block drew."""
+        run = RUNS.get(self.env.docname)
+        if run is None:
+            raise self.error("drawn belongs on a page that is run: docs/guide/*.rst")
+        if run.problems:
+            return []  # reported already, with its line
+        number = next(i for i, block in enumerate(run.page.blocks) if self.lineno in block.drawn)
+        drawn = run.results[number]["figures"]
+        caption = self.parse_content_to_nodes()
+        shown: list[nodes.Node] = []
+        root = Path(self.env.srcdir).parent
+        for figure in drawn:
+            place = f"/../{(run.folder / figure['file']).relative_to(root).as_posix()}"
+            image = nodes.image(uri=place, alt=figure["alt"], width=f"{figure['width']}px", classes=["drawn"])
+            node = nodes.figure("", image)
+            if figure is drawn[-1]:
+                if caption and isinstance(caption[0], nodes.paragraph):
+                    node += nodes.caption("", "", *caption[0].children)
+                stamp = f"Drawn by this page's program on the CPU: {versions()}."
+                node += nodes.legend("", nodes.paragraph(stamp, stamp))
+            shown.append(node)
+        return shown
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    RUNS.clear()
+    app.add_directive("output", Output)
+    app.add_directive("drawn", Drawn)
+    app.connect("builder-inited", run_all)
+    app.connect("env-get-outdated", outdated)
+    app.connect("source-read", offer_program)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

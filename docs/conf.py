@@ -1,0 +1,143 @@
+"""How Sphinx builds the site. What the build executes is kept under .cache until code or versions change."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+sys.path.insert(0, str(DOCS / "_ext"))
+
+import digest
+import pagerun
+
+# Gallery workers and notebook kernels are processes of their own: they inherit the machinery and OpenBLAS.
+os.environ.update(pagerun.environment())
+os.environ["PYTHONPATH"] = os.pathsep.join([str(DOCS / "_ext"), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+project = "ncps-mlx"
+copyright = "The ncps-mlx authors, Apache-2.0"
+author = "The ncps-mlx authors"
+version = release = "0.1.0"
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+    "sphinx_design",
+    "sphinx_copybutton",
+    "myst_nb",
+    "guide_pages",
+    "api_pages",
+    "gallery_figures",
+    "site_extras",
+]
+exclude_patterns = [
+    "_build",
+    "_ext",
+    "_inventories",
+    # The gallery's downloads are no pages.
+    "auto_examples/*.ipynb",
+    "auto_examples/*.py",
+    "auto_examples/*.json",
+    "**/*.md5",
+    "**/*.ipynb",
+]
+nitpicky = True
+# A block without a language is no python: what is python says so, is executed and is counted.
+highlight_language = "none"
+templates_path = ["_templates"]
+suppress_warnings = ["config.cache"]  # the gallery's settings hold functions; nothing depends on pickling them
+
+# -- API ------------------------------------------------------------------------------------------------------
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+python_maximum_signature_line_length = 88
+add_module_names = False
+
+# -- other projects: no network while building, so their inventories lie here ----------------------------------
+INVENTORIES = {
+    "python": "https://docs.python.org/3/",
+    "numpy": "https://numpy.org/doc/stable/",
+    "mlx": "https://ml-explore.github.io/mlx/build/html/",
+    "optuna": "https://optuna.readthedocs.io/en/stable/",
+    "matplotlib": "https://matplotlib.org/stable/",
+}
+intersphinx_mapping = {
+    name: (address, str(DOCS / "_inventories" / f"{name}.inv")) for name, address in INVENTORIES.items()
+}
+
+# -- gallery --------------------------------------------------------------------------------------------------
+sphinx_gallery_conf: dict[str, Any] = {
+    "examples_dirs": "../gallery",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": "/plot_",
+    "backreferences_dir": "auto_examples/backreferences",
+    "doc_module": ("ncps_mlx",),
+    "inspect_global_variables": False,
+    "image_scrapers": ("gallery_figures.scrape",),
+    "reset_modules": ("gallery_figures.reset",),
+    "parallel": 2,
+    "only_warn_on_example_error": True,
+    "write_computation_times": False,  # that page pulls scripts from elsewhere
+    "show_memory": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "download_all_examples": True,
+    "min_reported_time": 0,
+    "plot_gallery": True,
+    "run_stale_examples": False,  # gallery_figures turns it on when the library or a version changed
+    "junit": "",
+    "within_subsection_order": "FileNameSortKey",
+}
+
+# -- notebooks ------------------------------------------------------------------------------------------------
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(
+    ROOT / ".cache" / "jupyter" / digest.digest_of(digest.library_digest(ROOT), digest.versions())
+)
+nb_execution_timeout = 600
+nb_execution_raise_on_error = False  # an error is a warning with its place; -W makes the build fail
+nb_execution_show_tb = True
+nb_merge_streams = True
+myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
+myst_heading_anchors = 3
+
+# -- code blocks ----------------------------------------------------------------------------------------------
+copybutton_selector = "div:not(.output):not(.highlight-text):not(.highlight-none) > div.highlight > pre"
+copybutton_exclude = ".linenos, .gp, .go"
+
+# -- HTML -----------------------------------------------------------------------------------------------------
+html_theme = "furo"
+html_title = "ncps-mlx"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_favicon = "_static/icon.svg"
+html_copy_source = False
+html_show_sourcelink = False
+html_show_sphinx = False
+# MathJax 3 in one file, copied from a package of the docs group: no request leaves the site, no network is needed.
+mathjax_path = "mathjax/tex-svg.js"
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
+html_theme_options = {
+    "light_css_variables": {
+        "color-brand-primary": "#0b5f6b",
+        "color-brand-content": "#0b5f6b",
+        "font-stack": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
+        "font-stack--monospace": "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#5cc8d7",
+        "color-brand-content": "#5cc8d7",
+    },
+}
