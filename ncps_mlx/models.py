@@ -70,7 +70,8 @@ class RecurrentModel(nn.Module):
     @property
     def parameter_count(self) -> int:
         """How many numbers the model learns."""
-        return sum(int(array.size) for array in leaves(self.trainable_parameters()))
+        counts: list[int] = [array.size for array in leaves(self.trainable_parameters())]
+        return sum(counts)
 
     def _extra_repr(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self._config.items())
