@@ -103,7 +103,7 @@ def test_text_has_the_digits_the_width_supports(mean: float, low: float, high: f
         (lambda: stats.interval([1.0]), r"values must hold at least 2 numbers, got 1\. .*more seeds"),
         (lambda: stats.interval([]), "values must hold at least 2 numbers, got 0"),
         (lambda: stats.interval([1.0, math.nan]), "values must be finite, got nan at position 1"),
-        (lambda: stats.interval([[1.0, 2.0]]), "values must be a flat sequence"),
+        (lambda: stats.interval([np.ones(2)]), "values must be a flat sequence"),
         (lambda: stats.interval([1.0, 2.0], 95), "confidence must be above 0 and below 1, got 95"),
         (lambda: stats.paired([1.0, 2.0], [1.0]), r"b must have as many values as a \(2\), got 1"),
         (lambda: stats.paired([1.0], [2.0]), "a must hold at least 2 numbers, got 1"),

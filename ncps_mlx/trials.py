@@ -1,0 +1,202 @@
+"""Training of one population into records: what a study and a rerun have in common."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import mlx.core as mx
+
+from ncps_mlx.checks import check_choice
+from ncps_mlx.member import Member
+from ncps_mlx.models import LTC, CfC, RecurrentModel
+from ncps_mlx.records import Curves, Record, plain, versions
+from ncps_mlx.task import Task
+from ncps_mlx.train import MEMBER_KNOBS, fit
+
+__all__ = ["MODELS", "build_model", "check_config", "complete", "knobs_of", "sizes_of", "train_members"]
+
+MODELS: dict[str, type[CfC] | type[LTC]] = {"CfC": CfC, "LTC": LTC}
+"""The models a record can name."""
+
+FROM_TASK = ("input_size", "output_size", "return_sequences", "seed")
+FROM_CALL = ("model", "task", "seed", "progress")
+
+
+@functools.cache
+def _defaults(model: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the knobs of a model and of :func:`~ncps_mlx.fit`, with their defaults."""
+    cls = MODELS[check_choice("model", model, MODELS)]
+    of_model, of_fit = (
+        {name: item.default for name, item in inspect.signature(function).parameters.items()}
+        for function in (cls, inspect.unwrap(fit))
+    )
+    return (
+        {name: value for name, value in of_model.items() if name not in FROM_TASK},
+        {name: value for name, value in of_fit.items() if name not in FROM_CALL},
+    )
+
+
+def knobs_of(model: str) -> frozenset[str]:
+    """Name everything about a model and its training that can be set.
+
+    Example:
+        >>> "ode_unfolds" in knobs_of("LTC"), "ode_unfolds" in knobs_of("CfC")
+        (True, False)
+    """
+    of_model, of_fit = _defaults(model)
+    return frozenset(of_model) | frozenset(of_fit)
+
+
+def complete(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the defaults of model and training to the knobs given.
+
+    Raises:
+        ValueError: A name is no knob of this model, or a value cannot be written down.
+
+    Example:
+        >>> config = complete("CfC", {"hidden_size": 16})
+        >>> config["hidden_size"], config["learning_rate"], config["mode"]
+        (16, 0.01, 'default')
+    """
+    of_model, of_fit = _defaults(model)
+    for name in given:
+        if name not in of_model and name not in of_fit:
+            known = ", ".join(sorted({*of_model, *of_fit}))
+            raise ValueError(f"{name} must be a knob of {model} or of fit, which are {known}.")
+    merged = of_fit | of_model | dict(given)  # the model's own dropout rate is the default, not fit's None
+    return {name: plain(name, merged[name]) for name in sorted(merged)}
+
+
+def sizes_of(task: Task) -> dict[str, Any]:
+    """Return what the task decides about a model's shape.
+
+    Example:
+        >>> from ncps_mlx.data import irregular_sines
+        >>> sizes_of(irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8))
+        {'input_size': 1, 'output_size': 1, 'return_sequences': False}
+    """
+    every_step = task.train.y.ndim == 3
+    return {"input_size": task.input_size, "output_size": task.output_size, "return_sequences": every_step}
+
+
+def build_model(model: str, config: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> RecurrentModel:
+    """Build the untrained model of a configuration.
+
+    Raises:
+        ValueError: The sizes lack the model's ``input_size``, or the constructor refuses a value.
+
+    Example:
+        >>> build_model("CfC", complete("CfC", {"hidden_size": 4}), {"input_size": 3}, seed=0).hidden_size
+        4
+    """
+    if "input_size" not in sizes:
+        raise ValueError(f"sizes must hold the input_size that the task decided, got {dict(sizes)}.")
+    of_model, _ = _defaults(model)
+    settings = {name: config[name] for name in of_model if name in config}
+    return MODELS[model](**sizes, **settings, seed=seed)
+
+
+def check_config(task: Task, model: str, config: Mapping[str, Any]) -> None:
+    """Refuse a configuration that could not be trained, before anything is.
+
+    Raises:
+        ValueError: as the model's constructor or :func:`~ncps_mlx.fit` would.
+
+    Example:
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> check_config(task, "CfC", complete("CfC", {"hidden_size": 8, "batch_size": 65}))
+        Traceback (most recent call last):
+        ...
+        ValueError: batch_size must be at most the 64 training sequences, got 65.
+    """
+    built = build_model(model, config, sizes_of(task), seed=0)
+    if config["batch_size"] > len(task.train):
+        size = config["batch_size"]
+        raise ValueError(f"batch_size must be at most the {len(task.train)} training sequences, got {size}.")
+    Member.checked(built, config["steps"], config["optimizer"], {**config, "seed": 0})
+
+
+def train_members(
+    task: Task,
+    model: str,
+    configs: Sequence[Mapping[str, Any]],
+    seeds: Sequence[int],
+    trials: Sequence[int],
+    *,
+    progress: bool = False,
+) -> list[Record]:
+    """Train configurations of one shape as one population, and write down how each went.
+
+    Args:
+        task: What to learn.
+        model: ``"CfC"`` or ``"LTC"``.
+        configs: Complete configurations; they differ in member knobs alone.
+        seeds: One for each configuration.
+        trials: Numbers for the records.
+        progress: Show the training's progress bar.
+
+    Returns:
+        list[Record]: one for each configuration.
+
+    Raises:
+        ValueError: The shapes differ, or :func:`~ncps_mlx.fit` refuses a setting.
+
+    Example:
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> config = complete("CfC", {"hidden_size": 4, "backbone_units": 8, "steps": 3})
+        >>> [record.seed for record in train_members(task, "CfC", [config, config], [0, 1], [0, 1])]
+        [0, 1]
+    """
+    sizes = sizes_of(task)
+    models = [build_model(model, config, sizes, seed) for config, seed in zip(configs, seeds, strict=True)]
+    _, of_fit = _defaults(model)
+    settings: dict[str, Any] = {}
+    for name in of_fit:
+        values = [config[name] for config in configs]
+        if name in MEMBER_KNOBS:
+            settings[name] = values
+        elif any(value != values[0] for value in values):
+            raise ValueError(f"{name} must be the same for all members of a population, got {values}.")
+        else:
+            settings[name] = values[0]
+    histories = fit(models, task, seed=list(seeds), progress=progress, **settings)
+    now, device = versions(), _device()
+    return [
+        Record(
+            trial=number,
+            model=model,
+            config=config,
+            sizes=sizes,
+            seed=seed,
+            task=task.name,
+            data_hash=task.data_hash,
+            metric=task.metric,
+            units=task.units,
+            higher_is_better=task.higher_is_better,
+            score=history.best_score,
+            history=Curves(
+                step=history.step,
+                train_loss=history.train_loss,
+                validation_score=history.validation_score,
+                best_step=history.best_step,
+            ),
+            status=history.status,
+            reason=history.reason,
+            seconds=history.seconds,
+            versions=now,
+            device=device,
+        )
+        for number, config, seed, history in zip(trials, configs, seeds, histories, strict=True)
+    ]
+
+
+def _device() -> str:
+    """Name the device MLX computes on, and the machine."""
+    kind = str(mx.default_device()).removeprefix("Device(").split(",")[0]
+    return f"{kind}, {platform.system()} {platform.machine()}"

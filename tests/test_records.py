@@ -1,0 +1,159 @@
+"""A record survives JSON to the last bit, builds its model, and compares fairly."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ncps_mlx import CfC, Record
+from ncps_mlx.data import irregular_sines
+from ncps_mlx.grouping import as_records, mean_scores, tuned, varied
+from ncps_mlx.records import Curves, load, plain, save, versions
+
+floats = st.floats()
+texts = st.text(max_size=8)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3).map(tuple),
+    max_leaves=4,
+)
+
+
+def example(**changes: Any) -> Record:
+    given: dict[str, Any] = {
+        "trial": 3, "model": "CfC", "config": {"hidden_size": 11, "learning_rate": 0.01}, "seed": 5,
+        "sizes": {"input_size": 3, "output_size": 2, "return_sequences": False}, "task": "sines",
+        "data_hash": "0123456789abcdef", "metric": "rmse", "score": 0.25,
+    }  # fmt: skip
+    return Record(**(given | changes))
+
+
+@given(floats, st.lists(floats, max_size=4), st.dictionaries(texts, values, max_size=4), texts)
+@settings(deadline=None)
+def test_json_round_trip_is_exact(
+    score: float, scores: list[float], config: dict[str, Any], task: str
+) -> None:
+    curves = Curves(
+        step=tuple(range(len(scores))),
+        train_loss=tuple(reversed(scores)),
+        validation_score=tuple(scores),
+        best_step=0,
+    )
+    score = math.nan if math.isnan(score) else score
+    record = example(score=score, history=curves, config=config, task=task)
+    text = record.to_json()
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not standard JSON"))
+    again = Record.from_json(text)
+    assert again == record
+    assert again.to_json() == text
+
+
+def test_numpy_values_become_plain() -> None:
+    record = example(config={"hidden_size": np.int64(11), "time_constant_range": [0.1, np.float64(2.0)]})
+    assert record.config == {"hidden_size": 11, "time_constant_range": (0.1, 2.0)}
+    assert type(record.config["hidden_size"]) is int
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nonsense", "text must be the JSON of a Record, got 'nonsense'"),
+        ("[1]", r"text must be the JSON of a Record, got '\[1\]'"),
+        ('{"trial": 0}', "got no 'model', 'config'"),
+        (example().to_json().replace('"seed"', '"sede"'), "got no 'seed'"),
+        (example().to_json()[:-1] + ', "colour": 1}', "got the unknown 'colour'. A newer"),
+    ],
+)
+def test_other_text_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Record.from_json(text)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan, print, {"a": 1}, [object()]])
+def test_what_json_cannot_hold_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="clip_norm must be None, a bool, a finite number"):
+        plain("clip_norm", value)
+
+
+def test_files_hold_records(tmp_path: Path) -> None:
+    records = [example(trial=0), example(trial=1, score=math.inf, status="diverged", reason="nan at step 2")]
+    save(records, tmp_path / "trials.jsonl")
+    assert load(tmp_path / "trials.jsonl") == records
+    with (tmp_path / "trials.jsonl").open("a") as file:
+        file.write("{}\n")
+    with pytest.raises(ValueError, match=r"got line 3 of .*trials.jsonl: text must be"):
+        load(tmp_path / "trials.jsonl")
+
+
+def test_a_record_says_what_happened() -> None:
+    failed = example(score=math.inf, status="diverged", reason="the loss became nan at step 3", units="mg/dl")
+    assert failed.diverged
+    assert str(failed).endswith("seed 5: rmse inf mg/dl (diverged: the loss became nan at step 3)")
+
+
+def test_build_makes_the_model_it_began_with() -> None:
+    ours, theirs = example().build(), CfC(3, 11, output_size=2, return_sequences=False, seed=5)
+    assert ours.config == theirs.config
+    same = np.array(ours.layers[0].backbone.bias) == np.array(theirs.layers[0].backbone.bias)
+    assert same.all()
+    with pytest.raises(ValueError, match="sizes must hold the input_size"):
+        example(sizes={}).build()
+
+
+def test_rerun_refuses_other_data() -> None:
+    task = irregular_sines(n_train=32, n_validation=16, n_test=16, readings=6)
+    with pytest.raises(
+        ValueError, match=r"task must hold the data of the record, 'sines' with hash 0123.*, got"
+    ):
+        example().rerun(task)
+    with pytest.raises(ValueError, match="task must be scored by 'mae' as in the record, got 'rmse'"):
+        example(data_hash=task.data_hash, metric="mae").rerun(task)
+
+
+def test_versions_name_the_blas() -> None:
+    assert versions()["blas"]
+
+
+def rows(*scores: tuple[int, float, int, float], **about: Any) -> list[Record]:
+    return as_records(
+        {"hidden_size": size, "learning_rate": rate, "seed": seed, "score": score, **about}
+        for size, rate, seed, score in scores
+    )
+
+
+def test_means_are_over_seeds() -> None:
+    runs = rows((8, 0.1, 0, 1.0), (8, 0.01, 0, 5.0), (8, 0.1, 1, 3.0), (8, 0.01, 1, math.inf))
+    assert [mean for _, mean, _ in mean_scores(runs)] == [2.0, math.inf]
+    assert varied(runs) == ["learning_rate"]
+
+
+def test_tuned_takes_the_best_mean_for_each_value() -> None:
+    scores = ((8, 0.1, 0, 1.0), (8, 0.1, 1, 9.0), (8, 0.01, 0, 4.0), (8, 0.01, 1, 4.0), (16, 0.1, 0, 7.0))
+    assert [(run.config["learning_rate"], run.seed) for run in tuned(rows(*scores), "hidden_size")] == [
+        (0.01, 0),
+        (0.01, 1),
+        (0.1, 0),
+    ]
+    higher = tuned(rows(*scores, higher_is_better=True), "hidden_size")
+    assert [run.score for run in higher] == [1.0, 9.0, 7.0]
+
+
+def test_a_lucky_seed_beside_a_diverged_one_is_not_best() -> None:
+    runs = rows((8, 0.1, 0, 0.5), (8, 0.1, 1, math.inf), (8, 0.01, 0, 4.0), (8, 0.01, 1, 4.0))
+    assert {run.config["learning_rate"] for run in tuned(runs, "hidden_size")} == {0.01}
+
+
+def test_grouping_names_bad_input() -> None:
+    with pytest.raises(ValueError, match="records must hold at least 1 trial, got none"):
+        as_records([])
+    with pytest.raises(ValueError, match="records must be Records, or mappings with 'seed' and 'score'"):
+        as_records([{"score": 1.0}])
+    with pytest.raises(ValueError, match="within must name knobs of every record, got 'colour'"):
+        tuned(rows((8, 0.1, 0, 0.5)), "colour")
+    with pytest.raises(ValueError, match="records must hold at least 1 record, got none"):
+        tuned([], "hidden_size")
