@@ -1,0 +1,345 @@
+"""Studies: configurations drawn, trained as populations, written down, resumed.
+
+Optuna samples and stores; what is trained together, and that nothing is lost, is decided here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ncps_mlx.checks import check_choice, check_flag, check_int
+from ncps_mlx.grouping import mean_scores
+from ncps_mlx.ledger import Ledger, Planned, quiet
+from ncps_mlx.models import LTC, CfC
+from ncps_mlx.plans import grid_plan, random_plan, shape_key, shape_order
+from ncps_mlx.records import Record, plain
+from ncps_mlx.space import Space
+from ncps_mlx.task import Task
+from ncps_mlx.trials import MODELS, check_config, complete, train_members
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["Study"]
+
+SAMPLERS = ("random", "grid", "tpe")
+TRIALS = 20
+STARTUP = 10  # configurations that TPE draws at random before it models anything
+
+
+class Study:
+    """A search over a :class:`~ncps_mlx.Space`: every configuration is trained with every seed.
+
+    A trial is one configuration with one seed. Trials of one shape are trained together as populations. All
+    of a grid or random study is planned when it is made; interrupted in whatever way, it ends, once run again,
+    with the same trials and scores as if it had not been. Of TPE, which learns from what came before, no
+    trial is lost or doubled, and each can be rerun from its record. One process at a time may run a study.
+
+    Args:
+        storage: ``None`` keeps the study in memory; ``"tuning.db"`` in a SQLite file; a URL in a database.
+        task: What to learn; configurations are judged on its validation split.
+        space: The knobs to vary.
+        model: :class:`~ncps_mlx.CfC` (default) or :class:`~ncps_mlx.LTC`.
+        sampler: ``"random"`` (default); ``"grid"``, every combination; ``"tpe"``, Optuna's multivariate
+            tree-structured Parzen estimator.
+        trials: How many configurations. Default 20; a grid takes all it has. An existing study may be
+            opened again with more.
+        seeds: Each configuration is trained once with each of these (default 0 alone).
+        fixed: Values of further knobs of model and training.
+        name: The study's name in the storage.
+        population: At most so many members are trained at once.
+        members_per_shape: Draws of the member knobs for each drawn shape (random and TPE).
+        sampler_seed: Seed of the draws.
+
+    Raises:
+        ValueError: An argument is out of its range, a configuration could not be trained, or the storage
+            holds a study of this name that was made differently.
+
+    Example:
+        >>> from ncps_mlx import LogUniform
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> space = Space(hidden_size=[4, 8], learning_rate=LogUniform(1e-3, 1e-1))
+        >>> study = Study(None, task, space, trials=4, members_per_shape=2, seeds=(0, 1),
+        ...               fixed={"backbone_units": 8, "steps": 5})
+        >>> study
+        Study('study': random, 4 configurations x 2 seeds, 0 of 8 trials done)
+        >>> study.run(progress=False)
+        Study('study': random, 4 configurations x 2 seeds, 8 of 8 trials done)
+        >>> study.best.status
+        'finished'
+    """
+
+    def __init__(
+        self,
+        storage: str | Path | None,
+        task: Task,
+        space: Space,
+        *,
+        model: type[CfC] | type[LTC] = CfC,
+        sampler: str = "random",
+        trials: int | None = None,
+        seeds: Iterable[int] = (0,),
+        fixed: Mapping[str, Any] | None = None,
+        name: str = "study",
+        population: int = 32,
+        members_per_shape: int = 8,
+        sampler_seed: int = 0,
+    ) -> None:
+        if not isinstance(task, Task):
+            raise ValueError(f"task must be a Task, got {type(task).__name__}.")
+        if not isinstance(space, Space):
+            raise ValueError(f"space must be a Space, got {type(space).__name__}.")
+        if model not in MODELS.values():
+            raise ValueError(f"model must be CfC or LTC, got {model!r}.")
+        self.task, self.space, self.model = task, space, model.__name__
+        self.sampler = check_choice("sampler", sampler, SAMPLERS)
+        self.seeds = _seeds(seeds)
+        if not name or not isinstance(name, str):
+            raise ValueError(f"name must be a non-empty string, got {name!r}.")
+        self.name = name
+        self.population = check_int("population", population)
+        self.members_per_shape = check_int("members_per_shape", members_per_shape)
+        self.sampler_seed = check_int("sampler_seed", sampler_seed, minimum=0)
+        if both := sorted(space.knobs.keys() & dict(fixed or {}).keys()):
+            raise ValueError(f"fixed must not name a knob of the space, got {', '.join(both)}.")
+        if "seed" in (fixed or {}):
+            raise ValueError("seed must be given as seeds=(0, 1, 2), got it in fixed.")
+        firsts = {knob: values.edges()[0] for knob, values in space.knobs.items()}
+        full = complete(self.model, dict(fixed or {}) | firsts)
+        self.fixed = {knob: value for knob, value in full.items() if knob not in space.knobs}
+        if sampler == "grid":
+            if trials is not None:
+                raise ValueError(
+                    f"trials must be left out for a grid, which trains all it has, got {trials}."
+                )
+            self.trials = len(plan := grid_plan(space))
+        else:
+            self.trials = check_int("trials", TRIALS if trials is None else trials)
+            if sampler == "random":
+                plan = random_plan(space, self.trials, self.members_per_shape, self.sampler_seed)
+            else:  # TPE plans nothing ahead: try the ends of each knob
+                plan = [firsts | {knob: v} for knob, values in space.knobs.items() for v in values.edges()]
+        self._check(plan)
+        settings = {
+            **{f"space.{knob}": repr(values) for knob, values in space.knobs.items()},
+            **{f"fixed.{knob}": value for knob, value in self.fixed.items()},
+            "task": task.name,
+            "data_hash": task.data_hash,
+            "metric": task.metric,
+            "model": self.model,
+            "sampler": sampler,
+            "sampler_seed": self.sampler_seed,
+            "members_per_shape": self.members_per_shape,
+            "seeds": list(self.seeds),
+            "trials": self.trials,
+        }
+        self._ledger = Ledger(storage, name, space, settings, higher_is_better=task.higher_is_better)
+        self._plan = [] if sampler == "tpe" else [(i, plan[i]) for i in shape_order(space, plan)]
+        self._ledger.add(self._planned(self._plan))
+
+    def run(self, progress: bool = True) -> Study:
+        """Train whatever of the plan is not yet done.
+
+        Ctrl-C, or an error, leaves a study that can be run again: here, or from its storage in a new process.
+
+        Args:
+            progress: Show how many trials are done and the best score (default True).
+
+        Returns:
+            Study: itself.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> fixed = {"hidden_size": 4, "backbone_units": 8, "steps": 5}
+            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed=fixed)
+            >>> [record.status for record in study.run(progress=False).records]
+            ['finished', 'finished']
+        """
+        from tqdm.auto import tqdm
+
+        check_flag("progress", progress)
+        self._recover()
+        records = self.records
+        total = self.trials * len(self.seeds)
+        with tqdm(
+            total=total, initial=len(records), desc=self.name, unit="trial", disable=not progress
+        ) as bar:
+            while batch := self._next():
+                try:
+                    for record in self._train(batch, progress):
+                        records.append(record)
+                        bar.update()
+                except BaseException:  # Ctrl-C too: what was running waits again
+                    self._recover()
+                    raise
+                scores = [record.score for record in records if math.isfinite(record.score)]
+                if scores:
+                    best = max(scores) if self.task.higher_is_better else min(scores)
+                    bar.set_postfix(best=f"{best:.4g}")
+        return self
+
+    @property
+    def records(self) -> list[Record]:
+        """What is done so far, sorted by trial."""
+        return self._ledger.done()
+
+    @property
+    def best(self) -> Record:
+        """The best record of the configuration with the best mean over its seeds.
+
+        A configuration counts if every seed was trained and converged; if there is none, single records do.
+
+        Raises:
+            RuntimeError: Nothing has been trained, or nothing converged; the message gives the reasons.
+        """
+        records = self.records
+        if not records:
+            raise RuntimeError(f"{self.name!r} has no trial yet. Call run() first.")
+        sign = -1 if self.task.higher_is_better else 1
+        groups = mean_scores(records)
+        seeds = [len({record.seed for record in group}) for _, _, group in groups]
+        whole = [
+            (sign * mean, group)
+            for (_, mean, group), count in zip(groups, seeds, strict=True)
+            if math.isfinite(mean) and count == max(seeds)
+        ]
+        pool = min(whole, key=lambda pair: pair[0])[1] if whole else records
+        converged = [record for record in pool if math.isfinite(record.score)]
+        if not converged:
+            reasons = Counter(record.reason or record.status for record in records).most_common(3)
+            raise RuntimeError(
+                f"{self.name!r} has no trial that converged: {len(records)} of {len(records)} diverged "
+                f"({'; '.join(f'{times} x {reason}' for reason, times in reasons)}). "
+                "Search smaller learning rates, or set clip_norm."
+            )
+        return min(converged, key=lambda record: sign * record.score)
+
+    def table(self) -> dict[str, list[Any]]:
+        """Return the records as columns: trial, the space's knobs, seed, score, status, seconds.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
+            ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5}).run(progress=False)
+            >>> study.table()["learning_rate"]
+            [0.001, 0.01]
+        """
+        records = self.records
+        columns: dict[str, list[Any]] = {"trial": [record.trial for record in records]}
+        columns |= {knob: [record.config[knob] for record in records] for knob in self.space.knobs}
+        for name in ("seed", "score", "status", "seconds"):
+            columns[name] = [getattr(record, name) for record in records]
+        return columns
+
+    @property
+    def optuna(self) -> optuna.Study:
+        """The Optuna study behind this one, for its plots and dashboards."""
+        return self._ledger.optuna
+
+    def __repr__(self) -> str:
+        seeds = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
+        done, total = len(self.records), self.trials * len(self.seeds)
+        head = f"{self.name!r}: {self.sampler}, {self.trials} configurations x {seeds}"
+        return f"Study({head}, {done} of {total} trials done)"
+
+    def _check(self, plan: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse a configuration that could not be trained before anything is stored."""
+        for config in plan or [{}]:  # a space without knobs has its fixed values alone
+            try:
+                check_config(self.task, self.model, self.fixed | dict(config))
+            except ValueError as error:
+                shown = ", ".join(f"{knob}={value!r}" for knob, value in config.items())
+                raise ValueError(f"{error} In the configuration {shown or 'of fixed'}.") from error
+
+    def _planned(self, plan: Sequence[tuple[int, Mapping[str, Any]]]) -> list[Planned]:
+        """Pair configurations, each with its place, with every seed."""
+        return [
+            Planned(trial=place * len(self.seeds) + j, seed=seed, config=config)
+            for place, config in plan
+            for j, seed in enumerate(self.seeds)
+        ]
+
+    def _recover(self) -> None:
+        """Bring back what an interruption left, and complete the plan."""
+        self._ledger.recover()
+        if self.sampler == "tpe":
+            known = {trial // len(self.seeds): config for trial, config in self._ledger.configs().items()}
+            self._ledger.add(self._planned(sorted(known.items())))
+        else:
+            self._ledger.add(self._planned(self._plan))
+
+    def _next(self) -> list[Planned]:
+        """Start the next population: trials of one shape, side by side in the queue."""
+        waiting = self._ledger.waiting()
+        if not waiting and self.sampler == "tpe":
+            return self._ask()
+        batch: list[Planned] = []
+        for item in waiting[: self.population]:
+            if batch and shape_key(self.space, item.config) != shape_key(self.space, batch[0].config):
+                break
+            batch.append(item)
+        self._ledger.start(batch)
+        return batch
+
+    def _ask(self) -> list[Planned]:
+        """Ask TPE for one shape and several draws of its member knobs."""
+        from optuna.samplers import TPESampler
+
+        begun = 1 + max((trial // len(self.seeds) for trial in self._ledger.configs()), default=-1)
+        count = min(self.members_per_shape, self.trials - begun)
+        if count < 1:
+            return []
+        # A seed of its own for each batch: a resumed study must not draw its first numbers again.
+        seed = np.random.SeedSequence([self.sampler_seed, begun]).generate_state(1)
+        with quiet():
+            self.optuna.sampler = TPESampler(
+                n_startup_trials=STARTUP * len(self.seeds),
+                multivariate=True,
+                constant_liar=True,  # the members of a population do not know each other's scores
+                seed=int(seed[0]),
+            )
+        batch: list[Planned] = []
+        for place in range(begun, begun + count):
+            shape = {knob: batch[0].config[knob] for knob in self.space.shape} if batch else {}
+            batch.append(self._ledger.ask(shape, place * len(self.seeds), self.seeds[0]))
+        everything = self._planned([(place, item.config) for place, item in enumerate(batch, start=begun)])
+        self._ledger.add(everything)  # the other seeds
+        others = self._ledger.waiting()
+        self._ledger.start(others)
+        return sorted([*batch, *others], key=lambda item: item.trial)
+
+    def _train(self, batch: Sequence[Planned], progress: bool) -> Iterator[Record]:
+        """Train trials of one shape, as many at once as a population may hold, and write them down."""
+        for start in range(0, len(batch), self.population):
+            part = batch[start : start + self.population]
+            trained = train_members(
+                self.task,
+                self.model,
+                [self.fixed | dict(item.config) for item in part],
+                [item.seed for item in part],
+                [item.trial for item in part],
+                progress=progress,
+            )
+            for item, record in zip(part, trained, strict=True):
+                self._ledger.finish(item, record)
+                yield record
+
+
+def _seeds(seeds: Any) -> tuple[int, ...]:
+    """Check that seeds are distinct integers of at least 0."""
+    values = plain("seeds", list(seeds)) if isinstance(seeds, Iterable) else ()
+    if not values or isinstance(seeds, str):
+        raise ValueError(f"seeds must be a sequence of at least 1 integer such as (0, 1, 2), got {seeds!r}.")
+    checked = tuple(check_int("seeds", seed, minimum=0) for seed in values)
+    if len(set(checked)) < len(checked):
+        raise ValueError(f"seeds must be distinct, got {list(checked)}.")
+    return checked

@@ -1,0 +1,414 @@
+"""Studies on a tiny task, really trained: plans, records, resuming after Ctrl-C and after a kill."""
+
+import contextlib
+import math
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import optuna
+import pytest
+
+from ncps_mlx import LTC, Integer, LogUniform, Record, Space, Study, Task, Uniform, evaluate, fit
+from ncps_mlx.data import irregular_sines
+from ncps_mlx.records import Curves
+from ncps_mlx.stats import interval
+from ncps_mlx.trials import train_members
+
+SMALL = {"backbone_units": 5, "batch_size": 16}
+FAST = {**SMALL, "hidden_size": 4, "steps": 4}
+RANGES = Space(
+    hidden_size=[3, 4, 6], learning_rate=LogUniform(1e-3, 1e-1), backbone_dropout=Uniform(0.0, 0.4)
+)
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
+
+
+def outcome(study: Study) -> list[tuple[Any, ...]]:
+    """Everything that must not depend on interruptions, to the last bit."""
+    return [
+        (run.trial, tuple(sorted(run.config.items())), run.seed, run.score, run.status, run.history)
+        for run in study.records
+    ]
+
+
+class Interrupting:
+    """Training that is cut off by Ctrl-C in its n-th population, before or after it has trained."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+        self.real, self.calls, self.at = train_members, 0, at
+        monkeypatch.setattr("ncps_mlx.search.train_members", self)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> list[Record]:
+        self.calls += 1
+        if self.calls == self.at:
+            raise KeyboardInterrupt
+        return self.real(*args, **kwargs)
+
+
+def test_grid_trains_every_combination_with_every_seed(task: Task) -> None:
+    space = Space(learning_rate=[1e-3, 1e-2], hidden_size=[3, 4], clip_norm=[None, 1.0])
+    study = Study(None, task, space, sampler="grid", seeds=(5, 7), fixed={**SMALL, "steps": 4})
+    assert study.run(progress=False) is study
+    records = study.records
+    assert [run.trial for run in records] == list(range(16))
+    seen = {
+        (r.config["learning_rate"], r.config["hidden_size"], r.config["clip_norm"], r.seed) for r in records
+    }
+    assert len(seen) == 16
+    assert all(run.status == "finished" and run.task == task.name for run in records)
+    assert all(run.config["backbone_units"] == 5 and run.config["schedule"] == "cosine" for run in records)
+    table = study.table()
+    assert list(table) == [
+        "trial", "learning_rate", "hidden_size", "clip_norm", "seed", "score", "status", "seconds",
+    ]  # fmt: skip
+    assert {len(column) for column in table.values()} == {16}
+
+
+def test_a_record_is_what_a_lone_model_gives(task: Task) -> None:
+    study = Study(
+        None, task, RANGES, trials=3, seeds=(0, 9), fixed={**SMALL, "steps": 6}, members_per_shape=3
+    )
+    for run in study.run(progress=False).records[::2]:
+        model = run.build()
+        training = ("steps", "batch_size", "learning_rate", "backbone_dropout")
+        history = fit(
+            model, task, seed=run.seed, progress=False, **{name: run.config[name] for name in training}
+        )
+        assert history.best_score == run.score == evaluate(model, task, "validation")
+        assert run.history == Curves(
+            step=history.step,
+            train_loss=history.train_loss,
+            validation_score=history.validation_score,
+            best_step=history.best_step,
+        )
+
+
+def test_rerun_gives_the_recorded_score_bit_for_bit(task: Task) -> None:
+    study = Study(None, task, RANGES, trials=4, members_per_shape=2, fixed={**SMALL, "steps": 6})
+    for run in study.run(progress=False).records:
+        again = Record.from_json(run.to_json()).rerun(task)
+        assert (again.score, again.history, again.config) == (run.score, run.history, run.config)
+
+
+def test_random_draws_are_seeded(task: Task) -> None:
+    def draws(seed: int) -> list[Any]:
+        study = Study(None, task, RANGES, trials=5, fixed={**SMALL, "steps": 1}, sampler_seed=seed)
+        return list(study.run(progress=False).table()["learning_rate"])
+
+    assert draws(0) == draws(0) != draws(1)
+
+
+@pytest.mark.parametrize("sampler", ["random", "grid", "tpe"])
+def test_a_file_keeps_the_study(task: Task, tmp_path: Path, sampler: str) -> None:
+    space = Space(learning_rate=[1e-3, 1e-2, 1e-1], time_constant_range=[None, (0.2, 0.6)])
+    more = {} if sampler == "grid" else {"trials": 4}
+    settings: dict[str, Any] = {
+        "model": LTC,
+        "sampler": sampler,
+        "fixed": FAST | {"backbone_layers": 1},
+        **more,
+    }
+    first = Study(tmp_path / "tuning.db", task, space, **settings).run(progress=False)
+    second = Study(f"sqlite:///{tmp_path / 'tuning.db'}", task, space, **settings)
+    assert second.records == first.records
+    assert len(second.run(progress=False).records) == (6 if sampler == "grid" else 4)
+    assert {trial.state.name for trial in second.optuna.trials} == {"COMPLETE"}
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("storage", [None, "tuning.db"])
+def test_ctrl_c_leaves_a_study_that_resumes(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, storage: str | None
+) -> None:
+    settings: dict[str, Any] = {
+        "trials": 6, "members_per_shape": 2, "seeds": (0, 1), "population": 3, "fixed": {**SMALL, "steps": 4},
+    }  # fmt: skip
+    undisturbed = outcome(Study(None, task, RANGES, **settings).run(progress=False))
+    where = None if storage is None else tmp_path / storage
+    study = Study(where, task, RANGES, **settings)
+    with monkeypatch.context() as patch:
+        Interrupting(patch, at)
+        with pytest.raises(KeyboardInterrupt):
+            study.run(progress=False)
+    assert len(study.records) < len(undisturbed)
+    assert "RUNNING" not in {trial.state.name for trial in study.optuna.trials}
+    if where is not None:
+        study = Study(where, task, RANGES, **settings)
+    assert outcome(study.run(progress=False)) == undisturbed
+
+
+def test_ctrl_c_between_two_writes_loses_nothing(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, Any] = {"trials": 5, "fixed": FAST}
+    space = Space(learning_rate=LogUniform(1e-3, 1e-1))
+    undisturbed = outcome(Study(None, task, space, **settings).run(progress=False))
+    study = Study(None, task, space, **settings)
+    real, calls = study._ledger._set, []
+
+    def cut_off(key: int, state: str, values: Any = None) -> None:
+        calls.append(state)
+        if calls.count("COMPLETE") == 3 and state == "COMPLETE":
+            raise KeyboardInterrupt  # the record is written, the trial not yet marked as done
+        real(key, state, values)
+
+    monkeypatch.setattr(study._ledger, "_set", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(progress=False)
+    monkeypatch.undo()
+    assert outcome(study.run(progress=False)) == undisturbed
+
+
+def test_tpe_resumes_without_losing_or_doubling(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {
+        "sampler": "tpe", "trials": 9, "members_per_shape": 4, "seeds": (0, 1), "fixed": {**SMALL, "steps": 3},
+    }  # fmt: skip
+    study = Study(tmp_path / "tuning.db", task, RANGES, **settings)
+    with monkeypatch.context() as patch:
+        Interrupting(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            study.run(progress=False)
+    before = [trial.params for trial in study.optuna.trials if trial.state.name == "WAITING"]
+    study = Study(tmp_path / "tuning.db", task, RANGES, **settings).run(progress=False)
+    records = study.records
+    assert [run.trial for run in records] == list(range(18))
+    assert [run.seed for run in records] == [0, 1] * 9
+    assert len({run.config["learning_rate"] for run in records}) == 9
+    for params in before:
+        assert any(params.items() <= run.config.items() for run in records)
+    widths = [run.config["hidden_size"] for run in records[::2]]
+    assert len(set(widths[:4])) == len(set(widths[4:8])) == 1
+
+
+def test_tpe_questions_cut_off_are_forgotten(task: Task, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"sampler": "tpe", "trials": 4, "fixed": FAST}
+    space = Space(learning_rate=LogUniform(1e-3, 1e-1))
+    study = Study(tmp_path / "tuning.db", task, space, **settings)
+    study.optuna.enqueue_trial({}, user_attrs={"trial": 0, "seed": 0})
+    study.optuna.ask()
+    study.optuna.enqueue_trial({}, user_attrs={"trial": 1, "seed": 0})
+    study = Study(tmp_path / "tuning.db", task, space, **settings).run(progress=False)
+    assert [run.trial for run in study.records] == [0, 1, 2, 3]
+
+
+def test_tpe_learns(task: Task) -> None:
+    space = Space(learning_rate=LogUniform(1e-6, 1.0))
+    study = Study(None, task, space, sampler="tpe", trials=40, fixed=FAST | {"steps": 8})
+    rates = [math.log10(rate) for rate in study.run(progress=False).table()["learning_rate"]]
+    best = math.log10(study.best.config["learning_rate"])
+    early, late = (sum(abs(rate - best) for rate in part) / len(part) for part in (rates[:10], rates[-16:]))
+    assert late < early
+
+
+KILLED = """
+import sys
+from ncps_mlx import LogUniform, Space, Study
+from ncps_mlx.data import irregular_sines
+task = irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
+space = Space(hidden_size=[3, 4, 6], learning_rate=LogUniform(1e-3, 1e-1))
+study = Study(sys.argv[1], task, space, trials=12, members_per_shape=2, population=2, sampler=sys.argv[2],
+              fixed={"backbone_units": 5, "batch_size": 16, "steps": 40})
+study.run(progress=False)
+"""
+
+
+def finished_in(path: Path) -> int:
+    """Trials done in a file that another process is writing."""
+    if not path.exists():
+        return 0
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        try:
+            return int(
+                connection.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0]
+            )
+        except sqlite3.OperationalError:  # its tables are not made yet
+            return 0
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_killed_process_resumes(task: Task, tmp_path: Path, sampler: str) -> None:
+    space = Space(hidden_size=[3, 4, 6], learning_rate=LogUniform(1e-3, 1e-1))
+    settings: dict[str, Any] = {
+        "trials": 12, "members_per_shape": 2, "population": 2, "sampler": sampler, "fixed": {**SMALL, "steps": 40},
+    }  # fmt: skip
+    path = tmp_path / "tuning.db"
+    child = subprocess.Popen([sys.executable, "-c", KILLED, str(path), sampler])
+    deadline = time.monotonic() + 60
+    while child.poll() is None and time.monotonic() < deadline and finished_in(path) < 2:
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    study = Study(path, task, space, **settings)
+    begun = outcome(study)
+    assert 2 <= len(begun) < 12
+    resumed = outcome(study.run(progress=False))
+    assert [run[0] for run in resumed] == list(range(12))
+    assert all(run in resumed for run in begun)
+    if sampler == "random":
+        assert resumed == outcome(Study(None, task, space, **settings).run(progress=False))
+
+
+def test_a_study_may_grow_but_not_shrink(task: Task, tmp_path: Path) -> None:
+    space = Space(hidden_size=[3, 4], learning_rate=LogUniform(1e-3, 1e-1))
+    settings: dict[str, Any] = {"members_per_shape": 2, "seeds": (0, 1), "fixed": {**SMALL, "steps": 2}}
+    small = outcome(Study(tmp_path / "a.db", task, space, trials=3, **settings).run(progress=False))
+    grown = outcome(Study(tmp_path / "a.db", task, space, trials=6, **settings).run(progress=False))
+    assert grown[:6] == small
+    assert grown == outcome(Study(None, task, space, trials=6, **settings).run(progress=False))
+    with pytest.raises(ValueError, match=r"trials must be at least the 6 that 'study' in .*a\.db has, got 5"):
+        Study(tmp_path / "a.db", task, space, trials=5, **settings)
+
+
+def test_a_plan_added_twice_is_trained_once(task: Task) -> None:
+    space = Space(hidden_size=[3, 4], learning_rate=[1e-2, 1e-1])
+    study = Study(None, task, space, sampler="grid", fixed={**SMALL, "steps": 2})
+    for trial in study.optuna.trials[1:3]:
+        study.optuna.add_trial(trial)
+    assert [run.trial for run in study.run(progress=False).records] == [0, 1, 2, 3]
+    assert [trial.state.name for trial in study.optuna.trials] == ["COMPLETE"] * 4 + ["FAIL"] * 2
+
+
+def test_another_study_of_the_same_name_is_refused(task: Task, tmp_path: Path) -> None:
+    space = Space(learning_rate=LogUniform(1e-3, 1e-1))
+    Study(tmp_path / "a.db", task, space, fixed=FAST)
+    wider = Space(learning_rate=LogUniform(1e-3, 1.0))
+    for change, message in (
+        (
+            {"space": wider},
+            r"space.learning_rate was LogUniform\(0.001, 0.1\) and is LogUniform\(0.001, 1.0\)",
+        ),
+        ({"fixed": FAST | {"steps": 5}}, "fixed.steps was 4 and is 5"),
+        ({"task": task.take(32)}, "data_hash was .* and is"),
+        ({"sampler": "tpe"}, "sampler was random and is tpe"),
+        ({"seeds": (0, 1)}, r"seeds was \[0\] and is \[0, 1\]"),
+        ({"sampler_seed": 1}, "sampler_seed was 0 and is 1"),
+        ({"model": LTC}, "model was CfC and is LTC"),
+    ):
+        given: dict[str, Any] = {"task": task, "space": space, "fixed": FAST}
+        given |= change
+        with pytest.raises(ValueError, match=f"name must be new for another study; 'study' .*{message}"):
+            Study(tmp_path / "a.db", **given)
+    Study(tmp_path / "a.db", task, wider, fixed=FAST, name="another")
+
+
+def test_what_others_put_in_the_file_is_left_alone(task: Task, tmp_path: Path) -> None:
+    optuna.create_study(storage=f"sqlite:///{tmp_path / 'a.db'}", study_name="study").optimize(
+        lambda _: 0.0, 1
+    )
+    with pytest.raises(ValueError, match="name must be that of a study made here"):
+        Study(tmp_path / "a.db", task, Space(learning_rate=[0.1]), trials=1, fixed=FAST)
+
+
+def test_a_diverging_trial_is_a_result(task: Task) -> None:
+    space = Space(learning_rate=[1e-2, 1e38], clip_norm=[None])
+    study = Study(None, task, space, sampler="grid", seeds=(0, 1), fixed=FAST | {"schedule": "constant"})
+    records = study.run(progress=False).records
+    assert [run.status for run in records] == ["finished", "finished", "diverged", "diverged"]
+    assert records[2].score == math.inf
+    assert "became" in str(records[2].reason)
+    assert {trial.state.name for trial in study.optuna.trials} == {"COMPLETE"}
+    assert study.best.config["learning_rate"] == 1e-2
+
+
+def test_no_trial_that_converged_is_said_with_the_reasons(task: Task) -> None:
+    space = Space(learning_rate=[1e37, 1e38])
+    study = Study(None, task, space, sampler="grid", fixed=FAST | {"clip_norm": None})
+    with pytest.raises(RuntimeError, match=r"'study' has no trial yet. Call run\(\) first"):
+        study.best  # noqa: B018  # the property itself raises
+    study.run(progress=False)
+    with pytest.raises(RuntimeError, match=r"2 of 2 diverged \(.*became.*Search smaller learning rates"):
+        study.best  # noqa: B018  # the property itself raises
+
+
+def test_the_best_configuration_has_the_best_mean(task: Task) -> None:
+    study = Study(
+        None, task, Space(learning_rate=[1e-3, 1e-2, 1e-1]), sampler="grid", seeds=range(3), fixed=FAST
+    )
+    records = study.run(progress=False).records
+    means = [interval([run.score for run in records[i : i + 3]]).mean for i in (0, 3, 6)]
+    best = study.best
+    assert best.trial // 3 == means.index(min(means))
+    assert best.score == min(run.score for run in records if run.config == best.config)
+
+
+def test_a_target_at_every_step() -> None:
+    every = irregular_sines(n_train=32, n_validation=16, n_test=16, readings=6, targets="every")
+    study = Study(None, every, Space(), sampler="grid", fixed=FAST).run(progress=False)
+    assert study.best.sizes["return_sequences"] is True
+    assert study.best.build()(mx.array(every.test.x))[0].shape == every.test.y.shape
+
+
+def test_progress_counts_members_and_shows_the_best(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", seeds=(0, 1), fixed=FAST)
+    study.run(progress=True)
+    shown = capsys.readouterr().err
+    assert "4/4" in shown
+    assert f"best={study.best.score:.4g}" in shown
+    assert "Trial" not in shown  # Optuna's own notes
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": None}, "task must be a Task, got NoneType"),
+        ({"space": {"learning_rate": [0.1]}}, "space must be a Space, got dict"),
+        ({"model": dict}, "model must be CfC or LTC, got <class 'dict'>"),
+        ({"sampler": "sobol"}, "sampler must be one of 'random', 'grid', 'tpe', got 'sobol'"),
+        ({"trials": 0}, "trials must be at least 1, got 0"),
+        ({"sampler": "grid", "trials": 3}, "trials must be left out for a grid"),
+        (
+            {"space": Space(learning_rate=Uniform(0.1, 1)), "sampler": "grid"},
+            "learning_rate must be a list of",
+        ),
+        ({"seeds": 3}, "seeds must be a sequence of at least 1 integer"),
+        ({"seeds": ()}, "seeds must be a sequence of at least 1 integer"),
+        ({"seeds": (1, 1)}, r"seeds must be distinct, got \[1, 1\]"),
+        ({"seeds": (-1,)}, "seeds must be at least 0, got -1"),
+        ({"population": 0}, "population must be at least 1"),
+        ({"members_per_shape": 0}, "members_per_shape must be at least 1"),
+        ({"name": ""}, "name must be a non-empty string"),
+        (
+            {"fixed": FAST | {"learning_rate": 0.1}},
+            "fixed must not name a knob of the space, got learning_rate",
+        ),
+        ({"fixed": FAST | {"seed": 1}}, r"seed must be given as seeds=\(0, 1, 2\)"),
+        ({"fixed": FAST | {"ode_unfolds": 3}}, "ode_unfolds must be a knob of CfC or of fit, which are"),
+        ({"fixed": FAST | {"initializer": print}}, "initializer must be None, a bool"),
+        ({"fixed": SMALL}, "hidden_size must be given, got None. In the configuration learning_rate="),
+        (
+            {"fixed": FAST | {"batch_size": 49}},
+            "batch_size must be at most the 48 training sequences, got 49",
+        ),
+        ({"fixed": FAST | {"mode": "gated"}}, "mode must be one of"),
+        ({"fixed": FAST | {"warmup": 9}}, "warmup must be below the 4 steps"),
+        ({"space": Space(weight_decay=[0.0, 0.1])}, "weight_decay must be 0 with optimizer='adam'"),
+        ({"space": Space(ode_unfolds=Integer(1, 3))}, "ode_unfolds must be a knob of CfC or of fit"),
+        (
+            {"space": Space(weight_decay=[0.1]), "sampler": "tpe"},
+            "weight_decay must be 0 with optimizer='adam'",
+        ),
+        ({"storage": "nowhere/tuning.db"}, "storage must lie in a folder that exists, got nowhere/tuning.db"),
+    ],
+)
+def test_bad_input_is_named_before_anything_is_trained(
+    task: Task, change: dict[str, Any], message: str
+) -> None:
+    given: dict[str, Any] = {
+        "storage": None,
+        "task": task,
+        "space": Space(learning_rate=[0.1, 0.01]),
+        "fixed": FAST,
+    }
+    given |= {"trials": 2} if "sampler" not in change else {}
+    with pytest.raises(ValueError, match=message):
+        Study(**(given | change))
