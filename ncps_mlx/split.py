@@ -17,7 +17,7 @@ __all__ = ["Split", "check_like", "check_values", "digest", "last_valid_step", "
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Split:
     """Sequences and their targets; the arrays are kept read-only.
 
@@ -34,8 +34,10 @@ class Split:
     Example:
         >>> import numpy as np
         >>> split = Split(x=np.zeros((5, 7, 3)), y=np.zeros((5, 1)))
-        >>> len(split), split.x.dtype.name
-        (5, 'float32')
+        >>> split
+        Split(x=(5, 7, 3), y=(5, 1))
+        >>> split.x.dtype.name
+        'float32'
     """
 
     x: Array
@@ -48,13 +50,13 @@ class Split:
         if x.ndim != 3 or min(x.shape[1:]) == 0:
             raise ValueError(f"x must have the shape (n, T, D), got {x.shape}.")
         y = _targets(self.y, x.shape)
-        _freeze(self, "x", x.astype(np.float32))
+        _freeze(self, "x", _single(x))
         _freeze(self, "y", y)
         if self.time_delta is not None:
             time_delta = real_array("time_delta", self.time_delta)
             if time_delta.shape != x.shape[:2]:
                 raise ValueError(f"time_delta must have the shape {x.shape[:2]}, got {time_delta.shape}.")
-            _freeze(self, "time_delta", time_delta.astype(np.float32))
+            _freeze(self, "time_delta", _single(time_delta))
         if self.mask is not None:
             mask = np.asarray(self.mask)
             if mask.dtype != np.bool_ or mask.shape != x.shape[:2]:
@@ -63,6 +65,11 @@ class Split:
                     f"got {mask.dtype} with shape {mask.shape}."
                 )
             _freeze(self, "mask", mask)
+
+    def __repr__(self) -> str:
+        names = ("x", "y", "time_delta", "mask")
+        arrays = ((name, getattr(self, name)) for name in names)
+        return f"Split({', '.join(f'{name}={array.shape}' for name, array in arrays if array is not None)})"
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
@@ -136,7 +143,7 @@ def check_like(name: str, split: Split, train: Split) -> None:
         shape, expected = getattr(split, part).shape[1:], getattr(train, part).shape[1:]
         if shape != expected:
             raise ValueError(
-                f"{name}.{part} must have the shape (n, *{expected}) of train, got (n, *{shape})."
+                f"{name}.{part} must have the shape {_shape(expected)} of train, got {_shape(shape)}."
             )
     for part in ("time_delta", "mask"):
         if (getattr(split, part) is None) != (getattr(train, part) is None):
@@ -167,6 +174,15 @@ def digest(splits: Iterable[Split], *more: object) -> str:
     return sha.hexdigest()[:16]
 
 
+def _shape(rest: tuple[int, ...]) -> str:
+    return f"({', '.join(['n', *map(str, rest)])})"
+
+
+def _single(array: Array) -> Array:
+    with np.errstate(over="ignore"):  # what overflows is infinite, and named by check_values
+        return np.asarray(array, dtype=np.float32)
+
+
 def _targets(value: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
     y = real_array("y", value)
     if y.shape[:1] != shape[:1]:
@@ -183,7 +199,7 @@ def _targets(value: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
     per_step = y.ndim == 3 and y.shape[1] == shape[1]
     if not (y.ndim == 2 or per_step) or y.shape[-1] == 0:
         raise ValueError(f"y must be (n, O), (n, T, O) with T = {shape[1]}, or classes (n,), got {y.shape}.")
-    return y.astype(np.float32)
+    return _single(y)
 
 
 def _freeze(split: Split, name: str, array: Array) -> None:

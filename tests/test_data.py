@@ -1,0 +1,414 @@
+"""The tasks: what a window holds, that nothing leaks across a border, and the classical figures to beat."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from ncps_mlx import baselines, data, extras, synthetic
+from ncps_mlx.anomalies import inject
+from ncps_mlx.split import Split
+from ncps_mlx.task import Task
+
+Array = npt.NDArray[Any]
+
+SMALL: dict[str, Callable[[], Task]] = {
+    "sunspots": lambda: data.sunspots(6),
+    "glucose": lambda: data.glucose(60, 30, 20, readings=9),
+    "vowels": data.japanese_vowels,
+    "anomalies": lambda: data.injected_anomalies(16),
+    "sines": lambda: data.irregular_sines(60, 30, 20, readings=9),
+    "xor": lambda: data.bitstream_xor(9, n_train=60, n_validation=30, n_test=20),
+}
+
+
+def steps(split: Split) -> Array:
+    assert split.time_delta is not None
+    return split.time_delta
+
+
+def mask(split: Split) -> Array:
+    assert split.mask is not None
+    return split.mask
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_loader_gives_the_same_task_again_small_and_portable(name: str) -> None:
+    task = SMALL[name]()
+    assert task.data_hash == SMALL[name]().data_hash
+    assert task.steps <= 50
+    assert pickle.loads(pickle.dumps(task)).data_hash == task.data_hash
+    if task.kind == "regression":
+        values = np.concatenate([task.train.x.ravel(), task.train.y.ravel()])
+        assert abs(values.mean()) < 0.5
+        assert 0.5 < values.std() < 1.5
+
+
+@pytest.mark.parametrize("name", ["glucose", "sines", "xor"])
+def test_sizes_do_not_change_what_the_other_splits_hold(name: str) -> None:
+    loaders: dict[str, Callable[..., Task]] = {
+        "glucose": data.glucose,
+        "sines": data.irregular_sines,
+        "xor": data.bitstream_xor,
+    }
+    load = loaders[name]
+    one, other = load(n_train=40, n_validation=30, n_test=20), load(n_train=70, n_validation=30, n_test=20)
+    np.testing.assert_array_equal(one.test.x, other.test.x)
+    np.testing.assert_array_equal(one.validation.y, other.validation.y)
+    assert load(n_train=40, n_validation=30, n_test=20, seed=1).data_hash != one.data_hash
+
+
+def test_sunspots_are_folded_months_and_split_by_the_time_of_the_target() -> None:
+    monthly, folded = data.sunspots(1), data.sunspots(12)
+    assert [len(split) for split in monthly.splits.values()] == [2029, 469, 463]
+    assert (monthly.steps, folded.steps, folded.input_size) == (132, 11, 12)
+    for name, split in monthly.splits.items():
+        np.testing.assert_array_equal(split.x.ravel(), folded.splits[name].x.ravel())
+        np.testing.assert_array_equal(split.y, folded.splits[name].y)
+        # window i + 1 is window i moved by a month: inputs run straight into targets
+        np.testing.assert_array_equal(split.x[1:, -1, 0], split.y[:-1, 0])
+    numbers = {name: monthly.to_units(split.y) for name, split in monthly.splits.items()}
+    # December 1929, January 1930, December 1969, January 1970 and June 2009, from the published table
+    found = [numbers["train"][-1, -1], numbers["validation"][0, 0], numbers["validation"][-1, -1]]
+    found += [numbers["test"][0, 0], numbers["test"][-1, -1]]
+    np.testing.assert_allclose(found, [108.0, 65.3, 97.9, 111.5, 2.6], rtol=1e-4)
+    assert folded.baselines() == pytest.approx(monthly.baselines())
+
+
+def test_sunspot_scores_do_not_go_below_zero_spots() -> None:
+    task = data.sunspots(12)
+    assert task.to_units(np.array([-100.0])) == 0.0
+
+
+def test_glucose_windows_are_real_readings_of_their_own_days() -> None:
+    minutes, values = data._glucose_series()
+    assert len(minutes) == 52_278
+    assert (np.diff(minutes) > 0).all()
+    task = data.glucose(50, 40, 30)
+    for split, (first, end) in zip(task.splits.values(), data.SPLIT_DAYS, strict=True):
+        gaps = steps(split)
+        assert gaps.min() > 0
+        assert gaps.max() <= data.LONGEST_GAP + data.SNAP
+        day = minutes // 1440
+        inside = (day >= first) & (day < end)
+        for row in range(10):  # each window is found in the days of its split, readings and times alike
+            offsets = np.concatenate([[0.0], np.cumsum(gaps[row].astype(np.float64))])
+            wanted = task.to_units(np.append(split.x[row, :, 0], split.y[row]))
+            starts = np.flatnonzero(inside & np.isclose(values, wanted[0]))
+            at = np.searchsorted(minutes, minutes[starts, None] + offsets - 1e-3)
+            at = np.minimum(at, len(minutes) - 1)
+            same = np.isclose(values[at], wanted).all(axis=1) & inside[at].all(axis=1)
+            same &= np.isclose(minutes[at], minutes[starts, None] + offsets, atol=0.01).all(axis=1)
+            assert same.any()
+
+
+def test_test_days_of_glucose_change_nothing_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = data.glucose(40, 30, 20)
+    minutes, values = data._glucose_series()
+    changed = np.where(minutes // 1440 >= 156, 400.0, values)
+    monkeypatch.setattr(data, "_glucose_series", lambda: (minutes, changed))
+    other = data.glucose(40, 30, 20)
+    np.testing.assert_array_equal(one.train.x, other.train.x)
+    np.testing.assert_array_equal(one.validation.y, other.validation.y)
+    assert one.inverse == other.inverse
+    assert (other.to_units(other.test.y) == pytest.approx(400.0)) and one.data_hash != other.data_hash
+
+
+def test_vowels_keep_the_official_split_and_each_speaker_in_all_parts() -> None:
+    task = data.japanese_vowels()
+    assert [len(split) for split in task.splits.values()] == [216, 54, 370]
+    np.testing.assert_array_equal(np.bincount(task.train.y), [24] * 9)
+    np.testing.assert_array_equal(np.bincount(task.validation.y), [6] * 9)
+    lengths = np.concatenate([mask(split).sum(axis=1) for split in task.splits.values()])
+    assert (lengths.min(), lengths.max()) == (7, 29)
+    for split in task.splits.values():
+        valid = mask(split)
+        assert (np.diff(valid.astype(int), axis=1) <= 0).all()
+        assert (split.x[~valid] == 0).all()
+    valid_steps = task.train.x[mask(task.train)].astype(np.float64)
+    np.testing.assert_allclose(valid_steps.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(valid_steps.std(axis=0), 1, atol=1e-6)
+
+
+def test_test_utterances_change_nothing_of_the_training_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = data.japanese_vowels()
+    read = data._vowels
+
+    def louder(part: str) -> tuple[list[Array], Array]:
+        sequences, speakers = read(part)
+        return [sequence * (9.0 if part == "TEST" else 1.0) for sequence in sequences], speakers
+
+    monkeypatch.setattr(data, "_vowels", louder)
+    other = data.japanese_vowels()
+    np.testing.assert_array_equal(one.train.x, other.train.x)
+    np.testing.assert_array_equal(one.validation.x, other.validation.x)
+    assert not np.allclose(one.test.x, other.test.x)
+
+
+def test_anomalies_are_where_the_labels_say_and_nowhere_else() -> None:
+    one, other = data.injected_anomalies(), data.injected_anomalies(seed=1)
+    assert one.labels is not None
+    assert other.labels is not None
+    np.testing.assert_array_equal(one.train.x, other.train.x)
+    np.testing.assert_array_equal(one.validation.y, other.validation.y)
+    both_normal = ~one.labels & ~other.labels
+    np.testing.assert_array_equal(one.test.y[both_normal], other.test.y[both_normal])
+    assert one.labels[2987:2999].all()  # the real one, points 4187 to 4198 of the file
+    edges = np.flatnonzero(np.diff(one.labels.astype(int), prepend=0, append=0))
+    assert sorted(np.diff(edges.reshape(-1, 2)).ravel()) == [12, *[90] * 12]
+    # inputs end 16 points before their target, and the test series goes straight on from the training series
+    whole = np.concatenate([one.validation.y, one.test.y])[:, 0]
+    last_seen = one.test.x[:, -1, -1]
+    np.testing.assert_array_equal(last_seen, whole[len(one.validation) - 16 : -16])
+
+
+def test_injection_alters_each_kind_as_said_and_blends_in() -> None:
+    rng = np.random.default_rng(0)
+    wave = np.sin(np.arange(5000) / 25) + 0.1 * np.cumsum(rng.normal(size=5000))
+    avoid = np.zeros(5000, dtype=bool)
+    avoid[2400] = True
+    changed, where = inject(wave, avoid, np.random.default_rng(3))
+    starts = np.flatnonzero(np.diff(where.astype(int), prepend=0) == 1)
+    assert where.sum() == 12 * 90
+    assert not where[2400 - 150 : 2400 + 151].any()
+    kinds = []
+    for start in starts:
+        old, new = wave[start : start + 90], changed[start : start + 90]
+        core = slice(15, 75)
+        shapes = [
+            old[::-1],
+            np.full(90, old.mean()),
+            np.interp(np.arange(90) / 1.6, np.arange(90), old),
+            (old + old.mean()) / 2,
+        ]
+        kinds.append([np.allclose(new[core], shape[core]) for shape in shapes].index(True))
+        assert abs(new[0] - old[0]) < abs(shapes[kinds[-1]][0] - old[0]) / 10 + 1e-12
+    assert sorted(kinds) == sorted([0, 1, 2, 3] * 3)
+
+
+def test_detection_scores_are_the_textbooks() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    task = data.injected_anomalies(16)
+    rng = np.random.default_rng(0)
+    smooth = rng.normal(size=len(task.test)) + np.asarray(task.labels)
+    for residuals in (smooth, np.round(smooth), np.zeros_like(smooth)):  # the others have ties
+        ours = data.detection_scores(task, residuals[:, None])
+        assert ours["auroc"] == pytest.approx(metrics.roc_auc_score(task.labels, np.abs(residuals)))
+        textbook = metrics.average_precision_score(task.labels, np.abs(residuals))
+        assert ours["average_precision"] == pytest.approx(textbook)
+
+
+def test_sines_reach_across_the_gap_they_are_given() -> None:
+    task = data.irregular_sines(40, 20, 10, readings=12, noise=0.0, targets="every")
+    last = data.irregular_sines(40, 20, 10, readings=12, noise=0.0)
+    np.testing.assert_array_equal(task.train.x[:, 1:, 0], task.train.y[:, :-1, 0])
+    np.testing.assert_array_equal(task.train.y[:, -1], last.train.y)
+    assert steps(task.train).min() >= 0.02
+    assert steps(task.train).max() <= 4
+    long = data.irregular_sines(5, 5, 10, noise=0.0).test
+    np.testing.assert_allclose(synthetic._known_frequencies(long), long.y, atol=0.01)
+    assert task.score_at == "last"
+    wrong_before = task.test.y + np.where(np.arange(11) < 10, 5.0, 0.0)[:, None]
+    assert task.score(wrong_before) == 0.0
+    few = (
+        data.irregular_sines(200, 50, 40, readings=12),
+        data.irregular_sines(200, 50, 40, readings=12, targets="every"),
+    )
+    assert few[0].baselines() == few[1].baselines()
+
+
+def bits_of(split: Split, length: int) -> list[tuple[int, ...]]:
+    """Decode events: each says how long the run before it was."""
+    streams = []
+    for x, gaps, valid in zip(split.x[..., 0], steps(split), mask(split), strict=True):
+        bits = [int(x[0] > 0)]
+        for value, gap in zip(x[valid][1:], gaps[valid][1:], strict=True):
+            bits += [bits[-1]] * (round(gap * length) - 1) + [int(value > 0)]
+        streams.append(tuple(bits))
+    return streams
+
+
+@pytest.mark.parametrize("length", [8, 13])
+def test_events_and_dense_steps_tell_the_same_streams(length: int) -> None:
+    events = data.bitstream_xor(length, n_train=80, n_validation=40, n_test=30, seed=3)
+    dense = data.bitstream_xor(length, "dense", n_train=80, n_validation=40, n_test=30, seed=3)
+    for name, split in dense.splits.items():
+        streams = [
+            tuple((x[valid] > 0).astype(int)) for x, valid in zip(split.x[..., 0], mask(split), strict=True)
+        ]
+        assert bits_of(events.splits[name], length) == streams
+        np.testing.assert_array_equal([sum(stream) % 2 for stream in streams], split.y)
+        np.testing.assert_array_equal(events.splits[name].y, split.y)
+        assert {len(stream) for stream in streams} <= set(range(2, length))
+        np.testing.assert_allclose(steps(split), np.where(mask(split), 1 / length, 0))
+        padding = ~mask(events.splits[name])
+        assert (steps(events.splits[name])[padding] == 0).all()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_streams_are_held_out_whole(seed: int) -> None:
+    task = data.bitstream_xor(8, n_train=8000, n_validation=900, n_test=900, seed=seed)
+    train, validation, test = (set(bits_of(split, 8)) for split in task.splits.values())
+    assert not train & validation
+    assert not train & test
+    assert not validation & test
+    assert min(map(len, validation | test)) == 5
+    assert min(map(len, train)) == 2
+    assert len(train | validation | test) == 252
+    assert 12 <= len(validation) <= 36  # a tenth and a fifth of 224, give or take
+    assert 28 <= len(test) <= 64
+
+
+def test_dynamic_time_warping_is_the_recursion() -> None:
+    rng = np.random.default_rng(0)
+
+    def part(n: int, length: int) -> Split:
+        valid = np.arange(length) < rng.integers(1, length + 1, (n, 1))
+        return Split(x=rng.normal(size=(n, length, 3)), y=np.zeros((n, 1)), mask=valid)
+
+    a, b = part(4, 6), part(5, 7)
+    expected = np.empty((4, 5))
+    for i in range(4):
+        for j in range(5):
+            one, other = a.x[i][mask(a)[i]].astype(float), b.x[j][mask(b)[j]].astype(float)
+            cost = np.full((len(one) + 1, len(other) + 1), np.inf)
+            cost[0, 0] = 0
+            for p in range(len(one)):
+                for q in range(len(other)):
+                    best = min(cost[p, q], cost[p + 1, q], cost[p, q + 1])
+                    cost[p + 1, q + 1] = ((one[p] - other[q]) ** 2).sum() + best
+            expected[i, j] = cost[-1, -1]
+    np.testing.assert_allclose(baselines.dtw_distances(a, b), expected)
+
+
+def test_summaries_leave_padding_out() -> None:
+    valid = np.arange(7) < 4
+    x = np.where(valid, np.array([3.0, -1.0, 5.0, 1.0, 0, 0, 0]), 99.0)[None, :, None]
+    found = baselines.summaries(Split(x=x, y=np.zeros((1, 1)), mask=valid[None]))
+    np.testing.assert_allclose(found, [[2.0, np.sqrt(5), -1.0, 5.0, 3.0, 1.0, 4.0]])
+
+
+# Figures of a first study with its own draws; where ours are drawn anew, the tolerance is that of a draw.
+FIGURES: dict[str, tuple[Callable[[], Task], dict[str, tuple[float, float]]]] = {
+    "sunspots": (
+        data.sunspots,
+        {"persistence": (29.4, 0.1), "seasonal naive": (39.1, 0.1), "ridge": (23.0, 0.3)},
+    ),
+    "glucose": (
+        data.glucose,
+        {
+            "train mean": (56.7, 2.0),
+            "last value": (42.3, 2.0),
+            "exponential decay": (36.3, 1.5),
+            "ridge": (41.0, 1.5),
+        },
+    ),
+    "vowels": (
+        data.japanese_vowels,
+        {"majority": (0.238, 0.001), "1-NN DTW": (0.949, 0.01), "summaries + logistic": (0.984, 0.01)},
+    ),
+    "sines": (
+        lambda: data.irregular_sines(8000),
+        {
+            "zero": (0.872, 0.03),  # √(.5·(1² + .6² + .4²)) in expectation
+            "last value": (0.500, 0.03),
+            "ridge": (0.462, 0.03),
+            "boosted trees, last 8": (0.373, 0.03),
+            "boosted trees": (0.311, 0.02),
+            "known frequencies": (0.026, 0.002),
+        },
+    ),
+    "xor": (
+        data.bitstream_xor,
+        {"majority": (0.55, 0.05), "nearest neighbour": (0.6, 0.1), "boosted trees": (0.78, 0.1)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_classical_figures(name: str) -> None:
+    load, figures = FIGURES[name]
+    measured = load().baselines()
+    assert set(measured) == set(figures)
+    for method, (value, tolerance) in figures.items():
+        assert measured[method] == pytest.approx(value, abs=tolerance), method
+
+
+def test_the_classical_detectors() -> None:
+    task = data.injected_anomalies()
+    measured = data.detection_baselines(task)
+    assert measured["second difference"]["auroc"] == pytest.approx(0.353, abs=0.06)
+    assert measured["ridge"]["auroc"] == pytest.approx(0.716, abs=0.06)
+    assert measured["nearest window"]["auroc"] == pytest.approx(0.948, abs=0.04)
+    assert measured["nearest window"]["average_precision"] > measured["ridge"]["average_precision"]
+    forecasts = task.baselines()
+    assert forecasts["ridge"] < forecasts["persistence"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: data.sunspots(5), "months_per_step must divide 132, got 5"),
+        (lambda: data.sunspots(0), "months_per_step must be at least 1, got 0"),
+        (lambda: data.glucose(0), "n_train must be at least 1, got 0"),
+        (lambda: data.glucose(5, 5, 5, readings=99), "readings must be at most 64"),
+        (lambda: data.glucose(5, 5, 5, seed=-1), "seed must be at least 0, got -1"),
+        (lambda: data.japanese_vowels(1.0), "validation_share must be above 0 and below 1, got 1.0"),
+        (lambda: data.japanese_vowels(0.001), "validation_share must leave each speaker both"),
+        (lambda: data.injected_anomalies(7), "points_per_step must divide 192, got 7"),
+        (lambda: data.irregular_sines(n_test=1.5), "n_test must be an integer, got 1.5"),  # type: ignore[arg-type] # the point
+        (lambda: data.irregular_sines(readings=1), "readings must be at least 2, got 1"),
+        (lambda: data.irregular_sines(noise=-1), "noise must be at least 0, got -1"),
+        (lambda: data.irregular_sines(targets="all"), "targets must be one of 'last', 'every', got 'all'"),
+        (lambda: data.bitstream_xor(6), "length must be at least 7, got 6"),
+        (lambda: data.bitstream_xor(64), "length must be at most 63, got 64"),
+        (lambda: data.bitstream_xor(8, "runs"), "encoding must be one of 'event', 'dense', got 'runs'"),
+        (lambda: data.bitstream_xor(8, n_test=1), r"test\.y must hold at least 2 classes"),
+        (
+            lambda: inject(np.zeros(500), np.zeros(500, bool), np.random.default_rng(0)),
+            "series must have room",
+        ),
+        (lambda: inject(np.zeros(5), np.zeros(5), np.random.default_rng(0)), "avoid must be booleans"),
+        (lambda: data.detection_scores(data.sunspots(12), np.zeros(463)), "task must have labels, got none"),
+    ],
+)
+def test_loaders_name_what_is_wrong(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_detection_scores_name_what_is_wrong() -> None:
+    task = data.injected_anomalies(16)
+    with pytest.raises(ValueError, match=r"residuals must have the shape \(6301,\), got \(5,\)"):
+        data.detection_scores(task, np.zeros(5))
+    with pytest.raises(ValueError, match="residuals must be finite, got 6301 that are not"):
+        data.detection_scores(task, np.full(6301, np.nan))
+
+
+@pytest.mark.parametrize(
+    ("load", "package"),
+    [
+        (data.sunspots, "statsmodels"),
+        (data.glucose, "bokeh_sampledata"),
+        (data.japanese_vowels, "aeon"),
+        (data.injected_anomalies, "aeon"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_cure(
+    load: Callable[[], Task], package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    cure = rf'needs the package {package}. Install it: pip install "ncps-mlx\[guide\]"'
+    with pytest.raises(ImportError, match=cure):
+        load()
+
+
+def test_a_package_without_the_file_is_another_error() -> None:
+    with pytest.raises(FileNotFoundError, match=r"this test needs lost.csv of the package numpy"):
+        extras.package_file("numpy", "lost.csv", purpose="this test")

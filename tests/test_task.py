@@ -1,0 +1,305 @@
+"""Task and Split: what they hold, how they score, what they derive, and what they refuse."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from ncps_mlx.split import Split
+from ncps_mlx.standardise import Standardised
+from ncps_mlx.task import Task
+
+Array = npt.NDArray[Any]
+T, D = 7, 3
+SIZES = (11, 5, 4)
+
+
+def split(n: int, seed: int, **changes: Any) -> Split:
+    rng = np.random.default_rng([n, seed])
+    arrays: dict[str, Any] = {
+        "x": rng.normal(size=(n, T, D)),
+        "y": rng.normal(size=(n, 2)),
+        "time_delta": rng.exponential(size=(n, T)),
+        "mask": np.arange(T) < rng.integers(1, T + 1, (n, 1)),
+    }
+    return Split(**(arrays | changes))
+
+
+def first_feature(task: Task) -> Mapping[str, float]:
+    return {"first feature": task.score(task.test.x[:, 0, :2]), "training size": len(task.train)}
+
+
+def make(**changes: Any) -> Task:
+    parts = [
+        changes.pop(name, split(n, 0)) for name, n in zip(("train", "validation", "test"), SIZES, strict=True)
+    ]
+    return Task("toy", *parts, **changes)
+
+
+def classes(n: int) -> Split:
+    return split(n, 0, y=np.arange(n) % 3)
+
+
+def make_classes(**changes: Any) -> Task:
+    return Task("toy", classes(11), classes(5), classes(4), kind="classification", **changes)
+
+
+def test_a_task_says_what_it_is() -> None:
+    task = make(units="mg/dl", time_unit="min")
+    assert (task.input_size, task.output_size, task.steps) == (D, 2, T)
+    assert (task.metric, task.higher_is_better) == ("rmse", False)
+    assert list(task.splits) == ["train", "validation", "test"]
+    assert [len(part) for part in task.splits.values()] == list(SIZES)
+    assert repr(task) == "Task('toy', regression, rmse in mg/dl, T=7, D=3, O=2, 11/5/4 sequences)"
+    task = make_classes()
+    assert (task.output_size, task.metric, task.higher_is_better) == (3, "accuracy", True)
+
+
+def test_arrays_are_stored_in_the_models_precision_and_read_only() -> None:
+    x = np.zeros((4, T, D), dtype=np.float32)
+    part = Split(x=x, y=np.arange(4))
+    assert (part.x.dtype.name, part.y.dtype.name) == ("float32", "int32")
+    with pytest.raises(ValueError, match="read-only"):
+        part.x[0] = 1
+    x[0] = 1  # the caller's own array stays theirs
+    assert (part.x == 0).all()
+
+
+def test_a_task_is_immutable_and_travels_by_pickle() -> None:
+    task = make(baselines=first_feature, inverse=Standardised(mean=1.0, deviation=2.0))
+    with pytest.raises(AttributeError, match="Task is immutable: metric cannot be set"):
+        task.metric = "mae"
+    with pytest.raises(AttributeError, match="Task is immutable: train cannot be deleted"):
+        del task.train
+    copy = pickle.loads(pickle.dumps(task))
+    assert copy.data_hash == task.data_hash
+    assert copy.baselines() == task.baselines()
+
+
+def test_scores_are_in_real_units() -> None:
+    back = Standardised(mean=10.0, deviation=2.0)
+    task = make(inverse=back)
+    np.testing.assert_allclose(task.score(task.test.y + 1), 2.0, rtol=1e-6)
+    off = task.test.y + np.array([0.0, 2.0])
+    np.testing.assert_allclose(task.score(off), np.sqrt(8), rtol=1e-6)
+    np.testing.assert_allclose(make(inverse=back, metric="mae").score(off), 2.0, rtol=1e-6)
+    assert task.score(task.train.y, "train") == 0.0
+    assert np.isnan(task.score(np.where(off > 0, off, np.nan)))
+
+
+def test_classes_are_scored_by_the_largest_logit() -> None:
+    task = make_classes()
+    logits = np.eye(3)[[0, 1, 2, 1]]
+    assert task.score(logits) == 0.75
+    assert np.isnan(task.score(logits * np.nan))
+    with pytest.raises(ValueError, match=r"predictions must have the shape \(4, 3\), got \(4, 2\)"):
+        task.score(logits[:, :2])
+
+
+def test_targets_at_every_step_are_scored_on_valid_steps() -> None:
+    mask = np.arange(T) < np.array([[3], [7], [1], [5]])
+    rng = np.random.default_rng(0)
+
+    def parts(n: int) -> Split:
+        return split(n, 0, y=rng.normal(size=(n, T, 1)), mask=np.resize(mask, (n, T)))
+
+    off = np.where(mask, 1.0, 100.0)[..., None]
+    every = Task("toy", parts(8), parts(4), parts(4))
+    np.testing.assert_allclose(every.score(every.test.y + off), 1.0, rtol=1e-6)
+    last = np.zeros((4, T, 1))
+    last[np.arange(4), [2, 6, 0, 4]] = 3.0
+    task = Task("toy", *every.splits.values(), score_at="last")
+    np.testing.assert_allclose(task.score(task.test.y + last), 3.0, rtol=1e-6)
+    assert task.score(task.test.y + 50.0 * (last == 0)) == 0.0
+
+
+def test_the_hash_follows_every_array() -> None:
+    task = make()
+    assert task.data_hash == make().data_hash
+    assert len(task.data_hash) == 16
+    hashes = {task.data_hash}
+    for name in ("x", "y", "time_delta", "mask"):
+        changed = getattr(task.test, name).copy()
+        changed.flat[-1] = not changed.flat[-1] if name == "mask" else 9.0
+        hashes.add(make(test=split(4, 0, **{name: changed})).data_hash)
+    hashes.add(make(labels=[True, False, False, True]).data_hash)
+    assert len(hashes) == 6
+
+
+def test_baselines_are_measured_once_and_handed_out_as_copies() -> None:
+    calls = []
+
+    def count(task: Task) -> Mapping[str, float]:
+        calls.append(task)
+        return {"zero": task.score(np.zeros_like(task.test.y))}
+
+    task = make(baselines=count)
+    assert not calls
+    task.baselines()["zero"] = 0.0
+    assert task.baselines()["zero"] > 0
+    for derived in (task.scaled_time("log"), task.without_time(), task.with_gap_as_input().without_time()):
+        assert derived.baselines() == task.baselines()
+    assert calls == [task]
+    with pytest.raises(
+        ValueError, match="baselines must be given to measure them, got None in the task 'toy'"
+    ):
+        make().baselines()
+
+
+def test_take_draws_nested_subsets_in_order() -> None:
+    task = make(baselines=first_feature)
+    five, eight = task.take(5, seed=1), task.take(8, seed=1)
+
+    def rows(part: Task) -> list[int]:
+        return [int(np.flatnonzero((task.train.x == x).all(axis=(1, 2)))[0]) for x in part.train.x]
+
+    assert len(five.train) == 5
+    assert rows(five) == sorted(rows(five))
+    assert set(rows(five)) < set(rows(eight))
+    assert rows(five) != rows(task.take(5, seed=2))
+    assert five.test is task.test
+    assert five.baselines()["training size"] == 5
+    assert task.scaled_time("log").take(5).baselines()["training size"] == 5
+    assert task.take(11).data_hash == task.data_hash
+    with pytest.raises(ValueError, match="n must be at most 11, the training sequences, got 12"):
+        task.take(12)
+    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+        task.take(0)
+
+
+def test_time_is_scaled_by_what_the_training_split_shows() -> None:
+    task = make(time_unit="min")
+    scaled = task.scaled_time("normalized")
+    assert task.train.time_delta is not None
+    assert task.train.mask is not None
+    assert scaled.train.time_delta is not None
+    mean = task.train.time_delta[task.train.mask].mean(dtype=np.float64)
+    np.testing.assert_allclose(scaled.train.time_delta, task.train.time_delta / mean, rtol=1e-6)
+    assert (scaled.time_unit, task.scaled_time("raw").time_unit) == ("", "min")
+
+
+@pytest.mark.parametrize("kind", ["raw", "log", "normalized", "bounded"])
+def test_other_test_data_change_nothing_of_the_transform(kind: str) -> None:
+    one = make().scaled_time(kind)
+    other = make(test=split(4, 9, time_delta=np.full((4, T), 1e4))).scaled_time(kind)
+    for name in ("train", "validation"):
+        np.testing.assert_array_equal(one.splits[name].time_delta, other.splits[name].time_delta)
+
+
+def test_the_gap_becomes_an_input_and_the_clock_stops() -> None:
+    task = make()
+    plain = task.with_gap_as_input()
+    assert plain.input_size == D + 1
+    assert plain.train.time_delta is None
+    np.testing.assert_array_equal(plain.test.x[..., D], task.scaled_time("log").test.time_delta)
+    np.testing.assert_array_equal(plain.test.x[..., :D], task.test.x)
+    without = task.without_time()
+    assert without.train.time_delta is None
+    assert without.input_size == D
+    with pytest.raises(ValueError, match="time_delta must be there to be scaled, got None"):
+        without.scaled_time("log")
+
+
+def test_unsafe_time_has_to_be_asked_for() -> None:
+    z_scored = split(11, 0, time_delta=np.tile([-1.0, 1, 0, 0, 0, 0, 0], (11, 1)))
+    with pytest.raises(ValueError, match=r"train.time_delta must be at least 0, got -1.0 at index \(0, 0\)"):
+        make(train=z_scored)
+    task = make(train=z_scored, allow_unsafe_time=True)
+    assert task.take(5).allow_unsafe_time
+    with pytest.raises(ValueError, match=r"validation\.time_delta must be finite"):
+        make(validation=split(5, 0, time_delta=np.full((5, T), np.nan)), allow_unsafe_time=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x": np.zeros((4, T))}, r"x must have the shape \(n, T, D\), got \(4, 7\)"),
+        ({"x": np.zeros((4, 0, D))}, r"x must have the shape \(n, T, D\), got \(4, 0, 3\)"),
+        ({"x": np.zeros((4, T, D), dtype=complex)}, "x must hold real numbers, got dtype complex128"),
+        ({"x": [[["a"]]]}, "x must hold real numbers, got dtype <U1"),
+        ({"y": np.zeros((5, 2))}, r"y must have 4 targets, as many as x has sequences, got shape \(5, 2\)"),
+        ({"y": np.zeros(4)}, r"y must be \(n, O\) .* One target per sequence is y\[:, None\]"),
+        ({"y": np.array([0, 1, -1, 2])}, "y must hold classes from 0, got -1"),
+        ({"y": np.zeros((4, 9, 1))}, r"y must be \(n, O\), \(n, T, O\) with T = 7, .* got \(4, 9, 1\)"),
+        ({"y": np.zeros(4, dtype=bool)}, "y must hold real numbers, got dtype bool"),
+        ({"time_delta": np.ones((4, 6))}, r"time_delta must have the shape \(4, 7\), got \(4, 6\)"),
+        ({"mask": np.ones((4, T))}, r"mask must be boolean with the shape \(4, 7\), got float64"),
+        ({"mask": np.ones((4, 2), dtype=bool)}, r"mask must be boolean with the shape \(4, 7\)"),
+    ],
+)
+def test_a_split_names_what_is_wrong(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        split(4, 0, **changes)
+
+
+def _with_nan(array: Array) -> Array:
+    array = array.copy()
+    array.flat[0] = np.nan
+    return array
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": "data"}, "train must be a Split, got str"),
+        ({"validation": split(4, 0)[:0]}, "validation must hold at least 1 sequence, got 0"),
+        (
+            {"test": split(4, 0, x=_with_nan(split(4, 0).x))},
+            "test.x must be finite, got 1 values that are not",
+        ),
+        ({"test": split(4, 0, y=_with_nan(split(4, 0).y))}, "test.y must be finite"),
+        (
+            {"test": split(4, 0, mask=np.arange(4)[:, None] != [2] * T)},
+            "test.mask must have a reading .* sequence 2",
+        ),
+        (
+            {"test": split(4, 0, y=np.zeros((4, 1)))},
+            r"test.y must have the shape \(n, 2\) of train, got \(n, 1\)",
+        ),
+        ({"test": split(4, 0, x=np.zeros((4, T, 1)))}, r"test.x must have the shape \(n, 7, 3\) of train"),
+        ({"test": split(4, 0, mask=None)}, "test.mask must be given in all splits or in none"),
+        ({"test": split(4, 0, time_delta=None)}, "test.time_delta must be given in all splits or in none"),
+        ({"train": classes(11)}, r"train.y must be real numbers \(n, O\) or \(n, T, O\) for regression"),
+        ({"kind": "ranking"}, "kind must be one of 'regression', 'classification', got 'ranking'"),
+        ({"metric": "accuracy"}, "metric must be one of 'rmse', 'mae', got 'accuracy'"),
+        ({"score_at": "first"}, "score_at must be one of 'all', 'last', got 'first'"),
+        ({"allow_unsafe_time": 1}, "allow_unsafe_time must be True or False, got 1"),
+        ({"inverse": 2.0}, "inverse must be callable or None, got 2.0"),
+        ({"baselines": {"ridge": 3}}, "baselines must be callable or None"),
+        ({"labels": [True] * 4}, r"labels must be booleans of both values .* \(4,\), got bool .* and 4 true"),
+        ({"labels": [0, 1, 0, 0]}, "labels must be booleans"),
+        ({"labels": [True, False]}, "labels must be booleans"),
+    ],
+)
+def test_a_task_names_what_is_wrong(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**changes)
+
+
+def test_a_classification_task_names_what_is_wrong() -> None:
+    one_class = split(5, 0, y=np.ones(5, dtype=int))
+    with pytest.raises(ValueError, match=r"validation\.y must hold at least 2 classes, got only class 1"):
+        Task("toy", classes(11), one_class, classes(4), kind="classification")
+    with pytest.raises(ValueError, match=r"test\.y must hold classes that train has, got class 2"):
+        Task("toy", split(4, 0, y=np.arange(4) % 2), classes(5)[:2], classes(4), kind="classification")
+    with pytest.raises(ValueError, match=r"train.y must be integer classes \(n,\) for classification"):
+        make(kind="classification")
+    with pytest.raises(ValueError, match="inverse must be None for classification"):
+        make_classes(inverse=np.exp)
+    with pytest.raises(ValueError, match="name must be a non-empty string, got ''"):
+        Task("", classes(11), classes(5), classes(4), kind="classification")
+
+
+def test_scoring_names_what_is_wrong() -> None:
+    task = make()
+    with pytest.raises(ValueError, match=r"predictions must have the shape \(4, 2\), got \(4,\)"):
+        task.score(np.zeros(4))
+    with pytest.raises(ValueError, match="predictions must hold real numbers, got dtype <U1"):
+        task.score([["a"]])
+    with pytest.raises(ValueError, match="split must be one of 'train', 'validation', 'test', got 'holdout'"):
+        task.score(task.test.y, "holdout")
