@@ -49,6 +49,7 @@ def install(session: nox.Session, *groups: str, project: bool = True) -> None:
             "--quiet",
             "--locked",
             "--no-default-groups",
+            "--compile-bytecode",  # else every page, worker and build compiles what it imports anew
             *(chosen if project else []),
             *what,
             f"--python={session.virtualenv.location}",

@@ -149,7 +149,9 @@ FILES = {
 def make_project(folder: Path) -> Path:
     """Write the miniature into ``folder``, with the real configuration and machinery."""
     for name in ("_ext", "_static", "_inventories"):
-        shutil.copytree(ROOT / "docs" / name, folder / "docs" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / "docs" / name, folder / "docs" / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
     (folder / "docs" / "api").mkdir()
     for name in ("docs/conf.py", "docs/api/index.rst", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
@@ -164,7 +166,13 @@ def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a Python command in the project, its own library first on the path."""
     env = os.environ | {"PYTHONPATH": str(project), "MPLBACKEND": "Agg"}
     return subprocess.run(
-        [sys.executable, *command], cwd=project, env=env, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, *command],
+        cwd=project,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
 
 

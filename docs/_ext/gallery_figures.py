@@ -1,4 +1,8 @@
-"""Sphinx-gallery: figures with their alternative text and numbers; scripts run again when the library changed."""
+"""Sphinx-gallery: figures with their alternative text and numbers; the library's changes reach every script.
+
+A script whose bytes did not change is not even looked at, unless the stamp of the last good build (library, versions)
+differs; whether a script that is looked at runs, gallery_cache decides.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 import figures
-from digest import code_digest, digest_of, library_digest, versions
+import gallery_cache
 
 __all__ = ["reset", "scrape", "setup"]
 
@@ -56,11 +60,7 @@ def reset(gallery_conf: dict[str, Any], fname: str) -> None:
 
 def _stamp(app: Sphinx) -> tuple[Path, str]:
     root = Path(app.srcdir).parent
-    tools = [code_digest((Path(app.srcdir) / "_ext" / name).read_text(encoding="utf-8")) for name in TOOLS]
-    return root / ".cache" / "gallery.stamp", digest_of(library_digest(root), versions(), *tools)
-
-
-TOOLS = ("figures.py", "gallery_figures.py")
+    return root / ".cache" / "gallery.stamp", gallery_cache.script_key([], root)
 
 
 def decide(app: Sphinx, config: Any) -> None:

@@ -61,7 +61,8 @@ class PageRun:
 
 def pages_of(root: Path = ROOT) -> list[Path]:
     """Return the project's pages that hold python blocks: the README and the guide."""
-    return [root / "README.md", *sorted((root / "docs" / "guide").glob("*.rst"))]
+    guide = sorted(path for path in (root / "docs" / "guide").glob("*.rst") if path.stem != "index")
+    return [root / "README.md", *guide]
 
 
 def environment() -> dict[str, str]:
