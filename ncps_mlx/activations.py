@@ -7,7 +7,7 @@ from collections.abc import Callable
 import mlx.core as mx
 import mlx.nn as nn
 
-__all__ = ["ACTIVATIONS", "LOWER_BOUNDS", "lecun_tanh", "sigmoid"]
+__all__ = ["ACTIVATIONS", "DERIVATIVES", "LOWER_BOUNDS", "lecun_tanh", "sigmoid"]
 
 
 def lecun_tanh(x: mx.array) -> mx.array:
@@ -52,3 +52,11 @@ LOWER_BOUNDS: dict[str, float] = {
     "sigmoid": 0.0,
 }
 """The least value of each activation: what an LTC's leak must outweigh to stay stable."""
+
+DERIVATIVES: dict[str, Callable[[mx.array], mx.array]] = {
+    "lecun_tanh": lambda y: 0.666 * (1.7159 - y * y / 1.7159),
+    "tanh": lambda y: 1.0 - y * y,
+    "relu": lambda y: (y > 0).astype(y.dtype),
+    "sigmoid": lambda y: y * (1.0 - y),
+}
+"""Derivatives by the activation's own value, of those that have one."""

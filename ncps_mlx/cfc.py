@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 import mlx.core as mx
 import mlx.nn as nn
 
-from ncps_mlx.activations import sigmoid
-from ncps_mlx.backbone import Backbone
+from ncps_mlx.activations import DERIVATIVES, sigmoid
+from ncps_mlx.backbone import Backbone, transposed
+from ncps_mlx.fused import Kept, Plan, run_fused
 from ncps_mlx.initializers import Initializer
+from ncps_mlx.recurrent import TimeSteps, run_cell
 
 __all__ = ["HEADS", "CfCCell"]
 
@@ -53,6 +55,7 @@ class CfCCell(nn.Module):
     ) -> None:
         super().__init__()
         self._mode = mode
+        self._activation = activation
         self.hidden_size = hidden_size
         self.backbone = Backbone(
             input_size,
@@ -89,3 +92,54 @@ class CfCCell(nn.Module):
             return f + s * (g - f) if gated else f + s * g
 
         return step
+
+    def run(
+        self,
+        x: mx.array,
+        h: mx.array,
+        dt: TimeSteps,
+        mask: mx.array | None,
+        dropout: Sequence[mx.array],
+        *,
+        sequences: bool,
+    ) -> tuple[mx.array | None, mx.array]:
+        """The cell over a sequence, with a hand-written gradient where the activation has one.
+
+        Args:
+            x: Inputs (..., T, B, D).
+            h: First state (..., B, H).
+            dt: Time steps: a number, or (..., T, B, 1).
+            mask: Where there is a reading, (..., T, B, 1), or ``None``.
+            dropout: Factors (..., T, B, U) for each backbone layer; empty for none.
+            sequences: Whether the states of all steps are wanted.
+
+        Returns:
+            All states (..., T, B, H), or ``None``, and the last (..., B, H).
+        """
+        net = self.backbone
+        if net.layers and self._activation not in DERIVATIVES:
+            return run_cell(self, x, h, dt, mask, dropout, sequences=sequences)
+        varying = isinstance(dt, mx.array)
+        plan = Plan(
+            mode=self._mode,
+            activation=self._activation,
+            layers=net.layers,
+            masked=mask is not None,
+            varying_time=varying,
+            dropping=bool(dropout),
+        )
+        pure = (
+            (mx.abs(self.decay)[..., None, :], self.amplitude[..., None, :]) if self._mode == "pure" else ()
+        )
+        arrays = Kept(
+            z=net.inputs(x),
+            h=h,
+            recurrent=transposed(net.recurrent_weight),
+            weights=tuple(transposed(weight) for weight in net.weights),
+            biases=tuple(bias[..., None, :] for bias in net.biases),
+            pure=pure,
+            dt=dt if isinstance(dt, mx.array) else None,
+            mask=mask,
+            dropout=tuple(dropout),
+        )
+        return run_fused(plan, arrays, 0.0 if isinstance(dt, mx.array) else dt, sequences=sequences)

@@ -10,6 +10,7 @@ import mlx.nn as nn
 from ncps_mlx.activations import ACTIVATIONS, LOWER_BOUNDS
 from ncps_mlx.backbone import Backbone
 from ncps_mlx.initializers import Initializer
+from ncps_mlx.recurrent import TimeSteps, run_cell
 
 __all__ = ["STABILITY", "LTCCell", "slowest_time_constant"]
 
@@ -131,3 +132,16 @@ class LTCCell(nn.Module):
             return h
 
         return step
+
+    def run(
+        self,
+        x: mx.array,
+        h: mx.array,
+        dt: TimeSteps,
+        mask: mx.array | None,
+        dropout: Sequence[mx.array],
+        *,
+        sequences: bool,
+    ) -> tuple[mx.array | None, mx.array]:
+        """The cell over a sequence, as :func:`ncps_mlx.recurrent.run_cell`."""
+        return run_cell(self, x, h, dt, mask, dropout, sequences=sequences)

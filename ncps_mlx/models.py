@@ -155,12 +155,19 @@ class RecurrentModel(nn.Module):
         if state is None:
             lead = self.layers[0].backbone.bias.shape[:-1] or x.shape[:-3]
             state = [(mx.zeros((*lead, x.shape[-2], self.hidden_size), dtype=x.dtype),) for _ in self.layers]
-        outputs, last = run_stack(
-            self.layers, x, state, dt, held, residual=self.residual, rates=rates, keys=keys
+        h, last = run_stack(
+            self.layers,
+            x,
+            state,
+            dt,
+            held,
+            residual=self.residual,
+            sequences=self.return_sequences,
+            rates=rates,
+            keys=keys,
         )
-        if not self.return_sequences:
-            return self._read(outputs[-1]), last
-        return mx.swapaxes(self._read(mx.stack(outputs, axis=-3)), -3, -2), last
+        y = self._read(h)
+        return (mx.swapaxes(y, -3, -2) if self.return_sequences else y), last
 
     def _read(self, h: mx.array) -> mx.array:
         if "readout" not in self:

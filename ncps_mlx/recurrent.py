@@ -9,7 +9,7 @@ import mlx.core as mx
 
 from ncps_mlx.backbone import Backbone
 
-__all__ = ["Cell", "Step", "TimeSteps", "dropout_factors", "run_layer", "run_stack", "unstack_time"]
+__all__ = ["Cell", "Step", "TimeSteps", "dropout_factors", "run_cell", "run_stack", "unstack_time"]
 
 TimeSteps = mx.array | float
 """One number for every step, or an array (..., T, B, 1)."""
@@ -26,7 +26,19 @@ class Cell(Protocol):
     backbone: Backbone
 
     def bind(self) -> Step:
-        """A function of one step: (inputs at t, state, time step, dropout factors) to the next state."""
+        """A function of one step."""
+
+    def run(
+        self,
+        x: mx.array,
+        h: mx.array,
+        dt: TimeSteps,
+        mask: mx.array | None,
+        dropout: Sequence[mx.array],
+        *,
+        sequences: bool,
+    ) -> tuple[mx.array | None, mx.array]:
+        """The cell over a sequence, as :func:`run_cell`."""
 
 
 def unstack_time(x: mx.array) -> list[mx.array]:
@@ -39,7 +51,7 @@ def unstack_time(x: mx.array) -> list[mx.array]:
 
 def dropout_factors(
     keys: mx.array | None, rates: mx.array | float, layers: int, shape: tuple[int, int, int]
-) -> list[list[mx.array]]:
+) -> list[mx.array]:
     """Draw what dropout multiplies by, 0 or 1/(1 - rate), for each step and each backbone layer.
 
     Args:
@@ -50,7 +62,7 @@ def dropout_factors(
         shape: (T, B, U).
 
     Returns:
-        T lists of L arrays (..., B, U).
+        L arrays (..., T, B, U).
     """
     steps, batch, units = shape
     size = (layers, steps, batch, units)
@@ -61,20 +73,20 @@ def dropout_factors(
     else:
         uniform = mx.vmap(lambda key: mx.random.uniform(shape=size, key=key))(keys)
     rate = rates[:, None, None, None, None] if isinstance(rates, mx.array) else rates
-    factors = (uniform >= rate) / (1.0 - rate)
-    per_layer = [unstack_time(layer) for layer in mx.unstack(factors, axis=-4)]
-    return [list(step) for step in zip(*per_layer, strict=True)]
+    return list(mx.unstack((uniform >= rate) / (1.0 - rate), axis=-4))
 
 
-def run_layer(
+def run_cell(
     cell: Cell,
     x: mx.array,
     h: mx.array,
     dt: TimeSteps,
     mask: mx.array | None,
-    dropout: Sequence[Sequence[mx.array]],
-) -> tuple[list[mx.array], mx.array]:
-    """Run a cell over a sequence.
+    dropout: Sequence[mx.array],
+    *,
+    sequences: bool,
+) -> tuple[mx.array | None, mx.array]:
+    """Run a cell over a sequence, step by step; automatic differentiation goes back the same way.
 
     Args:
         cell: The cell.
@@ -82,22 +94,24 @@ def run_layer(
         h: First state (..., B, H).
         dt: Time steps.
         mask: Where there is a reading, (..., T, B, 1); the state is held elsewhere. ``None``: everywhere.
-        dropout: For each step the factors of each backbone layer; empty for none.
+        dropout: Factors (..., T, B, U) for each backbone layer; empty for none.
+        sequences: Whether the states of all steps are wanted.
 
     Returns:
-        The T states, each (..., B, H), and the last of them.
+        All states (..., T, B, H), or ``None``, and the last (..., B, H).
     """
     inputs = unstack_time(cell.backbone.inputs(x))
     steps = len(inputs)
     dts = unstack_time(dt) if isinstance(dt, mx.array) else [dt] * steps
     masks = unstack_time(mask) if mask is not None else None
+    factors = [unstack_time(layer) for layer in dropout]
     step = cell.bind()
     states = []
     for t in range(steps):
-        new = step(inputs[t], h, dts[t], dropout[t] if dropout else ())
+        new = step(inputs[t], h, dts[t], [layer[t] for layer in factors])
         h = new if masks is None else mx.where(masks[t], new, h)
         states.append(h)
-    return states, h
+    return (mx.stack(states, axis=-3) if sequences else None), h
 
 
 def run_stack(
@@ -108,9 +122,10 @@ def run_stack(
     mask: mx.array | None,
     *,
     residual: bool,
+    sequences: bool,
     rates: mx.array | float,
     keys: mx.array | None,
-) -> tuple[list[mx.array], list[tuple[mx.array]]]:
+) -> tuple[mx.array, list[tuple[mx.array]]]:
     """Run stacked layers; each reads the states of the one below.
 
     Args:
@@ -120,27 +135,30 @@ def run_stack(
         dt: Time steps.
         mask: Where there is a reading, (..., T, B, 1), or ``None``.
         residual: Add to each layer's output, from the second on, its input.
+        sequences: Whether the outputs of all steps are wanted.
         rates: Dropout rate, one number or one per member (N,).
         keys: Dropout keys, (2,) or (N, 2); ``None`` draws from the global stream.
 
     Returns:
-        The outputs of the last layer, T arrays (..., B, H), and the last state of each layer.
+        The outputs of the last layer, (..., T, B, H), or (..., B, H) of the last step; and each layer's last state.
     """
-    outputs: list[mx.array] = []
     last = []
     drops = isinstance(rates, mx.array) or rates > 0
     for i, (cell, (h,)) in enumerate(zip(cells, state, strict=True)):
-        if i:
-            x = mx.stack(outputs, axis=-3)
-        dropout: list[list[mx.array]] = []
+        dropout: list[mx.array] = []
         if drops and cell.backbone.layers:
             own = None if keys is None else layer_keys(keys, i)
             shape = (x.shape[-3], x.shape[-2], cell.backbone.units)
             dropout = dropout_factors(own, rates, cell.backbone.layers, shape)
-        states, h = run_layer(cell, x, h, dt, mask, dropout)
-        outputs = [y + below for y, below in zip(states, outputs, strict=True)] if residual and i else states
+        final = i == len(cells) - 1
+        states, h = cell.run(x, h, dt, mask, dropout, sequences=sequences or not final)
         last.append((h,))
-    return outputs, last
+        below = x
+        if states is None:
+            x = h + below[..., -1, :, :] if residual and i else h
+        else:
+            x = states + below if residual and i else states
+    return x, last
 
 
 def layer_keys(keys: mx.array, layer: int) -> mx.array:

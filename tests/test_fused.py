@@ -1,0 +1,121 @@
+"""The hand-written gradient of a CfC layer equals automatic differentiation, whatever the layer."""
+
+from __future__ import annotations
+
+import itertools
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten
+
+import ncps_mlx.fused
+from ncps_mlx.cfc import CfCCell
+from ncps_mlx.initializers import get_initializer, seeded
+from ncps_mlx.recurrent import dropout_factors, run_cell
+
+B, T, D, H, U = 5, 7, 3, 11, 13
+
+
+def case(mode="default", layers=1, activation="lecun_tanh", masked=False, varying=True, rate=0.0, lead=()):
+    rng = np.random.default_rng(0)
+    with seeded(0):
+        cell = CfCCell(
+            D,
+            H,
+            mode=mode,
+            activation=activation,
+            initializer=get_initializer(None),
+            backbone_units=U,
+            backbone_layers=layers,
+        )
+    parameters = cell.parameters()
+    if lead:
+        cell.update({})
+        parameters = {k: grow(v, lead[0]) for k, v in parameters.items()}
+
+    def draw(*shape):
+        return mx.array(rng.normal(size=(*lead, *shape)).astype(np.float32))
+
+    x, h = draw(T, B, D), draw(B, H)
+    dt = mx.abs(draw(T, B, 1)) if varying else 0.7
+    mask = mx.array(rng.random((*lead, T, B, 1)) < 0.6) if masked else None
+    dropout = []
+    if rate:
+        keys = mx.array(rng.integers(0, 2**32, size=(*lead, 2), dtype=np.uint32))
+        dropout = dropout_factors(keys, rate, layers, (T, B, U))
+    return cell, parameters, x, h, dt, mask, dropout
+
+
+def grow(tree, members):
+    if isinstance(tree, dict):
+        return {k: grow(v, members) for k, v in tree.items()}
+    if isinstance(tree, list):
+        return [grow(v, members) for v in tree]
+    return mx.stack([tree * (1 + 0.3 * i) for i in range(members)]) if isinstance(tree, mx.array) else tree
+
+
+def gradients(run, cell, parameters, x, h, dt, mask, dropout, sequences):
+    def loss(parameters, x, h, dt):
+        cell.update(parameters)
+        states, last = run(x, h, dt, mask, dropout, sequences=sequences)
+        weights = mx.cos(mx.arange(last.size).reshape(last.shape))
+        total = (weights * mx.square(last)).sum()
+        if states is not None:
+            total = total + (mx.sin(mx.arange(states.size).reshape(states.shape)) * states).sum()
+        return total
+
+    wanted = (0, 1, 2, 3) if isinstance(dt, mx.array) else (0, 1, 2)
+    value, found = mx.value_and_grad(loss, argnums=wanted)(parameters, x, h, dt)
+    return value, tree_flatten(found)
+
+
+def compare(sequences, **settings):
+    cell, parameters, *rest = case(**settings)
+
+    def plain(*args, **kwargs):
+        return run_cell(cell, *args, **kwargs)
+
+    value, want = gradients(plain, cell, parameters, *rest, sequences)
+    fused, got = gradients(cell.run, cell, parameters, *rest, sequences)
+    np.testing.assert_allclose(fused.item(), value.item(), rtol=1e-5)
+    assert [name for name, _ in want] == [name for name, _ in got]
+    for (name, a), (_, b) in zip(want, got, strict=True):
+        scale = max(1.0, float(mx.max(mx.abs(a)).item()))
+        np.testing.assert_allclose(np.array(b) / scale, np.array(a) / scale, atol=3e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("mode", ["default", "no_gate", "pure"])
+@pytest.mark.parametrize("layers", [0, 1, 3])
+@pytest.mark.parametrize(
+    ("masked", "varying", "rate", "sequences"),
+    list(itertools.product([False, True], [False, True], [0.0, 0.3], [False, True])),
+)
+def test_gradients_equal_automatic_ones(mode, layers, masked, varying, rate, sequences):
+    rate = rate if layers else 0.0
+    compare(sequences, mode=mode, layers=layers, masked=masked, varying=varying, rate=rate)
+
+
+@pytest.mark.parametrize("activation", ["lecun_tanh", "tanh", "relu", "sigmoid", "gelu", "silu"])
+def test_every_activation(activation):
+    compare(True, activation=activation, layers=2)
+
+
+@pytest.mark.parametrize("mode", ["default", "pure"])
+def test_populations(mode):
+    compare(True, mode=mode, layers=2, masked=True, rate=0.3, lead=(4,))
+
+
+@pytest.mark.parametrize("fault", ["weight_gradient", "head_slopes", "head_parameters"])
+def test_a_planted_fault_is_seen(monkeypatch, fault):
+    right = getattr(ncps_mlx.fused, fault)
+
+    def wrong(*args):
+        found = right(*args)
+        if isinstance(found, tuple):
+            return [1.01 * a for a in found[0]], [1.01 * a for a in found[1]]
+        return 1.01 * found
+
+    monkeypatch.setattr(ncps_mlx.fused, fault, wrong)
+    with pytest.raises(AssertionError):
+        compare(True)
