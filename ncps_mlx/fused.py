@@ -1,7 +1,7 @@
-"""A CfC layer over a whole sequence with a hand-written gradient: the same numbers as automatic differentiation, faster.
+"""A CfC layer over a whole sequence with a hand-written gradient: automatic differentiation's numbers, sooner.
 
-Going forward, each step keeps its activations. Going back, the derivatives of every pointwise part are formed for all steps
-at once, so that the loop itself is a few products, and every weight's gradient is one product after the loop.
+Going forward, each step keeps its activations. Going back, the derivatives of every pointwise part are formed for
+all steps at once, so that the loop itself is a few products, and every weight's gradient is one product after it.
 """
 
 from __future__ import annotations
