@@ -59,6 +59,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
+autodoc_type_aliases = {"npt.ArrayLike": "numpy.typing.ArrayLike", "ArrayLike": "numpy.typing.ArrayLike"}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 python_maximum_signature_line_length = 88
@@ -133,6 +134,7 @@ html_theme_options = {
     "light_css_variables": {
         "color-brand-primary": "#0b5f6b",
         "color-brand-content": "#0b5f6b",
+        "color-code-background": "#f4f6f8",
         "font-stack": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
         "font-stack--monospace": "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace",
     },

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,43 +18,64 @@ from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
 
 __all__ = ["public_modules", "setup"]
 
 logger = logging.getLogger(__name__)
 PACKAGE = "ncps_mlx"
-PREFIXES = {
-    "mx.": "mlx.core.",
-    "nn.": "mlx.nn.",
-    "np.": "numpy.",
-    "npt.": "numpy.typing.",
-    "optuna.Study": "optuna.study.Study",
-}
+# Modules that users' programs name, in reading order; the rest follows as what these are made of.
+USED = (
+    PACKAGE,
+    *(f"{PACKAGE}.{name}" for name in ("models", "data", "timescale", "train", "space", "search", "records")),
+    *(f"{PACKAGE}.{name}" for name in ("stats", "plots", "anomalies")),
+)
+
+# How names look in annotations (as imported, or where a package hides them), and what its inventory calls them.
+SPELLINGS = (
+    (r"mx\.(\w+)", r"mlx.core.\1"),
+    (r"nn\.(\w+)", r"mlx.nn.\1"),
+    (r"mlx\.nn\.layers\.\w+\.(\w+)", r"mlx.nn.\1"),
+    (r"mlx\.optimizers\.\w+\.(\w+)", r"mlx.optimizers.\1"),
+    (r"np\.(\w+)", r"numpy.\1"),
+    (r"npt\.(\w+)", r"numpy.typing.\1"),
+    (r"numpy\.random\._generator\.(\w+)", r"numpy.random.\1"),
+    (r"NDArray|ArrayLike", r"numpy.typing.\g<0>"),
+    (r"optuna\.Study", "optuna.study.Study"),
+    (r"Path|pathlib\._local\.Path", "pathlib.Path"),
+    (r"Figure", "matplotlib.figure.Figure"),
+    (r"Axes", "matplotlib.axes.Axes"),
+    (r"Transform", "matplotlib.transforms.Transform"),
+)
 
 
 def public_modules() -> dict[str, ModuleType]:
     """Return the package's public modules by name, the package itself first."""
     package = importlib.import_module(PACKAGE)
-    names = [PACKAGE, *sorted(f"{PACKAGE}.{m.name}" for m in pkgutil.iter_modules(package.__path__))]
-    modules = {
-        name: importlib.import_module(name) for name in names if not name.rpartition(".")[2].startswith("_")
-    }
+    found = sorted(module.name for module in pkgutil.walk_packages(package.__path__, f"{PACKAGE}."))
+    public = [name for name in [PACKAGE, *found] if not any(part.startswith("_") for part in name.split("."))]
+    modules = {name: importlib.import_module(name) for name in public}
     return {name: module for name, module in modules.items() if hasattr(module, "__all__")}
 
 
 def home(module: ModuleType, name: str) -> str:
-    """Return the full name under which ``module.name`` is documented: where it is defined."""
+    """Return the full name under which ``module.name`` is documented.
+
+    That is where it is defined; the parts of a subpackage are documented with the subpackage that hands them on.
+    """
     value = getattr(module, name)
     if inspect.ismodule(value):
         return value.__name__
-    where = getattr(value, "__module__", None)
-    defined = (
-        importlib.import_module(where) if isinstance(where, str) and where.startswith(PACKAGE) else module
-    )
-    if name in getattr(defined, "__all__", ()) and not defined.__name__.rpartition(".")[2].startswith("_"):
-        return f"{defined.__name__}.{name}"
-    return f"{module.__name__}.{name}"
+    where = str(getattr(value, "__module__", ""))
+    if where.split(".")[0] != PACKAGE or any(part.startswith("_") for part in where.split(".")):
+        where = module.__name__
+    if where.count(".") > 1:
+        subpackage = importlib.import_module(where.rpartition(".")[0])
+        if getattr(subpackage, name, None) is value:
+            where = subpackage.__name__
+    listed = name in getattr(importlib.import_module(where), "__all__", ())
+    return f"{where if listed else module.__name__}.{name}"
 
 
 def _entry(full: str, value: Any, users: list[str]) -> str:
@@ -87,6 +109,11 @@ def module_page(name: str, module: ModuleType, aliases: dict[str, list[str]]) ->
     return "\n".join(lines)
 
 
+def _contents(caption: str, names: list[str]) -> str:
+    entries = "".join(f"   generated/{name}\n" for name in names)
+    return f".. rubric:: {caption}\n\n.. toctree::\n   :maxdepth: 1\n\n{entries}\n"
+
+
 def _first_line(value: Any) -> str:
     return (inspect.getdoc(value) or "").partition("\n")[0].replace("`", "").replace("*", r"\*")
 
@@ -103,7 +130,11 @@ def write_pages(app: Sphinx) -> None:
     app.env.api_aliases = {  # type: ignore[attr-defined]  # Sphinx keeps extensions' state on its environment
         alias: full for full, names in aliases.items() for alias in [*names, full.rpartition(".")[2]]
     }
+    inside = [name for name in modules if name not in USED]
     pages = {f"{name}.rst": module_page(name, module, aliases) for name, module in modules.items()}
+    pages["contents.txt"] = _contents("What programs use", [name for name in USED if name in modules])
+    if inside:
+        pages["contents.txt"] += _contents("What it is made of", inside)
     for old in folder.glob("*.rst"):
         if old.name not in pages:
             old.unlink()
@@ -118,17 +149,17 @@ def point_home(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: 
     if node.get("refdomain") != "py":
         return None
     target = str(node["reftarget"])
-    for prefix, full in PREFIXES.items():
-        if target.startswith(prefix):
-            node["reftarget"] = target.replace(prefix, full, 1)
+    for pattern, full in SPELLINGS:
+        if found := re.fullmatch(pattern, target):
+            node["reftarget"] = found.expand(full)
             return None  # the inventories know that name
     owner, _, attribute = target.rpartition(".")
     aliases: dict[str, str] = env.api_aliases  # type: ignore[attr-defined]  # set in write_pages
-    found = aliases.get(target) or (f"{aliases[owner]}.{attribute}" if owner in aliases else None)
-    if found is None or found == target:
+    ours = aliases.get(target) or (f"{aliases[owner]}.{attribute}" if owner in aliases else None)
+    if ours is None or ours == target:
         return None
     domain = env.domains.python_domain
-    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", found, node, content)
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", ours, node, content)
 
 
 def check_documented(app: Sphinx, env: BuildEnvironment) -> None:
@@ -143,13 +174,38 @@ def check_documented(app: Sphinx, env: BuildEnvironment) -> None:
             full = home(module, key)
             if full not in documented and full not in env.domains.python_domain.modules:
                 logger.warning("%s is public and has no entry in the API reference", full)
-            elif (inspect.isclass(value) or inspect.isroutine(value)) and not inspect.getdoc(value):
+            elif not _described(full, value):
                 logger.warning("%s is public and has no docstring", full)
+
+
+def _described(full: str, value: Any) -> bool:
+    """Tell whether a public object has a docstring of its own; data has the string (or ``#:``) beside it."""
+    if inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value):
+        return bool(inspect.getdoc(value))
+    module, _, name = full.rpartition(".")
+    return ("", name) in ModuleAnalyzer.for_module(module).find_attr_docs()
+
+
+def keep_colons(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keep napoleon from reading "A sentence: its end" in an attribute's docstring as a type and a text."""
+    del app, name, obj, options
+    if what in {"attribute", "property", "data"} and lines:
+        lines[0] = f": {lines[0]}"
+
+
+def spell_aliases(app: Sphinx, domain: str, objtype: str, content: nodes.Element) -> None:
+    """Write ``numpy.typing.ArrayLike`` where autodoc, in a union, writes the object that stands for it."""
+    del domain, objtype, content
+    for types in app.env.current_document.autodoc_annotations.values():
+        for name, text in types.items():
+            types[name] = re.sub(r"TypeAliasForwardRef\('([^']+)'\)", r"\1", text)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("builder-inited", write_pages)
+    app.connect("object-description-transform", spell_aliases, priority=100)
+    app.connect("autodoc-process-docstring", keep_colons, priority=100)
     app.connect("missing-reference", point_home, priority=100)
     app.connect("env-check-consistency", check_documented)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -41,6 +41,7 @@ PACKAGES: dict[str, dict[str, str]] = {
     "matplotlib": {
         "matplotlib.figure": "api/figure_api.html#{name}",
         "matplotlib.axes": "api/_as_gen/{name}.html#{name}",
+        "matplotlib.transforms": "api/transformations.html#{name}",
     },
 }
 PYTHON_PARTS = (
@@ -64,7 +65,9 @@ def package_lines(modules: dict[str, str]) -> Iterator[str]:
             value: Any = getattr(module, key)
             if key.startswith("_") or inspect.ismodule(value):
                 continue
-            kind = "class" if inspect.isclass(value) else "function" if callable(value) else "data"
+            kind = "function" if callable(value) else "data"
+            if inspect.isclass(value) or module_name == "numpy.typing":  # its aliases stand where classes do
+                kind = "class"
             name = f"{module_name}.{key}"
             yield f"{name} py:{kind} 1 {page.format(name=name)} -"
 

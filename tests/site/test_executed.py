@@ -1,0 +1,82 @@
+"""Every python block of the built site was executed: counted from its HTML, compared with what ran."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pytest
+from sphinx_gallery.py_source_parser import split_code_and_text_blocks
+
+import doctests
+import gallery_cache
+import pagerun
+from tests.site.site_pages import HTML, ROOT, pages, python_blocks, session_examples
+
+# Pages with python blocks that nothing executes. It stays empty.
+EXCEPTIONS: list[str] = []
+
+
+def executed_blocks() -> dict[str, int]:
+    """How many blocks of each page were executed, from what the executions left behind."""
+    counts: dict[str, int] = {}
+    for path in pagerun.pages_of():
+        run = pagerun.run_page(path)
+        assert not run.executed, f"{run.page.name} was not executed by the build"
+        name = "start" if path.name == "README.md" else f"guide/{path.stem}"
+        counts[name] = sum(result["error"] is None for result in run.results)
+    for path in sorted((ROOT / "gallery").glob("*.py")):
+        code = [block.content for block in split_code_and_text_blocks(str(path))[1] if block.type == "code"]
+        run_file = ROOT / ".cache" / "gallery" / path.stem / "run.json"
+        kept = json.loads(run_file.read_text(encoding="utf-8"))
+        assert kept["key"] == gallery_cache.script_key(code), f"{path.name} changed since it was executed"
+        counts[f"auto_examples/{path.stem}"] = len(code)
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.md")):
+        executed = HTML.parent / "jupyter_execute" / "notebooks" / f"{path.stem}.ipynb"
+        cells = nbformat.read(executed, as_version=4).cells
+        ran = [cell for cell in cells if cell.cell_type == "code" and cell.execution_count is not None]
+        counts[f"notebooks/{path.stem}"] = len(ran)
+    return counts
+
+
+def test_every_block_was_executed() -> None:
+    shown = {page: len(python_blocks(page)) for page in pages()}
+    executed = executed_blocks()
+    different = {
+        page: f"{count} shown, {executed.get(page, 0)} executed"
+        for page, count in shown.items()
+        if count != executed.get(page, 0) and page not in EXCEPTIONS
+    }
+    assert not different
+    assert set(executed) <= set(shown), "every executed page is on the site"
+    print(f"{sum(shown.values())} blocks on {sum(map(bool, shown.values()))} pages, all executed")
+
+
+def test_every_example_in_a_docstring_was_executed() -> None:
+    ran = Counter(json.loads(doctests.RECORD.read_text(encoding="utf-8"))["examples"])
+    shown = {page: session_examples(page) for page in pages()}
+    missing = {page: dict(examples - ran) for page, examples in shown.items() if examples - ran}
+    assert not missing
+    assert sum(examples.total() for examples in shown.values()) > 0
+
+
+def test_no_exceptions() -> None:
+    assert EXCEPTIONS == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "gallery").glob("*.py")), ids=lambda path: path.stem)
+def test_gallery_downloads(path: Path) -> None:
+    names = {file.name for file in (HTML / "_downloads").rglob("*")}
+    assert {f"{path.stem}.py", f"{path.stem}.ipynb", f"{path.stem}.zip"} <= names
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "docs" / "notebooks").glob("*.md")), ids=lambda path: path.stem
+)
+def test_notebook_download_has_outputs(path: Path) -> None:
+    (file,) = (HTML / "_downloads").rglob(f"{path.stem}.ipynb")
+    cells = [cell for cell in nbformat.read(file, as_version=4).cells if cell.cell_type == "code"]
+    assert any(cell.outputs for cell in cells)
+    assert all(cell.execution_count for cell in cells)
