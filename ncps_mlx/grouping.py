@@ -10,12 +10,15 @@ import numpy as np
 
 from ncps_mlx.records import Record
 
-__all__ = ["as_records", "mean_scores", "tuned", "varied"]
+__all__ = ["Trials", "as_records", "mean_scores", "tuned", "varied"]
+
+Trials = Iterable[Record | Mapping[str, Any]]
+"""Records, or rows with ``seed``, ``score`` and the knobs by name."""
 
 ABOUT = ("model", "task", "metric", "units", "higher_is_better", "status", "reason", "history", "seconds")
 
 
-def as_records(trials: Iterable[Record | Mapping[str, Any]]) -> list[Record]:
+def as_records(trials: Trials) -> list[Record]:
     """Take records as they are, and turn plain rows (``seed``, ``score`` and the knobs) into records.
 
     Raises:

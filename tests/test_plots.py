@@ -1,0 +1,376 @@
+"""Figures say in words and numbers what they show, and hide no run."""
+
+import ast
+import importlib
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+import ncps_mlx
+from ncps_mlx import LogUniform, Space, Study, plots
+from ncps_mlx.data import irregular_sines
+from ncps_mlx.member import History
+from ncps_mlx.plots.axis import Scale, score_limits
+from ncps_mlx.records import Curves, Record
+from ncps_mlx.stats import expected_best, interval, paired
+
+RATES = (0.001, 0.01, 0.1)
+
+
+@pytest.fixture(autouse=True)
+def _close() -> Iterator[None]:
+    before = dict(mpl.rcParams)
+    yield
+    plt.close("all")
+    assert dict(mpl.rcParams) == before  # a style is not left behind
+
+
+def records(score: Any, *, higher: bool = False, modes: tuple[str, ...] = ("default",)) -> list[Record]:
+    """Three learning rates, five seeds; ``score(rate, seed, mode)``, infinite where it diverged."""
+    grid = [(rate, mode, seed) for rate in RATES for mode in modes for seed in range(5)]
+    made = []
+    for i, (rate, mode, seed) in enumerate(grid):
+        value = float(score(rate, seed, mode))
+        made.append(
+            Record(
+                trial=i,
+                model="CfC",
+                config={"learning_rate": rate, "mode": mode},
+                seed=seed,
+                task="sunspots",
+                data_hash="0",
+                metric="accuracy" if higher else "rmse",
+                higher_is_better=higher,
+                score=value,
+                status="finished" if math.isfinite(value) else "diverged",
+                seconds=2.0,
+            )
+        )
+    return made
+
+
+def bowl(rate: float, seed: int, mode: str) -> float:
+    return 23 + abs(math.log10(rate) + 2) + 0.1 * seed + (0.5 if mode == "pure" else 0)
+
+
+def first(fig: Figure) -> Any:
+    """The axes, whose artists matplotlib's types describe too loosely to ask them anything."""
+    return fig.axes[0]
+
+
+def drawn(fig: Figure) -> list[tuple[float, float]]:
+    """Every point of every line without errors or steps between them."""
+    every: list[Any] = fig.axes
+    lines = [line for ax in every for line in ax.get_lines() if line.get_linestyle() in ("None", "")]
+    return [tuple(point) for line in lines for point in np.column_stack(line.get_data()).tolist()]
+
+
+def test_sweep_gives_the_best_value_and_its_interval() -> None:
+    runs = records(bowl)
+    fig = plots.sweep(runs, "learning_rate", baselines={"ridge": 23.0})
+    wanted = interval([run.score for run in runs if run.config["learning_rate"] == 0.01])
+    values = plots.numbers(fig)
+    assert values["best"] == {
+        "x": 0.01, "mean": wanted.mean, "low": wanted.low, "high": wanted.high, "n": 5, "diverged": 0,
+    }  # fmt: skip
+    assert plots.alt_text(fig) == (
+        f"Validation RMSE against learning rate on sunspots, 5 seeds each: best 0.01 with {wanted}; baseline ridge 23."
+    )
+    assert values["baselines"] == {"ridge": 23.0}
+    assert {(p["x"], p["seed"], p["score"]) for p in values["points"]} == {
+        (run.config["learning_rate"], run.seed, run.score) for run in runs
+    }
+    assert {(run.config["learning_rate"], run.score) for run in runs} <= set(drawn(fig))
+    assert json.loads(json.dumps(values, allow_nan=False)) == values
+
+
+def test_a_sweep_of_a_real_study_agrees_with_its_records() -> None:
+    task = irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
+    space = Space(learning_rate=LogUniform(1e-3, 1e-1), hidden_size=[3, 4])
+    fixed = {"backbone_units": 4, "steps": 3, "batch_size": 16}
+    study = Study(None, task, space, trials=4, members_per_shape=2, seeds=(0, 1), fixed=fixed).run(
+        progress=False
+    )
+    for fig in (
+        plots.slices(study.records),
+        plots.learning_curves(study.records, hue="hidden_size", train=True),
+        plots.expected_best({"random": study.records}, baselines=task.baselines()),
+    ):
+        fig.canvas.draw()
+        json.dumps(plots.numbers(fig), allow_nan=False)
+        assert f"RMSE{' of 8 trials' if 'trials' in plots.alt_text(fig) else ''}" in plots.alt_text(fig)
+    best = plots.numbers(plots.slices(study.records))["best"]
+    assert best["x"]["learning_rate"] == study.best.config["learning_rate"]
+
+
+def test_diverged_runs_are_drawn_and_counted() -> None:
+    runs = records(lambda rate, seed, mode: math.inf if rate == 0.1 and seed < 2 else bowl(rate, seed, mode))
+    fig = plots.sweep(runs, "learning_rate")
+    crosses = [line for line in first(fig).get_lines() if line.get_marker() == "x"]
+    assert [line.get_xdata().tolist() for line in crosses] == [[0.1]]
+    assert [text.get_text() for text in first(fig).texts] == ["2"]
+    assert plots.alt_text(fig).endswith("2 diverged runs, shown as crosses.")
+    values = plots.numbers(fig)
+    assert [point["score"] for point in values["points"]].count(None) == 2
+    assert [row["mean"] is None for row in values["summary"]] == [False, False, True]
+
+
+def test_a_lucky_seed_beside_a_diverged_one_is_not_the_best() -> None:
+    runs = records(lambda rate, seed, _: (1.0 if seed else math.inf) if rate == 0.1 else 5.0 + seed)
+    assert plots.numbers(plots.sweep(runs, "learning_rate"))["best"]["x"] == 0.001
+    all_lost = records(lambda *_: math.inf)
+    fig = plots.sweep(all_lost, "learning_rate")
+    assert plots.numbers(fig)["best"] is None
+    assert "no value converged with every seed" in plots.alt_text(fig)
+
+
+def test_runs_far_off_do_not_squeeze_the_rest() -> None:
+    runs = records(lambda rate, seed, mode: 1e6 if rate == 0.1 and seed == 0 else bowl(rate, seed, mode))
+    fig = plots.sweep(runs, "learning_rate")
+    assert first(fig).get_ylim()[1] < 40
+    assert "1 run beyond the axis, shown as triangles" in plots.alt_text(fig)
+
+
+def test_higher_is_better_turns_everything_round() -> None:
+    runs = records(lambda rate, seed, _: 0.9 - abs(math.log10(rate) + 2) / 10 + seed / 100, higher=True)
+    fig = plots.sweep(runs, "learning_rate")
+    assert plots.numbers(fig)["best"]["x"] == 0.01
+    assert plots.alt_text(fig).startswith("Validation accuracy against learning rate")
+    assert plots.numbers(plots.expected_best(runs))["best"]["mean"] == pytest.approx(0.92)
+    lost = records(lambda rate, seed, _: -math.inf if seed == 0 else rate, higher=True)
+    cross = [
+        line for line in first(plots.sweep(lost, "learning_rate")).get_lines() if line.get_marker() == "x"
+    ]
+    assert cross[0].get_ydata()[0] < 0.1
+
+
+def test_hue_separates_by_colour_and_marker() -> None:
+    runs = records(bowl, modes=("default", "pure"))
+    fig = plots.sweep(runs, "learning_rate", hue="mode")
+    best = plots.numbers(fig)["best"]
+    assert (best["x"], best["mode"]) == (0.01, "default")
+    assert "best 0.01 with mode default with" in plots.alt_text(fig)
+    handles, labels = first(fig).get_legend_handles_labels()
+    assert labels == ["default", "pure"]
+    assert len({handle.lines[0].get_marker() for handle in handles}) == 2
+    assert len({handle.lines[0].get_color() for handle in handles}) == 2
+
+
+def test_baselines_are_dashed_and_named() -> None:
+    fig = plots.sweep(records(bowl), "learning_rate", baselines={"ridge": 23.0, "persistence": 290.0})
+    dashed = [line for line in first(fig).get_lines() if list(line.get_ydata()) == [23.0, 23.0]]
+    assert dashed[0].is_dashed()
+    assert [text.get_text() for text in first(fig).texts] == ["ridge 23", "↑ persistence 290"]
+    assert "baselines ridge 23, persistence 290" in plots.alt_text(fig)
+
+
+def test_differences_are_paired_by_seed() -> None:
+    rng = np.random.default_rng(0)
+    shared = rng.normal(0, 10, 5)
+    runs = records(
+        lambda _, seed, mode: 50 + shared[seed] + (seed / 10 + 1) * (mode == "pure"),
+        modes=("default", "pure"),
+    )
+    fig = plots.differences(runs, "mode", "default", smallest=0.5)
+    base = [50 + shared[seed] for seed in range(5)]
+    wanted = paired([value + seed / 10 + 1 for seed, value in enumerate(base)], base)
+    (row,) = plots.numbers(fig)["summary"]
+    assert (row["mean"], row["low"], row["high"]) == pytest.approx((wanted.mean, wanted.low, wanted.high))
+    assert (row["n"], row["better"], row["p_better"]) == (5, 0, 0.0)
+    assert f"pure +{wanted}, 5 pairs, better in 0. Below 0 is better." in plots.alt_text(fig)
+    assert plots.numbers(fig)["best"]["x"] == "pure"
+    assert len(drawn(fig)) >= 5
+
+
+def test_differences_without_a_partner_are_counted() -> None:
+    runs = records(
+        lambda rate, seed, mode: math.inf if mode == "pure" and seed == 4 else bowl(rate, seed, mode),
+        modes=("default", "pure"),
+    )
+    fig = plots.differences(runs, "mode", "default")
+    (row,) = plots.numbers(fig)["summary"]
+    assert (row["n"], row["diverged"]) == (4, 1)
+    assert "4 pairs, better in 0, 1 diverged" in plots.alt_text(fig)
+
+
+def test_learning_curves_end_where_training_did() -> None:
+    good = Curves(step=(1, 2, 3), train_loss=(3.0, 2.0, 1.0), validation_score=(9.0, 7.0, 8.0), best_step=2)
+    bad = History(
+        step=(1, 2), train_loss=(3.0, math.nan), validation_score=(9.5, math.nan), best_step=1, best_score=math.inf,
+        status="diverged", reason="the training loss became nan at step 2", seconds=0.1,
+    )  # fmt: skip
+    fig = plots.learning_curves({"slow": good, "fast": bad}, train=True, baselines={"ridge": 7.5})
+    fig.canvas.draw()
+    values = plots.numbers(fig)
+    assert values["best"] == {"x": "slow", "mean": 7.0, "low": None, "high": None, "n": 1, "diverged": 0}
+    assert "best slow with 7 at step 2; baseline ridge 7.5. 1 diverged, ending in a cross." in plots.alt_text(
+        fig
+    )
+    assert [point["score"] for point in values["points"]] == [7.0, None]
+    json.dumps(values, allow_nan=False)
+
+
+def test_expected_best_follows_the_formula() -> None:
+    runs = records(bowl)
+    means = [float(np.mean([run.score for run in runs[i : i + 5]])) for i in (0, 5, 10)]
+    fig = plots.expected_best({"grid": runs, "half": runs[:10]}, cost="seconds")
+    points = [point for point in plots.numbers(fig)["points"] if point["study"] == "grid"]
+    assert [point["score"] for point in points] == pytest.approx(expected_best(means).tolist())
+    assert [point["x"] for point in points] == [10.0, 20.0, 30.0]
+    assert "against seconds of training: grid from" in plots.alt_text(fig)
+
+
+def test_slices_show_every_trial_for_every_knob() -> None:
+    runs = records(bowl, modes=("default", "pure"))
+    fig = plots.slices(runs, baselines={"ridge": 23.0})
+    assert plots.numbers(fig)["x"] == ["learning_rate", "mode"]
+    assert len(fig.axes) == 2
+    assert len(plots.numbers(fig)["points"]) == 30
+    assert plots.numbers(fig)["best"]["x"] == {"learning_rate": 0.01, "mode": "default"}
+
+
+def test_series_measures_its_forecasts() -> None:
+    truth = np.sin(np.arange(20.0))
+    fig = plots.series(
+        np.datetime64("2001-01") + np.arange(20),
+        truth,
+        forecasts={"CfC": truth + 0.5, "persistence": np.concatenate([[np.nan], truth[:-1]])},
+        x="month",
+        y="sunspots",
+    )
+    fig.canvas.draw()
+    errors = [row["mean"] for row in plots.numbers(fig)["summary"]]
+    assert errors == pytest.approx([0.5, float(np.sqrt(np.mean(np.diff(truth) ** 2)))])
+    assert "from 2001-01 to 2002-08; root mean squared error of the forecasts: CfC 0.5" in plots.alt_text(fig)
+    found = plots.series(range(20), truth, regions=[(3, 5)], scores=np.abs(truth), threshold=0.9)
+    assert "1 region marked as anomaly; an anomaly score below" in plots.alt_text(found)
+    json.dumps([plots.numbers(fig), plots.numbers(found)], allow_nan=False)
+
+
+def test_the_table_holds_the_same_numbers() -> None:
+    fig = plots.sweep(records(bowl), "learning_rate", baselines={"ridge": 23.0})
+    lines = plots.as_table(fig).splitlines()
+    assert lines[0].split() == ["learning", "rate", "mean", "low", "high", "n", "diverged"]
+    best = plots.numbers(fig)["best"]
+    assert lines[2].split() == [
+        "0.01",
+        f"{best['mean']:.4g}",
+        f"{best['low']:.4g}",
+        f"{best['high']:.4g}",
+        "5",
+        "0",
+    ]
+    assert lines[-1].split() == ["baseline", "ridge", "23"]
+
+
+def test_text_is_legible_and_the_figure_stands_on_white() -> None:
+    fig = plots.sweep(records(bowl, modes=("default", "pure")), "learning_rate", hue="mode")
+    fig.canvas.draw()
+    texts: list[Any] = fig.findobj(Text)
+    sizes = [text.get_fontsize() for text in texts if text.get_text()]
+    assert min(sizes) >= 11
+    assert to_hex(fig.get_facecolor()) == "#ffffff"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([1e-3, 1e-2, 1e-1], "log"),
+        ([8, 16, 32, 64], "log"),
+        ([0.0, 0.1, 0.2], "linear"),
+        ([1, 2, 3], "linear"),
+        ([10, 30, 50, 70, 90], "linear"),
+        (["a", "b"], "category"),
+        ([None, 1.0], "category"),
+        ([True, False], "category"),
+    ],
+)
+def test_axes_are_logarithmic_where_the_knob_is(values: list[Any], kind: str) -> None:
+    assert Scale("knob", values).kind == kind
+
+
+def test_limits_keep_nearly_all() -> None:
+    bottom, top = score_limits([1.0, 2.0, 3.0, math.inf])
+    assert bottom < 1
+    assert 3 < top < 4
+    assert score_limits([math.inf]) == (0.0, 1.0)
+    low, high = score_limits([5.0])
+    assert low < 5 < high
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: plots.sweep([], "x"), "records must hold at least 1 trial, got none"),
+        (lambda: plots.sweep([{"score": 1.0}], "x"), "records must be Records, or mappings"),
+        (
+            lambda: plots.sweep(records(bowl), "colour"),
+            "x must be a knob of every trial .*learning_rate.*got 'colour'",
+        ),
+        (lambda: plots.sweep(records(bowl), "mode", hue="colour"), "hue must be a knob of every trial"),
+        (lambda: plots.sweep(records(bowl), "mode", log=True), "log must be False for mode"),
+        (
+            lambda: plots.sweep(records(bowl) + records(bowl, higher=True), "mode"),
+            "records must share one metric, got rmse, accuracy",
+        ),
+        (
+            lambda: plots.differences(records(bowl), "mode", "pure"),
+            r"reference must be a value of mode, which are",
+        ),
+        (lambda: plots.differences(records(bowl), "mode", "default"), "records must hold at least 2 seeds"),
+        (lambda: plots.learning_curves([]), "trials must hold at least 1 trial"),
+        (lambda: plots.learning_curves(records(bowl)), "trials must have a history"),
+        (lambda: plots.expected_best({}), "studies must hold at least 1 study"),
+        (lambda: plots.expected_best(records(bowl), cost="euros"), "cost must be one of"),
+        (lambda: plots.slices(records(bowl)[:1]), "knobs must name at least 1 knob that varies"),
+        (lambda: plots.slices(records(bowl), ["colour"]), "knobs must be a knob of every trial"),
+        (lambda: plots.series([0, 1], [1.0]), r"truth must be of the shape \(T,\)"),
+        (lambda: plots.series([0], [1.0], forecasts={"CfC": [1.0, 2.0]}), r"CfC must have the shape \(1,\)"),
+        (lambda: plots.alt_text(plt.figure()), "fig must be a figure that ncps_mlx.plots made"),
+    ],
+)
+def test_bad_input_is_named(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_importing_plots_loads_no_matplotlib() -> None:
+    code = "import sys, ncps_mlx.plots; print({'scipy', 'matplotlib', 'optuna'} & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"
+
+
+def test_records_statistics_and_plots_do_not_import_mlx() -> None:
+    folder = Path(ncps_mlx.__file__).parent
+    files = [folder / f"{name}.py" for name in ("stats", "records", "grouping", "checks")]
+    allowed = {"checks", "stats", "records", "grouping", "plots", "_blas"}
+    for path in [*files, *(folder / "plots").glob("*.py")]:
+        for node in ast.parse(
+            path.read_text(encoding="utf-8")
+        ).body:  # what loads when the module does; types and a record's build() may know more
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                assert name.split(".")[0] != "mlx", path
+                if name.startswith("ncps_mlx."):
+                    assert name.split(".")[1] in allowed, (path, name)
+
+
+def test_every_public_name_is_there() -> None:
+    for name in plots.__all__:
+        assert callable(getattr(importlib.import_module("ncps_mlx.plots"), name))
