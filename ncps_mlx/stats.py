@@ -42,7 +42,10 @@ class Interval:
     def __str__(self) -> str:
         """Write the mean and its ends, rounded to what the width of the interval supports."""
         digits = self.decimals
-        return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+        mean, low, high = (
+            f"{round(value, digits) + 0.0:.{digits}f}" for value in (self.mean, self.low, self.high)
+        )
+        return f"{mean} [{low}, {high}]"  # the 0.0 turns -0.0 into 0.0
 
     @property
     def decimals(self) -> int:

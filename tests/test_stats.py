@@ -90,6 +90,8 @@ def test_expected_best_counts_diverged_trials() -> None:
         (5.0, 4.88, 5.12, "5.00 [4.88, 5.12]"),
         (1234.0, 1190.0, 1278.0, "1234 [1190, 1278]"),
         (2.0, 2.0, 2.0, "2.00 [2.00, 2.00]"),
+        (1.0, -0.04, 2.04, "1.0 [0.0, 2.0]"),
+        (2.0, -0.4, 4.4, "2 [0, 4]"),
         (0.0, 0.0, 0.0, "0.00 [0.00, 0.00]"),
     ],
 )
@@ -103,7 +105,7 @@ def test_text_has_the_digits_the_width_supports(mean: float, low: float, high: f
         (lambda: stats.interval([1.0]), r"values must hold at least 2 numbers, got 1\. .*more seeds"),
         (lambda: stats.interval([]), "values must hold at least 2 numbers, got 0"),
         (lambda: stats.interval([1.0, math.nan]), "values must be finite, got nan at position 1"),
-        (lambda: stats.interval([np.ones(2)]), "values must be a flat sequence"),
+        (lambda: stats.interval(np.ones((2, 3))), "values must be a flat sequence"),
         (lambda: stats.interval([1.0, 2.0], 95), "confidence must be above 0 and below 1, got 95"),
         (lambda: stats.paired([1.0, 2.0], [1.0]), r"b must have as many values as a \(2\), got 1"),
         (lambda: stats.paired([1.0], [2.0]), "a must hold at least 2 numbers, got 1"),
