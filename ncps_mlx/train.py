@@ -157,7 +157,7 @@ def fit(
 
 def spread(name: str, value: Any, members: int) -> list[Any]:
     """One value for each member."""
-    if isinstance(value, list | tuple | np.ndarray):
+    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
         if len(value) != members:
             raise ValueError(
                 f"{name} must be one value or {members}, one for each model, got {len(value)} values."

@@ -114,6 +114,20 @@ def test_members_are_exact_after_others_were_dropped():
         assert same(models[i], alone)
 
 
+@pytest.mark.parametrize("form", [tuple, list, np.array])
+def test_settings_may_come_as_any_sequence(form):
+    models = [build(seed=seed) for seed in range(3)]
+    fit(
+        models,
+        make_task(),
+        steps=2,
+        batch_size=8,
+        seed=range(3),
+        learning_rate=form([1e-3, 1e-2, 3e-2]),
+        progress=False,
+    )
+
+
 def test_dropout_changes_from_step_to_step_and_with_the_rate():
     task = make_task()
     ends = []
