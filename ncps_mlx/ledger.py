@@ -232,16 +232,16 @@ class Ledger:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Optuna's notes on each trial out of the way, and its remark that TPE's joint form may change."""
+    """Keep Optuna's notes on each trial out of the way, and its remark that options of TPE may change."""
     import optuna
 
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         with warnings.catch_warnings():
-            # Optuna 4 calls `multivariate` experimental; Optuna 5 does not. Nothing else is hidden.
+            # Optuna 4 calls these two experimental; Optuna 5 does not. Nothing else is hidden.
             warnings.filterwarnings(
-                "ignore", ".*multivariate", category=optuna.exceptions.ExperimentalWarning
+                "ignore", ".*(multivariate|constant_liar)", category=optuna.exceptions.ExperimentalWarning
             )
             yield
     finally:
