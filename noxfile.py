@@ -82,11 +82,11 @@ def docs(session: nox.Session) -> None:
     install(session, "docs")
     env = environment()
     refresh = "--refresh" in session.posargs
-    session.run("python", "docs/_ext/doctests.py", env=env)
+    session.run("python", "docs/_ext/verified.py", "docstrings", env=env)
     if refresh:
         session.run("python", "docs/_ext/pagerun.py", "--refresh", env=env)
     build_site(session, env)
-    session.run("pytest", "-q", "tests/site", env=env)
+    session.run("python", "docs/_ext/verified.py", "site", env=env)
     session.log(f"The site is built. Open {(HTML / 'index.html').as_uri()}")
 
 

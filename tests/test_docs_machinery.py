@@ -213,11 +213,11 @@ def test_dead_process_is_a_problem(tmp_path: Path) -> None:
 def test_broken_docstring_fails(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     library = project / "ncps_mlx" / "__init__.py"
-    good = run(project, "docs/_ext/doctests.py")
+    good = run(project, "docs/_ext/verified.py", "docstrings")
     assert good.returncode == 0, good.stdout + good.stderr
-    assert "no example executed" in run(project, "docs/_ext/doctests.py").stdout
+    assert "no example executed" in run(project, "docs/_ext/verified.py", "docstrings").stdout
     library.write_text(library.read_text().replace("4.0", "5.0"))
-    broken = run(project, "docs/_ext/doctests.py")
+    broken = run(project, "docs/_ext/verified.py", "docstrings")
     assert broken.returncode == 1
     assert "ncps_mlx/__init__.py:10: DocTestFailure" in broken.stdout
 

@@ -193,6 +193,15 @@ def keep_colons(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines
         lines[0] = f": {lines[0]}"
 
 
+def public_bases(app: Sphinx, name: str, obj: Any, options: Any, bases: list[Any]) -> None:
+    """Show the bases that a reader can look up: public ones of ours, other packages' classes."""
+    del app, name, obj, options
+    ours = [base for base in bases if str(getattr(base, "__module__", "")).split(".")[0] == PACKAGE]
+    for base in ours:
+        if base.__name__ not in getattr(importlib.import_module(base.__module__), "__all__", ()):
+            bases[bases.index(base)] = base.__mro__[1]
+
+
 def spell_aliases(app: Sphinx, domain: str, objtype: str, content: nodes.Element) -> None:
     """Write ``numpy.typing.ArrayLike`` where autodoc, in a union, writes the object that stands for it."""
     del domain, objtype, content
@@ -204,6 +213,7 @@ def spell_aliases(app: Sphinx, domain: str, objtype: str, content: nodes.Element
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("builder-inited", write_pages)
+    app.connect("autodoc-process-bases", public_bases)
     app.connect("object-description-transform", spell_aliases, priority=100)
     app.connect("autodoc-process-docstring", keep_colons, priority=100)
     app.connect("missing-reference", point_home, priority=100)

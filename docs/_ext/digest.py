@@ -40,13 +40,22 @@ def code_digest(source: str) -> str:
 def library_digest(root: Path) -> str:
     """Return the digest of all that ``root/ncps_mlx`` computes; prose in it does not count."""
     files = sorted((root / "ncps_mlx").rglob("*.py"))
-    return digest_of(*(path.name + code_digest(path.read_text(encoding="utf-8")) for path in files))
+    parts = [path.relative_to(root).as_posix() + _code_of(path, path.stat().st_mtime_ns) for path in files]
+    return digest_of(*parts)
+
+
+@cache
+def _code_of(path: Path, changed: int) -> str:
+    del changed  # part of the key only
+    return code_digest(path.read_text(encoding="utf-8"))
 
 
 def source_digest(root: Path) -> str:
     """Return the digest of the library's full text, docstrings included (what doctests depend on)."""
     files = sorted((root / "ncps_mlx").rglob("*.py"))
-    return digest_of(*(path.name + path.read_text(encoding="utf-8") for path in files))
+    return digest_of(
+        *(path.relative_to(root).as_posix() + path.read_text(encoding="utf-8") for path in files)
+    )
 
 
 @cache

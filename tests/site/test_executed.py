@@ -10,9 +10,9 @@ import nbformat
 import pytest
 from sphinx_gallery.py_source_parser import split_code_and_text_blocks
 
-import doctests
 import gallery_cache
 import pagerun
+import verified
 from tests.site.site_pages import HTML, ROOT, pages, python_blocks, session_examples
 
 # Pages with python blocks that nothing executes. It stays empty.
@@ -55,7 +55,7 @@ def test_every_block_was_executed() -> None:
 
 
 def test_every_example_in_a_docstring_was_executed() -> None:
-    ran = Counter(json.loads(doctests.RECORD.read_text(encoding="utf-8"))["examples"])
+    ran = Counter(json.loads(verified.RECORD.read_text(encoding="utf-8"))["examples"])
     shown = {page: session_examples(page) for page in pages()}
     missing = {page: dict(examples - ran) for page, examples in shown.items() if examples - ran}
     assert not missing

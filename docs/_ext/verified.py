@@ -1,0 +1,108 @@
+"""Run a set of tests unless all that they look at is what it was when they last passed.
+
+Usage: ``python docs/_ext/verified.py docstrings`` (the examples in the library's docstrings) or ``site`` (the tests of
+the built site). The stamps lie under ``.cache``.
+"""
+
+from __future__ import annotations
+
+import doctest
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digest import digest_of, source_digest, versions
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["RECORD", "Recorder", "docstrings", "main", "site"]
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORD = ROOT / ".cache" / "doctests.json"
+SITE = ROOT / ".cache" / "site.stamp"
+
+
+class Recorder:
+    """A pytest plugin that notes the examples of each docstring that passed."""
+
+    def __init__(self) -> None:
+        self.examples: list[str] = []
+        self.items: dict[str, pytest.Item] = {}
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Note which test is which."""
+        self.items[item.nodeid] = item
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note what passed; an example told to skip itself does not count."""
+        found = getattr(self.items.get(report.nodeid), "dtest", None)
+        if report.when == "call" and report.passed and found is not None:
+            examples = [example for example in found.examples if not example.options.get(doctest.SKIP)]
+            self.examples += [example.source for example in examples]
+
+
+def docstrings() -> int:
+    """Run the examples in docstrings; keep the source of each, for the tests of the site to compare."""
+    digest = digest_of(source_digest(ROOT), versions())
+    if RECORD.exists() and json.loads(RECORD.read_text(encoding="utf-8"))["digest"] == digest:
+        print("[docstrings] nothing changed: no example executed")
+        return 0
+    recorder = Recorder()
+    status = _pytest([str(ROOT / "ncps_mlx")], recorder)
+    if status == 0:
+        RECORD.parent.mkdir(parents=True, exist_ok=True)
+        RECORD.write_text(
+            json.dumps({"digest": digest, "examples": recorder.examples}, indent=0), encoding="utf-8"
+        )
+    return status
+
+
+def _looked_at() -> Iterator[Path]:
+    built = ROOT / "docs" / "_build"
+    yield from sorted(
+        path for path in (built / "html").rglob("*") if path.suffix in {".html", ".css", ".ipynb", ".py"}
+    )
+    yield from sorted((built / "jupyter_execute").rglob("*.ipynb"))
+    yield from sorted((ROOT / "docs" / "auto_examples" / "images").glob("*.json"))
+    for folder in ("tests/site", "docs/_ext", "docs/guide", "docs/notebooks", "gallery"):
+        yield from sorted(
+            path for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".rst", ".md"}
+        )
+    yield from (ROOT / "README.md", RECORD)
+
+
+def site() -> int:
+    """Run the tests of the built site."""
+    total = hashlib.sha256(f"{source_digest(ROOT)} {versions()}".encode())
+    for path in _looked_at():
+        total.update(str(path).encode() + hashlib.sha256(path.read_bytes()).digest())
+    if SITE.exists() and SITE.read_text(encoding="utf-8") == total.hexdigest():
+        print("[site] nothing changed since its tests passed")
+        return 0
+    status = _pytest([str(ROOT / "tests" / "site")])
+    if status == 0:
+        SITE.write_text(total.hexdigest(), encoding="utf-8")
+    return status
+
+
+def _pytest(arguments: list[str], *plugins: Any) -> int:
+    import pytest  # half a second that most builds do not need
+
+    return int(pytest.main(["-q", *arguments], plugins=list(plugins)))
+
+
+def main() -> int:
+    """Run what the command line names; return the tests' status."""
+    checks = {"docstrings": docstrings, "site": site}
+    if len(sys.argv) != 2 or sys.argv[1] not in checks:
+        print(f"usage: python {sys.argv[0]} {{{','.join(checks)}}}", file=sys.stderr)
+        return 2
+    return checks[sys.argv[1]]()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
