@@ -117,7 +117,7 @@ class Task:
             "metric": metric, "inverse": inverse, "units": str(units), "time_unit": str(time_unit),
             "labels": labels, "score_at": score_at, "allow_unsafe_time": allow_unsafe_time,
             "data_hash": digest((train, validation, test), labels, kind),
-            "_baselines": baselines, "_source": None, "_measured": None,
+            "_baselines": baselines, "_source": None, "_measured": {},
         }  # fmt: skip
         self.__dict__.update(fields)
 
@@ -192,28 +192,34 @@ class Task:
         array = np.asarray(values, dtype=np.float64)
         return array if self.inverse is None else np.asarray(self.inverse(array), dtype=np.float64)
 
-    def baselines(self) -> dict[str, float]:
-        """Classical scores on the test split, measured at the first call and kept.
+    def baselines(self, split: str = "test") -> dict[str, float]:
+        """Classical scores on a split, measured at the first call and kept.
 
-        Tasks derived by :meth:`scaled_time`, :meth:`with_gap_as_input` and :meth:`without_time` share the
-        baselines of the task they come from.
+        A figure of validation scores wants ``baselines("validation")``: the splits differ in difficulty.
+        Tasks derived by :meth:`scaled_time`, :meth:`with_gap_as_input` and :meth:`without_time` show the model
+        the same information in another form and share the baselines of the task they come from.
+
+        Args:
+            split: ``"test"``, or ``"validation"``, where what a baseline chooses on that split (a penalty)
+                flatters it a little, as it does a tuned network.
 
         Raises:
-            ValueError: The task was made without baselines.
+            ValueError: The task was made without baselines, or the split is neither.
         """
+        check_choice("split", split, SPLITS[1:])
         source: Task | None = self.__dict__["_source"]
         if source is not None:
-            return source.baselines()
-        measured: dict[str, float] | None = self.__dict__["_measured"]
-        if measured is None:
+            return source.baselines(split)
+        measured: dict[str, dict[str, float]] = self.__dict__["_measured"]
+        if split not in measured:
             function: Callable[[Task], Mapping[str, float]] | None = self.__dict__["_baselines"]
             if function is None:
                 raise ValueError(
                     f"baselines must be given to measure them, got None in the task {self.name!r}."
                 )
-            measured = {str(name): float(value) for name, value in function(self).items()}
-            self.__dict__["_measured"] = measured
-        return dict(measured)
+            asked = self if split == "test" else self._with(test=self.validation, labels=None, source=None)
+            measured[split] = {str(name): float(value) for name, value in function(asked).items()}
+        return dict(measured[split])
 
     def take(self, n: int, seed: int = 0) -> Task:
         """Return the task with ``n`` training sequences, drawn without replacement and kept in order.

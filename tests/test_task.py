@@ -303,3 +303,16 @@ def test_scoring_names_what_is_wrong() -> None:
         task.score([["a"]])
     with pytest.raises(ValueError, match="split must be one of 'train', 'validation', 'test', got 'holdout'"):
         task.score(task.test.y, "holdout")
+
+
+def test_baselines_of_the_validation_split_are_measured_there() -> None:
+    from ncps_mlx.data import sunspots
+
+    task = sunspots(months_per_step=12)
+    test, validation = task.baselines(), task.baselines("validation")
+    # Persistence by hand: each of the 12 months is like the last of the 132.
+    truth, last = task.to_units(task.validation.y), task.to_units(task.validation.x[:, -1, -1:])
+    assert validation["persistence"] == pytest.approx(np.sqrt(np.mean(np.square(truth - last))))
+    assert test.keys() == validation.keys()
+    with pytest.raises(ValueError, match="split must be one of 'validation', 'test', got 'train'"):
+        task.baselines("train")
