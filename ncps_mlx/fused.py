@@ -232,7 +232,8 @@ def head_slopes(mode: str, heads: Sequence[mx.array], dt: Any, pure: tuple[mx.ar
     if mode == "pure":
         y, e = heads
         amplitude = pure[1][..., None, :, :]
-        return (amplitude * e * (dt * mx.abs(y) - 1.0))[..., None, :]
+        slope: mx.array = amplitude * e * (dt * mx.abs(y) - 1.0)
+        return slope[..., None, :]
     f, g, s, _ = heads
     curve = s * (1.0 - s)
     if mode == "default":

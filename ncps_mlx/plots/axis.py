@@ -68,7 +68,7 @@ class Scale:
 
     def apply(self, ax: Axes, groups: int = 1) -> None:
         """Set scale, ticks, limits and label of the x axis, with room for groups drawn side by side."""
-        from matplotlib.ticker import NullLocator
+        from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
         if self.kind == "log":
             ax.set_xscale("log")
@@ -82,6 +82,14 @@ class Scale:
                 ha="right" if crowded else "center",
             )
             ax.xaxis.set_minor_locator(NullLocator())
+        elif self.kind == "log":
+            decades = math.log10(self.values[-1] / self.values[0])
+            subs = (1.0, 2.0, 5.0) if decades < 1.5 else (1.0, 3.0) if decades < 3 else (1.0,)
+            ax.xaxis.set_major_locator(LogLocator(subs=subs))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
+            ax.xaxis.set_minor_locator(NullLocator())
+        else:
+            ax.xaxis.set_major_locator(MaxNLocator(5))
         if self.kind == "category":
             ax.set_xlim(-0.5, len(self.values) - 0.5)
         elif len(self.values) > 1:
