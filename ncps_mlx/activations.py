@@ -42,6 +42,7 @@ ACTIVATIONS: dict[str, Callable[[mx.array], mx.array]] = {
     "silu": nn.silu,
     "sigmoid": sigmoid,
 }
+"""The activation functions by the names that models take."""
 
 LOWER_BOUNDS: dict[str, float] = {
     "lecun_tanh": -1.7159,

@@ -14,6 +14,7 @@ from ncps_mlx.checks import check_choice, check_int
 __all__ = ["INITIALIZERS", "Initializer", "get_initializer", "seeded"]
 
 Initializer = Callable[[mx.array], mx.array]
+"""What makes a parameter: takes an array for its shape, returns the values."""
 
 INITIALIZERS: dict[str, Callable[[], Any]] = {
     "glorot_uniform": init.glorot_uniform,
@@ -24,6 +25,7 @@ INITIALIZERS: dict[str, Callable[[], Any]] = {
     "normal": init.normal,
     "uniform": init.uniform,
 }
+"""Makers of initializers, by the names that MLX gives them."""
 
 
 def get_initializer(initializer: str | Initializer | None) -> Initializer:

@@ -15,7 +15,9 @@ from ncps_mlx.trees import leaves
 __all__ = ["OPTIMIZERS", "SCHEDULES", "PopulationAdam", "clip", "schedule_factors"]
 
 OPTIMIZERS = ("adam", "adamw")
+"""The optimizers that :func:`ncps_mlx.fit` takes."""
 SCHEDULES = ("constant", "cosine", "exponential")
+"""The courses that a learning rate can take over the training."""
 
 EXPONENTIAL_END = 0.01  # what an exponential schedule has fallen to after the last step
 

@@ -12,6 +12,7 @@ from ncps_mlx.checks import check_choice
 __all__ = ["KINDS", "TimeScaler", "check_time_delta"]
 
 KINDS = ("raw", "log", "normalized", "bounded")
+"""The scales of :class:`TimeScaler`."""
 
 
 def check_time_delta(

@@ -33,8 +33,11 @@ __all__ = [
 ]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#5A5A5A", "#E69F00", "#56B4E9")
+"""Colours of what a figure compares, in turn."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Markers of what a figure compares, in turn."""
 DASHES = ((0, (6, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 1)), (0, (9, 3)))
+"""Dashes of lines, in turn."""
 SIZE = (7.0, 4.0)
 FONT = 12
 STYLE: dict[str, Any] = {
