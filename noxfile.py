@@ -144,5 +144,25 @@ def build(session: nox.Session) -> None:
         session.log(f"dist/{path.name}")
 
 
+@nox.session
+def downloads(session: nox.Session) -> None:
+    """Run what readers copy and download from the built site, with the wheel installed alone. Long."""
+    if not (HTML / "index.html").exists():
+        session.error("There is no site yet. Run `nox -s docs` first.")
+    session.install("build", "pytest>=9", "beautifulsoup4", "nbclient", "ipykernel")
+    wheels = Path(session.create_tmp()) / "wheel"
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(wheels), silent=True)
+    (wheel,) = wheels.glob("*.whl")
+    session.install("--reinstall-package=ncps-mlx", "numpy<2.4", f"ncps-mlx[guide] @ {wheel.as_uri()}")
+    tests = [
+        "tests/downloads",
+        "-p",
+        "no:cacheprovider",
+        "--override-ini=addopts=",
+        "--confcutdir=tests/downloads",
+    ]
+    session.run("pytest", *tests, *session.posargs, env=environment())
+
+
 if __name__ == "__main__":
     nox.main()
