@@ -193,6 +193,15 @@ def keep_colons(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines
         lines[0] = f": {lines[0]}"
 
 
+def show_implementations(app: Sphinx) -> None:
+    """Show each function as it is written, every argument with its default; overloads serve type checkers."""
+    del app
+    for name in public_modules():
+        analyzer = ModuleAnalyzer.for_module(name)  # kept by Sphinx for the whole build
+        analyzer.analyze()
+        analyzer.overloads.clear()
+
+
 def public_bases(app: Sphinx, name: str, obj: Any, options: Any, bases: list[Any]) -> None:
     """Show the bases that a reader can look up: public ones of ours, other packages' classes."""
     del app, name, obj, options
@@ -213,6 +222,7 @@ def spell_aliases(app: Sphinx, domain: str, objtype: str, content: nodes.Element
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("builder-inited", write_pages)
+    app.connect("builder-inited", show_implementations)
     app.connect("autodoc-process-bases", public_bases)
     app.connect("object-description-transform", spell_aliases, priority=100)
     app.connect("autodoc-process-docstring", keep_colons, priority=100)
