@@ -208,6 +208,14 @@ def test_differences_without_a_partner_are_counted() -> None:
     assert "4 pairs, better in 0, 1 diverged" in plots.alt_text(fig)
 
 
+def test_a_run_that_never_had_a_score_still_gets_its_cross() -> None:
+    good = Curves(step=(1, 2), train_loss=(1.0, 0.6), validation_score=(9.0, 7.0), best_step=2)
+    bad = Curves(step=(1,), train_loss=(math.nan,), validation_score=(math.nan,), best_step=0)
+    ax = plots.learning_curves({"good": good, "bad": bad}).axes[0]
+    (cross,) = (line for line in ax.lines if line.get_marker() == "x")
+    assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (1, ax.get_ylim()[1])
+
+
 def test_learning_curves_end_where_training_did() -> None:
     good = Curves(step=(1, 2, 3), train_loss=(3.0, 2.0, 1.0), validation_score=(9.0, 7.0, 8.0), best_step=2)
     bad = History(
@@ -242,6 +250,17 @@ def test_slices_show_every_trial_for_every_knob() -> None:
     assert len(fig.axes) == 2
     assert len(plots.numbers(fig)["points"]) == 30
     assert plots.numbers(fig)["best"]["x"] == {"learning_rate": 0.01, "mode": "default"}
+
+
+def test_panels_side_by_side_get_fewer_ticks() -> None:
+    rates = np.geomspace(1e-4, 0.08, 20).tolist()
+    rows = [{"learning_rate": r, "width": i, "seed": 0, "score": r} for i, r in enumerate(rates)]
+    labels = []
+    for fig in (plots.sweep(rows, "learning_rate"), plots.slices(rows, ["learning_rate", "width"])):
+        fig.canvas.draw()
+        (low, high), axis = fig.axes[0].get_xlim(), fig.axes[0].xaxis
+        labels.append(sum(low <= tick <= high for tick in axis.get_majorticklocs()))
+    assert labels == [6, 3]
 
 
 def test_series_measures_its_forecasts() -> None:

@@ -117,9 +117,11 @@ def learning_curves(
                 axes[0].plot(
                     point["best_step"], point["score"], MARKERS[i % len(MARKERS)], color=colour, ms=7
                 )
-            elif (finite := np.isfinite(curve.validation_score)).any():
-                last = int(np.flatnonzero(finite)[-1])
-                at = min(max(curve.validation_score[last], limits[0]), limits[1])
+            else:  # a cross where the line ends; at the worse edge if it diverged before the first evaluation
+                finite = np.flatnonzero(np.isfinite(curve.validation_score))
+                last = int(finite[-1]) if finite.size else 0
+                score = curve.validation_score[last] if finite.size else worst
+                at = min(max(score, limits[0]), limits[1])
                 axes[0].plot(curve.step[last], at, "x", color=colour, ms=9, mew=2.2, clip_on=False)
             if train:
                 axes[1].plot(curve.step, curve.train_loss, **look)
