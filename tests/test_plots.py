@@ -260,7 +260,7 @@ def test_panels_side_by_side_get_fewer_ticks() -> None:
         fig.canvas.draw()
         (low, high), axis = fig.axes[0].get_xlim(), fig.axes[0].xaxis
         labels.append(sum(low <= tick <= high for tick in axis.get_majorticklocs()))
-    assert labels == [6, 3]
+    assert labels == [7, 4]
 
 
 def test_series_measures_its_forecasts() -> None:

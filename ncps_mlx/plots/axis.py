@@ -84,7 +84,9 @@ class Scale:
             ax.xaxis.set_minor_locator(NullLocator())
         elif self.kind == "log":
             decades = math.log10(self.values[-1] / self.values[0])
-            subs = (1.0, 2.0, 5.0) if decades < 1.5 else (1.0, 3.0) if decades < 3 else (1.0,)
+            grid = ax.get_gridspec()
+            room = decades * (1 if grid is None else grid.ncols)  # panels side by side leave less of it
+            subs = (1.0, 2.0, 5.0) if room < 1.5 else (1.0, 3.0) if room < 5 else (1.0,)
             ax.xaxis.set_major_locator(LogLocator(subs=subs))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
             ax.xaxis.set_minor_locator(NullLocator())
