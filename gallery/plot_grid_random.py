@@ -1,0 +1,178 @@
+"""
+Grid or random search?
+======================
+
+**Question.** With the same number of trials, which finds the better configuration: a grid, or configurations drawn at
+random?
+
+**Short answer.** It depends on how many knobs you search at once. On one knob that matters, evenly spaced values do
+better than random ones. With two more knobs in the grid only two learning rates are left to it, and the advantage is
+gone. The intervals at the end of this page say how much either is worth here.
+
+**Cost.** 240 short trainings of a small CfC on sunspots, in one population: about 15 seconds of one core.
+"""
+
+# %%
+# The task
+# --------
+# From 132 months of sunspot numbers, given as 6 steps of 22 months, predict the next 12. The figure shows the first
+# window of the test split, with the simplest forecast there is, persistence: the last month stays.
+import numpy as np
+
+from ncps_mlx import Space, Study, plots, stats
+from ncps_mlx.data import sunspots
+
+task = sunspots(months_per_step=22)
+months = task.to_units(np.append(task.test.x[0].ravel(), task.test.y[0]))
+persistence = np.where(np.arange(144) < 132, np.nan, months[131])
+plots.series(np.arange(144), months, forecasts={"persistence": persistence}, x="month", y="sunspot number")
+
+# %%
+# What varies, and why this range
+# -------------------------------
+# The learning rate runs over two decades in twelve even steps: too small at one end, too large at the other, for the
+# number of steps taken. The other two knobs have two values each that people really choose between. All 48
+# combinations are trained, so that every search that could have drawn from them can be replayed, exactly and for free.
+rates = [0.001, 0.0015, 0.0023, 0.0035, 0.0053, 0.0081, 0.012, 0.019, 0.028, 0.043, 0.066, 0.1]
+space = Space(learning_rate=rates, backbone_dropout=[0.0, 0.2], clip_norm=[0.1, 1.0])
+seeds = (0, 1, 2, 3, 4)
+print(space.size, "configurations,", len(seeds), "seeds")
+
+# %%
+# The sweep
+# ---------
+# The three knobs vary within a population, so all 240 trainings are one graph.
+pool = Study(
+    None,
+    task,
+    space,
+    sampler="grid",
+    seeds=seeds,
+    population=240,
+    fixed={"hidden_size": 16, "backbone_units": 16, "steps": 60, "evaluate_every": 30},
+).run()
+print(pool)
+
+# %%
+# Where the learning rate is good, and where it is not: this is what a search has to find without seeing it. Beside it
+# persistence on the same split. Sixty steps are few; the scores serve to compare searches, not models (with longer
+# training, and against ridge regression, see :doc:`/guide/forecasting`).
+last_month = np.repeat(task.validation.x[:, -1, -1:], 12, axis=1)
+plots.sweep(
+    pool.records,
+    "learning_rate",
+    hue="backbone_dropout",
+    baselines={"persistence": task.score(last_month, "validation")},
+)
+
+# %%
+# What happened
+# -------------
+# Each seed's 48 scores are one pool. A **random search** with a budget of k is a draw of k of them;
+# :func:`ncps_mlx.stats.expected_best` averages over all draws there are. A **grid** of two values a knob has eight
+# configurations: both dropout rates, both clip norms, and two learning rates a decade apart. Where it is laid is luck
+# too, so we average over its six places, which share out the pool between them. Budgets below eight are a grid that
+# had to be stopped early, its trials in random order.
+
+
+def scores(seed, among=rates, **fixed):
+    """The scores of one seed with these learning rates, other knobs free or fixed."""
+    return [
+        record.score
+        for record in pool.records
+        if record.seed == seed
+        and record.config["learning_rate"] in among
+        and all(record.config[knob] == value for knob, value in fixed.items())
+    ]
+
+
+def compare(budgets, grids, **fixed):
+    """Expected best of grid and random search for each seed and budget, as rows for the plots."""
+    rows = []
+    for seed in seeds:
+        random = stats.expected_best(scores(seed, **fixed), budgets)
+        grid = np.mean([stats.expected_best(scores(seed, g, **fixed), budgets) for g in grids], axis=0)
+        for name, curve in (("grid", grid), ("random", random)):
+            for budget, score in zip(budgets, curve, strict=True):
+                rows.append(
+                    {"search": name, "budget": budget, "seed": seed, "score": float(score)}
+                    | {"metric": "rmse", "units": "sunspot number", "task": "sunspots"}
+                )
+    return rows
+
+
+three_knobs = compare([1, 2, 3, 4, 6, 8], [rates[i::6] for i in range(6)])
+plots.sweep(three_knobs, "budget", hue="search")
+
+# %%
+# Now the same with the learning rate alone, the other knobs fixed at no dropout and a clip norm of 1. Four trials are
+# a grid of every third rate, in each of its three places, or four of the twelve at random.
+one_knob = compare([1, 2, 3, 4], [rates[i::3] for i in range(3)], backbone_dropout=0.0, clip_norm=1.0)
+plots.sweep(one_knob, "budget", hue="search")
+
+# %%
+# How sure we are
+# ---------------
+# Random search minus grid, each with its whole budget, paired by the seed of the training. The luck of the search is
+# averaged out exactly, so what is left is the spread from seed to seed. Below zero random search is better. An
+# interval that holds zero decides nothing.
+
+
+def whole(rows, budget):
+    """The rows of the full budget."""
+    return [row for row in rows if row["budget"] == budget]
+
+
+for name, rows in (
+    ("three knobs, 8 trials", whole(three_knobs, 8)),
+    ("one knob, 4 trials", whole(one_knob, 4)),
+):
+    by_search = {kind: [row["score"] for row in rows if row["search"] == kind] for kind in ("random", "grid")}
+    difference = stats.paired(by_search["random"], by_search["grid"])
+    verdict = "not separable"
+    if difference.high < 0:
+        verdict = "random search is better"
+    elif difference.low > 0:
+        verdict = "the grid is better"
+    print(f"{name}: {difference} ({verdict})")
+
+# %%
+# Three knobs:
+plots.differences(whole(three_knobs, 8), "search", "grid")
+
+# %%
+# One knob:
+plots.differences(whole(one_knob, 4), "search", "grid")
+
+# %%
+# Averages hide the luck of a single search, which is all you will have. Five thousand times, one random draw of eight
+# against one grid of eight, on the same seed:
+rng = np.random.default_rng(0)
+best_of_grids = np.array([[min(scores(seed, rates[i::6])) for i in range(6)] for seed in seeds])
+every = np.array([scores(seed) for seed in seeds])
+draws = np.array(
+    [[rng.choice(row, 8, replace=False).min() for row in every] for _ in range(1000)]
+)  # (1000, seeds)
+picked = best_of_grids[np.arange(len(seeds)), rng.integers(6, size=draws.shape)]
+print(f"random search wins {np.mean(draws < picked):.0%}, ties {np.mean(draws == picked):.0%} of the time")
+print(
+    f"worst twentieth: random above {np.quantile(draws, 0.95):.1f}, grid above {np.quantile(picked, 0.95):.1f}"
+)
+
+# %%
+# What to do
+# ----------
+# * **One knob** (mostly the learning rate): a geometric grid, a factor of 2 to 3 between values, wide enough that the
+#   best is not at an end.
+# * **Several knobs**: random search, with the learning rate drawn log-uniformly. A grid is for screening then, to see
+#   which knobs matter at all.
+# * **Symptom of a grid too coarse**: its best value is the first or last of its list. **Symptom of too small a
+#   budget**, of either: the curve of the expected best is still falling at its right end.
+#
+# When this fails
+# ---------------
+# Here one knob mattered far more than the others. Where all of them matter, or where their best values depend on each
+# other, every trial of a grid is worth more than here, and so is a method that learns from earlier trials
+# (:doc:`/guide/automated-tools`). The pool has twelve learning rates: a random search over a continuous range can also
+# hit values between them. The scores are validation scores after short trainings, and the best of many flatters
+# itself; :doc:`/guide/random-search` shows what retraining the finalists does to it.
