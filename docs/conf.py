@@ -110,6 +110,7 @@ nb_execution_timeout = 600
 nb_execution_raise_on_error = False  # an error is a warning with its place; -W makes the build fail
 nb_execution_show_tb = True
 nb_merge_streams = True
+nb_output_stderr = "remove-warn"  # a notebook that writes to stderr warns its reader of something: mend it
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 3
 

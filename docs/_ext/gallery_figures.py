@@ -14,6 +14,7 @@ from sphinx.util import logging
 
 import figures
 import gallery_cache
+from digest import versions
 
 __all__ = ["reset", "scrape", "setup"]
 
@@ -24,6 +25,11 @@ IMAGE = """
    :alt: {alt}
    :srcset: /{path}
    :class: sphx-glr-single-img
+"""
+NUMBERS = """
+.. rst-class:: contract
+
+:download:`The figure's numbers <{path}>` (JSON)
 """
 UNDESCRIBED = "figure without alternative text"
 
@@ -44,6 +50,9 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
         saved = figures.save_figure(figure, path)
         alt = " ".join((saved["alt"] or UNDESCRIBED).split())
         text += IMAGE.format(path=path.relative_to(gallery_conf["src_dir"]).as_posix(), alt=alt)
+        if saved["numbers"] is not None:
+            numbers = path.with_suffix(".json").relative_to(gallery_conf["src_dir"])
+            text += NUMBERS.format(path=f"/{numbers.as_posix()}")
     return text
 
 
@@ -75,6 +84,13 @@ def decide(app: Sphinx, config: Any) -> None:
     config.sphinx_gallery_conf["run_stale_examples"] = not fresh
 
 
+def stamp(app: Sphinx, docname: str, source: list[str]) -> None:
+    """End each script's page with where its outputs come from."""
+    del app
+    if docname.startswith("auto_examples/plot_"):
+        source[0] += f"\n\n.. rst-class:: contract\n\nRun on the CPU: {versions()}.\n"
+
+
 def keep(app: Sphinx, exception: Exception | None) -> None:
     """After a build in which every script ran, leave the stamp."""
     failing = app.config.sphinx_gallery_conf.get("failing_examples")
@@ -87,5 +103,6 @@ def keep(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx, before the gallery reads its settings."""
     app.connect("config-inited", decide, priority=1)
+    app.connect("source-read", stamp)
     app.connect("build-finished", keep)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

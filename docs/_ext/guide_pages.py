@@ -115,7 +115,9 @@ class Drawn(SphinxDirective):
                 if caption and isinstance(caption[0], nodes.paragraph):
                     node += nodes.caption("", "", *caption[0].children)
                 stamp = f"Drawn by this page's program on the CPU: {versions()}."
-                node += nodes.legend("", nodes.paragraph(stamp, stamp))
+                if figure["numbers"] is not None:
+                    stamp += f" :download:`The figure's numbers <{Path(place).with_suffix('.json')}>` (JSON)."
+                node += nodes.legend("", *self.parse_text_to_nodes(stamp))
             shown.append(node)
         return shown
 
