@@ -33,6 +33,7 @@ nox.options.error_on_external_run = True
 def environment() -> dict[str, str]:
     """Return the variables every session runs with: one BLAS thread, OpenBLAS where it is installed."""
     env = {"OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    env["PYTHONDONTWRITEBYTECODE"] = ""  # pages, workers and builds are many processes: compile once what they import
     if sys.platform == "linux" and ctypes.util.find_library("openblas"):
         env["LD_PRELOAD"] = "libopenblas.so.0"
     return env
@@ -49,7 +50,6 @@ def install(session: nox.Session, *groups: str, project: bool = True) -> None:
             "--quiet",
             "--locked",
             "--no-default-groups",
-            "--compile-bytecode",  # else every page, worker and build compiles what it imports anew
             *(chosen if project else []),
             *what,
             f"--python={session.virtualenv.location}",
@@ -65,7 +65,7 @@ def install(session: nox.Session, *groups: str, project: bool = True) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests: units, every block of guide and README, every docstring. `-- ARGS` go to pytest."""
-    install(session, "test")
+    install(session, "docs")  # a test builds a miniature of the site
     session.run("pytest", *session.posargs, env=environment())
 
 
@@ -127,7 +127,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types strictly: library, machinery, gallery, tests and this file."""
+    """Check types strictly: library, machinery, tests and this file."""
     install(session, "types")
     session.run("mypy", *session.posargs)
 
