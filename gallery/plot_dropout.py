@@ -74,24 +74,20 @@ longer = study(full, ends, 400).run(progress=True).records
 # %%
 # What happened
 # -------------
-# Every run of the two sizes is a dot. Look at the slope of each line.
+# Every run is a dot; the colour says how many sequences it learned from. Look at the slope of each line.
 
 
 def rows(records, sequences):
     """Records with what they were trained on as one more knob."""
     return [
-        {"backbone_dropout": r.config["backbone_dropout"], "training": sequences, "seed": r.seed}
+        {"backbone_dropout": r.config["backbone_dropout"], "sequences": sequences, "seed": r.seed}
         | {"score": r.score, "status": r.status, "task": r.task, "metric": r.metric, "units": r.units}
         for r in records
     ]
 
 
-everything = (
-    rows(small, "200 sequences, 150 steps")
-    + rows(large, "2000 sequences, 150 steps")
-    + rows(longer, "2000 sequences, 400 steps")
-)
-figure = plots.sweep(everything, "backbone_dropout", hue="training", baselines=few.baselines("validation"))
+everything = rows(small, "200") + rows(large, "2000") + rows(longer, "2000, longer")
+figure = plots.sweep(everything, "backbone_dropout", hue="sequences", baselines=few.baselines("validation"))
 
 # %%
 # How sure we are
