@@ -16,6 +16,7 @@ from ncps_mlx.member import Member
 from ncps_mlx.models import RecurrentModel
 from ncps_mlx.optimize import PopulationAdam, clip, per_member
 from ncps_mlx.population import as_arrays, predict_population
+from ncps_mlx.progress import Progress
 from ncps_mlx.task import Task
 
 __all__ = ["Run"]
@@ -103,48 +104,50 @@ class Run:
         self.parameters = self.optimizer.update(self.parameters, gradients, mx.array(self.rates[t]))
         return total
 
-    def train(self, evaluate_every: int, patience: int | None, progress: bool) -> Any:
-        """Take all steps; returns the best parameters of every member."""
-        from tqdm.auto import tqdm
+    def train(self, evaluate_every: int, patience: int | None, progress: Progress, share: int) -> Any:
+        """Take all steps; returns the best parameters of every member.
 
+        Args:
+            evaluate_every: Steps between evaluations.
+            patience: Evaluations without a better one before a member stops; ``None`` for all steps.
+            progress: The bar to move.
+            share: How far all steps together move it.
+        """
         best = self.parameters
         higher = self.task.higher_is_better
         losses: list[mx.array] = []
         clock = time.perf_counter()
-        label = self.task.name if len(self.members) == 1 else f"{self.task.name}, {len(self.members)} members"
-        with tqdm(total=self.steps, desc=label, unit="step", disable=not progress, leave=False) as bar:
-            for t in range(self.steps):
-                losses.append(self.step(t))
-                mx.async_eval(self.parameters, self.optimizer.state, losses[-1])
-                if len(losses) > 1:
-                    mx.eval(
-                        losses[-2]
-                    )  # build the next step's graph while this one runs, and no further ahead
-                bar.update()
-                if (t + 1) % evaluate_every and t + 1 < self.steps:
-                    continue
-                table = np.array(mx.stack(losses))
-                losses = []
-                outputs = predict_population(self.model, self.parameters, self.task.validation)
-                seconds = (time.perf_counter() - clock) / len(self.members)
-                improved, finished = [], []
-                for place, i in enumerate(self.active):
-                    member = self.members[i]
-                    score = self.score(outputs[place])
-                    if member.record(t + 1, table[:, place], score, higher):
-                        improved.append(place)
-                    member.seconds = seconds
-                    if t + 1 < self.steps and member.waited(patience):
-                        member.status = "stopped early"
-                    if member.status != "finished":
-                        finished.append(place)
-                best = self.keep(best, improved)
-                scores = [m.scores[m.best] for m in self.members if m.best is not None]
-                if scores:
-                    bar.set_postfix(best=f"{max(scores) if higher else min(scores):.4g}")
-                self.drop(finished)
-                if not self.active:
-                    break
+        before = progress.done
+        for t in range(self.steps):
+            losses.append(self.step(t))
+            mx.async_eval(self.parameters, self.optimizer.state, losses[-1])
+            if len(losses) > 1:
+                mx.eval(losses[-2])  # build the next step's graph while this one runs, no further ahead
+            progress.reach(before + share * (t + 1) // self.steps)
+            if (t + 1) % evaluate_every and t + 1 < self.steps:
+                continue
+            table = np.array(mx.stack(losses))
+            losses = []
+            outputs = predict_population(self.model, self.parameters, self.task.validation)
+            seconds = (time.perf_counter() - clock) / len(self.members)
+            improved, finished = [], []
+            for place, i in enumerate(self.active):
+                member = self.members[i]
+                score = self.score(outputs[place])
+                if member.record(t + 1, table[:, place], score, higher):
+                    improved.append(place)
+                member.seconds = seconds
+                if t + 1 < self.steps and member.waited(patience):
+                    member.status = "stopped early"
+                if member.status != "finished":
+                    finished.append(place)
+            best = self.keep(best, improved)
+            for place in improved:
+                progress.best(self.members[self.active[place]].scores[-1])
+            self.drop(finished)
+            if not self.active:
+                break
+        progress.reach(before + share)
         return best
 
     def score(self, outputs: npt.NDArray[np.float32]) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from ncps_mlx.grouping import mean_scores
 from ncps_mlx.ledger import Ledger, Planned, quiet
 from ncps_mlx.models import LTC, CfC
 from ncps_mlx.plans import grid_plan, random_plan, shape_key, shape_order
+from ncps_mlx.progress import Progress
 from ncps_mlx.records import Record, plain
 from ncps_mlx.space import Space
 from ncps_mlx.task import Task
@@ -163,27 +164,25 @@ class Study:
             >>> [record.status for record in study.run(progress=False).records]
             ['finished', 'finished']
         """
-        from tqdm.auto import tqdm
-
         check_flag("progress", progress)
         self._recover()
-        records = self.records
-        total = self.trials * len(self.seeds)
-        with tqdm(
-            total=total, initial=len(records), desc=self.name, unit="trial", disable=not progress
+        done = self.records
+        with Progress(
+            self.trials * len(self.seeds),
+            self.name,
+            "trial",
+            done=len(done),
+            shown=progress,
+            higher_is_better=self.task.higher_is_better,
         ) as bar:
+            for record in done:
+                bar.best(record.score)
             while batch := self._next():
                 try:
-                    for record in self._train(batch, progress):
-                        records.append(record)
-                        bar.update()
+                    self._train(batch, bar)
                 except BaseException:  # Ctrl-C too: what was running waits again
                     self._recover()
                     raise
-                scores = [record.score for record in records if math.isfinite(record.score)]
-                if scores:
-                    best = max(scores) if self.task.higher_is_better else min(scores)
-                    bar.set_postfix(best=f"{best:.4g}")
         return self
 
     @property
@@ -317,7 +316,7 @@ class Study:
         self._ledger.start(others)
         return sorted([*batch, *others], key=lambda item: item.trial)
 
-    def _train(self, batch: Sequence[Planned], progress: bool) -> Iterator[Record]:
+    def _train(self, batch: Sequence[Planned], progress: Progress) -> None:
         """Train trials of one shape, as many at once as a population may hold, and write them down."""
         for start in range(0, len(batch), self.population):
             part = batch[start : start + self.population]
@@ -331,7 +330,6 @@ class Study:
             )
             for item, record in zip(part, trained, strict=True):
                 self._ledger.finish(item, record)
-                yield record
 
 
 def _seeds(seeds: Any) -> tuple[int, ...]:

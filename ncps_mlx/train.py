@@ -13,6 +13,7 @@ from ncps_mlx.member import History, Member
 from ncps_mlx.models import RecurrentModel
 from ncps_mlx.optimize import OPTIMIZERS
 from ncps_mlx.population import predict_population, shell, stack, unstack
+from ncps_mlx.progress import Progress
 from ncps_mlx.run import Run
 from ncps_mlx.split import Split
 from ncps_mlx.task import Task
@@ -41,7 +42,7 @@ class FitSettings(MemberSettings, total=False):
     optimizer: str
     patience: int | None
     evaluate_every: int | None
-    progress: bool
+    progress: bool | Progress
 
 
 MEMBER_KNOBS = frozenset(MemberSettings.__annotations__)
@@ -74,7 +75,7 @@ def fit(
     patience: int | None = None,
     evaluate_every: int | None = None,
     seed: int | Sequence[int] = 0,
-    progress: bool = True,
+    progress: bool | Progress = True,
 ) -> History | list[History]:
     """Train a model, or a population of models of one shape in one graph, and keep the best parameters.
 
@@ -97,7 +98,7 @@ def fit(
         patience: Stop after this many evaluations without a better one; ``None`` never stops early.
         evaluate_every: Steps between evaluations on the validation split; default a tenth of ``steps``.
         seed: Of the order of the data and of dropout (initial parameters have the model's own seed).
-        progress: Show a progress bar with the best score.
+        progress: Show a progress bar with the best score (or move the bar of the study that this belongs to).
 
     Returns:
         A :class:`History`, or one for each model.
@@ -124,7 +125,8 @@ def fit(
     check_int("batch_size", batch_size)
     check_int("accumulate", accumulate)
     check_choice("optimizer", optimizer, OPTIMIZERS)
-    check_flag("progress", progress)
+    if not isinstance(progress, Progress):
+        check_flag("progress", progress)
     if batch_size > len(task.train):
         raise ValueError(
             f"batch_size must be at most the {len(task.train)} training sequences, got {batch_size}."
@@ -149,7 +151,13 @@ def fit(
         for i, each in enumerate(models)
     ]
     run = Run(shell(models[0]), task, parameters, members, steps, batch_size, accumulate)
-    best = run.train(evaluate_every, patience, progress)
+    if isinstance(progress, Progress):  # a study's bar, which counts members
+        best = run.train(evaluate_every, patience, progress, share=len(models))
+    else:
+        label = task.name if len(models) == 1 else f"{task.name}, {len(models)} members"
+        higher = task.higher_is_better
+        with Progress(steps, label, "step", shown=progress, higher_is_better=higher) as bar:
+            best = run.train(evaluate_every, patience, bar, share=steps)
     unstack(models, best)
     histories = [member.history() for member in members]
     return histories[0] if isinstance(model, RecurrentModel) else histories

@@ -13,6 +13,7 @@ import mlx.core as mx
 from ncps_mlx.checks import check_choice
 from ncps_mlx.member import Member
 from ncps_mlx.models import LTC, CfC, RecurrentModel
+from ncps_mlx.progress import Progress
 from ncps_mlx.records import Curves, Record, plain, versions
 from ncps_mlx.task import Task
 from ncps_mlx.train import MEMBER_KNOBS, fit
@@ -128,7 +129,7 @@ def train_members(
     seeds: Sequence[int],
     trials: Sequence[int],
     *,
-    progress: bool = False,
+    progress: bool | Progress = False,
 ) -> list[Record]:
     """Train configurations of one shape as one population, and write down how each went.
 
@@ -138,7 +139,7 @@ def train_members(
         configs: Complete configurations; they differ in member knobs alone.
         seeds: One for each configuration.
         trials: Numbers for the records.
-        progress: Show the training's progress bar.
+        progress: Show the training's progress bar, or the bar to move by one for each member.
 
     Returns:
         list[Record]: one for each configuration.
