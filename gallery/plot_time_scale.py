@@ -59,7 +59,7 @@ for task in (sugar, sines):
 
 def forms(task):
     """The task with its time in six forms."""
-    scaled = {kind: task.scaled_time(kind) for kind in ("raw", "log", "normalized", "bounded")}
+    scaled = {kind: task.scaled_time(kind) for kind in ("raw", "normalized", "log", "bounded")}
     return {"no time": task.without_time(), **scaled, "plain input": task.with_gap_as_input()}
 
 
