@@ -98,7 +98,7 @@ def build_site(session: nox.Session, env: dict[str, str]) -> None:
     where = [str(path.relative_to(ROOT)) for path in (DOCTREES, ROOT / "docs", HTML)]
     log = str(LOG.relative_to(ROOT))
     try:
-        session.run("sphinx-build", "-nWTq", "--keep-going", "-w", log, "-d", *where, env=env)
+        session.run("sphinx-build", "-nWT", "--keep-going", "-w", log, "-d", *where, env=env)
         warnings = [line for line in LOG.read_text(encoding="utf-8").splitlines() if "WARNING" in line]
         if warnings:
             session.error("\n".join(warnings))

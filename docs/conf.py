@@ -96,7 +96,7 @@ sphinx_gallery_conf: dict[str, Any] = {
     "download_all_examples": True,
     "min_reported_time": 0,
     "plot_gallery": True,
-    "run_stale_examples": False,  # gallery_figures turns it on when the library or a version changed
+    "run_stale_examples": False,  # gallery_figures makes scripts stale when the library or a version changed
     "junit": "",
     "within_subsection_order": "FileNameSortKey",
 }

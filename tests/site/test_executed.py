@@ -8,8 +8,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_cache import get_cache
 from sphinx_gallery.py_source_parser import split_code_and_text_blocks
 
+import digest
 import gallery_cache
 import pagerun
 import verified
@@ -17,6 +19,18 @@ from tests.site.site_pages import HTML, ROOT, pages, python_blocks, session_exam
 
 # Pages with python blocks that nothing executes. It stays empty.
 EXCEPTIONS: list[str] = []
+
+
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.md"))
+
+
+def executed_cells(name: str) -> list[nbformat.NotebookNode]:
+    """The code cells of a notebook as the build's cache keeps them, each with the number of its execution."""
+    shown = nbformat.read(HTML.parent / "jupyter_execute" / "notebooks" / f"{name}.ipynb", as_version=4)
+    now = digest.digest_of(digest.library_digest(ROOT), digest.versions())
+    kept = get_cache(ROOT / ".cache" / "jupyter" / now)
+    cells = kept.get_cache_bundle(kept.match_cache_notebook(shown).pk).nb.cells
+    return [cell for cell in cells if cell.cell_type == "code" and cell.execution_count is not None]
 
 
 def executed_blocks() -> dict[str, int]:
@@ -33,11 +47,8 @@ def executed_blocks() -> dict[str, int]:
         kept = json.loads(run_file.read_text(encoding="utf-8"))
         assert kept["key"] == gallery_cache.script_key(code), f"{path.name} changed since it was executed"
         counts[f"auto_examples/{path.stem}"] = len(code)
-    for path in sorted((ROOT / "docs" / "notebooks").glob("*.md")):
-        executed = HTML.parent / "jupyter_execute" / "notebooks" / f"{path.stem}.ipynb"
-        cells = nbformat.read(executed, as_version=4).cells
-        ran = [cell for cell in cells if cell.cell_type == "code" and cell.execution_count is not None]
-        counts[f"notebooks/{path.stem}"] = len(ran)
+    for path in NOTEBOOKS:
+        counts[f"notebooks/{path.stem}"] = len(executed_cells(path.stem))
     return counts
 
 
@@ -72,11 +83,11 @@ def test_gallery_downloads(path: Path) -> None:
     assert {f"{path.stem}.py", f"{path.stem}.ipynb", f"{path.stem}.zip"} <= names
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "docs" / "notebooks").glob("*.md")), ids=lambda path: path.stem
-)
-def test_notebook_download_has_outputs(path: Path) -> None:
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_download_has_its_outputs(path: Path) -> None:
     (file,) = (HTML / "_downloads").rglob(f"{path.stem}.ipynb")
-    cells = [cell for cell in nbformat.read(file, as_version=4).cells if cell.cell_type == "code"]
-    assert any(cell.outputs for cell in cells)
-    assert all(cell.execution_count for cell in cells)
+    offered = [cell for cell in nbformat.read(file, as_version=4).cells if cell.cell_type == "code"]
+    kept = executed_cells(path.stem)
+    assert [cell.source for cell in offered] == [cell.source for cell in kept]
+    assert [len(cell.outputs) for cell in offered] == [len(cell.outputs) for cell in kept]
+    assert any(cell.outputs for cell in offered)
