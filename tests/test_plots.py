@@ -213,7 +213,8 @@ def test_a_run_that_never_had_a_score_still_gets_its_cross() -> None:
     bad = Curves(step=(1,), train_loss=(math.nan,), validation_score=(math.nan,), best_step=0)
     ax = plots.learning_curves({"good": good, "bad": bad}).axes[0]
     (cross,) = (line for line in ax.lines if line.get_marker() == "x")
-    assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (1, ax.get_ylim()[1])
+    x, y = np.asarray(cross.get_xdata()), np.asarray(cross.get_ydata())
+    assert (x[0], y[0]) == (1, ax.get_ylim()[1])
 
 
 def test_learning_curves_end_where_training_did() -> None:
@@ -393,3 +394,12 @@ def test_records_statistics_and_plots_do_not_import_mlx() -> None:
 def test_every_public_name_is_there() -> None:
     for name in plots.__all__:
         assert callable(getattr(importlib.import_module("ncps_mlx.plots"), name))
+
+
+def test_notebooks_show_a_figure_with_its_alternative_text() -> None:
+    import html
+
+    fig = plots.sweep([{"hidden_size": 8, "seed": s, "score": 1.0 + s} for s in range(3)], "hidden_size")
+    shown = str(fig._repr_html_())
+    assert shown.startswith(f'<img alt="{html.escape(plots.alt_text(fig))}"')
+    assert "data:image/png;base64," in shown

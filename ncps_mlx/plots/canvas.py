@@ -6,9 +6,13 @@ and dashes differ as well. matplotlib loads when the first figure is drawn.
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -94,7 +98,18 @@ def describe(fig: Figure, alt: str, values: Mapping[str, Any]) -> Figure:
         'An empty figure.'
     """
     setattr(fig, DESCRIPTION, (alt, _plain(values)))
+    # What notebooks show instead of an image without words.
+    setattr(fig, "_repr_html_", partial(_as_html, fig, alt))  # noqa: B010 - mypy lets no method be assigned to
     return fig
+
+
+def _as_html(fig: Figure, alt: str) -> str:
+    """An image with its alternative text, as a notebook embeds it."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=144)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    width = round(72 * fig.get_figwidth())
+    return f'<img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,{data}">'
 
 
 def alt_text(fig: Figure) -> str:
