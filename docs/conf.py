@@ -16,6 +16,7 @@ import pagerun
 
 # Gallery workers and notebook kernels are processes of their own: they inherit the machinery and OpenBLAS.
 os.environ.update(pagerun.environment())
+del os.environ["MPLBACKEND"]  # kernels show figures inline; the gallery chooses Agg itself
 os.environ["PYTHONPATH"] = os.pathsep.join([str(DOCS / "_ext"), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 project = "ncps-mlx"

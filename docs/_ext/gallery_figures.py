@@ -59,9 +59,11 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
 def reset(gallery_conf: dict[str, Any], fname: str) -> None:
     """Begin each script like a fresh process: default styles, no open figures, MLX seeded."""
     del gallery_conf, fname
+    import matplotlib as mpl
     import matplotlib.pyplot as plt
     import mlx.core as mx
 
+    mpl.use("agg")
     plt.close("all")
     plt.rcdefaults()
     mx.random.seed(0)

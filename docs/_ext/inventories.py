@@ -45,6 +45,7 @@ PACKAGES: dict[str, dict[str, str]] = {
     },
 }
 PYTHON_PARTS = (
+    "abc",
     "builtins",
     "collections",
     "dataclasses",
