@@ -33,7 +33,8 @@ def requests(page: str) -> list[str]:
                 continue
             for attribute in attributes:
                 value = str(element.get(attribute) or "")
-                found += [part.split()[0] for part in value.split(",") if part.split()] if value else []
+                choices = value.split(",") if attribute == "srcset" else [value]
+                found += [choice.split()[0] for choice in choices if choice.split()]
     for style in soup(page).find_all("style"):
         found += re.findall(r"url\(\s*['\"]?([^'\")]+)", style.get_text())
     return [address for address in found if not address.startswith("data:")]
