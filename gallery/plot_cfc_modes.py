@@ -27,7 +27,7 @@ raw = glucose(n_train=1500, n_validation=300, n_test=500)
 task = raw.scaled_time("log")
 hours = np.concatenate([[0.0], np.cumsum(raw.test.time_delta[0])]) / 60
 readings = np.concatenate([raw.to_units(raw.test.x[0, :, 0]), raw.to_units(raw.test.y[0])])
-plots.series(
+figure = plots.series(
     hours,
     readings,
     regions=[(hours[-2], hours[-1])],
@@ -60,7 +60,7 @@ study.run(progress=True)
 # -------------
 # Every dot is one seed. Look for the learning rate at which each colour is lowest: it need not be the same.
 
-plots.sweep(study.records, "learning_rate", hue="mode", baselines=task.baselines("validation"))
+figure = plots.sweep(study.records, "learning_rate", hue="mode", baselines=task.baselines("validation"))
 
 # %%
 # How sure we are
@@ -68,7 +68,7 @@ plots.sweep(study.records, "learning_rate", hue="mode", baselines=task.baselines
 # Each mode at its own best rate, minus ``default`` at its own, paired by seed, with Student's interval at 95 %.
 
 best = tuned(study.records, "mode")
-plots.differences(best, "mode", "default")
+figure = plots.differences(best, "mode", "default")
 
 # %%
 # The same in numbers, and beside it the unfair comparison: all modes at the smallest rate.

@@ -30,7 +30,7 @@ task = sunspots(months_per_step=12)
 known = task.to_units(task.test.x[WINDOW].reshape(-1))
 ahead = task.to_units(task.test.y[WINDOW])
 months = np.arange(-len(known), len(ahead))
-plots.series(
+figure = plots.series(
     months,
     np.concatenate([known, ahead]),
     forecasts={"persistence": np.where(months < 0, np.nan, known[-1])},
@@ -64,7 +64,7 @@ study.run(progress=True)
 # Every dot is one seed. Follow one colour to see what the learning rate does at that width, and compare where the
 # colours have their lowest points.
 
-plots.sweep(study.records, "learning_rate", hue="hidden_size", baselines=task.baselines("validation"))
+figure = plots.sweep(study.records, "learning_rate", hue="hidden_size", baselines=task.baselines("validation"))
 
 # %%
 # The best rate of each width, in a table:
@@ -81,7 +81,7 @@ for width in space.knobs["hidden_size"].edges():
 # Each width at its own best rate against 16 units, paired by seed. The interval is Student's at 95 %; where it
 # includes zero, five seeds do not tell the two apart.
 
-plots.differences(best, "hidden_size", 16)
+figure = plots.differences(best, "hidden_size", 16)
 
 # %%
 # The same for the price of not tuning: the widest state at the best rate of the narrowest.

@@ -403,3 +403,18 @@ def test_notebooks_show_a_figure_with_its_alternative_text() -> None:
     shown = str(fig._repr_html_())
     assert shown.startswith(f'<img alt="{html.escape(plots.alt_text(fig))}"')
     assert "data:image/png;base64," in shown
+
+
+def test_a_notebook_shows_every_figure_that_a_cell_draws() -> None:
+    """Matplotlib's inline backend shows figures while it is interactive; our style context must leave it so."""
+    code = (
+        "from ncps_mlx import plots\n"
+        "import matplotlib\n"
+        "matplotlib.interactive(True)\n"
+        "rows = [{'hidden_size': 8, 'seed': s, 'score': 1.0 + s} for s in range(3)]\n"
+        "for _ in range(2):\n"
+        "    plots.sweep(rows, 'hidden_size')\n"
+        "    print(matplotlib.is_interactive())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]

@@ -84,6 +84,7 @@ def figure(
     """
     import matplotlib.pyplot as plt
 
+    plt.draw_if_interactive()  # chooses the backend here: the end of the context would undo what a notebook's sets
     with plt.rc_context(cast(Any, STYLE)):  # its keys are checked when it is applied
         fig, axes = plt.subplots(rows, columns, figsize=size or SIZE, squeeze=False, **layout)
         yield fig, list(axes.flat)
