@@ -64,7 +64,9 @@ study.run(progress=True)
 # Every dot is one seed. Follow one colour to see what the learning rate does at that width, and compare where the
 # colours have their lowest points.
 
-figure = plots.sweep(study.records, "learning_rate", hue="hidden_size", baselines=task.baselines("validation"))
+figure = plots.sweep(
+    study.records, "learning_rate", hue="hidden_size", baselines=task.baselines("validation")
+)
 
 # %%
 # The best rate of each width, in a table:
