@@ -60,6 +60,7 @@ study.run(progress=True)
 # -------------
 # Every dot is one seed. Look for the learning rate at which each colour is lowest: it need not be the same.
 
+# sphinx_gallery_thumbnail_number = 2
 figure = plots.sweep(study.records, "learning_rate", hue="mode", baselines=task.baselines("validation"))
 
 # %%

@@ -87,6 +87,7 @@ def rows(records, sequences):
 
 
 everything = rows(small, "200") + rows(large, "2000") + rows(longer, "2000, longer")
+# sphinx_gallery_thumbnail_number = 2
 figure = plots.sweep(everything, "backbone_dropout", hue="sequences", baselines=few.baselines("validation"))
 
 # %%

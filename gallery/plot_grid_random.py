@@ -64,6 +64,7 @@ print(pool)
 # persistence on the same split. Sixty steps are few; the scores serve to compare searches, not models (with longer
 # training, and against ridge regression, see :doc:`/guide/forecasting`).
 last_month = np.repeat(task.validation.x[:, -1, -1:], 12, axis=1)
+# sphinx_gallery_thumbnail_number = 2
 figure = plots.sweep(
     pool.records,
     "learning_rate",

@@ -64,6 +64,7 @@ study.run(progress=True)
 # Every dot is one seed. Follow one colour to see what the learning rate does at that width, and compare where the
 # colours have their lowest points.
 
+# sphinx_gallery_thumbnail_number = 2
 figure = plots.sweep(
     study.records, "learning_rate", hue="hidden_size", baselines=task.baselines("validation")
 )

@@ -73,6 +73,7 @@ print(study.best)
 # Every seed is a dot; the line joins the means, with their 95 % Student intervals. The classical forecasts are dashed,
 # on the same validation years.
 
+# sphinx_gallery_thumbnail_number = 2
 figure = plots.sweep(study.records, "learning_rate", baselines=task.baselines("validation"))
 
 # %%

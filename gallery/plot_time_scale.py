@@ -95,6 +95,7 @@ sines_rows, sines_chosen = sweep(sines, ["no time", "raw", "normalized", "log"])
 # -------------
 # Every seed is a dot, at the better learning rate of its form. First glucose, then sines.
 
+# sphinx_gallery_thumbnail_number = 2
 sugar_figure = plots.sweep(sugar_rows, "time", baselines=sugar.baselines("validation"))
 sines_figure = plots.sweep(sines_rows, "time", baselines=sines.baselines("validation"))
 
