@@ -34,7 +34,9 @@ nox.options.error_on_external_run = True
 def environment() -> dict[str, str]:
     """Return the variables every session runs with: one BLAS thread, OpenBLAS where it is installed."""
     env = {"OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
-    env["PYTHONDONTWRITEBYTECODE"] = ""  # pages, workers and builds are many processes: compile once what they import
+    env["PYTHONDONTWRITEBYTECODE"] = (
+        ""  # pages, workers and builds are many processes: compile once what they import
+    )
     if sys.platform == "linux" and ctypes.util.find_library("openblas"):
         env["LD_PRELOAD"] = "libopenblas.so.0"
     return env

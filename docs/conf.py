@@ -17,7 +17,9 @@ import pagerun
 # Gallery workers and notebook kernels are processes of their own: they inherit the machinery and OpenBLAS.
 os.environ.update(pagerun.environment())
 del os.environ["MPLBACKEND"]  # kernels show figures inline; the gallery chooses Agg itself
-os.environ["PYTHONPATH"] = os.pathsep.join([str(DOCS / "_ext"), *filter(None, [os.environ.get("PYTHONPATH")])])
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(DOCS / "_ext"), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 project = "ncps-mlx"
 copyright = "The ncps-mlx authors, Apache-2.0"
@@ -53,7 +55,9 @@ nitpicky = True
 # A block without a language is no python: what is python says so, is executed and is counted.
 highlight_language = "none"
 templates_path = ["_templates"]
-suppress_warnings = ["config.cache"]  # the gallery's settings hold functions; nothing depends on pickling them
+suppress_warnings = [
+    "config.cache"
+]  # the gallery's settings hold functions; nothing depends on pickling them
 
 # -- API ------------------------------------------------------------------------------------------------------
 autodoc_member_order = "bysource"

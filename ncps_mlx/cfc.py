@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import mlx.core as mx
-import mlx.nn as nn
 
 from ncps_mlx.activations import DERIVATIVES, sigmoid
 from ncps_mlx.backbone import Backbone, transposed
 from ncps_mlx.fused import Kept, Plan, run_fused
 from ncps_mlx.initializers import Initializer
-from ncps_mlx.recurrent import TimeSteps, run_cell
+from ncps_mlx.recurrent import Cell, Step, TimeSteps
 
 __all__ = ["HEADS", "CfCCell"]
 
@@ -19,7 +18,7 @@ HEADS: dict[str, int] = {"default": 4, "no_gate": 4, "pure": 1}
 """How many heads of H outputs each mode reads off the backbone."""
 
 
-class CfCCell(nn.Module):
+class CfCCell(Cell):
     r"""One step of a CfC.
 
     .. math::
@@ -71,21 +70,21 @@ class CfCCell(nn.Module):
             self.decay = initializer(mx.zeros((1, hidden_size)))[0]
             self.amplitude = initializer(mx.zeros((1, hidden_size)))[0]
 
-    def bind(self) -> Callable[[mx.array, mx.array, mx.array | float, Sequence[mx.array]], mx.array]:
+    def bind(self) -> Step:
         """A function of one step: (inputs at t, state, time step, dropout factors) to the next state."""
         heads = self.backbone.bind()
         if self._mode == "pure":
             decay = mx.abs(self.decay)[..., None, :]
             amplitude = self.amplitude[..., None, :]
 
-            def pure(z: mx.array, h: mx.array, dt: mx.array | float, dropout: Sequence[mx.array]) -> mx.array:
+            def pure(z: mx.array, h: mx.array, dt: TimeSteps, dropout: Sequence[mx.array]) -> mx.array:
                 p = heads(z, h, dropout)
                 return amplitude - amplitude * mx.exp(-dt * (decay + mx.abs(p))) * p
 
             return pure
         gated = self._mode == "default"
 
-        def step(z: mx.array, h: mx.array, dt: mx.array | float, dropout: Sequence[mx.array]) -> mx.array:
+        def step(z: mx.array, h: mx.array, dt: TimeSteps, dropout: Sequence[mx.array]) -> mx.array:
             f, g, a, b = mx.split(heads(z, h, dropout), 4, axis=-1)
             f, g = mx.tanh(f), mx.tanh(g)
             s = sigmoid(a * dt + b)
@@ -103,22 +102,10 @@ class CfCCell(nn.Module):
         *,
         sequences: bool,
     ) -> tuple[mx.array | None, mx.array]:
-        """The cell over a sequence, with a hand-written gradient where the activation has one.
-
-        Args:
-            x: Inputs (..., T, B, D).
-            h: First state (..., B, H).
-            dt: Time steps: a number, or (..., T, B, 1).
-            mask: Where there is a reading, (..., T, B, 1), or ``None``.
-            dropout: Factors (..., T, B, U) for each backbone layer; empty for none.
-            sequences: Whether the states of all steps are wanted.
-
-        Returns:
-            All states (..., T, B, H), or ``None``, and the last (..., B, H).
-        """
+        """As :meth:`Cell.run`, with a hand-written gradient where the activation has one."""
         net = self.backbone
         if net.layers and self._activation not in DERIVATIVES:
-            return run_cell(self, x, h, dt, mask, dropout, sequences=sequences)
+            return super().run(x, h, dt, mask, dropout, sequences=sequences)
         varying = isinstance(dt, mx.array)
         plan = Plan(
             mode=self._mode,

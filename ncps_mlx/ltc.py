@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import mlx.core as mx
-import mlx.nn as nn
 
 from ncps_mlx.activations import ACTIVATIONS, LOWER_BOUNDS
 from ncps_mlx.backbone import Backbone
 from ncps_mlx.initializers import Initializer
-from ncps_mlx.recurrent import TimeSteps, run_cell
+from ncps_mlx.recurrent import Cell, Step, TimeSteps
 
 __all__ = ["STABILITY", "LTCCell", "slowest_time_constant"]
 
@@ -33,7 +32,7 @@ def slowest_time_constant(activation: str, stability: str) -> float:
     return 1.0 / least if stability == "bounded" and least > 0 else float("inf")
 
 
-class LTCCell(nn.Module):
+class LTCCell(Cell):
     r"""One step of an LTC.
 
     It takes ``unfolds`` semi-implicit Euler steps of
@@ -117,14 +116,14 @@ class LTCCell(nn.Module):
             return mx.maximum(self.raw_leak, LEAST_LEAK)
         return self._least + mx.logaddexp(self.raw_leak, mx.zeros_like(self.raw_leak))
 
-    def bind(self) -> Callable[[mx.array, mx.array, mx.array | float, Sequence[mx.array]], mx.array]:
+    def bind(self) -> Step:
         """A function of one step: (inputs at t, state, time step, dropout factors) to the next state."""
         gate = self.backbone.bind()
         leak = self.leak()[..., None, :]
         target = self.target[..., None, :]
         unfolds, activation = self._unfolds, self._activation
 
-        def step(z: mx.array, h: mx.array, dt: mx.array | float, dropout: Sequence[mx.array]) -> mx.array:
+        def step(z: mx.array, h: mx.array, dt: TimeSteps, dropout: Sequence[mx.array]) -> mx.array:
             delta = dt / unfolds
             for _ in range(unfolds):
                 f = activation(gate(z, h, dropout))
@@ -132,16 +131,3 @@ class LTCCell(nn.Module):
             return h
 
         return step
-
-    def run(
-        self,
-        x: mx.array,
-        h: mx.array,
-        dt: TimeSteps,
-        mask: mx.array | None,
-        dropout: Sequence[mx.array],
-        *,
-        sequences: bool,
-    ) -> tuple[mx.array | None, mx.array]:
-        """The cell over a sequence, as :func:`ncps_mlx.recurrent.run_cell`."""
-        return run_cell(self, x, h, dt, mask, dropout, sequences=sequences)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import mlx.core as mx
+import mlx.nn as nn
 
 from ncps_mlx.backbone import Backbone
 
-__all__ = ["Cell", "Step", "TimeSteps", "dropout_factors", "run_cell", "run_stack", "unstack_time"]
+__all__ = ["Cell", "Step", "TimeSteps", "dropout_factors", "run_stack", "unstack_time"]
 
 TimeSteps = mx.array | float
 """One number for every step, or an array (..., T, B, 1)."""
@@ -19,14 +19,23 @@ Step = Callable[[mx.array, mx.array, TimeSteps, Sequence[mx.array]], mx.array]
 """One step of a cell: (inputs at t, state, time step, dropout factors) to the next state."""
 
 
-class Cell(Protocol):
-    """What a layer needs of its cell."""
+def unstack_time(x: mx.array) -> list[mx.array]:
+    """Split (..., T, B, F) into T arrays (..., B, F).
+
+    Slicing inside the loop instead would make the backward pass scatter into the whole array at every step.
+    """
+    return list(mx.unstack(x, axis=-3))
+
+
+class Cell(nn.Module):
+    """What a layer runs over time: subclasses say what one step does."""
 
     hidden_size: int
     backbone: Backbone
 
     def bind(self) -> Step:
         """A function of one step."""
+        raise NotImplementedError  # abstract: each cell has its own equation
 
     def run(
         self,
@@ -38,15 +47,31 @@ class Cell(Protocol):
         *,
         sequences: bool,
     ) -> tuple[mx.array | None, mx.array]:
-        """The cell over a sequence, as :func:`run_cell`."""
+        """Run over a sequence, step by step; automatic differentiation goes back the same way.
 
+        Args:
+            x: Inputs (..., T, B, D).
+            h: First state (..., B, H).
+            dt: Time steps: a number, or (..., T, B, 1).
+            mask: Where there is a reading, (..., T, B, 1); the state is held elsewhere. ``None``: everywhere.
+            dropout: Factors (..., T, B, U) for each backbone layer; empty for none.
+            sequences: Whether the states of all steps are wanted.
 
-def unstack_time(x: mx.array) -> list[mx.array]:
-    """Split (..., T, B, F) into T arrays (..., B, F).
-
-    Slicing inside the loop instead would make the backward pass scatter into the whole array at every step.
-    """
-    return list(mx.unstack(x, axis=-3))
+        Returns:
+            All states (..., T, B, H), or ``None``, and the last (..., B, H).
+        """
+        inputs = unstack_time(self.backbone.inputs(x))
+        steps = len(inputs)
+        dts = unstack_time(dt) if isinstance(dt, mx.array) else [dt] * steps
+        masks = unstack_time(mask) if mask is not None else None
+        factors = [unstack_time(layer) for layer in dropout]
+        step = self.bind()
+        states = []
+        for t in range(steps):
+            new = step(inputs[t], h, dts[t], [layer[t] for layer in factors])
+            h = new if masks is None else mx.where(masks[t], new, h)
+            states.append(h)
+        return (mx.stack(states, axis=-3) if sequences else None), h
 
 
 def dropout_factors(
@@ -74,44 +99,6 @@ def dropout_factors(
         uniform = mx.vmap(lambda key: mx.random.uniform(shape=size, key=key))(keys)
     rate = rates[:, None, None, None, None] if isinstance(rates, mx.array) else rates
     return list(mx.unstack((uniform >= rate) / (1.0 - rate), axis=-4))
-
-
-def run_cell(
-    cell: Cell,
-    x: mx.array,
-    h: mx.array,
-    dt: TimeSteps,
-    mask: mx.array | None,
-    dropout: Sequence[mx.array],
-    *,
-    sequences: bool,
-) -> tuple[mx.array | None, mx.array]:
-    """Run a cell over a sequence, step by step; automatic differentiation goes back the same way.
-
-    Args:
-        cell: The cell.
-        x: Inputs (..., T, B, D).
-        h: First state (..., B, H).
-        dt: Time steps.
-        mask: Where there is a reading, (..., T, B, 1); the state is held elsewhere. ``None``: everywhere.
-        dropout: Factors (..., T, B, U) for each backbone layer; empty for none.
-        sequences: Whether the states of all steps are wanted.
-
-    Returns:
-        All states (..., T, B, H), or ``None``, and the last (..., B, H).
-    """
-    inputs = unstack_time(cell.backbone.inputs(x))
-    steps = len(inputs)
-    dts = unstack_time(dt) if isinstance(dt, mx.array) else [dt] * steps
-    masks = unstack_time(mask) if mask is not None else None
-    factors = [unstack_time(layer) for layer in dropout]
-    step = cell.bind()
-    states = []
-    for t in range(steps):
-        new = step(inputs[t], h, dts[t], [layer[t] for layer in factors])
-        h = new if masks is None else mx.where(masks[t], new, h)
-        states.append(h)
-    return (mx.stack(states, axis=-3) if sequences else None), h
 
 
 def run_stack(

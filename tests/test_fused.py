@@ -12,7 +12,7 @@ from mlx.utils import tree_flatten
 import ncps_mlx.fused
 from ncps_mlx.cfc import CfCCell
 from ncps_mlx.initializers import get_initializer, seeded
-from ncps_mlx.recurrent import dropout_factors, run_cell
+from ncps_mlx.recurrent import Cell, dropout_factors
 
 B, T, D, H, U = 5, 7, 3, 11, 13
 
@@ -74,7 +74,7 @@ def compare(sequences, **settings):
     cell, parameters, *rest = case(**settings)
 
     def plain(*args, **kwargs):
-        return run_cell(cell, *args, **kwargs)
+        return Cell.run(cell, *args, **kwargs)
 
     value, want = gradients(plain, cell, parameters, *rest, sequences)
     fused, got = gradients(cell.run, cell, parameters, *rest, sequences)
