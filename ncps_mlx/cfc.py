@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
-from ncps_mlx.activations import DERIVATIVES, sigmoid
+from ncps_mlx.activations import DERIVATIVES
 from ncps_mlx.backbone import Backbone, transposed
-from ncps_mlx.fused import Kept, Plan, run_fused
+from ncps_mlx.fused import Kept, Plan, combine, run_fused
 from ncps_mlx.initializers import Initializer
 from ncps_mlx.recurrent import Cell, Step, TimeSteps
 
@@ -72,25 +72,18 @@ class CfCCell(Cell):
 
     def bind(self) -> Step:
         """A function of one step: (inputs at t, state, time step, dropout factors) to the next state."""
-        heads = self.backbone.bind()
-        if self._mode == "pure":
-            decay = mx.abs(self.decay)[..., None, :]
-            amplitude = self.amplitude[..., None, :]
-
-            def pure(z: mx.array, h: mx.array, dt: TimeSteps, dropout: Sequence[mx.array]) -> mx.array:
-                p = heads(z, h, dropout)
-                return amplitude - amplitude * mx.exp(-dt * (decay + mx.abs(p))) * p
-
-            return pure
-        gated = self._mode == "default"
+        heads, pure, mode = self.backbone.bind(), self._pure(), self._mode
 
         def step(z: mx.array, h: mx.array, dt: TimeSteps, dropout: Sequence[mx.array]) -> mx.array:
-            f, g, a, b = mx.split(heads(z, h, dropout), 4, axis=-1)
-            f, g = mx.tanh(f), mx.tanh(g)
-            s = sigmoid(a * dt + b)
-            return f + s * (g - f) if gated else f + s * g
+            return combine(mode, heads(z, h, dropout), dt, pure)[0]
 
         return step
+
+    def _pure(self) -> tuple[mx.array, ...]:
+        """Decay and amplitude of mode pure, each (..., 1, H); nothing in the other modes."""
+        if self._mode != "pure":
+            return ()
+        return mx.abs(self.decay)[..., None, :], self.amplitude[..., None, :]
 
     def run(
         self,
@@ -115,16 +108,13 @@ class CfCCell(Cell):
             varying_time=varying,
             dropping=bool(dropout),
         )
-        pure = (
-            (mx.abs(self.decay)[..., None, :], self.amplitude[..., None, :]) if self._mode == "pure" else ()
-        )
         arrays = Kept(
             z=net.inputs(x),
             h=h,
             recurrent=transposed(net.recurrent_weight),
             weights=tuple(transposed(weight) for weight in net.weights),
             biases=tuple(bias[..., None, :] for bias in net.biases),
-            pure=pure,
+            pure=self._pure(),
             dt=dt if isinstance(dt, mx.array) else None,
             mask=mask,
             dropout=tuple(dropout),

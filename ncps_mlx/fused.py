@@ -13,8 +13,9 @@ from typing import Any
 import mlx.core as mx
 
 from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES, sigmoid
+from ncps_mlx.recurrent import unstack_time
 
-__all__ = ["Kept", "Plan", "run_fused"]
+__all__ = ["Kept", "Plan", "combine", "run_fused"]
 
 
 @dataclass(frozen=True)
@@ -120,18 +121,13 @@ def run_fused(plan: Plan, arrays: Kept, dt: float, *, sequences: bool) -> tuple[
     return (states if sequences else None), last
 
 
-def unstack(x: mx.array) -> list[mx.array]:
-    """T arrays of (..., T, B, F)."""
-    return list(mx.unstack(x, axis=-3))
-
-
 def forward(plan: Plan, own: Kept, dt: float) -> tuple[list[mx.array], list[mx.array]]:
     """The states of each step, and for each kind of activation all steps' values, stacked."""
-    zs = unstack(own.z)
+    zs = unstack_time(own.z)
     steps = len(zs)
-    dts: Sequence[Any] = [dt] * steps if own.dt is None else unstack(own.dt)
-    masks = None if own.mask is None else unstack(own.mask)
-    drops = [unstack(factors) for factors in own.dropout]
+    dts: Sequence[Any] = [dt] * steps if own.dt is None else unstack_time(own.dt)
+    masks = None if own.mask is None else unstack_time(own.mask)
+    drops = [unstack_time(factors) for factors in own.dropout]
     activation = ACTIVATIONS[plan.activation]
     h = own.h
     states: list[mx.array] = []
@@ -186,9 +182,9 @@ def backward(
         inner = [d * factors for d, factors in zip(inner, own.dropout, strict=True)]
     steps = states.shape[-3]
     back = [mx.contiguous(mx.swapaxes(w, -1, -2)) for w in (own.recurrent, *own.weights)]
-    slopes_at, inner_at = list(mx.unstack(slopes, axis=-4)), [unstack(d) for d in inner]
-    held = None if own.mask is None else unstack(1.0 - own.mask.astype(states.dtype))
-    above = None if of_states is None else unstack(of_states)
+    slopes_at, inner_at = list(mx.unstack(slopes, axis=-4)), [unstack_time(d) for d in inner]
+    held = None if own.mask is None else unstack_time(1.0 - own.mask.astype(states.dtype))
+    above = None if of_states is None else unstack_time(of_states)
     grown: list[list[mx.array]] = [[] for _ in range(plan.layers + 1)]  # gradients of each product's output
     of_state: list[mx.array] = []
     g = of_last
