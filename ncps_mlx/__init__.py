@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from ncps_mlx import _blas as _blas  # first: MLX binds to the BLAS it finds when it is imported
 from ncps_mlx.models import LTC, CfC
+from ncps_mlx.wirings import NCP, AutoNCP, FullyConnected, Random
 
 if TYPE_CHECKING:
+    from ncps_mlx.convert import from_torch
     from ncps_mlx.data import Split, Task
     from ncps_mlx.records import Record
     from ncps_mlx.search import Study
     from ncps_mlx.space import Integer, LogUniform, Space, Uniform
+    from ncps_mlx.storage import load
     from ncps_mlx.timescale import TimeScaler
     from ncps_mlx.train import History, evaluate, fit, predict
 
@@ -31,15 +34,21 @@ _LAZY = {
     "Uniform": "space",
     "evaluate": "train",
     "fit": "train",
+    "from_torch": "convert",
+    "load": "storage",
     "predict": "train",
 }
 
 __all__ = [
+    "AutoNCP",
     "CfC",
+    "FullyConnected",
     "History",
     "Integer",
     "LTC",
     "LogUniform",
+    "NCP",
+    "Random",
     "Record",
     "Space",
     "Split",
@@ -49,6 +58,8 @@ __all__ = [
     "Uniform",
     "evaluate",
     "fit",
+    "from_torch",
+    "load",
     "predict",
 ]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import mlx.core as mx
 import mlx.nn as nn
 
-__all__ = ["ACTIVATIONS", "DERIVATIVES", "LOWER_BOUNDS", "lecun_tanh", "sigmoid"]
+__all__ = ["ACTIVATIONS", "DERIVATIVES", "LOWER_BOUNDS", "lecun_tanh", "sigmoid", "softplus", "softplus_inverse"]
 
 
 def lecun_tanh(x: mx.array) -> mx.array:
@@ -32,6 +32,28 @@ def sigmoid(x: mx.array) -> mx.array:
         0.5
     """
     return 0.5 * mx.tanh(0.5 * x) + 0.5
+
+
+def softplus(x: mx.array) -> mx.array:
+    """log(1 + exp(x)): positive for every x.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> round(softplus(mx.array(0.0)).item(), 4)
+        0.6931
+    """
+    return mx.logaddexp(x, mx.zeros_like(x))
+
+
+def softplus_inverse(y: mx.array) -> mx.array:
+    """The x whose softplus is y, for positive y.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> round(softplus_inverse(softplus(mx.array(0.3))).item(), 4)
+        0.3
+    """
+    return y + mx.log(-mx.expm1(-y))
 
 
 ACTIVATIONS: dict[str, Callable[[mx.array], mx.array]] = {

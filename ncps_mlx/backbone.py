@@ -6,16 +6,25 @@ from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
+import numpy.typing as npt
 
 from ncps_mlx.activations import ACTIVATIONS
 from ncps_mlx.initializers import Initializer
 
-__all__ = ["Backbone", "transposed"]
+__all__ = ["Backbone", "all_steps", "transposed"]
 
 
 def transposed(weight: mx.array) -> mx.array:
     """Turn weights (..., out, in) into a contiguous (..., in, out), once before a loop over time."""
     return mx.contiguous(mx.swapaxes(weight, -1, -2))
+
+
+def all_steps(function: Callable[[mx.array], mx.array], x: mx.array) -> mx.array:
+    """Apply a function of (..., B, D) to (..., T, B, D), all steps at once."""
+    *lead, steps, batch, features = x.shape
+    z = function(x.reshape(*lead, steps * batch, features))
+    return z.reshape(*z.shape[:-2], steps, batch, z.shape[-1])
 
 
 class Backbone(nn.Module):
@@ -36,6 +45,8 @@ class Backbone(nn.Module):
         outputs: For each head, its number of outputs; heads are initialised one by one and stored as one weight.
         activation: Name of the activation after each layer.
         initializer: Fills each weight matrix, given as (out, in).
+        mask: Which weights of the first product exist, 0 or 1 (sum of its outputs, D + H); ``None`` for all. The
+            others are zero, count for nothing and receive no gradient.
     """
 
     def __init__(
@@ -48,6 +59,7 @@ class Backbone(nn.Module):
         outputs: Sequence[int],
         activation: str,
         initializer: Initializer,
+        mask: npt.NDArray[np.float32] | None = None,
     ) -> None:
         super().__init__()
         self._activation = ACTIVATIONS[activation]
@@ -57,6 +69,12 @@ class Backbone(nn.Module):
             return mx.concatenate([initializer(mx.zeros((row, columns))) for row in rows])
 
         first = draw([units] if layers else outputs, joint)
+        self._masks: tuple[mx.array, mx.array] | None = None
+        self._absent = 0
+        if mask is not None:
+            first = first * mx.array(mask)
+            self._masks = mx.array(mask[:, :input_size]), mx.array(mask[:, input_size:])
+            self._absent = int(np.count_nonzero(mask == 0))
         self.input_weight = mx.contiguous(first[:, :input_size])
         self.recurrent_weight = mx.contiguous(first[:, input_size:])
         self.bias = mx.zeros(first.shape[:1])
@@ -74,16 +92,30 @@ class Backbone(nn.Module):
         """U, the width of the layers (of the output, where there are none)."""
         return int(self.bias.shape[-1])
 
+    @property
+    def absent(self) -> int:
+        """How many weights do not exist, though zeros stand for them."""
+        return self._absent
+
+    def first_weights(self) -> tuple[mx.array, mx.array]:
+        """The weights of the first product, from input (..., D, U) and state (..., H, U)."""
+        given, recurrent = self.input_weight, self.recurrent_weight
+        if self._masks is not None:
+            given, recurrent = given * self._masks[0], recurrent * self._masks[1]
+        return transposed(given), transposed(recurrent)
+
+    def bind_inputs(self) -> Callable[[mx.array], mx.array]:
+        """A function of inputs (..., B, D) to their part of the first product (..., B, U)."""
+        weight, bias = self.first_weights()[0], self.bias[..., None, :]
+        return lambda x: x @ weight + bias
+
     def inputs(self, x: mx.array) -> mx.array:
         """The part of the first product that does not depend on the state: (..., T, B, D) to (..., T, B, U)."""
-        *lead, steps, batch, features = x.shape
-        flat = x.reshape(*lead, steps * batch, features)
-        z = flat @ transposed(self.input_weight) + self.bias[..., None, :]
-        return z.reshape(*z.shape[:-2], steps, batch, z.shape[-1])
+        return all_steps(self.bind_inputs(), x)
 
     def bind(self) -> Callable[[mx.array, mx.array, Sequence[mx.array]], mx.array]:
         """A function of one step: (inputs at t, state, dropout factors per layer) to the heads' outputs."""
-        recurrent = transposed(self.recurrent_weight)
+        recurrent = self.first_weights()[1]
         weights = [transposed(weight) for weight in self.weights]
         biases = [bias[..., None, :] for bias in self.biases]
         activation = self._activation

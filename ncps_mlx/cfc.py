@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
 
 from ncps_mlx.activations import DERIVATIVES
 from ncps_mlx.backbone import Backbone, transposed
 from ncps_mlx.fused import Kept, Plan, combine, run_fused
 from ncps_mlx.initializers import Initializer
-from ncps_mlx.recurrent import Cell, Step, TimeSteps
+from ncps_mlx.recurrent import Cell, State, Step, TimeSteps
 
 __all__ = ["HEADS", "CfCCell"]
 
@@ -39,6 +41,7 @@ class CfCCell(Cell):
         initializer: Fills each weight matrix.
         backbone_units: U, width of the backbone.
         backbone_layers: Its layers; with 0 the heads read [x, h] directly.
+        mask: Which weights of the first product exist, 0 or 1 (outputs, D + H); ``None`` for all.
     """
 
     def __init__(
@@ -51,11 +54,12 @@ class CfCCell(Cell):
         initializer: Initializer,
         backbone_units: int,
         backbone_layers: int,
+        mask: npt.NDArray[np.float32] | None = None,
     ) -> None:
         super().__init__()
         self._mode = mode
         self._activation = activation
-        self.hidden_size = hidden_size
+        self.hidden_size = self.output_size = hidden_size
         self.backbone = Backbone(
             input_size,
             hidden_size,
@@ -64,18 +68,34 @@ class CfCCell(Cell):
             outputs=[hidden_size] * HEADS[mode],
             activation=activation,
             initializer=initializer,
+            mask=mask,
         )
+        self.absent = self.backbone.absent
         if mode == "pure":
             # Drawn, not zero and one: at exactly 0, |w| would pass no gradient on.
             self.decay = initializer(mx.zeros((1, hidden_size)))[0]
             self.amplitude = initializer(mx.zeros((1, hidden_size)))[0]
 
+    @property
+    def dropout(self) -> tuple[int, int]:
+        """The backbone's layers and units."""
+        return self.backbone.layers, self.backbone.units
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The parameters' leading axes."""
+        return self.backbone.bias.shape[:-1]
+
+    def inputs(self, x: mx.array) -> State:
+        """The inputs' part of the first product, (..., T, B, U)."""
+        return (self.backbone.inputs(x),)
+
     def bind(self) -> Step:
-        """A function of one step: (inputs at t, state, time step, dropout factors) to the next state."""
+        """A function of one step."""
         heads, pure, mode = self.backbone.bind(), self._pure(), self._mode
 
-        def step(z: mx.array, h: mx.array, dt: TimeSteps, dropout: Sequence[mx.array]) -> mx.array:
-            return combine(mode, heads(z, h, dropout), dt, pure)[0]
+        def step(z: State, state: State, dt: TimeSteps, dropout: Sequence[mx.array]) -> State:
+            return (combine(mode, heads(z[0], state[0], dropout), dt, pure)[0],)
 
         return step
 
@@ -88,17 +108,17 @@ class CfCCell(Cell):
     def run(
         self,
         x: mx.array,
-        h: mx.array,
+        state: State,
         dt: TimeSteps,
         mask: mx.array | None,
         dropout: Sequence[mx.array],
         *,
         sequences: bool,
-    ) -> tuple[mx.array | None, mx.array]:
+    ) -> tuple[mx.array, State]:
         """As :meth:`Cell.run`, with a hand-written gradient where the activation has one."""
         net = self.backbone
         if net.layers and self._activation not in DERIVATIVES:
-            return super().run(x, h, dt, mask, dropout, sequences=sequences)
+            return super().run(x, state, dt, mask, dropout, sequences=sequences)
         varying = isinstance(dt, mx.array)
         plan = Plan(
             mode=self._mode,
@@ -110,8 +130,8 @@ class CfCCell(Cell):
         )
         arrays = Kept(
             z=net.inputs(x),
-            h=h,
-            recurrent=transposed(net.recurrent_weight),
+            h=state[0],
+            recurrent=net.first_weights()[1],
             weights=tuple(transposed(weight) for weight in net.weights),
             biases=tuple(bias[..., None, :] for bias in net.biases),
             pure=self._pure(),
@@ -119,4 +139,5 @@ class CfCCell(Cell):
             mask=mask,
             dropout=tuple(dropout),
         )
-        return run_fused(plan, arrays, 0.0 if isinstance(dt, mx.array) else dt, sequences=sequences)
+        states, last = run_fused(plan, arrays, 0.0 if isinstance(dt, mx.array) else dt, sequences=sequences)
+        return last if states is None else states, (last,)

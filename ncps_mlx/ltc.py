@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 
-from ncps_mlx.activations import ACTIVATIONS, LOWER_BOUNDS
+from ncps_mlx.activations import ACTIVATIONS, LOWER_BOUNDS, softplus, softplus_inverse
 from ncps_mlx.backbone import Backbone
 from ncps_mlx.initializers import Initializer
-from ncps_mlx.recurrent import Cell, Step, TimeSteps
+from ncps_mlx.recurrent import Cell, State, Step, TimeSteps
 
 __all__ = ["STABILITY", "LTCCell", "slowest_time_constant"]
 
@@ -86,7 +86,7 @@ class LTCCell(Cell):
         self._unfolds = unfolds
         self._stability = stability
         self._least = -LOWER_BOUNDS[activation] if stability == "bounded" else 0.0
-        self.hidden_size = hidden_size
+        self.hidden_size = self.output_size = hidden_size
         self.backbone = Backbone(
             input_size,
             hidden_size,
@@ -105,8 +105,7 @@ class LTCCell(Cell):
     def _raw(self, leak: mx.array) -> mx.array:
         if self._stability in ("clip", "none"):
             return leak
-        above = mx.maximum(leak - self._least, LEAST_LEAK)
-        return above + mx.log(-mx.expm1(-above))  # the inverse of softplus
+        return softplus_inverse(mx.maximum(leak - self._least, LEAST_LEAK))
 
     def leak(self) -> mx.array:
         """1/tau of each unit, (..., H)."""
@@ -114,20 +113,44 @@ class LTCCell(Cell):
             return self.raw_leak
         if self._stability == "clip":
             return mx.maximum(self.raw_leak, LEAST_LEAK)
-        return self._least + mx.logaddexp(self.raw_leak, mx.zeros_like(self.raw_leak))
+        return self._least + softplus(self.raw_leak)
+
+    @property
+    def dropout(self) -> tuple[int, int]:
+        """The backbone's layers and units."""
+        return self.backbone.layers, self.backbone.units
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The parameters' leading axes."""
+        return self.backbone.bias.shape[:-1]
+
+    def inputs(self, x: mx.array) -> State:
+        """The inputs' part of the first product, (..., T, B, U)."""
+        return (self.backbone.inputs(x),)
 
     def bind(self) -> Step:
-        """A function of one step: (inputs at t, state, time step, dropout factors) to the next state."""
+        """A function of one step: ``unfolds`` steps of the solver."""
         gate = self.backbone.bind()
         leak = self.leak()[..., None, :]
         target = self.target[..., None, :]
         unfolds, activation = self._unfolds, self._activation
 
-        def step(z: mx.array, h: mx.array, dt: TimeSteps, dropout: Sequence[mx.array]) -> mx.array:
+        def step(z: State, state: State, dt: TimeSteps, dropout: Sequence[mx.array]) -> State:
+            h = state[0]
             delta = dt / unfolds
             for _ in range(unfolds):
-                f = activation(gate(z, h, dropout))
+                f = activation(gate(z[0], h, dropout))
                 h = (h + delta * f * target) / (1.0 + delta * (leak + f))
-            return h
+            return (h,)
 
         return step
+
+    def bind_time_constants(self) -> Callable[[State, State], mx.array]:
+        """A function to 1 / (1/tau + f), (..., B, H)."""
+        gate, leak, activation = self.backbone.bind(), self.leak()[..., None, :], self._activation
+        return lambda z, state: 1.0 / (leak + activation(gate(z[0], state[0], ())))
+
+    def resting_time_constants(self) -> mx.array:
+        """Tau, (..., H)."""
+        return 1.0 / self.leak()

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx.base import RecurrentModel, check_dropout_applies
 from ncps_mlx.checks import check_choice, check_int, check_number
-from ncps_mlx.models import RecurrentModel, check_dropout_applies
 from ncps_mlx.optimize import SCHEDULES, schedule_factors
 
 __all__ = ["History", "Member"]
@@ -73,7 +73,7 @@ class Member:
         limit = math.inf if limit is None else check_number("clip_norm", limit, low=0, open_low=True)
         drop = model.backbone_dropout if given["backbone_dropout"] is None else given["backbone_dropout"]
         drop = check_number("backbone_dropout", drop, low=0, high=1, open_high=True)
-        check_dropout_applies(drop, model.config["backbone_layers"])
+        check_dropout_applies(drop, model.dropping_layers)
         check_choice("schedule", given["schedule"], SCHEDULES)
         return cls(
             learning_rates=rate * schedule_factors(given["schedule"], steps, given["warmup"]),

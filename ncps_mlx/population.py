@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from mlx.utils import tree_map
 
-from ncps_mlx.models import RecurrentModel
+from ncps_mlx.base import RecurrentModel
 from ncps_mlx.split import Split
+from ncps_mlx.trees import leaves
 
 __all__ = ["as_arrays", "predict_population", "shell", "stack", "unstack"]
 
@@ -71,7 +72,7 @@ def as_arrays(split: Split) -> tuple[mx.array, mx.array, mx.array | None, mx.arr
 def predict_population(model: RecurrentModel, parameters: Any, split: Split) -> npt.NDArray[np.float32]:
     """What each member predicts, without dropout: (N, n, O), or (N, n, T, O) for every step."""
     model.update(parameters)
-    members = model.layers[0].backbone.bias.shape[0]
+    members = leaves(parameters)[0].shape[0]
     x, _, time_delta, mask = as_arrays(split)
     chunks = []
     for start in range(0, len(split), CHUNK):

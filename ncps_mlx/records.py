@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from ncps_mlx.models import RecurrentModel
+    from ncps_mlx.base import RecurrentModel
     from ncps_mlx.task import Task
 
 __all__ = ["Curves", "Record", "load", "plain", "save", "versions"]

@@ -1,22 +1,25 @@
-"""Cells over time: the loop, its dropout factors, and stacked layers."""
+"""Cells over time: the loop, its dropout factors, both directions, and stacked layers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import mlx.core as mx
 import mlx.nn as nn
 
-from ncps_mlx.backbone import Backbone
-
-__all__ = ["Cell", "Step", "TimeSteps", "dropout_factors", "run_stack", "unstack_time"]
+__all__ = ["Cell", "State", "Step", "TimeSteps", "dropout_factors", "run_stack", "turned", "unstack_time"]
 
 TimeSteps = mx.array | float
 """One number for every step, or an array (..., T, B, 1)."""
 
+State = tuple[mx.array, ...]
+"""The arrays a cell carries from step to step, the hidden state (..., B, H) first."""
 
-Step = Callable[[mx.array, mx.array, TimeSteps, Sequence[mx.array]], mx.array]
-"""One step of a cell: (inputs at t, state, time step, dropout factors) to the next state."""
+Step = Callable[[State, State, TimeSteps, Sequence[mx.array]], State]
+"""One step of a cell: (what the inputs contribute at t, state, time step, dropout factors) to the next state."""
+
+Value = TypeVar("Value")
 
 
 def unstack_time(x: mx.array) -> list[mx.array]:
@@ -28,50 +31,104 @@ def unstack_time(x: mx.array) -> list[mx.array]:
 
 
 class Cell(nn.Module):
-    """What a layer runs over time: subclasses say what one step does."""
+    """What a layer runs over time: subclasses say what one step does.
+
+    Attributes:
+        hidden_size: H, units of the state.
+        output_size: O, what a layer above reads.
+        state_size: How many arrays the state has.
+        absent: How many stored numbers are held at zero, being weights of synapses that do not exist.
+    """
 
     hidden_size: int
-    backbone: Backbone
+    output_size: int
+    state_size: int = 1
+    absent: int = 0
+
+    @property
+    def dropout(self) -> tuple[int, int]:
+        """How many layers, of how many units, dropout acts on."""
+        return 0, 0
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The parameters' leading axes: (N,) in a population, else none."""
+        raise NotImplementedError  # abstract: each cell has its own parameters
+
+    def inputs(self, x: mx.array) -> State:
+        """What the inputs (..., T, B, D) contribute to the steps, as far as it does not depend on the state."""
+        raise NotImplementedError  # abstract: each cell has its own equation
 
     def bind(self) -> Step:
         """A function of one step."""
         raise NotImplementedError  # abstract: each cell has its own equation
 
+    def outputs(self, h: mx.array) -> mx.array:
+        """What the layer above reads of the hidden state: (..., B, H) to (..., B, O)."""
+        return h
+
+    def bind_time_constants(self) -> Callable[[State, State], mx.array]:
+        """A function of inputs' contribution and state to the time constants in force (..., B, H)."""
+        raise NotImplementedError  # abstract: a CfC has none
+
+    def resting_time_constants(self) -> mx.array:
+        """Time constants (..., H) without any input."""
+        raise NotImplementedError  # abstract: a CfC has none
+
+    def over_time(
+        self,
+        x: mx.array,
+        state: State,
+        dt: TimeSteps,
+        mask: mx.array | None,
+        dropout: Sequence[mx.array],
+        read: Callable[[State, State], Value],
+    ) -> tuple[list[Value], State]:
+        """Run over a sequence, step by step; automatic differentiation goes back the same way.
+
+        Args:
+            x: Inputs (..., T, B, D).
+            state: First state, each array (..., B, H).
+            dt: Time steps: a number, or (..., T, B, 1).
+            mask: Where there is a reading, (..., T, B, 1); the state is held elsewhere. ``None``: everywhere.
+            dropout: Factors (..., T, B, U) for each backbone layer; empty for none.
+            read: What to keep of each step: a function of the inputs' contribution and the state after the step.
+
+        Returns:
+            What was read at each step, and the last state.
+        """
+        inputs = list(zip(*map(unstack_time, self.inputs(x)), strict=True))
+        steps = len(inputs)
+        dts: Sequence[Any] = unstack_time(dt) if isinstance(dt, mx.array) else [dt] * steps
+        masks = unstack_time(mask) if mask is not None else None
+        factors = [unstack_time(layer) for layer in dropout]
+        step = self.bind()
+        values = []
+        for t in range(steps):
+            new = step(inputs[t], state, dts[t], [layer[t] for layer in factors])
+            if masks is not None:
+                new = tuple(mx.where(masks[t], a, b) for a, b in zip(new, state, strict=True))
+            state = new
+            values.append(read(inputs[t], state))
+        return values, state
+
     def run(
         self,
         x: mx.array,
-        h: mx.array,
+        state: State,
         dt: TimeSteps,
         mask: mx.array | None,
         dropout: Sequence[mx.array],
         *,
         sequences: bool,
-    ) -> tuple[mx.array | None, mx.array]:
-        """Run over a sequence, step by step; automatic differentiation goes back the same way.
-
-        Args:
-            x: Inputs (..., T, B, D).
-            h: First state (..., B, H).
-            dt: Time steps: a number, or (..., T, B, 1).
-            mask: Where there is a reading, (..., T, B, 1); the state is held elsewhere. ``None``: everywhere.
-            dropout: Factors (..., T, B, U) for each backbone layer; empty for none.
-            sequences: Whether the states of all steps are wanted.
+    ) -> tuple[mx.array, State]:
+        """Run over a sequence: arguments as of :meth:`over_time`.
 
         Returns:
-            All states (..., T, B, H), or ``None``, and the last (..., B, H).
+            The outputs of all steps (..., T, B, O), or of the last (..., B, O); and the last state.
         """
-        inputs = unstack_time(self.backbone.inputs(x))
-        steps = len(inputs)
-        dts = unstack_time(dt) if isinstance(dt, mx.array) else [dt] * steps
-        masks = unstack_time(mask) if mask is not None else None
-        factors = [unstack_time(layer) for layer in dropout]
-        step = self.bind()
-        states = []
-        for t in range(steps):
-            new = step(inputs[t], h, dts[t], [layer[t] for layer in factors])
-            h = new if masks is None else mx.where(masks[t], new, h)
-            states.append(h)
-        return (mx.stack(states, axis=-3) if sequences else None), h
+        states, last = self.over_time(x, state, dt, mask, dropout, lambda _, new: new[0])
+        return self.outputs(mx.stack(states, axis=-3) if sequences else last[0]), last
 
 
 def dropout_factors(
@@ -101,10 +158,43 @@ def dropout_factors(
     return list(mx.unstack((uniform >= rate) / (1.0 - rate), axis=-4))
 
 
+def turned(x: mx.array, dt: TimeSteps, mask: mx.array | None) -> tuple[mx.array, TimeSteps, mx.array | None]:
+    """A sequence as the backward direction meets it: the last reading first.
+
+    A reading's time step is then the time to the reading after it; the last reading, after which there is none, takes
+    the first's. Padding counts for nothing.
+
+    Args:
+        x: Inputs (..., T, B, D).
+        dt: Time steps: a number, or (..., T, B, 1).
+        mask: Where there is a reading, (..., T, B, 1), or ``None``.
+
+    Example:
+        >>> dt = mx.array([1.0, 2.0, 3.0, 9.0]).reshape(4, 1, 1)
+        >>> mask = mx.array([True, True, True, False]).reshape(4, 1, 1)
+        >>> turned(dt, dt, mask)[1].flatten().tolist()[1:]  # padding first, then 1 (of the first), 3, 2
+        [1.0, 3.0, 2.0]
+    """
+    back = x[..., ::-1, :, :]
+    if not isinstance(dt, mx.array):
+        return back, dt, None if mask is None else mask[..., ::-1, :, :]
+    if mask is None:
+        return back, mx.concatenate([dt[..., :1, :, :], dt[..., :0:-1, :, :]], axis=-3), None
+    steps = dt.shape[-3]
+    place = mx.where(mask, mx.arange(steps)[:, None, None], steps)
+    following = mx.cummin(place, axis=place.ndim - 3, reverse=True)  # the next reading at t or later
+    first = following[..., :1, :, :]
+    after = mx.concatenate([following[..., 1:, :, :], mx.full(first.shape, steps, first.dtype)], axis=-3)
+    source = mx.minimum(mx.where(after == steps, first, after), steps - 1)
+    every = mx.broadcast_to(dt, source.shape)
+    dts = mx.take_along_axis(every, source, axis=source.ndim - 3)
+    return back, dts[..., ::-1, :, :], mask[..., ::-1, :, :]
+
+
 def run_stack(
-    cells: Sequence[Cell],
+    layers: Sequence[Sequence[Cell]],
     x: mx.array,
-    state: Sequence[tuple[mx.array]],
+    state: Sequence[State],
     dt: TimeSteps,
     mask: mx.array | None,
     *,
@@ -112,13 +202,13 @@ def run_stack(
     sequences: bool,
     rates: mx.array | float,
     keys: mx.array | None,
-) -> tuple[mx.array, list[tuple[mx.array]]]:
-    """Run stacked layers; each reads the states of the one below.
+) -> tuple[mx.array, list[State]]:
+    """Run stacked layers; each reads the outputs of the one below.
 
     Args:
-        cells: One per layer.
+        layers: For each layer its cell, or its two: forward and backward in time.
         x: Inputs (..., T, B, D).
-        state: One tuple per layer, as returned.
+        state: One tuple per layer, as returned; of a layer's directions one after the other.
         dt: Time steps.
         mask: Where there is a reading, (..., T, B, 1), or ``None``.
         residual: Add to each layer's output, from the second on, its input.
@@ -127,25 +217,40 @@ def run_stack(
         keys: Dropout keys, (2,) or (N, 2); ``None`` draws from the global stream.
 
     Returns:
-        The outputs of the last layer, (..., T, B, H), or (..., B, H) of the last step; and each layer's last state.
+        The outputs of the last layer, (..., T, B, O), or (..., B, O) of each direction's last step; both directions
+        stand side by side. And each layer's last state.
     """
     last = []
     drops = isinstance(rates, mx.array) or rates > 0
-    for i, (cell, (h,)) in enumerate(zip(cells, state, strict=True)):
-        dropout: list[mx.array] = []
-        if drops and cell.backbone.layers:
-            own = None if keys is None else layer_keys(keys, i)
-            shape = (x.shape[-3], x.shape[-2], cell.backbone.units)
-            dropout = dropout_factors(own, rates, cell.backbone.layers, shape)
-        final = i == len(cells) - 1
-        states, h = cell.run(x, h, dt, mask, dropout, sequences=sequences or not final)
-        last.append((h,))
-        below = x
-        if states is None:
-            x = h + below[..., -1, :, :] if residual and i else h
-        else:
-            x = states + below if residual and i else states
+    for i, (cells, arrays) in enumerate(zip(layers, state, strict=True)):
+        every = sequences or i < len(layers) - 1
+        outputs: list[mx.array] = []
+        ends: State = ()
+        for direction, cell in enumerate(cells):
+            dropout: list[mx.array] = []
+            count, units = cell.dropout
+            if drops and count:
+                own = None if keys is None else layer_keys(keys, i + direction * len(layers))
+                dropout = dropout_factors(own, rates, count, (x.shape[-3], x.shape[-2], units))
+            start = arrays[len(ends) : len(ends) + cell.state_size]
+            sequence = turned(x, dt, mask) if direction else (x, dt, mask)
+            y, end = cell.run(sequence[0], start, *sequence[1:], dropout, sequences=every)
+            outputs.append(y[..., ::-1, :, :] if direction and every else y)
+            ends += end
+        y = outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=-1)
+        last.append(ends)
+        if residual and i:
+            y = y + (x if every else final(x, directions=len(cells)))
+        x = y
     return x, last
+
+
+def final(y: mx.array, directions: int) -> mx.array:
+    """The last step of each direction: (..., T, B, O) to (..., B, O)."""
+    if directions == 1:
+        return y[..., -1, :, :]
+    half = y.shape[-1] // 2
+    return mx.concatenate([y[..., -1, :, :half], y[..., 0, :, half:]], axis=-1)
 
 
 def layer_keys(keys: mx.array, layer: int) -> mx.array:

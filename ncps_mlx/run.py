@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from mlx.utils import tree_map
 
+from ncps_mlx.base import RecurrentModel
 from ncps_mlx.member import Member
-from ncps_mlx.models import RecurrentModel
 from ncps_mlx.optimize import PopulationAdam, clip, per_member
 from ncps_mlx.population import as_arrays, predict_population
 from ncps_mlx.progress import Progress

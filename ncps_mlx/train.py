@@ -8,9 +8,9 @@ from typing import Any, TypedDict, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx.base import RecurrentModel
 from ncps_mlx.checks import check_choice, check_flag, check_int
 from ncps_mlx.member import History, Member
-from ncps_mlx.models import RecurrentModel
 from ncps_mlx.optimize import OPTIMIZERS
 from ncps_mlx.population import predict_population, shell, stack, unstack
 from ncps_mlx.progress import Progress

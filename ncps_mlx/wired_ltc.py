@@ -1,0 +1,195 @@
+"""The LTC on a circuit: conductance synapses, solved semi-implicitly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import mlx.core as mx
+import numpy as np
+
+from ncps_mlx.activations import sigmoid, softplus, softplus_inverse
+from ncps_mlx.backbone import all_steps
+from ncps_mlx.circuit import Array, Circuit
+from ncps_mlx.recurrent import Cell, State, Step, TimeSteps
+
+__all__ = ["INITIAL_RANGES", "MAPPINGS", "WiredLTCCell"]
+
+MAPPINGS = ("affine", "linear", "none")
+"""How inputs and outputs are mapped: weight and bias, a weight, not at all."""
+
+INITIAL_RANGES: dict[str, tuple[float, float]] = {
+    "leak": (0.694, 1.313),
+    "resting": (-0.2, 0.2),
+    "capacitance": (0.913, 1.037),
+    "weight": (0.694, 1.313),
+    "slope": (3.0, 8.0),
+    "midpoint": (0.3, 0.8),
+}
+"""Where parameters begin, drawn uniformly: what an LTC of ncps (PyTorch) has at first, after its softplus."""
+
+EPSILON = 1e-8  # as ncps: keeps the denominator from zero where nothing leaks and no synapse acts
+
+
+class WiredLTCCell(Cell):
+    r"""Neurons that leak, and synapses whose conductance depends on the neuron they come from.
+
+    .. math:: c_i \frac{dx_i}{dt} = g_i (v_i - x_i) + \sum_j w_{ji}\, \sigma(s_{ji} (x_j - m_{ji})) (E_{ji} - x_i)
+
+    with capacitance c, leak g, resting potential v, and for each synapse from j to i a weight w, slope s, midpoint m
+    and reversal potential E; the inputs' synapses likewise. Each time step is solved in ``unfolds`` semi-implicit
+    steps of :math:`\delta = \Delta t / \text{unfolds}`,
+
+    .. math:: x_i \leftarrow \frac{c_i x_i + \delta (g_i v_i + \sum_j w_{ji} \sigma_{ji} E_{ji})}
+        {c_i + \delta (g_i + \sum_j w_{ji} \sigma_{ji} + 10^{-8})},
+
+    which is ncps's step multiplied by :math:`\delta`, and so defined at :math:`\Delta t = 0` too. c, g and w are
+    softplus of a parameter, and so positive, whatever training does. Synapses that the circuit does not have have
+    no parameters.
+
+    All synapses act at once as a layer of S sigmoid units between two products, from U neurons and to 2U sums.
+
+    Source: Hasani et al., "Liquid time-constant networks", AAAI 2021; Lechner et al., "Neural circuit policies
+    enabling auditable autonomy", 2020; as ncps 1.0.1.
+
+    Args:
+        circuit: The synapses.
+        unfolds: Solver steps for each time step.
+        input_mapping: ``"affine"`` (x * weight + bias), ``"linear"`` or ``"none"``.
+        output_mapping: Likewise, of the motor neurons' states.
+        initial_ranges: Least and greatest initial value by name, in place of those of :data:`INITIAL_RANGES`.
+        time_constants: Least and greatest initial time constant at rest, c/g, drawn log-uniformly; ``None`` leaves
+            it to the ranges of capacitance and leak.
+    """
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        *,
+        unfolds: int,
+        input_mapping: str,
+        output_mapping: str,
+        initial_ranges: Mapping[str, tuple[float, float]],
+        time_constants: tuple[float, float] | None,
+    ) -> None:
+        super().__init__()
+        self.hidden_size, self.output_size = circuit.units, circuit.output_size
+        self._unfolds = unfolds
+        ranges = {**INITIAL_RANGES, **initial_ranges}
+
+        def draw(name: str, count: int) -> mx.array:
+            return mx.random.uniform(*ranges[name], shape=(count,))
+
+        units = circuit.units
+        leak = draw("leak", units)
+        self.raw_leak = softplus_inverse(leak)
+        self.resting = draw("resting", units)
+        if time_constants is None:
+            capacitance = draw("capacitance", units)
+        else:
+            low, high = time_constants
+            capacitance = leak * low * (high / low) ** mx.random.uniform(shape=(units,))
+        self.raw_capacitance = softplus_inverse(capacitance)
+        self._synapses = Synapses(circuit.adjacency)
+        self._sensory = Synapses(circuit.sensory_adjacency)
+        for prefix, synapses in (("", self._synapses), ("sensory_", self._sensory)):
+            self[f"{prefix}raw_weight"] = softplus_inverse(draw("weight", synapses.count))
+            self[f"{prefix}slope"] = draw("slope", synapses.count)
+            self[f"{prefix}midpoint"] = draw("midpoint", synapses.count)
+            self[f"{prefix}reversal"] = mx.array(synapses.polarity)
+        for name, mapping, size in (
+            ("input", input_mapping, circuit.input_size),
+            ("output", output_mapping, circuit.output_size),
+        ):
+            if mapping != "none":
+                self[f"{name}_weight"] = mx.ones((size,))
+            if mapping == "affine":
+                self[f"{name}_bias"] = mx.zeros((size,))
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The parameters' leading axes."""
+        return self.raw_leak.shape[:-1]
+
+    def inputs(self, x: mx.array) -> State:
+        """What the inputs' synapses add to the two sums, (..., T, B, 2U)."""
+        act = self.bind_synapses("sensory_")
+        return (all_steps(lambda each: act(self.mapped("input", each)), x),)
+
+    def outputs(self, h: mx.array) -> mx.array:
+        """The motor neurons' states, mapped."""
+        return self.mapped("output", h[..., : self.output_size])
+
+    def mapped(self, name: str, x: mx.array) -> mx.array:
+        """Apply the input's or the output's mapping to (..., B, features)."""
+        for part in ("weight", "bias"):
+            key = f"{name}_{part}"
+            if key in self:
+                values = self[key]
+                values = values.reshape(*values.shape[:-1], *[1] * (x.ndim - values.ndim), values.shape[-1])
+                x = x * values if part == "weight" else x + values
+        return x
+
+    def bind_synapses(self, prefix: str) -> Callable[[mx.array], mx.array]:
+        """A function of the sources' states (..., B, from) to (sum of w s E, sum of w s), (..., B, 2U)."""
+        synapses = self._sensory if prefix else self._synapses
+        slope = self[f"{prefix}slope"][..., None, :]
+        weight = softplus(self[f"{prefix}raw_weight"])[..., None]
+        spread = synapses.sources * slope
+        shift = slope * self[f"{prefix}midpoint"][..., None, :]
+        pushed = weight * self[f"{prefix}reversal"][..., None] * synapses.targets
+        gather = mx.concatenate([pushed, weight * synapses.targets], axis=-1)
+        return lambda v: sigmoid(v @ spread - shift) @ gather
+
+    def leak_and_capacitance(self) -> tuple[mx.array, mx.array]:
+        """G and c, each (..., U), positive."""
+        return softplus(self.raw_leak), softplus(self.raw_capacitance)
+
+    def bind(self) -> Step:
+        """A function of one step: ``unfolds`` steps of the solver."""
+        act = self.bind_synapses("")
+        leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())
+        driven = leak * self.resting[..., None, :]
+        leaking = leak + EPSILON
+        unfolds = self._unfolds
+
+        def step(z: State, state: State, dt: TimeSteps, _: Sequence[mx.array]) -> State:
+            v = state[0]
+            delta = dt / unfolds
+            for _ in range(unfolds):
+                pushed, conducted = mx.split(act(v) + z[0], 2, axis=-1)
+                v = (capacitance * v + delta * (driven + pushed)) / (
+                    capacitance + delta * (leaking + conducted)
+                )
+            return (v,)
+
+        return step
+
+    def bind_time_constants(self) -> Callable[[State, State], mx.array]:
+        """A function to c / (g + sum of w s), (..., B, U)."""
+        act = self.bind_synapses("")
+        leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())
+        return lambda z, state: capacitance / (leak + mx.split(act(state[0]) + z[0], 2, axis=-1)[1])
+
+    def resting_time_constants(self) -> mx.array:
+        """C / g, (..., U)."""
+        leak, capacitance = self.leak_and_capacitance()
+        return capacitance / leak
+
+
+class Synapses:
+    """The synapses of one matrix, in the order of ``np.argwhere``.
+
+    Attributes:
+        count: How many there are, S.
+        polarity: 1 or -1 for each, (S,).
+        sources: Which neuron each comes from, one-hot (from, S).
+        targets: Which neuron each goes to, one-hot (S, to).
+    """
+
+    def __init__(self, adjacency: Array) -> None:
+        places = np.argwhere(adjacency)
+        self.count = len(places)
+        self.polarity = adjacency[adjacency != 0].astype(np.float32)
+        one = np.eye(max(adjacency.shape), dtype=np.float32)
+        self.sources = mx.array(np.ascontiguousarray(one[places[:, 0], : adjacency.shape[0]].T))
+        self.targets = mx.array(np.ascontiguousarray(one[places[:, 1], : adjacency.shape[1]]))
