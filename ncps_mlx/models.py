@@ -215,9 +215,9 @@ class LTC(RecurrentModel):
         check_choice("input_mapping", input_mapping, MAPPINGS)
         check_choice("output_mapping", output_mapping, MAPPINGS)
         self._ranges = check_ranges(initial_ranges, time_constant_range)
-        self._time_constants = check_time_constants(
-            time_constant_range, None if wiring is not None else slowest_time_constant(activation, stability)
-        )
+        if wiring is None or time_constant_range is not None:
+            slowest = float("inf") if wiring is not None else slowest_time_constant(activation, stability)
+            self._time_constants = check_time_constants(time_constant_range, slowest)
         with seeded(seed):
             self._build(get_initializer(initializer))
 
@@ -230,7 +230,7 @@ class LTC(RecurrentModel):
                 input_mapping=config["input_mapping"],
                 output_mapping=config["output_mapping"],
                 initial_ranges=self._ranges,
-                time_constants=self._time_constants,
+                time_constants=None if config["time_constant_range"] is None else self._time_constants,
             )
         return LTCCell(
             input_size,
@@ -283,7 +283,8 @@ class LTC(RecurrentModel):
         x, dt, held = time_first(x, steps, mask)
         found = []
         for i, (cells, state) in enumerate(zip(self._stack(), self._zero_state(x), strict=True)):
-            values, outputs = [], []
+            values: list[mx.array] = []
+            outputs: list[mx.array] = []
             for backward, cell in enumerate(cells):
                 sequence = turned(x, dt, held) if backward else (x, dt, held)
                 read = cell.bind_time_constants()
@@ -326,17 +327,15 @@ def check_ranges(given: object, time_constants: object) -> dict[str, tuple[float
     return checked
 
 
-def check_time_constants(given: object, slowest: float | None) -> tuple[float, float] | None:
-    """Resolve and check ``time_constant_range``; ``slowest`` is ``None`` for a wired model, where any is stable."""
+def check_time_constants(given: object, slowest: float) -> tuple[float, float]:
+    """Resolve and check ``time_constant_range``; ``slowest`` is the greatest that is stable."""
     if given is None:
-        if slowest is None:
-            return None
         return (0.1, 10.0) if slowest == float("inf") else (0.1 * slowest, 0.9 * slowest)
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise ValueError(f"time_constant_range must be a pair (least, greatest), got {given!r}.")
     low = check_number("time_constant_range[0]", given[0], low=0, open_low=True)
     high = check_number("time_constant_range[1]", given[1], low=low)
-    if slowest is not None and high > slowest:
+    if high > slowest:
         raise ValueError(
             f"time_constant_range must end at {slowest:g} or below with this activation and stability='bounded', got "
             f"{given}. Choose stability='softplus', or an activation that is never negative such as 'sigmoid', or "

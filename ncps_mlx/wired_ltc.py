@@ -152,7 +152,7 @@ class WiredLTCCell(Cell):
         leaking = leak + EPSILON
         unfolds = self._unfolds
 
-        def step(z: State, state: State, dt: TimeSteps, _: Sequence[mx.array]) -> State:
+        def step(z: State, state: State, dt: TimeSteps, _dropout: Sequence[mx.array]) -> State:
             v = state[0]
             delta = dt / unfolds
             for _ in range(unfolds):
