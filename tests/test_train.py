@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from ncps_mlx import LTC, CfC, evaluate, fit, predict
+from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random, evaluate, fit, predict
 from ncps_mlx.optimize import PopulationAdam, clip, schedule_factors
 from ncps_mlx.task import Split, Task
 
@@ -37,8 +37,9 @@ def make_task(kind="last", masked=False):
 
 
 def build(cls=CfC, kind="last", seed=0, **settings):
-    settings.setdefault("backbone_units", U)
-    return cls(D, H, output_size=O, return_sequences=kind == "every", seed=seed, **settings)
+    if "wiring" not in settings:
+        settings = {"hidden_size": H, "backbone_units": U, **settings}
+    return cls(D, output_size=O, return_sequences=kind == "every", seed=seed, **settings)
 
 
 def same(a, b):
@@ -66,11 +67,16 @@ SETTINGS = {
         (CfC, {"backbone_layers": 0}),
         (LTC, {"ode_unfolds": 2}),
         (LTC, {"backbone_layers": 1, "ode_unfolds": 1, "activation": "sigmoid"}),
+        (CfC, {"mixed_memory": True, "bidirectional": True}),
+        (CfC, {"wiring": AutoNCP(H, 4, seed=1), "num_layers": 3, "share_layers": True, "residual": True}),
+        (CfC, {"wiring": Random(H, 4, sparsity_level=0.5), "mode": "pure", "mixed_memory": True}),
+        (LTC, {"wiring": AutoNCP(H, 4, seed=1), "ode_unfolds": 2, "bidirectional": True}),
+        (LTC, {"wiring": FullyConnected(H), "ode_unfolds": 1, "mixed_memory": True}),
     ],
 )
 def test_members_equal_lone_runs_bit_for_bit(cls, settings, kind):
     task = make_task(kind, masked=kind != "last")
-    rates = [0.0, 0.1, 0.4] if settings.get("backbone_layers", int(cls is CfC)) else [0.0] * 3
+    rates = [0.0, 0.1, 0.4] if build(cls, **settings).dropping_layers else [0.0] * 3
     common = {
         "steps": 12,
         "batch_size": 8,
