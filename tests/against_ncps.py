@@ -1,0 +1,156 @@
+"""A converted model against what ncps gives: how close, and which of its gradients is which of ours.
+
+The layout is written out here a second time, apart from ncps_mlx.convert, which it tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import mlx.core as mx
+import numpy as np
+from mlx.utils import tree_flatten
+
+HEADS = ("ff1", "ff2", "time_a", "time_b")
+
+
+def assert_close(ours, theirs, what=""):
+    """Equal to 1e-5, relative to the array's largest number where that is above 1."""
+    scale = max(1.0, float(np.abs(theirs).max(initial=0.0)))
+    np.testing.assert_allclose(np.array(ours), np.array(theirs), atol=1e-5 * scale, rtol=1e-5, err_msg=what)
+
+
+def run(model, x, time_delta, state):
+    """Outputs, h and, with mixed memory, c of a model of one layer; without a state from zero."""
+    y, (last,) = model(x, [tuple(state)] if state else None, time_delta=time_delta)
+    return [y, *last]
+
+
+def assert_equal_to_ncps(model, given, outputs, of_given, of_parameters):
+    """Compare outputs, states and gradients of the sum of squares of all outputs and states.
+
+    Args:
+        model: The converted model.
+        given: x, time_delta (or ``None``), and the first states (or none of them).
+        outputs: What ncps returns for them: y, h and, with mixed memory, c.
+        of_given: Gradients with respect to what was given, in its order.
+        of_parameters: :func:`our_gradients`.
+    """
+    arrays = {i: mx.array(array) for i, array in enumerate(given) if array is not None}
+
+    def loss(parameters, arrays):
+        model.update(parameters)
+        x, time_delta, *state = [arrays.get(i) for i in range(len(given))]
+        mine = run(model, x, time_delta, state)
+        return sum(mx.square(output).sum() for output in mine), mine
+
+    (_, mine), (of_mine, of_arrays) = mx.value_and_grad(loss, argnums=(0, 1))(model.parameters(), arrays)
+    for name, ours, theirs in zip(("y", "h", "c")[: len(outputs)], mine, outputs, strict=True):
+        assert_close(ours, theirs, name)
+    names = ("x", "time_delta", "first h", "first c")
+    for i, ours in of_arrays.items():
+        assert_close(ours, of_given[i], f"gradient of {names[i]}")
+    flat = dict(tree_flatten(of_mine))
+    assert set(flat) == set(of_parameters)
+    for name, ours in flat.items():
+        known = np.isfinite(of_parameters[name])
+        assert_close(np.array(ours)[known], of_parameters[name][known], f"gradient of {name}")
+
+
+def our_gradients(
+    values: Mapping[str, np.ndarray], gradients: Mapping[str, np.ndarray], *, softplus: bool, epsilon: float
+) -> dict[str, np.ndarray]:
+    """Gradients with respect to our parameters, by our names.
+
+    Args:
+        values: Parameters of an ``ncps.torch`` CfC or LTC, by its names.
+        gradients: Gradients with respect to them, by the same names.
+        softplus: Of an LTC, ``implicit_param_constraints``.
+        epsilon: Of an LTC.
+    """
+    inner: dict[str, np.ndarray] = {}
+    if "rnn_cell.gleak" in values:
+        inner = ltc(values, gradients, softplus=softplus, epsilon=epsilon)
+    elif "rnn_cell.layer_0.ff1.weight" in values:
+        count = len({key.split(".")[1] for key in values if key.startswith("rnn_cell.layer_")})
+        for i in range(count):
+            own = {f"cells.{i}.{k}": v for k, v in cfc(gradients, f"rnn_cell.layer_{i}.").items()}
+            inner |= own
+    else:
+        inner = cfc(gradients, "rnn_cell.")
+    prefix = "layers.0."
+    ours = {}
+    if "lstm.input_map.weight" in values:
+        ours = {
+            "layers.0.memory.input_weight": gradients["lstm.input_map.weight"],
+            "layers.0.memory.recurrent_weight": gradients["lstm.recurrent_map.weight"],
+            "layers.0.memory.bias": gradients["lstm.input_map.bias"],
+        }
+        prefix += "cell."
+    ours |= {prefix + key: value for key, value in inner.items()}
+    if "fc.weight" in values:
+        ours |= {"readout.weight": gradients["fc.weight"], "readout.bias": gradients["fc.bias"]}
+    return ours
+
+
+def cfc(g: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """One cell of a CfC: each of its affine maps, the heads as one."""
+    heads = [f"{prefix}{head}" for head in HEADS if f"{prefix}{head}.weight" in g]
+    maps = [key.removesuffix(".weight") for key in g if key.startswith(f"{prefix}backbone.")]
+    maps = [key for key in maps if not key.endswith(".bias")]
+    weights = [g[f"{key}.weight"] for key in maps] + [np.concatenate([g[f"{key}.weight"] for key in heads])]
+    biases = [g[f"{key}.bias"] for key in maps] + [np.concatenate([g[f"{key}.bias"] for key in heads])]
+    inputs = weights[0].shape[1] - len(g[f"{prefix}ff1.bias"])
+    ours = {
+        "backbone.input_weight": weights[0][:, :inputs],
+        "backbone.recurrent_weight": weights[0][:, inputs:],
+        "backbone.bias": biases[0],
+    }
+    for i, (weight, bias) in enumerate(zip(weights[1:], biases[1:], strict=True)):
+        ours |= {f"backbone.weights.{i}": weight, f"backbone.biases.{i}": bias}
+    if f"{prefix}w_tau" in g:
+        ours |= {"decay": g[f"{prefix}w_tau"][0], "amplitude": g[f"{prefix}A"][0]}
+    return ours
+
+
+def ltc(
+    values: Mapping[str, np.ndarray], gradients: Mapping[str, np.ndarray], *, softplus: bool, epsilon: float
+) -> dict[str, np.ndarray]:
+    """The cell of an LTC: synapses that exist, positive numbers by softplus, epsilon as a part of the leak."""
+    p = {k.removeprefix("rnn_cell."): np.asarray(v, np.float64) for k, v in values.items()}
+    g = {k.removeprefix("rnn_cell."): np.asarray(v, np.float64) for k, v in gradients.items()}
+
+    def slope(x: np.ndarray) -> np.ndarray:
+        """d softplus / d raw, where softplus(raw) = x."""
+        return -np.expm1(-x)
+
+    def raw(name: str) -> np.ndarray:
+        return g[name] if softplus else g[name] * slope(p[name])
+
+    leak = np.logaddexp(p["gleak"], 0) if softplus else p["gleak"]
+    of_leak = g["gleak"] / slope(leak) if softplus else g["gleak"]
+    extra = epsilon - 1e-8
+    total = leak + extra
+    with np.errstate(invalid="ignore", divide="ignore"):  # of a leak of 0, ncps's gradient says nothing
+        of_resting = g["vleak"] * total / leak
+        of_total = of_leak - of_resting * p["vleak"] * extra / total**2
+    ours = {
+        "raw_leak": of_total * slope(total),
+        "resting": of_resting,
+        "raw_capacitance": raw("cm"),
+    }
+    for side in ("", "sensory_"):
+        here = p[f"{side}sparsity_mask"] != 0
+        ours |= {
+            f"{side}raw_weight": raw(f"{side}w")[here],
+            f"{side}slope": g[f"{side}sigma"][here],
+            f"{side}midpoint": g[f"{side}mu"][here],
+            f"{side}reversal": g[f"{side}erev"][here],
+        }
+    named = {
+        "input_w": "input_weight",
+        "input_b": "input_bias",
+        "output_w": "output_weight",
+        "output_b": "output_bias",
+    }
+    return ours | {our: g[their] for their, our in named.items() if their in g}
