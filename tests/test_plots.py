@@ -282,6 +282,30 @@ def test_series_measures_its_forecasts() -> None:
     json.dumps([plots.numbers(fig), plots.numbers(found)], allow_nan=False)
 
 
+def test_lines_say_where_they_begin_turn_and_end() -> None:
+    at = np.geomspace(0.01, 100, 31)
+    bump = 1 / (1 + np.log10(at) ** 2)
+    fig = plots.lines(
+        at, {"rising": at, "bump": bump, "late": np.where(at < 1, np.nan, 2.0)},
+        x="time step", y="state", log_x=True, above={"drive": -bump}, above_y="input",
+    )  # fmt: skip
+    fig.canvas.draw()
+    assert plots.alt_text(fig) == (
+        "State against time step (logarithmic: time step), 31 points from 0.01 to 100: rising from 0.01 to 100; "
+        "bump from 0.2 to 0.2, highest 1 at 1; late from 2 to 2. "
+        "Above, input: drive from -0.2 to -0.2, lowest -1 at 1."
+    )
+    below: Any = fig.axes[1]
+    looks = [(line.get_color(), str(line._dash_pattern)) for line in below.get_lines()]
+    assert [len(set(look)) for look in zip(*looks, strict=True)] == [3, 3]
+    assert [fig.axes[0].get_xscale(), below.get_yscale()] == ["log", "linear"]
+    values = plots.numbers(fig)
+    assert values["points"]["rising"] == pytest.approx(at.tolist())
+    assert values["points"]["late"][0] is None
+    assert plots.as_table(fig).splitlines()[1].split() == ["rising", "0.01", "100", "0.01", "100"]
+    json.dumps(values, allow_nan=False)
+
+
 def test_the_table_holds_the_same_numbers() -> None:
     fig = plots.sweep(records(bowl), "learning_rate", baselines={"ridge": 23.0})
     lines = plots.as_table(fig).splitlines()
@@ -361,6 +385,14 @@ def test_limits_keep_nearly_all() -> None:
         (lambda: plots.slices(records(bowl), ["colour"]), "knobs must be a knob of every trial"),
         (lambda: plots.series([0, 1], [1.0]), r"truth must be of the shape \(T,\)"),
         (lambda: plots.series([0], [1.0], forecasts={"CfC": [1.0, 2.0]}), r"CfC must have the shape \(1,\)"),
+        (
+            lambda: plots.lines([1, 1], {"a": [1, 2]}, x="t", y="v"),
+            "at must be at least 2 increasing numbers",
+        ),
+        (lambda: plots.lines([1, 2], {}, x="t", y="v"), "values must name 1 to 7 lines, got 0"),
+        (lambda: plots.lines([1, 2], {"a": [1]}, x="t", y="v"), r"a must have the shape \(2,\) of at"),
+        (lambda: plots.lines([0, 2], {"a": [1, 2]}, x="t", y="v", log_x=True), "log_x must be False where"),
+        (lambda: plots.lines([1, 2], {"a": [0, 2]}, x="t", y="v", log_y=True), "log_y must be False where"),
         (lambda: plots.alt_text(plt.figure()), "fig must be a figure that ncps_mlx.plots made"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Figures from records, with alternative text and the same numbers as a table.
+"""Figures from records and arrays, with alternative text and the same numbers as a table.
 
 Every function returns a matplotlib figure that knows what it shows: :func:`alt_text` in words, with the best
 value and its interval; :func:`numbers` as a dictionary for JSON; :func:`as_table` as text. Runs that diverged
@@ -14,6 +14,7 @@ Example:
 from ncps_mlx.plots.budget import expected_best
 from ncps_mlx.plots.canvas import alt_text, as_table, numbers
 from ncps_mlx.plots.contrasts import differences
+from ncps_mlx.plots.curves import lines
 from ncps_mlx.plots.learning import learning_curves
 from ncps_mlx.plots.slicing import slices
 from ncps_mlx.plots.sweeps import sweep
@@ -25,6 +26,7 @@ __all__ = [
     "differences",
     "expected_best",
     "learning_curves",
+    "lines",
     "numbers",
     "series",
     "slices",

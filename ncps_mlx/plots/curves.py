@@ -1,0 +1,136 @@
+"""Lines over a number: what an equation gives when one quantity in it is varied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ncps_mlx.plots.canvas import COLOURS, DASHES, MARKERS, describe, draw_legend, figure
+from ncps_mlx.plots.captions import capital, show
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["lines"]
+
+FEW = 12  # so many points get a marker each
+
+
+def lines(
+    at: npt.ArrayLike,
+    values: Mapping[str, npt.ArrayLike],
+    *,
+    x: str,
+    y: str,
+    log_x: bool = False,
+    log_y: bool = False,
+    above: Mapping[str, npt.ArrayLike] | None = None,
+    above_y: str = "input",
+) -> Figure:
+    """Draw lines over a common axis, told apart by colour and dashes, and what drives them in a panel above.
+
+    Args:
+        at: (n,) places on the axis, in order.
+        values: By name, (n,) values, NaN where there is none; at most seven.
+        x: Name of the axis, with its unit.
+        y: Name of the values, with their unit.
+        log_x: Whether the axis is logarithmic.
+        log_y: Whether that of the values is.
+        above: By name, (n,) values in a low panel above.
+        above_y: Name of those.
+
+    Returns:
+        Figure: with :func:`alt_text`, which says where each line begins and ends, and its extremes where they lie
+        between; and :func:`numbers`.
+
+    Raises:
+        ValueError: Lengths differ, there is nothing to draw, or a logarithm of what is not positive is asked for.
+
+    Example:
+        >>> from ncps_mlx import plots
+        >>> fig = plots.lines([1, 2, 3], {"square": [1, 4, 9], "tent": [0, 1, 0]}, x="side", y="area")
+        >>> plots.alt_text(fig)
+        'Area against side, 3 points from 1 to 3: square from 1 to 9; tent from 0 to 0, highest 1 at 2.'
+    """
+    places = np.asarray(at, dtype=float)
+    if places.ndim != 1 or places.size < 2 or not (np.diff(places) > 0).all():
+        raise ValueError(f"at must be at least 2 increasing numbers, got the shape {places.shape}.")
+    if not 1 <= len(values) <= len(COLOURS):
+        raise ValueError(f"values must name 1 to {len(COLOURS)} lines, got {len(values)}.")
+    shown = {name: _line(name, line, places) for name, line in values.items()}
+    driving = {name: _line(name, line, places) for name, line in (above or {}).items()}
+    for flag, found, name in (
+        (log_x, [places], "log_x"),
+        (log_y, [line[np.isfinite(line)] for line in shown.values()], "log_y"),
+    ):
+        if flag and min(float(each.min()) for each in found) <= 0:
+            raise ValueError(f"{name} must be False where a value is not positive, got True.")
+
+    rows = 2 if driving else 1
+    ratios: dict[str, Any] = {"gridspec_kw": {"height_ratios": [1, 3]}} if driving else {}
+    with figure(rows, 1, (7.0, 5.0 if driving else 4.0), sharex=True, **ratios) as (fig, axes):
+        if driving:
+            _draw(axes[0], places, driving, len(shown))
+            axes[0].set_ylabel(above_y)
+        ax = axes[-1]
+        _draw(ax, places, shown, 0)
+        ax.set(xlabel=x, ylabel=y)
+        if log_x:
+            ax.set_xscale("log")
+        if log_y:
+            ax.set_yscale("log")
+        if len(shown) > 1:
+            draw_legend(ax)
+
+    scales = [name for name, flag in ((x, log_x), (y, log_y)) if flag]
+    scale = f" (logarithmic: {', '.join(scales)})" if scales else ""
+    text = f"{capital(y)} against {x}{scale}, {places.size} points from "
+    text += f"{show(float(places[0]))} to {show(float(places[-1]))}: "
+    text += "; ".join(_words(name, line, places) for name, line in shown.items())
+    if driving:
+        text += f". Above, {above_y}: " + "; ".join(
+            _words(name, line, places) for name, line in driving.items()
+        )
+    summary = [{"x": name} | _extent(line) for name, line in shown.items()]
+    found_values = {"kind": "lines", "x": x, "y": y, "points": {"at": places, **shown}, "above": driving}
+    return describe(fig, f"{text}.", found_values | {"summary": summary, "best": None, "baselines": {}})
+
+
+def _line(name: str, line: npt.ArrayLike, places: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    array = np.asarray(line, dtype=float)
+    if array.shape != places.shape or not np.isfinite(array).any():
+        raise ValueError(
+            f"{name} must have the shape {places.shape} of at, and a finite value, got {array.shape}."
+        )
+    return array
+
+
+def _draw(ax: Axes, places: npt.NDArray[Any], named: Mapping[str, npt.NDArray[Any]], first: int) -> None:
+    for i, (name, line) in enumerate(named.items(), first):
+        look: dict[str, Any] = {"marker": MARKERS[i % len(MARKERS)]} if places.size <= FEW else {}
+        dashes = ("-", *DASHES)[(i - first) % (1 + len(DASHES))]
+        ax.plot(places, line, color=COLOURS[i % len(COLOURS)], linestyle=dashes, label=name, **look)
+
+
+def _extent(line: npt.NDArray[Any]) -> dict[str, float]:
+    """First, last, least and greatest of what is finite."""
+    there = line[np.isfinite(line)]
+    return {"first": there[0], "last": there[-1], "least": there.min(), "greatest": there.max()}
+
+
+def _words(name: str, line: npt.NDArray[Any], places: npt.NDArray[Any]) -> str:
+    """Where a line begins and ends, and where it turns."""
+    there = np.isfinite(line)
+    line, places = line[there], places[there]
+    text = f"{name} from {show(float(line[0]))} to {show(float(line[-1]))}"
+    ends = line[[0, -1]]
+    room = 0.02 * float(np.ptp(line))
+    if line.max() > ends.max() + room:
+        text += f", highest {show(float(line.max()))} at {show(float(places[line.argmax()]))}"
+    if line.min() < ends.min() - room:
+        text += f", lowest {show(float(line.min()))} at {show(float(places[line.argmin()]))}"
+    return text
