@@ -73,7 +73,8 @@ class Backbone(nn.Module):
         self._absent = 0
         if mask is not None:
             first = first * mx.array(mask)
-            self._masks = mx.array(mask[:, :input_size]), mx.array(mask[:, input_size:])
+            exists = mx.array(mask != 0)
+            self._masks = exists[:, :input_size], exists[:, input_size:]
             self._absent = int(np.count_nonzero(mask == 0))
         self.input_weight = mx.contiguous(first[:, :input_size])
         self.recurrent_weight = mx.contiguous(first[:, input_size:])
@@ -101,7 +102,9 @@ class Backbone(nn.Module):
         """The weights of the first product, from input (..., D, U) and state (..., H, U)."""
         given, recurrent = self.input_weight, self.recurrent_weight
         if self._masks is not None:
-            given, recurrent = given * self._masks[0], recurrent * self._masks[1]
+            given, recurrent = (
+                mx.where(m, w, 0) for m, w in zip(self._masks, (given, recurrent), strict=True)
+            )
         return transposed(given), transposed(recurrent)
 
     def bind_inputs(self) -> Callable[[mx.array], mx.array]:

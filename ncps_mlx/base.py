@@ -308,8 +308,9 @@ def as_time_steps(
     """Bring ``time_delta`` to one number or (B, T), within what ``dtype`` can hold."""
     if time_delta is None:
         return 1.0
+    greatest = float(mx.finfo(dtype).max)
     if isinstance(time_delta, int | float):
-        return float(time_delta)
+        return min(float(time_delta), greatest)
     if not isinstance(time_delta, mx.array):
         raise ValueError(f"time_delta must be a number or an mx.array, got {type(time_delta).__name__}.")
     if time_delta.shape not in ((), (steps,), (batch, steps)):
@@ -317,5 +318,5 @@ def as_time_steps(
             f"time_delta must be a number or have shape ({steps},) or ({batch}, {steps}), got {time_delta.shape}."
         )
     if time_delta.dtype != dtype:
-        time_delta = mx.minimum(time_delta, float(mx.finfo(dtype).max)).astype(dtype)
+        time_delta = mx.minimum(time_delta, greatest).astype(dtype)
     return mx.broadcast_to(time_delta, (batch, steps))

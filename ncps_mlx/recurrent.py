@@ -231,7 +231,8 @@ def run_stack(
             count, units = cell.dropout
             if drops and count:
                 own = None if keys is None else layer_keys(keys, i + direction * len(layers))
-                dropout = dropout_factors(own, rates, count, (x.shape[-3], x.shape[-2], units))
+                factors = dropout_factors(own, rates, count, (x.shape[-3], x.shape[-2], units))
+                dropout = [each.astype(x.dtype) for each in factors]
             start = arrays[len(ends) : len(ends) + cell.state_size]
             sequence = turned(x, dt, mask) if direction else (x, dt, mask)
             y, end = cell.run(sequence[0], start, *sequence[1:], dropout, sequences=every)
