@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ncps_mlx.values import plain
+
 if TYPE_CHECKING:
     from ncps_mlx.base import RecurrentModel
     from ncps_mlx.task import Task
 
-__all__ = ["Curves", "Record", "load", "plain", "save", "versions"]
+__all__ = ["Curves", "Record", "load", "save", "versions"]
 
 NON_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
@@ -60,7 +62,7 @@ class Record:
     Attributes:
         trial: Place in the study's plan, from 0.
         model: ``"CfC"`` or ``"LTC"``.
-        config: Every knob of model and training by name, defaults included.
+        config: Every knob of model and training by name, defaults included; a wiring as its ``config``.
         sizes: What the task decided: ``input_size``, ``output_size``, ``return_sequences``.
         seed: Seed of the initial parameters, the data order and the dropout.
         task: Name of the task.
@@ -222,36 +224,6 @@ class Record:
         from ncps_mlx.trials import train_members
 
         return train_members(task, self.model, [self.config], [self.seed], [self.trial])[0]
-
-
-def plain(name: str, value: Any) -> Any:
-    """Bring a knob's value to what JSON can hold: None, bool, int, finite float, str, or tuples of them.
-
-    Raises:
-        ValueError: It cannot be written down, such as a function.
-
-    Example:
-        >>> plain("hidden_size", np.int64(16))
-        16
-        >>> plain("initializer", print)
-        Traceback (most recent call last):
-        ...
-        ValueError: initializer must be None, a bool, a finite number, a str or a tuple of them, got ...
-    """
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, list | tuple):
-        return tuple(plain(name, item) for item in value)
-    if (
-        value is None
-        or isinstance(value, bool | int | str)
-        or (isinstance(value, float) and math.isfinite(value))
-    ):
-        return value
-    raise ValueError(
-        f"{name} must be None, a bool, a finite number, a str or a tuple of them, got {value!r}. "
-        "A record can hold nothing else."
-    )
 
 
 def versions() -> dict[str, str]:

@@ -19,10 +19,11 @@ from ncps_mlx.ledger import Ledger, Planned, quiet
 from ncps_mlx.models import LTC, CfC
 from ncps_mlx.plans import grid_plan, random_plan, shape_key, shape_order
 from ncps_mlx.progress import Progress
-from ncps_mlx.records import Record, plain
+from ncps_mlx.records import Record
 from ncps_mlx.space import Space
 from ncps_mlx.task import Task
 from ncps_mlx.trials import MODELS, check_config, complete, train_members
+from ncps_mlx.values import label, plain
 
 if TYPE_CHECKING:
     import optuna
@@ -222,7 +223,7 @@ class Study:
         return min(converged, key=lambda record: sign * record.score)
 
     def table(self) -> dict[str, list[Any]]:
-        """Return the records as columns: trial, the space's knobs, seed, score, status, seconds.
+        """Return the records as columns: trial, the space's knobs (wirings as text), seed, score, status, seconds.
 
         Example:
             >>> from ncps_mlx.data import irregular_sines
@@ -234,7 +235,8 @@ class Study:
         """
         records = self.records
         columns: dict[str, list[Any]] = {"trial": [record.trial for record in records]}
-        columns |= {knob: [record.config[knob] for record in records] for knob in self.space.knobs}
+        for knob in self.space.knobs:
+            columns[knob] = [_shown(record.config[knob]) for record in records]
         for name in ("seed", "score", "status", "seconds"):
             columns[name] = [getattr(record, name) for record in records]
         return columns
@@ -330,6 +332,11 @@ class Study:
             )
             for item, record in zip(part, trained, strict=True):
                 self._ledger.finish(item, record)
+
+
+def _shown(value: Any) -> Any:
+    """A knob's value for a table: a wiring or another mapping as its label."""
+    return label(value) if isinstance(value, Mapping) else value
 
 
 def _seeds(seeds: Any) -> tuple[int, ...]:

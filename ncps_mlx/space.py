@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ncps_mlx.checks import check_choice, check_flag, check_int, check_number
+from ncps_mlx.circuit import Wiring
+from ncps_mlx.models import check_ranges
 from ncps_mlx.optimize import OPTIMIZERS, SCHEDULES
-from ncps_mlx.records import plain
 from ncps_mlx.train import MEMBER_KNOBS
 from ncps_mlx.trials import FROM_TASK, MODELS, knobs_of
+from ncps_mlx.values import label, plain
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -73,15 +75,15 @@ class Choice:
         return CategoricalDistribution([self.encode(value) for value in self.values])
 
     def encode(self, value: Any) -> Any:
-        """Write a value as Optuna can store it: a tuple as its text."""
-        return repr(value) if isinstance(value, tuple) else value
+        """Write a value as Optuna can store it: a tuple, a wiring or another mapping as its label."""
+        return label(value) if isinstance(value, tuple | Mapping) else value
 
     def decode(self, stored: Any) -> Any:
         """Find the value that Optuna stored."""
         return next(value for value in self.values if self.encode(value) == stored)
 
     def __repr__(self) -> str:
-        return repr(list(self.values))
+        return f"[{', '.join(label(v) if isinstance(v, Mapping) else repr(v) for v in self.values)}]"
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,8 @@ RULES: dict[str, Callable[[str, Any], object]] = {
     "backbone_units": _at_least(1),
     "backbone_layers": _at_least(0),
     "ode_unfolds": _at_least(1),
+    "wiring": lambda _, value: None if value is None else Wiring.from_config(value),
+    "initial_ranges": lambda _, value: check_ranges(value, None),
 }
 """What a single value must satisfy; the models check the rest, and what depends on several knobs."""
 

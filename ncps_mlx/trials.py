@@ -11,12 +11,14 @@ from typing import Any
 import mlx.core as mx
 
 from ncps_mlx.checks import check_choice
+from ncps_mlx.circuit import Wiring
 from ncps_mlx.member import Member
 from ncps_mlx.models import LTC, CfC, RecurrentModel
 from ncps_mlx.progress import Progress
-from ncps_mlx.records import Curves, Record, plain, versions
+from ncps_mlx.records import Curves, Record, versions
 from ncps_mlx.task import Task
 from ncps_mlx.train import MEMBER_KNOBS, fit
+from ncps_mlx.values import plain
 
 __all__ = ["MODELS", "build_model", "check_config", "complete", "knobs_of", "sizes_of", "train_members"]
 
@@ -88,7 +90,8 @@ def build_model(model: str, config: Mapping[str, Any], sizes: Mapping[str, Any],
     """Build the untrained model of a configuration.
 
     Raises:
-        ValueError: The sizes lack the model's ``input_size``, or the constructor refuses a value.
+        ValueError: The sizes lack the model's ``input_size``, the wiring's class is not known here, or the constructor
+            refuses a value.
 
     Example:
         >>> build_model("CfC", complete("CfC", {"hidden_size": 4}), {"input_size": 3}, seed=0).hidden_size
@@ -98,6 +101,8 @@ def build_model(model: str, config: Mapping[str, Any], sizes: Mapping[str, Any],
         raise ValueError(f"sizes must hold the input_size that the task decided, got {dict(sizes)}.")
     of_model, _ = _defaults(model)
     settings = {name: config[name] for name in of_model if name in config}
+    if isinstance(settings.get("wiring"), Mapping):
+        settings["wiring"] = Wiring.from_config(settings["wiring"])
     return MODELS[model](**sizes, **settings, seed=seed)
 
 

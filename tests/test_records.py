@@ -1,5 +1,6 @@
 """A record survives JSON to the last bit, builds its model, and compares fairly."""
 
+import ast
 import json
 import math
 from pathlib import Path
@@ -10,10 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ncps_mlx import CfC, Record
+import ncps_mlx
+from ncps_mlx import AutoNCP, CfC, FullyConnected, Record
+from ncps_mlx.circuit import Circuit, Wiring
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.grouping import as_records, mean_scores, tuned, varied
-from ncps_mlx.records import Curves, load, plain, save, versions
+from ncps_mlx.records import Curves, load, save, versions
+from ncps_mlx.values import label, plain
 
 floats = st.floats()
 texts = st.text(max_size=8)
@@ -74,10 +78,42 @@ def test_other_text_is_refused(text: str, message: str) -> None:
         Record.from_json(text)
 
 
-@pytest.mark.parametrize("value", [math.inf, math.nan, print, {"a": 1}, [object()]])
+@pytest.mark.parametrize("value", [math.inf, math.nan, print, {1: 2}, {"a": print}, [object()]])
 def test_what_json_cannot_hold_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="clip_norm must be None, a bool, a finite number"):
         plain("clip_norm", value)
+
+
+@pytest.mark.parametrize(
+    ("wiring", "text"),
+    [
+        (AutoNCP(19, 4), "AutoNCP(19, 4)"),
+        (AutoNCP(19, 4, sparsity_level=0.7, seed=3), "AutoNCP(19, 4, sparsity_level=0.7, seed=3)"),
+        (FullyConnected(7), "FullyConnected(7)"),
+        (FullyConnected(7, 3), "FullyConnected(7, output_size=3)"),
+    ],
+)
+def test_a_wiring_is_labelled_by_the_call_that_makes_it(wiring: Wiring, text: str) -> None:
+    assert label(plain("wiring", wiring)) == text
+    assert eval_call(text) == wiring
+    assert label(example(config={"wiring": wiring}).config["wiring"]) == text
+
+
+def eval_call(text: str) -> Wiring:
+    """Read a label as Python would."""
+    call = ast.parse(text, mode="eval").body
+    assert isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    arguments = [ast.literal_eval(item) for item in call.args]
+    named = {str(item.arg): ast.literal_eval(item.value) for item in call.keywords}
+    made: Wiring = getattr(ncps_mlx, call.func.id)(*arguments, **named)
+    return made
+
+
+def test_labels_tell_circuits_apart_and_need_no_class() -> None:
+    sizes = [Circuit(np.roll(np.eye(9, dtype=int), k, axis=0), [[1] * 9]) for k in range(3)]
+    labels = {label(plain("wiring", circuit)) for circuit in sizes}
+    assert len(labels) == 3 and max(map(len, labels)) < 80
+    assert label({"name": "Mine", "units": 7, "mood": "calm"}) == "Mine(units=7, mood='calm')"
 
 
 def test_files_hold_records(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Studies on a tiny task, really trained: plans, records, resuming after Ctrl-C and after a kill."""
 
 import contextlib
+import dataclasses
 import math
 import os
 import signal
@@ -15,8 +16,25 @@ import mlx.core as mx
 import optuna
 import pytest
 
-from ncps_mlx import LTC, Integer, LogUniform, Record, Space, Study, Task, Uniform, evaluate, fit
+from ncps_mlx import (
+    LTC,
+    NCP,
+    AutoNCP,
+    FullyConnected,
+    Integer,
+    LogUniform,
+    Record,
+    Space,
+    Study,
+    Task,
+    Uniform,
+    evaluate,
+    fit,
+    plots,
+)
+from ncps_mlx.circuit import Circuit
 from ncps_mlx.data import irregular_sines
+from ncps_mlx.grouping import as_records
 from ncps_mlx.records import Curves
 from ncps_mlx.stats import interval
 from ncps_mlx.trials import train_members
@@ -98,6 +116,53 @@ def test_rerun_gives_the_recorded_score_bit_for_bit(task: Task) -> None:
     for run in study.run(progress=False).records:
         again = Record.from_json(run.to_json()).rerun(task)
         assert (again.score, again.history, again.config) == (run.score, run.history, run.config)
+
+
+def test_wirings_are_choices_like_any_other(task: Task, tmp_path: Path) -> None:
+    own = Circuit([[0, 1, 1], [-1, 0, 1], [1, -1, 0]], [[1, 0, -1]], output_size=2)
+    space = Space(wiring=[AutoNCP(7, 2), FullyConnected(5), own], learning_rate=[1e-3, 1e-2])
+    settings: dict[str, Any] = {
+        "model": LTC,
+        "sampler": "grid",
+        "fixed": {"initial_ranges": {"slope": (2, 3)}, "ode_unfolds": 2, "steps": 3, "batch_size": 16},
+    }
+    study = Study(tmp_path / "a.db", task, space, **settings).run(progress=False)
+    records = study.records
+    assert len({run.score for run in records}) == 6
+    names = study.table()["wiring"]
+    assert names[0] == "AutoNCP(7, 2)" and names[2] == "FullyConnected(5)" and names[4].startswith("Circuit(")
+    for run, wiring in zip(records[::2], (AutoNCP(7, 2), FullyConnected(5), own), strict=True):
+        again = Record.from_json(run.to_json())
+        assert again == run
+        assert again.build().wiring == wiring
+        assert again.config["initial_ranges"] == {"slope": (2, 3)}
+        assert (again.rerun(task).score, again.rerun(task).history) == (run.score, run.history)
+    kept = Study(tmp_path / "a.db", task, space, **settings)
+    assert kept.records == records
+    assert kept._ledger.configs()[4]["wiring"] == records[4].config["wiring"]
+    text = plots.alt_text(plots.sweep(records, "wiring", hue="learning_rate"))
+    assert any(f"best {name} with learning rate" in text for name in names)
+    plots.differences(as_records([*records, *replaced(records)]), "wiring", AutoNCP(7, 2))
+
+
+def replaced(records: list[Record]) -> list[Record]:
+    """The same trials with another seed, for figures that need two."""
+    return [dataclasses.replace(run, seed=1, score=run.score + 0.5 + run.trial / 10) for run in records]
+
+
+def test_initial_ranges_and_a_fixed_wiring(task: Task) -> None:
+    wiring = NCP(4, 3, 2, sensory_fanout=2, inter_fanout=2, recurrent_command_synapses=3, motor_fanin=2)
+    space = Space(initial_ranges=[None, {"slope": (1.0, 2.0)}])
+    fixed = {"wiring": wiring, "ode_unfolds": 2, "steps": 3, "batch_size": 16}
+    study = Study(None, task, space, model=LTC, sampler="grid", fixed=fixed).run(progress=False)
+    assert study.table()["initial_ranges"] == [None, "{'slope': (1.0, 2.0)}"]
+    first, second = study.records
+    assert first.score != second.score == second.rerun(task).score
+    assert first.build().wiring == wiring
+    again = {name: value for name, value in second.config.items() if name != "learning_rate"}
+    rates = Space(learning_rate=[second.config["learning_rate"]])  # a record's configuration can be fixed
+    repeated = Study(None, task, rates, model=LTC, sampler="grid", fixed=again).run(progress=False)
+    assert repeated.best.score == second.score
 
 
 def test_random_draws_are_seeded(task: Task) -> None:
@@ -384,7 +449,10 @@ def test_progress_counts_members_and_shows_the_best(task: Task, capsys: pytest.C
         ({"fixed": FAST | {"seed": 1}}, r"seed must be given as seeds=\(0, 1, 2\)"),
         ({"fixed": FAST | {"ode_unfolds": 3}}, "ode_unfolds must be a knob of CfC or of fit, which are"),
         ({"fixed": FAST | {"initializer": print}}, "initializer must be None, a bool"),
-        ({"fixed": SMALL}, "hidden_size must be given, got None. In the configuration learning_rate="),
+        (
+            {"fixed": SMALL},
+            "hidden_size or wiring must be given, exactly one of them, got neither. In the conf",
+        ),
         (
             {"fixed": FAST | {"batch_size": 49}},
             "batch_size must be at most the 48 training sequences, got 49",

@@ -109,6 +109,9 @@ def test_tuples_survive_a_store_of_plain_values() -> None:
         ({"optimizer": ["sgd"]}, "optimizer must be one of"),
         ({"patience": [None, 0]}, "patience must be at least 1"),
         ({"mode": [print]}, "mode must be None, a bool"),
+        ({"wiring": ["AutoNCP"]}, "config must be a dictionary whose name is one of"),
+        ({"wiring": [{"name": "AutoNCP", "units": 7}]}, "config of AutoNCP must hold units, output_size"),
+        ({"initial_ranges": [{"slop": (1, 2)}]}, "initial_ranges must be one of"),
     ],
 )
 def test_bad_knobs_are_named(knobs: dict[str, Any], message: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ncps_mlx.records import Record
 from ncps_mlx.stats import Interval, interval
+from ncps_mlx.values import label, plain
 
 __all__ = [
     "baseline_words",
@@ -68,7 +69,7 @@ def show(value: Any) -> str:
         >>> show(0.010000001), show({"mean": 23.12, "low": 22.81, "high": 23.43, "n": 5}), show(None)
         ('0.01', '23.1 [22.8, 23.4]', 'none')
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and "low" in value:
         if value["low"] is None:
             return show(value["mean"])
         return str(
@@ -76,7 +77,7 @@ def show(value: Any) -> str:
         )
     if value is None:
         return "none"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else label(value)
 
 
 def check_knob(argument: str, name: str, runs: Sequence[Record]) -> None:
@@ -120,4 +121,4 @@ def off_words(diverged: int, far: int) -> str:
 
 def has_value(run: Record, knob: str, value: Any) -> bool:
     """Whether a trial has this value of a knob; 1, 1.0 and True are not the same."""
-    return repr(run.config[knob]) == repr(value)
+    return repr(run.config[knob]) == repr(plain(knob, value))

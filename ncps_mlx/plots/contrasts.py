@@ -22,6 +22,7 @@ from ncps_mlx.plots.captions import (
 )
 from ncps_mlx.records import Record
 from ncps_mlx.stats import paired
+from ncps_mlx.values import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,6 +65,7 @@ def differences(
     """
     runs = as_records(records)
     check_knob("x", x, runs)
+    reference = plain(x, reference)
     scale = Scale(x, [run.config[x] for run in runs])
     if repr(reference) not in [repr(value) for value in scale.values]:
         raise ValueError(f"reference must be a value of {x}, which are {scale.values}, got {reference!r}.")
