@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import mlx.core as mx
 
-from ncps_mlx.activations import ACTIVATIONS, LOWER_BOUNDS, softplus, softplus_inverse
+from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES, LOWER_BOUNDS, softplus, softplus_inverse
 from ncps_mlx.backbone import Backbone
+from ncps_mlx.fused_ltc import Gate, Solver, run_fused_ltc
 from ncps_mlx.initializers import Initializer
 from ncps_mlx.recurrent import Cell, State, Step, TimeSteps
 
@@ -82,6 +84,7 @@ class LTCCell(Cell):
         backbone_layers: int,
     ) -> None:
         super().__init__()
+        self._activation_name = activation
         self._activation = ACTIVATIONS[activation]
         self._unfolds = unfolds
         self._stability = stability
@@ -145,6 +148,33 @@ class LTCCell(Cell):
             return (h,)
 
         return step
+
+    def run(
+        self,
+        x: mx.array,
+        state: State,
+        dt: TimeSteps,
+        mask: mx.array | None,
+        dropout: Sequence[mx.array],
+        *,
+        sequences: bool,
+    ) -> tuple[mx.array, State]:
+        """As :meth:`Cell.run`, with a hand-written gradient where there is no backbone and the activation has one."""
+        if self.backbone.layers or self._activation_name not in DERIVATIVES:
+            return super().run(x, state, dt, mask, dropout, sequences=sequences)
+        leak, target = self.leak()[..., None, :], self.target[..., None, :]
+        solver = Solver(mx.ones_like(leak), mx.zeros_like(leak), leak)
+        states, last = run_fused_ltc(
+            partial(Gate, self._activation_name),
+            (self.backbone.first_weights()[1], target),
+            solver,
+            self.inputs(x)[0],
+            state[0],
+            dt,
+            mask,
+            unfolds=self._unfolds,
+        )
+        return states if sequences else last, (last,)
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:
         """A function to 1 / (1/tau + f), (..., B, H)."""

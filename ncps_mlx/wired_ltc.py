@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 import mlx.core as mx
 import numpy as np
 
-from ncps_mlx.activations import sigmoid, softplus, softplus_inverse
+from ncps_mlx.activations import softplus, softplus_inverse
 from ncps_mlx.backbone import all_steps
 from ncps_mlx.circuit import Array, Circuit
+from ncps_mlx.fused_ltc import Solver, run_fused_ltc
+from ncps_mlx.fused_ltc import Synapses as SynapseDrive
 from ncps_mlx.recurrent import Cell, State, Step, TimeSteps
 
 __all__ = ["INITIAL_RANGES", "MAPPINGS", "WiredLTCCell"]
@@ -129,16 +131,25 @@ class WiredLTCCell(Cell):
                 x = x * values if part == "weight" else x + values
         return x
 
-    def bind_synapses(self, prefix: str) -> Callable[[mx.array], mx.array]:
-        """A function of the sources' states (..., B, from) to (sum of w s E, sum of w s), (..., B, 2U)."""
+    def synapses(self, prefix: str) -> tuple[mx.array, mx.array, mx.array, mx.array]:
+        """All synapses as a layer of tanh units between two products, since sigmoid(x) = (1 + tanh(x / 2)) / 2.
+
+        Returns:
+            From sources to synapses (..., from, S), what to subtract (..., 1, S), from synapses to the sums of w s E
+            and w s (..., S, 2U), and what to add to these (..., 1, 2U).
+        """
         synapses = self._sensory if prefix else self._synapses
-        slope = self[f"{prefix}slope"][..., None, :]
-        weight = softplus(self[f"{prefix}raw_weight"])[..., None]
-        spread = synapses.sources * slope
-        shift = slope * self[f"{prefix}midpoint"][..., None, :]
+        slope = 0.5 * self[f"{prefix}slope"][..., None, :]
+        weight = 0.5 * softplus(self[f"{prefix}raw_weight"])[..., None]
         pushed = weight * self[f"{prefix}reversal"][..., None] * synapses.targets
         gather = mx.concatenate([pushed, weight * synapses.targets], axis=-1)
-        return lambda v: sigmoid(v @ spread - shift) @ gather
+        shift = slope * self[f"{prefix}midpoint"][..., None, :]
+        return synapses.sources * slope, shift, gather, gather.sum(axis=-2, keepdims=True)
+
+    def bind_synapses(self, prefix: str) -> Callable[[mx.array], mx.array]:
+        """A function of the sources' states (..., B, from) to both sums (..., B, 2U)."""
+        spread, shift, gather, base = self.synapses(prefix)
+        return lambda v: mx.tanh(v @ spread - shift) @ gather + base
 
     def leak_and_capacitance(self) -> tuple[mx.array, mx.array]:
         """G and c, each (..., U), positive."""
@@ -163,6 +174,24 @@ class WiredLTCCell(Cell):
             return (v,)
 
         return step
+
+    def run(
+        self,
+        x: mx.array,
+        state: State,
+        dt: TimeSteps,
+        mask: mx.array | None,
+        dropout: Sequence[mx.array],  # noqa: ARG002  # there is no backbone to drop from
+        *,
+        sequences: bool,
+    ) -> tuple[mx.array, State]:
+        """As :meth:`Cell.run`, with a hand-written gradient."""
+        leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())
+        solver = Solver(capacitance, leak * self.resting[..., None, :], leak + EPSILON)
+        *own, base = self.synapses("")
+        z = self.inputs(x)[0] + base[..., None, :, :]
+        states, last = run_fused_ltc(SynapseDrive, own, solver, z, state[0], dt, mask, unfolds=self._unfolds)
+        return self.outputs(states if sequences else last), (last,)
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:
         """A function to c / (g + sum of w s), (..., B, U)."""

@@ -1,0 +1,297 @@
+"""An LTC layer over a whole sequence with a hand-written gradient: automatic differentiation's numbers, sooner.
+
+Dense or wired, one solver step is
+
+    v' = (c v + delta (d + p)) / (c + delta (l + q)),
+
+where p and q depend on v and the inputs through the gate (dense) or the synapses (wired). Going forward, each
+step keeps what p and q came from. Going back, all that is pointwise is formed for all steps at once, so that the loop
+is two products and three operations, and every weight's gradient is one product after it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES
+from ncps_mlx.recurrent import unstack_time
+
+__all__ = ["Drive", "Gate", "Solver", "Synapses", "run_fused_ltc"]
+
+
+class Drive(ABC):
+    """Where p and q come from; built on its own arrays, each with a batch axis: (..., 1 or more, F)."""
+
+    @abstractmethod
+    def forward(self, v: mx.array, z: mx.array) -> tuple[mx.array, mx.array]:
+        """What is kept, and p and q side by side (..., B, 2U), from state (..., B, U) and inputs' part z."""
+
+    @abstractmethod
+    def slopes(self, kept: mx.array, by_p: mx.array, by_q: mx.array) -> tuple[mx.array, ...]:
+        """For all steps at once, what :meth:`back` multiplies by."""
+
+    @abstractmethod
+    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, mx.array]:
+        """From the gradient of v' to that of v through p and q, and that of the product with v on the way."""
+
+    @abstractmethod
+    def gradients(
+        self, v: mx.array, kept: mx.array, through: mx.array, of_sums: mx.array
+    ) -> tuple[mx.array, list[mx.array]]:
+        """Gradients of z at each solver step, and of the drive's own arrays."""
+
+
+class Synapses(Drive):
+    """Wired: (p, q) = tanh(v spread - shift) gather + z, the sigmoids being tanh of half their argument.
+
+    Args:
+        spread: From U states to S synapses (..., U, S).
+        shift: (..., 1, S).
+        gather: From the synapses to both sums (..., S, 2U).
+    """
+
+    def __init__(self, spread: mx.array, shift: mx.array, gather: mx.array) -> None:
+        self.spread, self.shift, self.gather = spread, -shift, gather
+        self.spread_back = mx.contiguous(mx.swapaxes(spread, -1, -2))
+        self.gather_back = mx.contiguous(mx.swapaxes(gather, -1, -2))
+
+    def forward(self, v: mx.array, z: mx.array) -> tuple[mx.array, mx.array]:
+        """The synapses' activity (..., B, S) is kept."""
+        a = mx.tanh(mx.addmm(self.shift, v, self.spread))
+        return a, mx.addmm(z, a, self.gather)
+
+    def slopes(self, kept: mx.array, by_p: mx.array, by_q: mx.array) -> tuple[mx.array, ...]:
+        """Of both sums, and of the activity."""
+        return mx.concatenate([by_p, by_q], axis=-1), 1.0 - kept * kept
+
+    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, mx.array]:
+        """Through the sums, then through the activity."""
+        both = (g[..., None, :] * slopes[0].reshape(*g.shape[:-1], 2, -1)).reshape(slopes[0].shape)
+        inner = (both @ self.gather_back) * slopes[1]
+        return inner @ self.spread_back, inner
+
+    def gradients(
+        self, v: mx.array, kept: mx.array, through: mx.array, of_sums: mx.array
+    ) -> tuple[mx.array, list[mx.array]]:
+        """Each a product over all steps."""
+        of_shift = -rows(through).sum(axis=-2, keepdims=True)
+        return of_sums, [product(v, through), of_shift, product(kept, of_sums)]
+
+
+class Gate(Drive):
+    """Dense: f = activation(v recurrent + z), p = f target, q = f.
+
+    Args:
+        activation: Its name; it must have a derivative by its own value.
+        recurrent: (..., U, U).
+        target: A, (..., 1, U).
+    """
+
+    def __init__(self, activation: str, recurrent: mx.array, target: mx.array) -> None:
+        self.activation, self.recurrent, self.target = activation, recurrent, target
+        self.recurrent_back = mx.contiguous(mx.swapaxes(recurrent, -1, -2))
+
+    def forward(self, v: mx.array, z: mx.array) -> tuple[mx.array, mx.array]:
+        """The gate (..., B, U) is kept."""
+        f = ACTIVATIONS[self.activation](mx.addmm(z, v, self.recurrent))
+        return f, mx.concatenate([f * self.target, f], axis=-1)
+
+    def slopes(self, kept: mx.array, by_p: mx.array, by_q: mx.array) -> tuple[mx.array, ...]:
+        """Of the gate's sum."""
+        return ((by_p * wide(self.target) + by_q) * DERIVATIVES[self.activation](kept),)
+
+    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, mx.array]:
+        """Through the gate."""
+        inner = g * slopes[0]
+        return inner @ self.recurrent_back, inner
+
+    def gradients(
+        self, v: mx.array, kept: mx.array, through: mx.array, of_sums: mx.array
+    ) -> tuple[mx.array, list[mx.array]]:
+        """Each over all steps."""
+        of_p = mx.split(of_sums, 2, axis=-1)[0]
+        return through, [product(v, through), rows(of_p * kept).sum(axis=-2, keepdims=True)]
+
+
+@dataclass(frozen=True)
+class Solver:
+    """What the solver itself reads, with a batch axis of one: capacitance c, drive d and leak l, each (..., 1, U)."""
+
+    capacitance: mx.array
+    driven: mx.array
+    leak: mx.array
+
+
+def run_fused_ltc(
+    make: Any,
+    own: Sequence[mx.array],
+    solver: Solver,
+    z: mx.array,
+    v: mx.array,
+    dt: mx.array | float,
+    mask: mx.array | None,
+    *,
+    unfolds: int,
+) -> tuple[mx.array, mx.array]:
+    """Run the layer.
+
+    Args:
+        make: Builds the :class:`Drive` from its own arrays.
+        own: Those arrays.
+        solver: The solver's.
+        z: What the inputs contribute (..., T, B, U or 2U).
+        v: First state (..., B, U).
+        dt: Time steps: a number, or (..., T, B, 1).
+        mask: Where there is a reading, (..., T, B, 1), or ``None``.
+        unfolds: Solver steps for each time step.
+
+    Returns:
+        All states (..., T, B, U), and the last (..., B, U).
+    """
+    varying = isinstance(dt, mx.array)
+    optional = [array for array in (dt if varying else None, mask) if isinstance(array, mx.array)]
+    fixed = [v, z, solver.capacitance, solver.driven, solver.leak]
+
+    def parts(flat: Sequence[mx.array]) -> tuple[Drive, Solver, Any, mx.array | None]:
+        drive = make(*flat[5 : 5 + len(own)])
+        rest = list(flat[5 + len(own) :])
+        step = rest.pop(0) if varying else dt
+        return drive, Solver(*flat[2:5]), step, rest[0] if rest else None
+
+    def layer(*flat: mx.array) -> list[mx.array]:
+        return forward(*parts(flat), flat[0], flat[1], unfolds)
+
+    def pullback(primals: Any, cotangents: Any, outputs: Any) -> list[mx.array]:
+        return backward(*parts(primals), unfolds, outputs[2:], cotangents[0], cotangents[1])
+
+    function: Any = mx.custom_function(layer)
+    function.vjp(pullback)
+    last, states, *_ = function(*fixed, *own, *optional)
+    return states, last
+
+
+def forward(
+    drive: Drive, solver: Solver, dt: Any, mask: mx.array | None, v: mx.array, z: mx.array, unfolds: int
+) -> list[mx.array]:
+    """Last state, all states, and kept of all solver steps: activity, sums (p, q), states before and after."""
+    zs = unstack_time(z)
+    deltas = unstack_time(dt / unfolds) if isinstance(dt, mx.array) else [dt / unfolds] * len(zs)
+    masks = None if mask is None else unstack_time(mask)
+    c = solver.capacitance
+    states, kept, sums, between = [], [], [], []
+    for t, delta in enumerate(deltas):
+        before = v
+        between.append(v)
+        for _ in range(unfolds):
+            a, both = drive.forward(v, zs[t])
+            p, q = mx.split(both, 2, axis=-1)
+            v = (c * v + delta * (solver.driven + p)) / (c + delta * (solver.leak + q))
+            kept.append(a)
+            sums.append(both)
+            between.append(v)
+        if masks is not None:
+            v = mx.where(masks[t], v, before)
+        states.append(v)
+    steps = len(zs)
+    return [
+        v,
+        mx.stack(states, axis=-3),
+        folded(kept, steps),
+        folded(sums, steps),
+        folded(between, steps),
+    ]
+
+
+def backward(
+    drive: Drive,
+    solver: Solver,
+    dt: Any,
+    mask: mx.array | None,
+    unfolds: int,
+    outputs: Sequence[mx.array],
+    of_last: mx.array,
+    of_states: mx.array,
+) -> list[mx.array]:
+    """Gradients with respect to v, z, capacitance, driven, leak, the drive's arrays, and dt and mask if arrays."""
+    kept, sums, between = outputs
+    steps = of_states.shape[-3]
+    delta = dt[..., :, None, :, :] / unfolds if isinstance(dt, mx.array) else dt / unfolds
+    first, after = between[..., :-1, :, :], between[..., 1:, :, :]  # (..., T, K, B, U)
+    p, q = mx.split(sums, 2, axis=-1)
+    c, d, leaking = wide(solver.capacitance), wide(solver.driven), wide(solver.leak) + q
+    inverse = 1.0 / (c + delta * leaking)
+    by_p = delta * inverse
+    by_q = -by_p * after
+    slopes = [each_step(s) for s in drive.slopes(kept, by_p, by_q)]
+    direct = each_step(c * inverse)
+    above = unstack_time(of_states)
+    masks = None if mask is None else unstack_time(mask.astype(of_last.dtype))
+    grown: list[mx.array] = []
+    through: list[mx.array] = []
+    g = of_last
+    for t in reversed(range(steps)):
+        g = g + above[t]
+        held = None
+        if masks is not None:
+            held = g * (1.0 - masks[t])
+            g = g * masks[t]
+        for k in reversed(range(t * unfolds, (t + 1) * unfolds)):
+            grown.append(g)
+            inner, product_of = drive.back(g, [s[k] for s in slopes])
+            through.append(product_of)
+            g = inner + g * direct[k]
+        if held is not None:
+            g = g + held
+    of_after = folded(grown[::-1], steps)
+    of_top = of_after * inverse
+    of_bottom = -of_top * after
+    of_z, of_own = drive.gradients(
+        first, kept, folded(through[::-1], steps), mx.concatenate([of_after * by_p, of_after * by_q], axis=-1)
+    )
+    of_time = []
+    if isinstance(dt, mx.array):
+        each = of_top * (d + p) + of_bottom * leaking
+        of_time = [each.sum(axis=(-3, -1))[..., None] / unfolds]
+    return [
+        g,
+        of_z.sum(axis=-3),
+        rows(of_top * first + of_bottom).sum(axis=-2, keepdims=True),
+        rows(delta * of_top).sum(axis=-2, keepdims=True),
+        rows(delta * of_bottom).sum(axis=-2, keepdims=True),
+        *of_own,
+        *of_time,
+        *([] if mask is None else [mx.zeros_like(mask)]),
+    ]
+
+
+def folded(values: list[mx.array], steps: int) -> mx.array:
+    """Stack solver steps (..., B, F) to (..., T, K, B, F)."""
+    stacked = mx.stack(values, axis=-3)
+    *lead, count, batch, features = stacked.shape
+    return stacked.reshape(*lead, steps, count // steps, batch, features)
+
+
+def each_step(x: mx.array) -> list[mx.array]:
+    """Split (..., T, K, B, F) into T*K arrays (..., B, F)."""
+    *lead, steps, unfolds, batch, features = x.shape
+    return unstack_time(x.reshape(*lead, steps * unfolds, batch, features))
+
+
+def wide(x: mx.array) -> mx.array:
+    """(..., 1, U) against (..., T, K, B, U)."""
+    return x[..., None, None, :, :]
+
+
+def rows(x: mx.array) -> mx.array:
+    """(..., T, K, B, F) to (..., T*K*B, F)."""
+    return x.reshape(*x.shape[:-4], -1, x.shape[-1])
+
+
+def product(inputs: mx.array, outputs: mx.array) -> mx.array:
+    """The gradient of weights (..., in, out) over all steps, as one product."""
+    return mx.swapaxes(rows(inputs), -1, -2) @ rows(outputs)

@@ -1,0 +1,88 @@
+"""The hand-written gradient of an LTC layer: dense and wired, it equals the automatic one."""
+
+from __future__ import annotations
+
+import itertools
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten
+
+import ncps_mlx.fused_ltc
+from ncps_mlx import LTC, AutoNCP, FullyConnected, Random
+from ncps_mlx.population import stack
+from ncps_mlx.recurrent import Cell
+
+B, T, D, H = 5, 7, 3, 11
+
+KINDS = {
+    "dense": {"hidden_size": H},
+    "sigmoid": {"hidden_size": H, "activation": "sigmoid"},
+    "clip": {"hidden_size": H, "stability": "clip", "activation": "relu"},
+    "ncp": {"wiring": AutoNCP(H, 4, seed=1)},
+    "random": {"wiring": Random(H, 4, sparsity_level=0.7, seed=2), "input_mapping": "none"},
+    "full": {"wiring": FullyConnected(H), "output_mapping": "linear"},
+}
+
+
+def compare(kind, *, varying=True, masked=False, sequences=True, members=None, unfolds=3):
+    models = [LTC(D, seed=seed, ode_unfolds=unfolds, **KINDS[kind]) for seed in range(members or 1)]
+    cell = models[0].layers[0]
+    lead = (members,) if members else ()
+    parameters = stack(models)["layers"][0] if members else cell.trainable_parameters()
+    rng = np.random.default_rng(0)
+
+    def draw(*shape):
+        return mx.array(rng.normal(size=(*lead, *shape)).astype(np.float32))
+
+    x, h = draw(T, B, D), draw(B, H)
+    dt = mx.abs(draw(T, B, 1)) if varying else 0.7
+    mask = mx.array(rng.random((*lead, T, B, 1)) < 0.6) if masked else None
+
+    def gradients(run):
+        def loss(parameters, x, h, dt):
+            cell.update(parameters)
+            y, (last,) = run(x, (h,), dt, mask, [], sequences=sequences)
+            first = (mx.sin(mx.arange(y.size).reshape(y.shape)) * y).sum()
+            return first + (mx.cos(mx.arange(last.size).reshape(last.shape)) * mx.square(last)).sum()
+
+        wanted = (0, 1, 2, 3) if varying else (0, 1, 2)
+        value, found = mx.value_and_grad(loss, argnums=wanted)(parameters, x, h, dt)
+        return value, tree_flatten(found)
+
+    value, want = gradients(lambda *args, **kwargs: Cell.run(cell, *args, **kwargs))
+    fused, got = gradients(cell.run)
+    np.testing.assert_allclose(fused.item(), value.item(), rtol=1e-5, atol=1e-5)
+    assert [name for name, _ in want] == [name for name, _ in got]
+    for (name, a), (_, b) in zip(want, got, strict=True):
+        scale = max(1.0, float(mx.max(mx.abs(a)).item()))
+        np.testing.assert_allclose(np.array(b) / scale, np.array(a) / scale, atol=5e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("varying", "masked", "sequences"), list(itertools.product([False, True], repeat=3))
+)
+def test_gradients_equal_automatic_ones(kind, varying, masked, sequences):
+    compare(kind, varying=varying, masked=masked, sequences=sequences)
+
+
+@pytest.mark.parametrize("kind", ["dense", "ncp", "full"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_populations(kind, masked):
+    compare(kind, members=4, masked=masked)
+
+
+def test_one_unfold():
+    compare("ncp", unfolds=1)
+    compare("dense", unfolds=1)
+
+
+@pytest.mark.parametrize("kind", ["dense", "ncp"])
+@pytest.mark.parametrize("fault", ["product", "folded", "rows"])
+def test_a_planted_fault_is_seen(monkeypatch, kind, fault):
+    right = getattr(ncps_mlx.fused_ltc, fault)
+    monkeypatch.setattr(ncps_mlx.fused_ltc, fault, lambda *args: 1.01 * right(*args))
+    with pytest.raises(AssertionError):
+        compare(kind)
