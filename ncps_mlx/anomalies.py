@@ -78,7 +78,8 @@ def injected_anomalies(points_per_step: int = 8, *, seed: int = 0) -> Task:
         )
         for rows in ((target >= a) & (target < b) for a, b in pairwise(borders))
     ]
-    return Task("injected anomalies", *splits, inverse=back, labels=labels | real, baselines=_forecasts)
+    task = Task("injected anomalies", *splits, inverse=back, labels=labels | real, baselines=_forecasts)
+    return task.made_by("ncps_mlx.data:injected_anomalies", points_per_step=points_per_step, seed=seed)
 
 
 def inject(series: Array, avoid: Array, rng: np.random.Generator) -> tuple[Array, Array]:

@@ -16,6 +16,7 @@ from ncps_mlx import baselines
 from ncps_mlx.anomalies import detection_baselines, detection_scores, injected_anomalies
 from ncps_mlx.checks import check_int, check_number
 from ncps_mlx.extras import package_file
+from ncps_mlx.origin import load_task
 from ncps_mlx.split import Split
 from ncps_mlx.standardise import Standardised
 from ncps_mlx.synthetic import bitstream_xor, irregular_sines
@@ -31,6 +32,7 @@ __all__ = [
     "injected_anomalies",
     "irregular_sines",
     "japanese_vowels",
+    "load_task",
     "sunspots",
 ]
 
@@ -88,7 +90,8 @@ def sunspots(months_per_step: int = 3) -> Task:
         )
         for part in parts
     ]
-    return Task("sunspots", *splits, inverse=back, units="sunspot number", baselines=_sunspots_baselines)
+    task = Task("sunspots", *splits, inverse=back, units="sunspot number", baselines=_sunspots_baselines)
+    return task.made_by("ncps_mlx.data:sunspots", months_per_step=months_per_step)
 
 
 def _months(split: Split) -> Array:
@@ -167,6 +170,13 @@ def glucose(
         splits.append(Split(x=seen[:, :-1, None], y=seen[:, -1:], time_delta=gaps))
     return Task(
         "glucose", *splits, inverse=back, units="mg/dl", time_unit="min", baselines=_glucose_baselines
+    ).made_by(
+        "ncps_mlx.data:glucose",
+        n_train=n_train,
+        n_validation=n_validation,
+        n_test=n_test,
+        readings=readings,
+        seed=seed,
     )
 
 
@@ -265,7 +275,7 @@ def japanese_vowels(validation_share: float = 0.2) -> Task:
         split(asked, answers),
         kind="classification",
         baselines=_vowels_baselines,
-    )
+    ).made_by("ncps_mlx.data:japanese_vowels", validation_share=validation_share)
 
 
 def _vowels(part: str) -> tuple[list[Array], Array]:

@@ -76,6 +76,15 @@ def irregular_sines(
         time_unit="s",
         baselines=_sines_baselines,
         score_at="last" if targets == "every" else "all",
+    ).made_by(
+        "ncps_mlx.data:irregular_sines",
+        n_train=n_train,
+        n_validation=n_validation,
+        n_test=n_test,
+        readings=readings,
+        noise=noise,
+        targets=targets,
+        seed=seed,
     )
 
 
@@ -190,6 +199,14 @@ def bitstream_xor(
         kind="classification",
         time_unit="streams",
         baselines=_xor_baselines,
+    ).made_by(
+        "ncps_mlx.data:bitstream_xor",
+        length=length,
+        encoding=encoding,
+        n_train=n_train,
+        n_validation=n_validation,
+        n_test=n_test,
+        seed=seed,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -11,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx.checks import check_choice, check_flag, check_int
+from ncps_mlx.origin import Origin
 from ncps_mlx.split import Split, check_like, check_values, digest, last_valid_step, real_array
 from ncps_mlx.timescale import TimeScaler
+from ncps_mlx.values import plain
 
 __all__ = ["Split", "Task"]
 
@@ -117,7 +120,7 @@ class Task:
             "metric": metric, "inverse": inverse, "units": str(units), "time_unit": str(time_unit),
             "labels": labels, "score_at": score_at, "allow_unsafe_time": allow_unsafe_time,
             "data_hash": digest((train, validation, test), labels, kind),
-            "_baselines": baselines, "_source": None, "_measured": {},
+            "_baselines": baselines, "_source": None, "_measured": {}, "_origin": None,
         }  # fmt: skip
         self.__dict__.update(fields)
 
@@ -131,6 +134,22 @@ class Task:
     def splits(self) -> Mapping[str, Split]:
         """The three splits by name."""
         return MappingProxyType({name: getattr(self, name) for name in SPLITS})
+
+    @property
+    def origin(self) -> Origin | None:
+        """How the task can be made again; ``None`` for one made from arrays."""
+        found: Origin | None = self.__dict__["_origin"]
+        return found
+
+    def made_by(self, maker: str, **arguments: Any) -> Task:
+        """Return the same task, noting what made it. Loaders and :func:`~ncps_mlx.data.load_task` do.
+
+        Args:
+            maker: ``"module:function"`` or ``"file.py:function"``.
+            **arguments: What it was called with.
+        """
+        values = {name: plain(name, value) for name, value in arguments.items()}
+        return self._from(Origin(maker=maker, arguments=values, steps=[]))
 
     @property
     def input_size(self) -> int:
@@ -236,7 +255,8 @@ class Task:
         check_int("seed", seed, minimum=0)
         rows = np.sort(np.random.default_rng(seed).permutation(len(self.train))[:n])
         source: Task | None = self.__dict__["_source"]
-        return self._with(train=self.train[rows], source=None if source is None else source.take(n, seed))
+        taken = self._with(train=self.train[rows], source=None if source is None else source.take(n, seed))
+        return taken._after(self, "take", int(n), int(seed))
 
     def scaled_time(self, kind: str) -> Task:
         """Return the task with its time steps scaled by a :class:`~ncps_mlx.TimeScaler`.
@@ -254,7 +274,8 @@ class Task:
             for name, time_delta in self._scaled_steps(kind).items()
         }
         unit = self.time_unit if kind == "raw" else ""
-        return self._with(**scaled, time_unit=unit, source=self.__dict__["_source"] or self)
+        task = self._with(**scaled, time_unit=unit, source=self.__dict__["_source"] or self)
+        return task._after(self, "scaled_time", kind)
 
     def with_gap_as_input(self) -> Task:
         """Return the task with the log-scaled time step as one more input feature, and no ``time_delta``.
@@ -272,12 +293,14 @@ class Task:
             )
             for name, gap in self._scaled_steps("log").items()
         }
-        return self._with(**plain, time_unit="", source=self.__dict__["_source"] or self)
+        task = self._with(**plain, time_unit="", source=self.__dict__["_source"] or self)
+        return task._after(self, "with_gap_as_input")
 
     def without_time(self) -> Task:
         """Return the task with no ``time_delta``: the model sees every step last 1."""
         plain = {name: replace(split, time_delta=None) for name, split in self.splits.items()}
-        return self._with(**plain, time_unit="", source=self.__dict__["_source"] or self)
+        task = self._with(**plain, time_unit="", source=self.__dict__["_source"] or self)
+        return task._after(self, "without_time")
 
     def _scaled_steps(self, kind: str) -> dict[str, Array]:
         scaler = TimeScaler(kind)
@@ -299,6 +322,15 @@ class Task:
         }  # fmt: skip
         task = Task(self.name, baselines=self.__dict__["_baselines"], **(arguments | changes))
         task.__dict__["_source"] = source
+        return task
+
+    def _after(self, former: Task, method: str, *arguments: Any) -> Task:
+        origin = former.origin
+        return self if origin is None else self._from(origin.then(method, *arguments))
+
+    def _from(self, origin: Origin) -> Task:
+        task = copy.copy(self)
+        task.__dict__["_origin"] = origin
         return task
 
     def __repr__(self) -> str:
