@@ -285,25 +285,41 @@ def test_series_measures_its_forecasts() -> None:
 def test_lines_say_where_they_begin_turn_and_end() -> None:
     at = np.geomspace(0.01, 100, 31)
     bump = 1 / (1 + np.log10(at) ** 2)
+    tiny = 1e-30 * at
     fig = plots.lines(
-        at, {"rising": at, "bump": bump, "late": np.where(at < 1, np.nan, 2.0)},
+        at, {"rising": at, "bump": bump, "late": np.where(at < 1, np.nan, 2.0), "tiny": tiny},
         x="time step", y="state", log_x=True, above={"drive": -bump}, above_y="input",
     )  # fmt: skip
     fig.canvas.draw()
     assert plots.alt_text(fig) == (
-        "State against time step (logarithmic: time step), 31 points from 0.01 to 100: rising from 0.01 to 100; "
-        "bump from 0.2 to 0.2, highest 1 at 1; late from 2 to 2. "
+        "State against time step (logarithmic: time step), 31 points from 0.01 to 100: rising from 0 to 100; "
+        "bump from 0.2 to 0.2, highest 1 at 1; late from 2 to 2; tiny from 0 to 0. "
         "Above, input: drive from -0.2 to -0.2, lowest -1 at 1."
     )
     below: Any = fig.axes[1]
     looks = [(line.get_color(), str(line._dash_pattern)) for line in below.get_lines()]
-    assert [len(set(look)) for look in zip(*looks, strict=True)] == [3, 3]
+    assert [len(set(look)) for look in zip(*looks, strict=True)] == [4, 4]
     assert [fig.axes[0].get_xscale(), below.get_yscale()] == ["log", "linear"]
     values = plots.numbers(fig)
     assert values["points"]["rising"] == pytest.approx(at.tolist())
     assert values["points"]["late"][0] is None
     assert plots.as_table(fig).splitlines()[1].split() == ["rising", "0.01", "100", "0.01", "100"]
     json.dumps(values, allow_nan=False)
+
+
+def test_lines_write_numbers_briefly() -> None:
+    counts = plots.lines([4, 512], {"a": [3088, 1057280.0]}, x="n", y="count", log_x=True, log_y=True)
+    assert plots.alt_text(counts).endswith("2 points from 4 to 512: a from 3,090 to 1,060,000.")
+    counts.canvas.draw()
+    assert [text.get_text() for text in first(counts).get_xticklabels()] == ["4", "512"]
+
+
+def test_a_legend_is_no_wider_than_its_axes() -> None:
+    names = [f"{i} layers of 128 units" for i in range(4)]
+    fig = plots.lines([1, 2], {name: [i, 2] for i, name in enumerate(names)}, x="x", y="y")
+    fig.canvas.draw()
+    ax = first(fig)
+    assert ax.get_legend().get_window_extent().width <= 1.02 * ax.get_window_extent().width
 
 
 def test_the_table_holds_the_same_numbers() -> None:

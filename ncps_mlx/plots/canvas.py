@@ -186,7 +186,10 @@ def draw_legend(ax: Axes, title: str | None = None) -> None:
         ...     _ = axes[0].plot([1, 2], [3, 4], label="CfC")
         ...     draw_legend(axes[0], "model")
     """
-    columns = min(len(ax.get_legend_handles_labels()[1]), 4)
+    labels = ax.get_legend_handles_labels()[1]
+    most = min(max(430 // (45 + 6 * max(map(len, labels), default=0)), 1), 4)  # in points, as wide as the axes
+    rows = max(math.ceil(len(labels) / most), 1)
+    columns = math.ceil(len(labels) / rows)
     ax.legend(title=title, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1), alignment="left")
 
 

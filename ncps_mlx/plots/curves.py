@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -74,27 +75,24 @@ def lines(
     ratios: dict[str, Any] = {"gridspec_kw": {"height_ratios": [1, 3]}} if driving else {}
     with figure(rows, 1, (7.0, 5.0 if driving else 4.0), sharex=True, **ratios) as (fig, axes):
         if driving:
-            _draw(axes[0], places, driving, len(shown))
+            _draw(axes[0], places, driving, len(shown), drawstyle="steps-mid")
             axes[0].set_ylabel(above_y)
         ax = axes[-1]
         _draw(ax, places, shown, 0)
         ax.set(xlabel=x, ylabel=y)
         if log_x:
-            ax.set_xscale("log")
+            _logarithmic(ax, "x", places if places.size <= FEW else None)
         if log_y:
-            ax.set_yscale("log")
+            _logarithmic(ax, "y", None)
         if len(shown) > 1:
             draw_legend(ax)
 
     scales = [name for name, flag in ((x, log_x), (y, log_y)) if flag]
     scale = f" (logarithmic: {', '.join(scales)})" if scales else ""
     text = f"{capital(y)} against {x}{scale}, {places.size} points from "
-    text += f"{show(float(places[0]))} to {show(float(places[-1]))}: "
-    text += "; ".join(_words(name, line, places) for name, line in shown.items())
+    text += f"{_brief(places[0])} to {_brief(places[-1])}: {_sentence(shown, places, log_y)}"
     if driving:
-        text += f". Above, {above_y}: " + "; ".join(
-            _words(name, line, places) for name, line in driving.items()
-        )
+        text += f". Above, {above_y}: {_sentence(driving, places, False)}"
     summary = [{"x": name} | _extent(line) for name, line in shown.items()]
     found_values = {"kind": "lines", "x": x, "y": y, "points": {"at": places, **shown}, "above": driving}
     return describe(fig, f"{text}.", found_values | {"summary": summary, "best": None, "baselines": {}})
@@ -109,11 +107,27 @@ def _line(name: str, line: npt.ArrayLike, places: npt.NDArray[Any]) -> npt.NDArr
     return array
 
 
-def _draw(ax: Axes, places: npt.NDArray[Any], named: Mapping[str, npt.NDArray[Any]], first: int) -> None:
+def _draw(
+    ax: Axes, places: npt.NDArray[Any], named: Mapping[str, npt.NDArray[Any]], first: int, **more: Any
+) -> None:
     for i, (name, line) in enumerate(named.items(), first):
-        look: dict[str, Any] = {"marker": MARKERS[i % len(MARKERS)]} if places.size <= FEW else {}
+        look = more | ({"marker": MARKERS[i % len(MARKERS)]} if places.size <= FEW else {})
         dashes = ("-", *DASHES)[(i - first) % (1 + len(DASHES))]
         ax.plot(places, line, color=COLOURS[i % len(COLOURS)], linestyle=dashes, label=name, **look)
+
+
+def _logarithmic(ax: Axes, which: str, ticks: npt.NDArray[Any] | None) -> None:
+    """Make an axis logarithmic, its ticks (default: powers of ten) written as numbers where these are short."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    ax.set(**{f"{which}scale": "log"})
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    if ticks is not None:
+        axis.set_major_locator(FixedLocator(ticks.tolist()))
+    low, high = ax.get_xlim() if which == "x" else ax.get_ylim()
+    if low > 1e-4 and high < 1e5 and high / low > 10:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
+        axis.set_minor_locator(NullLocator())
 
 
 def _extent(line: npt.NDArray[Any]) -> dict[str, float]:
@@ -122,15 +136,28 @@ def _extent(line: npt.NDArray[Any]) -> dict[str, float]:
     return {"first": there[0], "last": there[-1], "least": there.min(), "greatest": there.max()}
 
 
-def _words(name: str, line: npt.NDArray[Any], places: npt.NDArray[Any]) -> str:
+def _sentence(named: Mapping[str, npt.NDArray[Any]], places: npt.NDArray[Any], log: bool) -> str:
+    """What the lines of one panel do."""
+    everything = np.concatenate(list(named.values()))
+    room = 0.0 if log else float(np.nanmax(everything) - np.nanmin(everything))
+    return "; ".join(_words(name, line, places, room) for name, line in named.items())
+
+
+def _words(name: str, line: npt.NDArray[Any], places: npt.NDArray[Any], room: float) -> str:
     """Where a line begins and ends, and where it turns."""
     there = np.isfinite(line)
     line, places = line[there], places[there]
-    text = f"{name} from {show(float(line[0]))} to {show(float(line[-1]))}"
-    ends = line[[0, -1]]
-    room = 0.02 * float(np.ptp(line))
-    if line.max() > ends.max() + room:
-        text += f", highest {show(float(line.max()))} at {show(float(places[line.argmax()]))}"
-    if line.min() < ends.min() - room:
-        text += f", lowest {show(float(line.min()))} at {show(float(places[line.argmin()]))}"
+    text = f"{name} from {_brief(line[0], room)} to {_brief(line[-1], room)}"
+    ends, least = line[[0, -1]], 0.02 * float(np.ptp(line))
+    if line.max() > ends.max() + least:
+        text += f", highest {_brief(line.max(), room)} at {_brief(places[line.argmax()])}"
+    if line.min() < ends.min() - least:
+        text += f", lowest {_brief(line.min(), room)} at {_brief(places[line.argmin()])}"
     return text
+
+
+def _brief(value: float, room: float = 0.0) -> str:
+    """Write a number with three digits, and no finer than a thousandth of what the panel spans."""
+    rounded = round(value, 3 - math.ceil(math.log10(room))) if room > 0 else value
+    text = f"{rounded + 0.0:.3g}"
+    return f"{float(text):,.0f}" if 1e3 <= abs(rounded) < 1e7 else text
