@@ -74,6 +74,14 @@ class Split:
     def __len__(self) -> int:
         return int(self.x.shape[0])
 
+    def __add__(self, other: Split) -> Split:
+        """Return the sequences of both, one split after the other."""
+        arrays = {}
+        for name in ("x", "y", "time_delta", "mask"):
+            first, second = getattr(self, name), getattr(other, name)
+            arrays[name] = None if first is None or second is None else np.concatenate([first, second])
+        return Split(**arrays)
+
     def __getitem__(self, rows: slice | Array) -> Split:
         """Return the sequences that ``rows`` (a slice, indices or booleans) picks."""
         return Split(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx.checks import check_choice, check_flag, check_int
+from ncps_mlx.folds import fold_rows
 from ncps_mlx.origin import Origin
 from ncps_mlx.split import Split, check_like, check_values, digest, last_valid_step, real_array
 from ncps_mlx.timescale import TimeScaler
@@ -257,6 +258,41 @@ class Task:
         source: Task | None = self.__dict__["_source"]
         taken = self._with(train=self.train[rows], source=None if source is None else source.take(n, seed))
         return taken._after(self, "take", int(n), int(seed))
+
+    def fold(
+        self, fold: int, folds: int = 5, kind: str = "blocked", gap: int = 0, seed: int = 0
+    ) -> Task:
+        """Return the task of one fold of a cross-validation over training and validation split together.
+
+        The test split stays; baselines are measured anew. Scale time steps afterwards, on the fold's own training
+        sequences. See :func:`ncps_mlx.folds.fold_rows` for the kinds of fold, and why a series wants blocks.
+
+        Args:
+            fold: Which fold, from 0.
+            folds: How many there are.
+            kind: ``"blocked"``, ``"forward"`` or ``"shuffled"``.
+            gap: Sequences left out on either side of the validating block.
+            seed: Of the order of ``"shuffled"``.
+
+        Raises:
+            ValueError: An argument is out of its range, or the time steps are scaled already.
+
+        Example:
+            >>> from ncps_mlx.data import sunspots
+            >>> task = sunspots(months_per_step=12)
+            >>> [task.fold(i, 5, gap=12) for i in range(2)]
+            [Task('sunspots', regression, rmse in sunspot number, T=11, D=12, O=12, 1986/500/463 sequences),
+             Task('sunspots', regression, rmse in sunspot number, T=11, D=12, O=12, 1975/499/463 sequences)]
+        """
+        if self.__dict__["_source"] is not None:
+            raise ValueError(
+                f"fold must come before the time steps of {self.name!r} are scaled or left out: call scaled_time, "
+                "with_gap_as_input or without_time on the fold."
+            )
+        both = self.train + self.validation
+        train, validation = fold_rows(len(both), fold, folds, kind, gap, seed)
+        made = self._with(train=both[train], validation=both[validation], source=None)
+        return made._after(self, "fold", fold, folds, kind, gap, seed)
 
     def scaled_time(self, kind: str) -> Task:
         """Return the task with its time steps scaled by a :class:`~ncps_mlx.TimeScaler`.

@@ -1,0 +1,310 @@
+"""Two short measurements before a search: where learning rates work, and which batch sizes keep the device busy."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+
+from ncps_mlx.base import RecurrentModel
+from ncps_mlx.checks import check_flag, check_int, check_number
+from ncps_mlx.member import Member
+from ncps_mlx.population import shell, stack
+from ncps_mlx.progress import Progress
+from ncps_mlx.run import Run
+from ncps_mlx.task import Task
+from ncps_mlx.train import check_fits, fit
+
+__all__ = ["BatchSize", "RateRange", "find_batch_size", "find_learning_rate"]
+
+POINTS = 20  # of the smoothed curve of a range test
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateRange:
+    """What a learning-rate range test saw.
+
+    Attributes:
+        learning_rate: Rates (P,), rising.
+        loss: Training loss at each, mean of the steps around it, of each model (N, P); NaN after a model diverged.
+        fastest: The rate where the mean loss fell fastest.
+        least: The rate where it was least: an upper limit for the peak of a schedule.
+    """
+
+    learning_rate: npt.NDArray[np.float64]
+    loss: npt.NDArray[np.float64]
+    fastest: float
+    least: float
+
+    def points(self) -> list[dict[str, Any]]:
+        """One row for each model and rate, as :func:`ncps_mlx.plots.sweep` draws them."""
+        return [
+            {"learning_rate": float(rate), "seed": seed, "score": float(loss), "metric": "training loss"}
+            for seed, losses in enumerate(self.loss)
+            for rate, loss in zip(self.learning_rate, losses, strict=True)
+            if np.isfinite(loss)
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSize:
+    """What one batch size costs and brings.
+
+    Attributes:
+        batch_size: B.
+        examples_per_second: Median over the repetitions.
+        spread: Least and greatest of them.
+        megabytes: Peak memory of a training step.
+        learning_rate: The best of the rates tried, by validation score; ``None`` if none were to be.
+        score: Its validation score, in the task's units; ``None`` likewise.
+    """
+
+    batch_size: int
+    examples_per_second: float
+    spread: tuple[float, float]
+    megabytes: float
+    learning_rate: float | None = None
+    score: float | None = None
+
+
+def find_learning_rate(
+    model: RecurrentModel | Sequence[RecurrentModel],
+    task: Task,
+    *,
+    low: float = 1e-5,
+    high: float = 1.0,
+    steps: int = 100,
+    batch_size: int = 32,
+    seed: int = 0,
+    progress: bool = True,
+) -> RateRange:
+    """Train while the learning rate rises, and see where the loss falls and where it breaks out.
+
+    The models are left as they are. Several of them (other seeds) are tested as one population: one curve depends on
+    luck. The test takes Adam without clipping, and ends before slow trouble begins: its answer is the centre of a grid.
+
+    Source: Smith, "Cyclical learning rates for training neural networks", WACV 2017 (arXiv 1506.01186).
+
+    Args:
+        model: A model, or N models of one shape.
+        task: What to learn.
+        low: First learning rate.
+        high: Last one.
+        steps: Updates, the rate rising by the same factor at each; at least 20.
+        batch_size: B.
+        seed: Of the order of the data; member i takes ``seed + i``.
+        progress: Show a progress bar.
+
+    Raises:
+        ValueError: An argument is out of its range, the model does not fit the task, or every model diverged at once.
+
+    Example:
+        >>> from ncps_mlx import CfC
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> models = [CfC(1, 8, backbone_units=8, output_size=1, return_sequences=False, seed=s) for s in range(3)]
+        >>> found = find_learning_rate(models, task, steps=40, progress=False)
+        >>> found.loss.shape, 1e-5 < found.fastest <= found.least <= 1.0
+        ((3, 20), True)
+    """
+    models = [model] if isinstance(model, RecurrentModel) else list(model)
+    parameters = stack(models)
+    check_fits(models[0], task)
+    check_number("low", low, low=0, open_low=True)
+    check_number("high", high, low=low, open_low=True)
+    check_int("steps", steps, minimum=POINTS)
+    check_batch(task, batch_size)
+    check_int("seed", seed, minimum=0)
+    check_flag("progress", progress)
+    rates = low * (high / low) ** (np.arange(steps) / (steps - 1))
+    members = [
+        Member(
+            learning_rates=rates,
+            weight_decay=0.0,
+            clip_norm=float("inf"),
+            dropout=each.backbone_dropout,
+            seed=seed + i,
+        )
+        for i, each in enumerate(models)
+    ]
+    run = Run(shell(models[0]), task, parameters, members, steps, batch_size, accumulate=1)
+    losses = []
+    with Progress(steps, f"{task.name}, learning rates", "step", shown=progress) as bar:
+        for t in range(steps):
+            losses.append(run.step(t))
+            mx.eval(losses[-1], run.parameters, run.optimizer.state)
+            bar.reach(t + 1)
+    return read_range(rates, np.array(mx.stack(losses, axis=1), dtype=np.float64))
+
+
+def read_range(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> RateRange:
+    """Smooth the curves (N, steps) to a few points and read off the two rates."""
+    groups = np.array_split(np.arange(len(rates)), POINTS)
+    rate = np.array([np.exp(np.log(rates[group]).mean()) for group in groups])
+    loss = np.stack([losses[:, group].mean(axis=1) for group in groups], axis=1)
+    loss = np.where(np.cumsum(~np.isfinite(loss), axis=1) > 0, np.nan, loss)
+    together = loss.mean(axis=0)  # NaN from where the first model diverged
+    last = int(np.isfinite(together).sum())
+    if last < 3:
+        raise ValueError(f"low must be below where training diverges, got {rates[0]:g}: it diverged at once.")
+    least = int(np.argmin(together[:last]))
+    slope = np.gradient(together[:last])[: least + 1]
+    return RateRange(
+        learning_rate=rate, loss=loss, fastest=float(rate[np.argmin(slope)]), least=float(rate[least])
+    )
+
+
+def find_batch_size(
+    model: RecurrentModel,
+    task: Task,
+    *,
+    smallest: int = 8,
+    memory: float = 4000.0,
+    gain: float = 1.1,
+    steps: int = 10,
+    repeats: int = 3,
+    learning_rates: Sequence[float] = (),
+    tuning_steps: int = 100,
+    progress: bool = True,
+) -> tuple[list[BatchSize], str]:
+    """Double the batch until that no longer pays, measuring real training steps.
+
+    With ``learning_rates``, each size also trains a population of one model for each rate, from the same initial
+    parameters, and reports the best: a learning rate tuned for one batch size is not tuned for another. The
+    model is left as it is.
+
+    Args:
+        model: The model.
+        task: What to learn.
+        smallest: First batch size; each next one is twice as large.
+        memory: Stop before a step needs more, in megabytes.
+        gain: Stop once doubling brings less than this factor in examples per second, twice in a row.
+        steps: Updates in one timing; one untimed update goes before.
+        repeats: Timings of each size.
+        learning_rates: Rates to tune over at each size.
+        tuning_steps: Updates of that tuning.
+        progress: Show a progress bar.
+
+    Returns:
+        One :class:`BatchSize` for each size, and why the last was the last.
+
+    Raises:
+        ValueError: An argument is out of its range, or the model does not fit the task.
+
+    Example:
+        >>> from ncps_mlx import CfC
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> model = CfC(1, 8, backbone_units=8, output_size=1, return_sequences=False, seed=0)
+        >>> sizes, reason = find_batch_size(model, task, steps=2, gain=0.01, progress=False)
+        >>> [size.batch_size for size in sizes], reason
+        ([8, 16, 32, 64], '128 would be more than the 64 training sequences')
+    """
+    check_fits(model, task)
+    check_batch(task, smallest, "smallest")
+    check_number("memory", memory, low=0, open_low=True)
+    check_number("gain", gain, low=0, open_low=True)
+    check_int("steps", steps)
+    check_int("repeats", repeats)
+    check_int("tuning_steps", tuning_steps)
+    check_flag("progress", progress)
+    for rate in learning_rates:
+        check_number("learning_rates", rate, low=0, open_low=True)
+    found: list[BatchSize] = []
+    most = int(np.log2(len(task.train) // smallest)) + 1
+    with Progress(most, f"{task.name}, batch sizes", "size", shown=progress) as bar:
+        size = smallest
+        while True:
+            found.append(measure(model, task, size, steps, repeats, learning_rates, tuning_steps))
+            bar.reach(len(found))
+            size *= 2
+            reason = why_stop(found, len(task.train), memory, gain)
+            if reason:
+                return found, reason
+
+
+def why_stop(found: Sequence[BatchSize], sequences: int, memory: float, gain: float) -> str:
+    """Why no larger batch is tried; empty if one is."""
+    size = 2 * found[-1].batch_size
+    if size > sequences:
+        return f"{size} would be more than the {sequences} training sequences"
+    speeds = [each.examples_per_second for each in found[-3:]]
+    if len(speeds) == 3 and max(speeds[1] / speeds[0], speeds[2] / speeds[1]) < gain:
+        return f"doubling twice brought less than a factor {gain:g} each time"
+    used = [each.megabytes for each in found[-2:]]
+    needed = used[-1] + 2 * max(0.0, used[-1] - used[0])  # what grew with the batch grows as much again, twice
+    if needed > memory:
+        return f"{size} would need about {needed:.0f} MB, above the limit of {memory:g}"
+    return ""
+
+
+def measure(
+    model: RecurrentModel,
+    task: Task,
+    size: int,
+    steps: int,
+    repeats: int,
+    learning_rates: Sequence[float],
+    tuning_steps: int,
+) -> BatchSize:
+    """Time one batch size, and tune it."""
+    updates = 1 + steps * repeats
+    member = Member(
+        learning_rates=np.full(updates, 1e-3),
+        weight_decay=0.0,
+        clip_norm=1.0,
+        dropout=model.backbone_dropout,
+        seed=0,
+    )
+    run = Run(shell(model), task, stack([model]), [member], updates, size, accumulate=1)
+    gc.collect()
+    mx.clear_cache()
+    mx.eval(run.parameters, run.optimizer.state, run.data)
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    mx.eval(run.step(0), run.parameters, run.optimizer.state)
+    peak = mx.get_peak_memory()
+    speeds = []
+    for first in range(1, updates, steps):
+        clock = time.perf_counter()
+        for t in range(first, first + steps):
+            mx.eval(run.step(t), run.parameters, run.optimizer.state)
+        speeds.append(steps * size / (time.perf_counter() - clock))
+    rate, score = tune(model, task, size, learning_rates, tuning_steps)
+    return BatchSize(
+        batch_size=size,
+        examples_per_second=float(np.median(speeds)),
+        spread=(min(speeds), max(speeds)),
+        megabytes=max(0, peak - before) / 1e6,
+        learning_rate=rate,
+        score=score,
+    )
+
+
+def tune(
+    model: RecurrentModel, task: Task, size: int, rates: Sequence[float], steps: int
+) -> tuple[float | None, float | None]:
+    """The best of the rates at this batch size, and its validation score."""
+    if not rates:
+        return None, None
+    twins = [shell(model) for _ in rates]
+    for twin in twins:
+        twin.update(model.parameters())
+    histories = fit(
+        twins, task, steps=steps, batch_size=size, learning_rate=list(rates), seed=0, progress=False
+    )
+    scores = [history.best_score for history in histories]
+    best = int(np.argmax(scores) if task.higher_is_better else np.argmin(scores))
+    return float(rates[best]), scores[best]
+
+
+def check_batch(task: Task, size: int, name: str = "batch_size") -> None:
+    """Refuse a batch larger than the training split."""
+    if check_int(name, size) > len(task.train):
+        raise ValueError(f"{name} must be at most the {len(task.train)} training sequences, got {size}.")
