@@ -45,7 +45,7 @@ class RateRange:
     def points(self) -> list[dict[str, Any]]:
         """One row for each model and rate, as :func:`ncps_mlx.plots.sweep` draws them."""
         return [
-            {"learning_rate": float(rate), "seed": seed, "score": float(loss), "metric": "training loss"}
+            {"learning_rate": float(rate), "seed": seed, "score": float(loss), "metric": "loss"}
             for seed, losses in enumerate(self.loss)
             for rate, loss in zip(self.learning_rate, losses, strict=True)
             if np.isfinite(loss)
