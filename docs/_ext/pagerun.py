@@ -29,7 +29,7 @@ from typing import Any
 from digest import code_digest, digest_of, has_openblas, library_digest, versions
 from pageblocks import Block, Page, Problem, parse_page
 
-__all__ = ["PageRun", "check", "environment", "pages_of", "run_page", "run_pages"]
+__all__ = ["PageRun", "check", "environment", "execute", "pages_of", "run_page", "run_pages"]
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 900  # seconds; a page that takes this long hangs
@@ -106,7 +106,7 @@ def run_page(path: Path, *, root: Path = ROOT, fresh: bool = False) -> PageRun:
                 executed=False,
             )
     with tempfile.TemporaryDirectory(prefix="page-") as scratch:
-        results, problems = _execute(page, Path(scratch))
+        results, problems = execute(page, Path(scratch))
         out = Path(scratch) / "out"
         if not problems:
             (out / "run.json").write_text(
@@ -119,8 +119,8 @@ def run_page(path: Path, *, root: Path = ROOT, fresh: bool = False) -> PageRun:
     return PageRun(page=page, results=results, problems=problems, folder=folder, executed=True)
 
 
-def _execute(page: Page, scratch: Path) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """Run the blocks in a fresh process and an empty folder."""
+def execute(page: Page, scratch: Path, **variables: str) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """Run the blocks in a fresh process and an empty folder, with these environment variables on top."""
     job, out, empty = scratch / "job.json", scratch / "out", scratch / "empty"
     out.mkdir()
     empty.mkdir()
@@ -133,7 +133,7 @@ def _execute(page: Page, scratch: Path) -> tuple[list[dict[str, Any]], list[Prob
         child = subprocess.run(
             command,
             cwd=empty,
-            env=environment(),
+            env=environment() | variables,
             capture_output=True,
             text=True,
             timeout=TIMEOUT,
