@@ -223,6 +223,7 @@ def test_broken_docstring_fails(tmp_path: Path) -> None:
 
 
 def test_no_page_is_left_out() -> None:
-    sources = {path for suffix in ("rst", "md") for path in (ROOT / "docs" / "guide").rglob(f"*.{suffix}")}
-    pages = {*pagerun.pages_of(), ROOT / "docs" / "guide" / "index.rst"}
+    folders = [ROOT / "docs" / name for name in pagerun.FOLDERS]
+    sources = {path for f in folders for suffix in ("rst", "md") for path in f.rglob(f"*.{suffix}")}
+    pages = {*pagerun.pages_of(), *(folder / "index.rst" for folder in folders if folder.exists())}
     assert sources == pages - {ROOT / "README.md"}

@@ -1,4 +1,4 @@
-"""Every block of the README and the guide runs, and every output they show is what it prints."""
+"""Every block of every page that is a program runs, and every output shown is what it prints."""
 
 from __future__ import annotations
 

@@ -18,17 +18,12 @@ from sphinx.util.docutils import SphinxDirective
 
 from contracts import parse_contract
 from digest import digest_of, versions
-from pagerun import PageRun, pages_of, run_pages
+from pagerun import FOLDERS, PageRun, docname_of, pages_of, run_pages
 
 __all__ = ["Drawn", "Output", "setup"]
 
 logger = logging.getLogger(__name__)
 RUNS: dict[str, PageRun] = {}
-
-
-def docname_of(path: Path, docs: Path) -> str:
-    """Return the document that shows a page."""
-    return "start" if path.name == "README.md" else path.relative_to(docs).with_suffix("").as_posix()
 
 
 def run_all(app: Sphinx) -> None:
@@ -56,7 +51,7 @@ def outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
 
 
 def offer_program(app: Sphinx, docname: str, source: list[str]) -> None:
-    """End each guide page with its program as a download."""
+    """End each page with its program as a download."""
     run = RUNS.get(docname)
     if run is None or not run.page.blocks or run.page.path.suffix != ".rst" or run.problems:
         return
@@ -99,7 +94,7 @@ class Drawn(SphinxDirective):
         """Return one figure for each that the block drew."""
         run = RUNS.get(self.env.docname)
         if run is None:
-            raise self.error("drawn belongs on a page that is run: docs/guide/*.rst")
+            raise self.error(f"drawn belongs on a page that is run: in {' or '.join(FOLDERS)} under docs")
         if run.problems:
             return []  # reported already, with its line
         number = next(i for i, block in enumerate(run.page.blocks) if self.lineno in block.drawn)

@@ -29,9 +29,20 @@ from typing import Any
 from digest import code_digest, digest_of, has_openblas, library_digest, versions
 from pageblocks import Block, Page, Problem, parse_page
 
-__all__ = ["PageRun", "check", "environment", "execute", "pages_of", "run_page", "run_pages"]
+__all__ = [
+    "FOLDERS",
+    "PageRun",
+    "check",
+    "docname_of",
+    "environment",
+    "execute",
+    "pages_of",
+    "run_page",
+    "run_pages",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("guide", "models", "howto")  # under docs: each page in them but the index is a program
 TIMEOUT = 900  # seconds; a page that takes this long hangs
 
 
@@ -60,9 +71,14 @@ class PageRun:
 
 
 def pages_of(root: Path = ROOT) -> list[Path]:
-    """Return the project's pages that hold python blocks: the README and the guide."""
-    guide = sorted(path for path in (root / "docs" / "guide").glob("*.rst") if path.stem != "index")
-    return [root / "README.md", *guide]
+    """Return the project's pages that hold python blocks: the README, and those in :data:`FOLDERS`."""
+    found = [path for folder in FOLDERS for path in sorted((root / "docs" / folder).glob("*.rst"))]
+    return [root / "README.md", *(path for path in found if path.stem != "index")]
+
+
+def docname_of(path: Path, docs: Path = ROOT / "docs") -> str:
+    """Return the document that shows a page."""
+    return "start" if path.name == "README.md" else path.relative_to(docs).with_suffix("").as_posix()
 
 
 def environment() -> dict[str, str]:
@@ -224,7 +240,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description="Run the python blocks of pages and check what the pages show."
     )
-    parser.add_argument("pages", nargs="*", type=Path, help="pages (default: README.md and docs/guide/*.rst)")
+    parser.add_argument("pages", nargs="*", type=Path, help="pages (default: all that are programs)")
     parser.add_argument("--refresh", action="store_true", help="write what the blocks printed into the pages")
     parser.add_argument("--fresh", action="store_true", help="run even where nothing changed")
     parser.add_argument(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digest import digest_of, source_digest, versions
+from pagerun import FOLDERS
 
 if TYPE_CHECKING:
     import pytest
@@ -69,7 +70,7 @@ def _looked_at() -> Iterator[Path]:
     )
     yield from sorted((built / "jupyter_execute").rglob("*.ipynb"))
     yield from sorted((ROOT / "docs" / "auto_examples" / "images").glob("*.json"))
-    for folder in ("tests/site", "docs/_ext", "docs/guide", "docs/notebooks", "gallery"):
+    for folder in ("tests/site", "docs/_ext", *(f"docs/{name}" for name in FOLDERS), "docs/notebooks", "gallery"):
         yield from sorted(
             path for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".rst", ".md"}
         )

@@ -17,7 +17,8 @@ from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "docs" / "_build" / "html"
-PAGES = sorted([*(HTML / "guide").glob("*.html"), HTML / "start.html"])
+FOLDERS = ("guide", "models", "howto")
+PAGES = sorted([HTML / "start.html", *(page for name in FOLDERS for page in (HTML / name).glob("*.html"))])
 SCRIPTS = sorted((HTML / "_downloads").glob("*/plot_*.py"))
 NOTEBOOKS = sorted((HTML / "_downloads").glob("*/*.ipynb"))
 ARCHIVES = sorted((HTML / "_downloads").glob("*/*.zip"))
@@ -51,13 +52,15 @@ def test_the_library_is_the_installed_wheel(tmp_path):
 
 
 def test_there_is_something_to_receive():
-    assert len([page for page in PAGES if copied(page)]) >= 16
+    assert len([page for page in PAGES if copied(page)]) >= 17
     assert len(SCRIPTS) >= 6
     assert len(NOTEBOOKS) > len(SCRIPTS)  # one for each script, and the whole session
     assert ARCHIVES
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if copied(page)], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if copied(page)], ids=lambda page: page.relative_to(HTML).as_posix()
+)
 def test_a_page_pasted_into_one_file_runs(page, tmp_path):
     program = tmp_path / "pasted.py"
     program.write_text("\n".join(copied(page)), encoding="utf-8")

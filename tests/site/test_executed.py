@@ -39,8 +39,7 @@ def executed_blocks() -> dict[str, int]:
     for path in pagerun.pages_of():
         run = pagerun.run_page(path)
         assert not run.executed, f"{run.page.name} was not executed by the build"
-        name = "start" if path.name == "README.md" else f"guide/{path.stem}"
-        counts[name] = sum(result["error"] is None for result in run.results)
+        counts[pagerun.docname_of(path)] = sum(result["error"] is None for result in run.results)
     for path in sorted((ROOT / "gallery").glob("*.py")):
         code = [block.content for block in split_code_and_text_blocks(str(path))[1] if block.type == "code"]
         run_file = ROOT / ".cache" / "gallery" / path.stem / "run.json"
