@@ -10,6 +10,9 @@ import mlx.nn as nn
 __all__ = ["ACTIVATIONS", "DERIVATIVES", "LOWER_BOUNDS", "lecun_tanh", "sigmoid", "softplus", "softplus_inverse"]
 
 
+LECUN = (0.666, 1.7159)  # inside and outside of the tanh
+
+
 def lecun_tanh(x: mx.array) -> mx.array:
     """1.7159 tanh(0.666 x): a tanh whose output keeps unit variance.
 
@@ -20,7 +23,7 @@ def lecun_tanh(x: mx.array) -> mx.array:
         >>> lecun_tanh(mx.array(0.0)).item()
         0.0
     """
-    return 1.7159 * mx.tanh(0.666 * x)
+    return LECUN[1] * mx.tanh(LECUN[0] * x)
 
 
 def sigmoid(x: mx.array) -> mx.array:

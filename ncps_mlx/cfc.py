@@ -95,7 +95,7 @@ class CfCCell(Cell):
         heads, pure, mode = self.backbone.bind(), self._pure(), self._mode
 
         def step(z: State, state: State, dt: TimeSteps, dropout: Sequence[mx.array]) -> State:
-            return (combine(mode, heads(z[0], state[0], dropout), dt, pure)[0],)
+            return (combine(mode, heads(z[0], state[0], dropout), dt, pure),)
 
         return step
 

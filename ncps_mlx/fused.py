@@ -1,19 +1,20 @@
-"""A CfC layer over a whole sequence with a hand-written gradient: automatic differentiation's numbers, sooner.
+"""A CfC layer over a whole sequence: what is linear goes into its weights, then it is unrolled.
 
-Going forward, each step keeps its activations. Going back, the derivatives of every pointwise part are formed for
-all steps at once, so that the loop itself is a few products, and every weight's gradient is one product after it.
+The constants of lecun_tanh and those of tanh and sigmoid (:mod:`ncps_mlx.squash`) are folded into the product before or
+after, and where the time step is one number, so are the heads a and b, which then are one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 
-from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES, sigmoid
-from ncps_mlx.recurrent import unstack_time
+from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES, LECUN, sigmoid
+from ncps_mlx.squash import Function, Squash, squash_for
+from ncps_mlx.unrolled import Folded, Form, unrolled
 
 __all__ = ["Kept", "Plan", "combine", "run_fused"]
 
@@ -56,41 +57,6 @@ class Kept:
     mask: mx.array | None
     dropout: tuple[mx.array, ...]
 
-    def flat(self) -> list[mx.array]:
-        """All arrays in order."""
-        optional = [array for array in (self.dt, self.mask) if array is not None]
-        return [
-            self.z,
-            self.h,
-            self.recurrent,
-            *self.weights,
-            *self.biases,
-            *self.pure,
-            *optional,
-            *self.dropout,
-        ]
-
-    @classmethod
-    def of(cls, plan: Plan, arrays: Sequence[mx.array]) -> Kept:
-        """The inverse of :meth:`flat`."""
-        rest = iter(arrays)
-
-        def take(count: int) -> tuple[mx.array, ...]:
-            return tuple(next(rest) for _ in range(count))
-
-        z, h, recurrent = take(3)
-        return cls(
-            z=z,
-            h=h,
-            recurrent=recurrent,
-            weights=take(plan.layers),
-            biases=take(plan.layers),
-            pure=take(2 if plan.mode == "pure" else 0),
-            dt=next(rest) if plan.varying_time else None,
-            mask=next(rest) if plan.masked else None,
-            dropout=take(plan.layers if plan.dropping else 0),
-        )
-
 
 def run_fused(plan: Plan, arrays: Kept, dt: float, *, sequences: bool) -> tuple[mx.array | None, mx.array]:
     """Run the layer.
@@ -104,168 +70,92 @@ def run_fused(plan: Plan, arrays: Kept, dt: float, *, sequences: bool) -> tuple[
     Returns:
         All states (..., T, B, H), or ``None``, and the last (..., B, H).
     """
+    *lead, steps, batch, _ = arrays.z.shape
+    squash = squash_for(arrays.z.dtype)
+    activation = folded_activation(plan.activation, squash)
+    form = Form(
+        mode=plan.mode,
+        squash=squash,
+        bend=activation.bend,
+        slope=activation.slope,
+        rate=activation.rate,
+        factor=activation.factor,
+        steps=steps,
+        dt=dt,
+        sequences=sequences,
+    )
 
-    def layer(*flat: mx.array) -> list[mx.array]:
-        states, kept = forward(plan, Kept.of(plan, flat), dt)
-        return [states[-1], mx.stack(states, axis=-3), *kept]
+    def full(array: mx.array) -> mx.array:
+        return mx.broadcast_to(array, (*lead, *array.shape[-2:]))
 
-    def pullback(primals: Any, cotangents: Any, outputs: Any) -> list[mx.array]:
-        own = Kept.of(plan, primals)
-        return backward(
-            plan, own, dt, outputs[1], outputs[2:], cotangents[0], cotangents[1] if sequences else None
+    def rows(array: mx.array) -> mx.array:
+        every = mx.broadcast_to(array, (*lead, steps, batch, array.shape[-1]))
+        return every.reshape(*lead, steps * batch, array.shape[-1])
+
+    weights = [full(weight) for weight in (arrays.recurrent, *arrays.weights)]
+    added = [rows(arrays.z), *(full(bias) for bias in arrays.biases)]
+    for j in range(plan.layers + 1):
+        scale = activation.scale if j else 1.0
+        if j == plan.layers:
+            weights[j] = merge(plan, squash, weights[j], dt, scale)
+            added[j] = merge(plan, squash, added[j], dt)
+        else:
+            weights[j] = (scale * activation.rate) * weights[j]
+            added[j] = activation.rate * added[j] if j else added[j]  # the first's takes effect while adding
+    last, states = unrolled(
+        form,
+        Folded(
+            z=added[0],
+            h=full(arrays.h),
+            weights=tuple(weights),
+            biases=tuple(added[1:]),
+            pure=tuple(full(each) for each in arrays.pure),
+            dt=None if arrays.dt is None else rows(arrays.dt),
+            mask=None if arrays.mask is None else rows(arrays.mask).astype(arrays.z.dtype),
+            dropout=tuple(rows(factors) for factors in arrays.dropout),
+        ),
+    )
+    return (states.reshape(*lead, steps, batch, states.shape[-1]) if sequences else None), last
+
+
+@dataclass(frozen=True)
+class FoldedActivation:
+    """A backbone's activation as ``scale * bend(rate * x)``, with the slope of ``bend`` by its value."""
+
+    bend: Callable[[Sequence[int], mx.Dtype], Function]
+    slope: Function
+    rate: float = 1.0
+    scale: float = 1.0
+    factor: float = 1.0
+
+
+def folded_activation(name: str, squash: Squash) -> FoldedActivation:
+    """The activation (one of :data:`ncps_mlx.activations.DERIVATIVES`) with its constants apart."""
+    if name in ("tanh", "lecun_tanh"):
+        inner, outer = LECUN if name == "lecun_tanh" else (1.0, 1.0)
+        rate = squash.tanh_rate
+        return FoldedActivation(
+            squash.tanh, DERIVATIVES["tanh"], rate=inner * rate, scale=outer, factor=1.0 / rate
         )
-
-    function: Any = mx.custom_function(layer)
-    function.vjp(pullback)
-    last, states, *_ = function(*arrays.flat())
-    return (states if sequences else None), last
+    return FoldedActivation(lambda _shape, _dtype: ACTIVATIONS[name], DERIVATIVES[name])
 
 
-def forward(plan: Plan, own: Kept, dt: float) -> tuple[list[mx.array], list[mx.array]]:
-    """The states of each step, and for each kind of activation all steps' values, stacked."""
-    zs = unstack_time(own.z)
-    steps = len(zs)
-    dts: Sequence[Any] = [dt] * steps if own.dt is None else unstack_time(own.dt)
-    masks = None if own.mask is None else unstack_time(own.mask)
-    drops = [unstack_time(factors) for factors in own.dropout]
-    activation = ACTIVATIONS[plan.activation]
-    h = own.h
-    states: list[mx.array] = []
-    layers: list[list[mx.array]] = [[] for _ in range(plan.layers)]
-    heads: list[list[mx.array]] = []
-    for t in range(steps):
-        y = zs[t] + h @ own.recurrent
-        for i in range(plan.layers):
-            y = activation(y)
-            layers[i].append(y)
-            if drops:
-                y = y * drops[i][t]
-            y = y @ own.weights[i] + own.biases[i]
-        new, values = combine(plan.mode, y, dts[t], own.pure)
-        h = new if masks is None else mx.where(masks[t], new, h)
-        heads.append(values)
-        states.append(h)
-    kinds = [*layers, *map(list, zip(*heads, strict=True))]
-    return states, [mx.stack(kind, axis=-3) for kind in kinds]
+def merge(plan: Plan, squash: Squash, columns: mx.array, dt: float, scale: float = 1.0) -> mx.array:
+    """The heads' columns times the rates of their functions; a and b as one if the time step does not vary."""
+    if plan.mode == "pure":
+        return columns if scale == 1.0 else scale * columns
+    width = columns.shape[-1] // 4
+    fg, a, b = mx.split(columns, [2 * width, 3 * width], axis=-1)
+    ab = [a, b] if plan.varying_time else [dt * a + b]
+    tanh, sigmoid = scale * squash.tanh_rate, scale * squash.sigmoid_rate
+    return mx.concatenate([tanh * fg, *(sigmoid * each for each in ab)], axis=-1)
 
 
-def combine(mode: str, y: mx.array, dt: Any, pure: tuple[mx.array, ...]) -> tuple[mx.array, list[mx.array]]:
-    """The next state from the heads, and the values that the gradient needs."""
+def combine(mode: str, y: mx.array, dt: Any, pure: tuple[mx.array, ...]) -> mx.array:
+    """The next state from the heads, as the equations say it."""
     if mode == "pure":
         decay, amplitude = pure
-        e = mx.exp(-dt * (decay + mx.abs(y)))
-        return amplitude - amplitude * e * y, [y, e]
+        return amplitude - amplitude * mx.exp(-dt * (decay + mx.abs(y))) * y
     f, g, a, b = mx.split(y, 4, axis=-1)
     f, g, s = mx.tanh(f), mx.tanh(g), sigmoid(a * dt + b)
-    new = f + s * (g - f) if mode == "default" else f + s * g
-    return new, [f, g, s, a]
-
-
-def backward(
-    plan: Plan,
-    own: Kept,
-    dt: float,
-    states: mx.array,
-    kept: Sequence[mx.array],
-    of_last: mx.array,
-    of_states: mx.array | None,
-) -> list[mx.array]:
-    """Gradients with respect to each array of :meth:`Kept.flat`."""
-    activations, heads = kept[: plan.layers], kept[plan.layers :]
-    times: Any = dt if own.dt is None else own.dt
-    slopes = head_slopes(plan.mode, heads, times, own.pure)  # (..., T, B, K, H)
-    if own.mask is not None:
-        slopes = slopes * own.mask[..., None]
-    derivative = DERIVATIVES[plan.activation]
-    inner = [derivative(a) for a in activations]
-    if own.dropout:
-        inner = [d * factors for d, factors in zip(inner, own.dropout, strict=True)]
-    steps = states.shape[-3]
-    back = [mx.contiguous(mx.swapaxes(w, -1, -2)) for w in (own.recurrent, *own.weights)]
-    slopes_at, inner_at = list(mx.unstack(slopes, axis=-4)), [unstack_time(d) for d in inner]
-    held = None if own.mask is None else unstack_time(1.0 - own.mask.astype(states.dtype))
-    above = None if of_states is None else unstack_time(of_states)
-    grown: list[list[mx.array]] = [[] for _ in range(plan.layers + 1)]  # gradients of each product's output
-    of_state: list[mx.array] = []
-    g = of_last
-    for t in reversed(range(steps)):
-        if above is not None:
-            g = g + above[t]
-        of_state.append(g)
-        d = g[..., None, :] * slopes_at[t]
-        d = d.reshape(*d.shape[:-2], -1)
-        for i in reversed(range(plan.layers)):
-            grown[i + 1].append(d)
-            d = (d @ back[i + 1]) * inner_at[i][t]
-        grown[0].append(d)
-        before = d @ back[0]
-        g = before if held is None else before + g * held[t]
-    outputs = [mx.stack(ds[::-1], axis=-3) for ds in grown]
-    previous = mx.concatenate([own.h[..., None, :, :], states[..., :-1, :, :]], axis=-3)
-    fed = (
-        [a * factors for a, factors in zip(activations, own.dropout, strict=True)]
-        if own.dropout
-        else activations
-    )
-    of_pure, of_time = head_parameters(
-        plan, own, times, heads, mx.stack(of_state[::-1], axis=-3), outputs[-1]
-    )
-    return [
-        outputs[0],
-        g,
-        weight_gradient(previous, outputs[0]),
-        *(weight_gradient(a, d) for a, d in zip(fed, outputs[1:], strict=True)),
-        *(flat(d).sum(axis=-2, keepdims=True) for d in outputs[1:]),
-        *of_pure,
-        *of_time,
-        *([] if own.mask is None else [mx.zeros_like(own.mask)]),
-        *(mx.zeros_like(factors) for factors in own.dropout),
-    ]
-
-
-def head_slopes(mode: str, heads: Sequence[mx.array], dt: Any, pure: tuple[mx.array, ...]) -> mx.array:
-    """Derivatives of the next state by each head, (..., T, B, K, H)."""
-    if mode == "pure":
-        y, e = heads
-        amplitude = pure[1][..., None, :, :]
-        slope: mx.array = amplitude * e * (dt * mx.abs(y) - 1.0)
-        return slope[..., None, :]
-    f, g, s, _ = heads
-    curve = s * (1.0 - s)
-    if mode == "default":
-        by_f, by_s = (1.0 - s) * (1.0 - f * f), (g - f) * curve
-    else:
-        by_f, by_s = 1.0 - f * f, g * curve
-    return mx.stack([by_f, s * (1.0 - g * g), by_s * dt, by_s], axis=-2)
-
-
-def head_parameters(
-    plan: Plan, own: Kept, dt: Any, heads: Sequence[mx.array], of_state: mx.array, of_heads: mx.array
-) -> tuple[list[mx.array], list[mx.array]]:
-    """Gradients of decay and amplitude, and of the time steps where they vary."""
-    if own.mask is not None:
-        of_state = of_state * own.mask
-    if plan.mode == "pure":
-        y, e = heads
-        decay, amplitude = (p[..., None, :, :] for p in own.pure)
-        shrunk = of_state * amplitude * e * y
-        of_pure = [
-            flat(shrunk * dt).sum(axis=-2, keepdims=True),
-            flat(of_state * (1.0 - e * y)).sum(axis=-2, keepdims=True),
-        ]
-        each = shrunk * (decay + mx.abs(y))
-    else:
-        of_pure = []
-        each = of_heads[..., -heads[3].shape[-1] :] * heads[3]
-    return of_pure, [] if own.dt is None else [each.sum(axis=-1, keepdims=True)]
-
-
-def flat(x: mx.array) -> mx.array:
-    """(..., T, B, F) to (..., T*B, F)."""
-    *lead, steps, batch, features = x.shape
-    return x.reshape(*lead, steps * batch, features)
-
-
-def weight_gradient(inputs: mx.array, outputs: mx.array) -> mx.array:
-    """The gradient of weights (..., in, out) over all steps, as one product."""
-    return mx.swapaxes(flat(inputs), -1, -2) @ flat(outputs)
+    return f + s * (g - f) if mode == "default" else f + s * g

@@ -1,0 +1,287 @@
+"""A CfC layer's steps with a hand-written gradient; the constants of its functions are in its weights.
+
+Going forward, each step keeps its activations. Going back, the derivatives of every pointwise part are formed for
+all steps at once, so that the loop itself is a few products, and every weight's gradient is one product after it.
+What counts is the number of operations in the loops: each costs about as much as its arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+from ncps_mlx.squash import Function, Squash
+
+__all__ = ["Folded", "Form", "unrolled"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What of a layer is no array.
+
+    Attributes:
+        mode: As of :class:`ncps_mlx.CfC`.
+        squash: How tanh and sigmoid of the heads are computed.
+        bend: The backbone's activation, for a shape and a type; its argument comes multiplied by ``rate``.
+        slope: The activation's derivative from its value, less the constant ``factor``.
+        rate: See ``bend``.
+        factor: See ``slope``.
+        steps: T.
+        dt: The time step of mode pure, where it does not vary (elsewhere it is in the weights, or an array).
+        sequences: Whether the states of all steps are wanted.
+    """
+
+    mode: str
+    squash: Squash
+    bend: Callable[[Sequence[int], mx.Dtype], Function]
+    slope: Function
+    rate: float
+    factor: float
+    steps: int
+    dt: float
+    sequences: bool
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A layer's arrays; rows R = T * B, the steps one after the other.
+
+    Attributes:
+        z: What the inputs contribute to the first product (..., R, U), not yet times ``rate``.
+        h: First state (..., B, H).
+        weights: Of all products, each (..., in, out); the first reads the state.
+        biases: Of all products but the first, each (..., 1, out).
+        pure: Decay and amplitude of mode pure, each (..., 1, H).
+        dt: Time steps (..., R, 1), if they vary.
+        mask: Where there is a reading, 0 or 1 (..., R, 1).
+        dropout: For each backbone layer what to multiply by (..., R, U).
+    """
+
+    z: mx.array
+    h: mx.array
+    weights: tuple[mx.array, ...]
+    biases: tuple[mx.array, ...]
+    pure: tuple[mx.array, ...]
+    dt: mx.array | None
+    mask: mx.array | None
+    dropout: tuple[mx.array, ...]
+
+    def flat(self) -> list[mx.array]:
+        """All arrays in order."""
+        optional = [array for array in (self.dt, self.mask) if array is not None]
+        return [self.z, self.h, *self.weights, *self.biases, *self.pure, *optional, *self.dropout]
+
+    def like(self, arrays: Sequence[mx.array]) -> Folded:
+        """The inverse of :meth:`flat`, for arrays as these."""
+        rest = iter(arrays)
+
+        def take(old: tuple[mx.array, ...]) -> tuple[mx.array, ...]:
+            return tuple(next(rest) for _ in old)
+
+        return Folded(
+            z=next(rest),
+            h=next(rest),
+            weights=take(self.weights),
+            biases=take(self.biases),
+            pure=take(self.pure),
+            dt=None if self.dt is None else next(rest),
+            mask=None if self.mask is None else next(rest),
+            dropout=take(self.dropout),
+        )
+
+
+def unrolled(form: Form, arrays: Folded) -> tuple[mx.array, mx.array]:
+    """Run the layer.
+
+    Returns:
+        The last state (..., B, H), and all states (..., R, H).
+    """
+
+    def layer(*flat: mx.array) -> list[mx.array]:
+        return forward(form, arrays.like(flat))
+
+    def pullback(primals: Any, cotangents: Any, outputs: Any) -> list[mx.array]:
+        every = cotangents[1] if form.sequences else None
+        return backward(form, arrays.like(primals), outputs[2:], cotangents[0], every)
+
+    function: Any = mx.custom_function(layer)
+    function.vjp(pullback)
+    last, states, *_ = function(*arrays.flat())
+    return last, states
+
+
+def by_step(rows: mx.array, steps: int) -> list[mx.array]:
+    """Split (..., R, F) into T arrays (..., B, F)."""
+    return list(mx.split(rows, steps, axis=-2))
+
+
+def together(steps: Sequence[mx.array]) -> mx.array:
+    """The inverse of :func:`by_step`."""
+    return mx.concatenate(list(steps), axis=-2)
+
+
+def beside(columns: mx.array, count: int) -> mx.array:
+    """The columns (..., F) repeated, (..., count * F)."""
+    return mx.concatenate([columns] * count, axis=-1)
+
+
+def wide(column: mx.array, width: int) -> mx.array:
+    """A column (..., R, 1) as (..., R, F) without copies, so that the loop need not broadcast it."""
+    return mx.broadcast_to(column, (*column.shape[:-1], width))
+
+
+def forward(form: Form, own: Folded) -> list[mx.array]:
+    """The last state, all states, the state before each step, and all steps' values of each kind, in rows."""
+    first, *rest = own.weights
+    lead, width, dtype = own.h.shape[:-1], own.h.shape[-1], own.h.dtype
+    zs = by_step(own.z, form.steps)
+    biases = [mx.broadcast_to(bias, (*lead, bias.shape[-1])) for bias in own.biases]
+    dts = None if own.dt is None else by_step(wide(own.dt, width), form.steps)
+    masks = None if own.mask is None else by_step(wide(own.mask, width).astype(mx.bool_), form.steps)
+    drops = [by_step(factors, form.steps) for factors in own.dropout]
+    bends = [form.bend((*lead, weight.shape[-2]), dtype) for weight in rest]
+    squash = form.squash.heads((*lead, 3 * width), dtype)
+    rate = form.rate if rest else 1.0
+    h = own.h
+    states = [h]
+    layers: list[list[mx.array]] = [[] for _ in rest]
+    heads: list[list[mx.array]] = []
+    for t in range(form.steps):
+        y = mx.addmm(zs[t], h, first, beta=rate)
+        for i, weight in enumerate(rest):
+            y = bends[i](y)
+            layers[i].append(y)
+            if drops:
+                y = y * drops[i][t]
+            y = mx.addmm(biases[i], y, weight)
+        if form.mode == "pure":
+            new, values = decayed(y, form.dt if dts is None else dts[t], own.pure)
+        else:
+            new, values = gated(form.mode, squash, y, None if dts is None else dts[t])
+        h = new if masks is None else mx.where(masks[t], new, h)
+        heads.append(values)
+        states.append(h)
+    kinds = [states[1:], states[:-1], *layers, *map(list, zip(*heads, strict=True))]
+    return [h, *map(together, kinds)]
+
+
+def gated(mode: str, squash: Function, y: mx.array, dt: mx.array | None) -> tuple[mx.array, list[mx.array]]:
+    """The next state from the heads f, g and s (or, with time steps, f, g, a, b), and what the gradient needs."""
+    kept = []
+    if dt is not None:
+        width = dt.shape[-1]
+        fg, a, b = mx.split(y, [2 * width, 3 * width], axis=-1)
+        y = mx.concatenate([fg, a * dt + b], axis=-1)
+        kept = [a]
+    y = squash(y)
+    f, g, s = mx.split(y, 3, axis=-1)
+    return f + s * (g - f if mode == "default" else g), [y, *kept]
+
+
+def decayed(y: mx.array, dt: Any, pure: tuple[mx.array, ...]) -> tuple[mx.array, list[mx.array]]:
+    """The next state of mode pure, and what the gradient needs."""
+    decay, amplitude = pure
+    e = mx.exp(-dt * (decay + mx.abs(y)))
+    return amplitude - amplitude * e * y, [y, e]
+
+
+def backward(
+    form: Form, own: Folded, kept: Sequence[mx.array], of_last: mx.array, of_states: mx.array | None
+) -> list[mx.array]:
+    """Gradients with respect to each array of :meth:`Folded.flat`."""
+    products = len(own.weights)
+    before, *activations = kept[:products]
+    heads = kept[products:]
+    slopes = head_slopes(form, own, heads)
+    count = slopes.shape[-1] // before.shape[-1]  # heads side by side: what comes to the state goes to each
+    if own.mask is not None:
+        slopes = slopes * own.mask
+    inner = [form.slope(a) for a in activations]
+    if own.dropout:
+        inner = [d * factors for d, factors in zip(inner, own.dropout, strict=True)]
+    # The constants of the slopes are in the small matrices.
+    rate = form.rate if inner else 1.0
+    scales = [1.0 / rate, *[form.factor] * len(inner)]
+    if inner:
+        scales[1] *= rate
+    back = [mx.contiguous(mx.swapaxes(w, -1, -2)) * c for w, c in zip(own.weights, scales, strict=True)]
+    back[0] = beside(back[0], count)
+    slopes_at, inner_at = by_step(slopes, form.steps), [by_step(d, form.steps) for d in inner]
+    held = None if own.mask is None else by_step(wide(1.0 - own.mask, slopes.shape[-1]), form.steps)
+    above = None if of_states is None else by_step(beside(of_states, count), form.steps)
+    grown: list[list[mx.array]] = [[] for _ in own.weights]  # gradients of each product's output
+    of_state: list[mx.array] = []
+    g = beside(of_last, count)
+    for t in reversed(range(form.steps)):
+        if above is not None:
+            g = g + above[t]
+        of_state.append(g)
+        d = g * slopes_at[t]
+        for i in reversed(range(len(inner))):
+            grown[i + 1].append(d)
+            d = (d @ back[i + 1]) * inner_at[i][t]
+        grown[0].append(d)
+        g = d @ back[0] if held is None else d @ back[0] + g * held[t]
+    outputs = [together(ds[::-1]) for ds in grown]
+    fed = [before, *activations]
+    if own.dropout:
+        fed[1:] = [a * factors for a, factors in zip(activations, own.dropout, strict=True)]
+    of_weights = [weight_gradient(a, d) for a, d in zip(fed, outputs, strict=True)]
+    return [
+        outputs[0],
+        g[..., : before.shape[-1]],
+        of_weights[0] / rate,
+        *of_weights[1:],
+        *(d.sum(axis=-2, keepdims=True) for d in outputs[1:]),
+        *head_parameters(form, own, heads, of_state, outputs[-1]),
+        *([] if own.mask is None else [mx.zeros_like(own.mask)]),
+        *(mx.zeros_like(factors) for factors in own.dropout),
+    ]
+
+
+def head_slopes(form: Form, own: Folded, heads: Sequence[mx.array]) -> mx.array:
+    """Derivatives of the next state by each head, side by side."""
+    if form.mode == "pure":
+        y, e = heads
+        return own.pure[1] * e * ((form.dt if own.dt is None else own.dt) * mx.abs(y) - 1.0)
+    values = heads[0]
+    f, g, s = mx.split(values, 3, axis=-1)
+    parts = [1.0 - s, s, g - f] if form.mode == "default" else [mx.ones_like(s), s, g]
+    slopes = mx.concatenate(parts, axis=-1) * form.squash.head_slopes(values)
+    if own.dt is None:
+        return slopes
+    of_fg, of_b = mx.split(slopes, [2 * f.shape[-1]], axis=-1)
+    return mx.concatenate([of_fg, of_b * own.dt, of_b], axis=-1)
+
+
+def head_parameters(
+    form: Form, own: Folded, heads: Sequence[mx.array], of_state: list[mx.array], of_heads: mx.array
+) -> list[mx.array]:
+    """Gradients of decay and amplitude, and of the time steps where they vary."""
+    of_time = []
+    if form.mode != "pure":
+        if own.dt is not None:
+            a = heads[1]
+            of_time = [of_heads[..., -a.shape[-1] :] * a]
+        return [each.sum(axis=-1, keepdims=True) for each in of_time]
+    y, e = heads
+    decay, amplitude = own.pure
+    g = together(of_state[::-1])
+    if own.mask is not None:
+        g = g * own.mask
+    shrunk = g * amplitude * e * y
+    of_pure = [shrunk * (form.dt if own.dt is None else own.dt), g * (1.0 - e * y)]
+    if own.dt is not None:
+        of_time = [shrunk * (decay + mx.abs(y))]
+    return [
+        *(each.sum(axis=-2, keepdims=True) for each in of_pure),
+        *(each.sum(axis=-1, keepdims=True) for each in of_time),
+    ]
+
+
+def weight_gradient(inputs: mx.array, outputs: mx.array) -> mx.array:
+    """The gradient of weights (..., in, out) over all rows, as one product."""
+    return mx.swapaxes(inputs, -1, -2) @ outputs
