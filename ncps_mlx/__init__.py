@@ -12,9 +12,10 @@ from ncps_mlx.wirings import NCP, AutoNCP, FullyConnected, Random
 if TYPE_CHECKING:
     from ncps_mlx.convert import from_torch
     from ncps_mlx.data import Split, Task
+    from ncps_mlx.knobs import Integer, LogUniform, Uniform, When
     from ncps_mlx.records import Record
     from ncps_mlx.search import Study
-    from ncps_mlx.space import Integer, LogUniform, Space, Uniform
+    from ncps_mlx.space import Space
     from ncps_mlx.storage import load
     from ncps_mlx.timescale import TimeScaler
     from ncps_mlx.train import History, evaluate, fit, predict
@@ -23,15 +24,16 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "History": "train",
-    "Integer": "space",
-    "LogUniform": "space",
+    "Integer": "knobs",
+    "LogUniform": "knobs",
     "Record": "records",
     "Space": "space",
     "Split": "data",
     "Study": "search",
     "Task": "data",
     "TimeScaler": "timescale",
-    "Uniform": "space",
+    "Uniform": "knobs",
+    "When": "knobs",
     "evaluate": "train",
     "fit": "train",
     "from_torch": "convert",
@@ -56,6 +58,7 @@ __all__ = [
     "Task",
     "TimeScaler",
     "Uniform",
+    "When",
     "evaluate",
     "fit",
     "from_torch",

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncps_mlx.records import Record
-from ncps_mlx.space import Choice, Space
+from ncps_mlx.space import Space
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import BaseDistribution
 
 __all__ = ["Ledger", "Planned"]
 
@@ -132,10 +133,7 @@ class Ledger:
         self._storage.set_trial_state_values(key, TrialState[state], values)
 
     def _read(self, trial: optuna.trial.FrozenTrial) -> Planned:
-        config = {
-            name: knob.decode(trial.params[name]) if isinstance(knob, Choice) else trial.params[name]
-            for name, knob in self.space.knobs.items()
-        }
+        config = self._config(trial)
         return Planned(
             trial=trial.user_attrs["trial"],
             seed=trial.user_attrs["seed"],
@@ -145,6 +143,10 @@ class Ledger:
                 trial.number,
             ),
         )
+
+    def _config(self, trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+        knobs = self.space.knobs
+        return {name: knobs[name].decode(trial.params[name]) for name in knobs if name in trial.params}
 
     def add(self, planned: Sequence[Planned]) -> None:
         """Add trials as waiting, leaving out those that wait, run or are done already."""
@@ -156,17 +158,13 @@ class Ledger:
                 trial = create_trial(
                     state=TrialState.WAITING,
                     params=self._stored(item.config),
-                    distributions=self.distributions,
+                    distributions={name: self.distributions[name] for name in item.config},
                     user_attrs={"trial": item.trial, "seed": item.seed},
                 )
                 self.optuna.add_trial(trial)
 
     def _stored(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        knobs = self.space.knobs
-        return {
-            name: knob.encode(value) if isinstance(knob := knobs[name], Choice) else value
-            for name, value in config.items()
-        }
+        return {name: self.space.knobs[name].encode(value) for name, value in config.items()}
 
     def waiting(self) -> list[Planned]:
         """List the trials that wait, in the order in which they were added.
@@ -195,7 +193,8 @@ class Ledger:
         attributes = {"trial": trial, "seed": seed}
         with quiet():
             self.optuna.enqueue_trial(self._stored(shape_only), user_attrs=attributes)
-            asked = self.optuna.ask(fixed_distributions=self.distributions)
+            asked = self.optuna.ask()
+            self.space.fill(lambda name, knob: knob.decode(_suggest(asked, name, self.distributions[name])))
         return self._read(self._storage.get_trial(asked._trial_id))  # the handle its storage knows it by
 
     def finish(self, planned: Planned, record: Record) -> None:
@@ -207,7 +206,7 @@ class Ledger:
         """Take up what a stopped process left: what has its record is done, the rest waits again."""
         again = []
         for trial in self._states("WAITING", STALE):
-            complete = trial.params.keys() >= self.distributions.keys() and "trial" in trial.user_attrs
+            complete = "trial" in trial.user_attrs and self.space.whole(self._config(trial))
             if complete and trial.state.name == "WAITING":
                 continue
             key = self._storage.get_trial_id_from_study_id_trial_number(self.optuna._study_id, trial.number)
@@ -239,13 +238,27 @@ def quiet() -> Iterator[None]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         with warnings.catch_warnings():
-            # Optuna 4 calls these two experimental; Optuna 5 does not. Nothing else is hidden.
+            # Optuna 4 calls these experimental; Optuna 5 does not. Nothing else is hidden.
             warnings.filterwarnings(
-                "ignore", ".*(multivariate|constant_liar)", category=optuna.exceptions.ExperimentalWarning
+                "ignore",
+                ".*(multivariate|constant_liar|group)",
+                category=optuna.exceptions.ExperimentalWarning,
             )
             yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+def _suggest(trial: optuna.Trial, name: str, form: BaseDistribution) -> Any:
+    """Let Optuna's sampler choose one value, knowing those it chose before."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(form, CategoricalDistribution):
+        return trial.suggest_categorical(name, form.choices)
+    if isinstance(form, IntDistribution):
+        return trial.suggest_int(name, form.low, form.high, log=form.log)
+    assert isinstance(form, FloatDistribution)  # there are no others
+    return trial.suggest_float(name, form.low, form.high, log=form.log)
 
 
 def _open(storage: str | Path | None) -> Any:

@@ -1,16 +1,18 @@
-"""Plans: the configurations a grid or random study will train, fixed before it begins."""
+"""Plans: the configurations a grid, random or quasi-random study will train, fixed before it begins."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from ncps_mlx.space import Choice, Integer, Space, Uniform, count
+from ncps_mlx.knobs import Choice, Knob, When
+from ncps_mlx.space import Space
 
-__all__ = ["grid_plan", "random_plan", "shape_key", "shape_order"]
+__all__ = ["grid_plan", "quasi_random_plan", "random_plan", "shape_key", "shape_order"]
+
+CHUNK = 64  # quasi-random points made at once
 
 
 def grid_plan(space: Space) -> list[dict[str, Any]]:
@@ -23,11 +25,16 @@ def grid_plan(space: Space) -> list[dict[str, Any]]:
         >>> grid_plan(Space(hidden_size=[8, 16], learning_rate=[0.01]))
         [{'hidden_size': 8, 'learning_rate': 0.01}, {'hidden_size': 16, 'learning_rate': 0.01}]
     """
+    plan: list[dict[str, Any]] = [{}]
     for name, knob in space.knobs.items():
-        if not isinstance(knob, Choice):
+        if not isinstance(knob.knob if isinstance(knob, When) else knob, Choice):
             raise ValueError(f"{name} must be a list of choices in a grid, got {knob!r}.")
-    values = [knob.edges() for knob in space.knobs.values()]
-    return [dict(zip(space.knobs, row, strict=True)) for row in itertools.product(*values)]
+        plan = [
+            config | one
+            for config in plan
+            for one in ([{name: v} for v in knob.edges()] if space.exists(name, config) else [{}])
+        ]
+    return plan
 
 
 def random_plan(space: Space, trials: int, members_per_shape: int, seed: int) -> list[dict[str, Any]]:
@@ -50,24 +57,50 @@ def random_plan(space: Space, trials: int, members_per_shape: int, seed: int) ->
         >>> [row["hidden_size"] for row in random_plan(space, 4, 2, seed=0)]
         [32, 32, 16, 16]
     """
-    if trials > space.size:
-        raise ValueError(f"trials must be at most {space.size}, the size of the space, got {trials}.")
     rng = np.random.default_rng(seed)
-    per_shape = count(space.member)
-    drawn: dict[str, set[str]] = {}
-    plan: list[dict[str, Any]] = []
-    while len(plan) < trials:
-        shape = _draw(space.shape, rng)
-        seen = drawn.setdefault(repr(shape), set())
-        wanted = trials if not space.shape else members_per_shape
-        for _ in range(int(min(wanted, per_shape - len(seen), trials - len(plan)))):
-            member = _draw(space.member, rng)
-            while repr(member) in seen:
-                member = _draw(space.member, rng)
-            seen.add(repr(member))
-            row = shape | member
-            plan.append({name: row[name] for name in space.knobs})
-    return plan
+
+    def draw(_: str, knob: Knob) -> Any:
+        return knob.draw(rng)
+
+    return _plan(space, trials, members_per_shape, lambda: draw, lambda: draw)
+
+
+def quasi_random_plan(space: Space, trials: int, members_per_shape: int, seed: int) -> list[dict[str, Any]]:
+    """Spread configurations evenly: shapes by one scrambled Sobol sequence, their member knobs by another.
+
+    Draws by chance leave gaps and crowds; these points fill each knob's range, and each pair's, with fewer of both.
+    The sequence of member knobs goes on from shape to shape. No configuration comes twice, and a longer plan from the
+    same seed begins with the shorter one.
+
+    Args:
+        space: What to draw from.
+        trials: How many configurations; powers of 2 are spread most evenly.
+        members_per_shape: Draws of member knobs for each shape; without shape knobs all share one.
+        seed: Seed of the scrambling.
+
+    Raises:
+        ValueError: The space has fewer configurations than that.
+
+    Source:
+        Owen, "Scrambling Sobol' and Niederreiter-Xing points" (Journal of Complexity, 1998); the points are SciPy's.
+
+    Example:
+        >>> from ncps_mlx import Uniform
+        >>> plan = quasi_random_plan(Space(backbone_dropout=Uniform(0.0, 0.8)), 8, 8, seed=0)
+        >>> sorted(int(10 * row["backbone_dropout"]) for row in plan)  # one in each eighth of the range
+        [0, 1, 2, 3, 4, 5, 6, 7]
+    """
+    streams = [_points(len(knobs), [seed, i]) for i, knobs in enumerate((space.shape, space.member))]
+
+    def next_of(stream: Iterator[np.ndarray], names: list[str]) -> Callable[[], Callable[[str, Knob], Any]]:
+        def begin() -> Callable[[str, Knob], Any]:
+            point = dict(zip(names, next(stream), strict=True))
+            return lambda name, knob: knob.at(float(point[name]))
+
+        return begin
+
+    shapes, members = next_of(streams[0], list(space.shape)), next_of(streams[1], list(space.member))
+    return _plan(space, trials, members_per_shape, shapes, members)
 
 
 def shape_key(space: Space, config: Mapping[str, Any]) -> str:
@@ -78,7 +111,7 @@ def shape_key(space: Space, config: Mapping[str, Any]) -> str:
         >>> shape_key(space, {"hidden_size": 8, "learning_rate": 0.1})
         "{'hidden_size': 8}"
     """
-    return repr({name: config[name] for name in space.shape})
+    return repr({name: config[name] for name in space.shape if name in config})
 
 
 def shape_order(space: Space, plan: list[dict[str, Any]]) -> list[int]:
@@ -94,5 +127,38 @@ def shape_order(space: Space, plan: list[dict[str, Any]]) -> list[int]:
     return sorted(range(len(plan)), key=lambda place: (first[keys[place]], place))
 
 
-def _draw(knobs: Mapping[str, Choice | Uniform | Integer], rng: np.random.Generator) -> dict[str, Any]:
-    return {name: knob.draw(rng) for name, knob in knobs.items()}
+def _plan(
+    space: Space,
+    trials: int,
+    members_per_shape: int,
+    next_shape: Callable[[], Callable[[str, Knob], Any]],
+    next_member: Callable[[], Callable[[str, Knob], Any]],
+) -> list[dict[str, Any]]:
+    """Choose shapes and their members, each configuration once; each call of ``next_...`` begins a new choice."""
+    if trials > space.size:
+        raise ValueError(f"trials must be at most {space.size}, the size of the space, got {trials}.")
+    drawn: dict[str, set[str]] = {}
+    plan: list[dict[str, Any]] = []
+    while len(plan) < trials:
+        shape = space.fill(next_shape(), space.shape)
+        seen = drawn.setdefault(repr(shape), set())
+        wanted = trials if not space.shape else members_per_shape
+        left = space.count(space.member, shape) - len(seen)
+        for _ in range(int(min(wanted, left, trials - len(plan)))):
+            while repr(row := space.fill(next_member(), space.member, shape)) in seen:
+                pass
+            seen.add(repr(row))
+            plan.append(row)
+    return plan
+
+
+def _points(knobs: int, seed: list[int]) -> Iterator[np.ndarray]:
+    """Points of a scrambled Sobol sequence, a number in [0, 1) for each knob."""
+    if not knobs:
+        while True:
+            yield np.empty(0)
+    from scipy.stats.qmc import Sobol
+
+    engine = Sobol(knobs, scramble=True, seed=np.random.default_rng(seed))
+    while True:
+        yield from engine.random(CHUNK)

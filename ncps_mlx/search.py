@@ -15,9 +15,10 @@ import numpy as np
 
 from ncps_mlx.checks import check_choice, check_flag, check_int
 from ncps_mlx.grouping import mean_scores
+from ncps_mlx.knobs import When
 from ncps_mlx.ledger import Ledger, Planned, quiet
 from ncps_mlx.models import LTC, CfC
-from ncps_mlx.plans import grid_plan, random_plan, shape_key, shape_order
+from ncps_mlx.plans import grid_plan, quasi_random_plan, random_plan, shape_key, shape_order
 from ncps_mlx.progress import Progress
 from ncps_mlx.records import Record
 from ncps_mlx.space import Space
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Study"]
 
-SAMPLERS = ("random", "grid", "tpe")
+PLANS = {"random": random_plan, "quasi-random": quasi_random_plan}
+SAMPLERS = ("random", "grid", "quasi-random", "tpe")
 TRIALS = 20
 STARTUP = 10  # configurations that TPE draws at random before it models anything
 
@@ -114,8 +116,9 @@ class Study:
         if "seed" in (fixed or {}):
             raise ValueError("seed must be given as seeds=(0, 1, 2), got it in fixed.")
         firsts = {knob: values.edges()[0] for knob, values in space.knobs.items()}
-        full = complete(self.model, dict(fixed or {}) | firsts)
-        self.fixed = {knob: value for knob, value in full.items() if knob not in space.knobs}
+        complete(self.model, firsts)  # names each knob that the model does not have
+        self._defaults = complete(self.model, dict(fixed or {}))
+        self.fixed = {knob: value for knob, value in self._defaults.items() if knob not in space.knobs}
         if sampler == "grid":
             if trials is not None:
                 raise ValueError(
@@ -124,10 +127,10 @@ class Study:
             self.trials = len(plan := grid_plan(space))
         else:
             self.trials = check_int("trials", TRIALS if trials is None else trials)
-            if sampler == "random":
-                plan = random_plan(space, self.trials, self.members_per_shape, self.sampler_seed)
+            if sampler in PLANS:
+                plan = PLANS[sampler](space, self.trials, self.members_per_shape, self.sampler_seed)
             else:  # TPE plans nothing ahead: try the ends of each knob
-                plan = [firsts | {knob: v} for knob, values in space.knobs.items() for v in values.edges()]
+                plan = [space.corner(knob, v) for knob, values in space.knobs.items() for v in values.edges()]
         self._check(plan)
         settings = {
             **{f"space.{knob}": repr(values) for knob, values in space.knobs.items()},
@@ -223,7 +226,9 @@ class Study:
         return min(converged, key=lambda record: sign * record.score)
 
     def table(self) -> dict[str, list[Any]]:
-        """Return the records as columns: trial, the space's knobs (wirings as text), seed, score, status, seconds.
+        """Return the records as columns: trial, the space's knobs, seed, score, status, seconds.
+
+        A wiring is written as text; where a knob does not exist (:class:`~ncps_mlx.When`), its column holds ``None``.
 
         Example:
             >>> from ncps_mlx.data import irregular_sines
@@ -235,8 +240,9 @@ class Study:
         """
         records = self.records
         columns: dict[str, list[Any]] = {"trial": [record.trial for record in records]}
+        there = [self.space.part_of(record.config) for record in records]
         for knob in self.space.knobs:
-            columns[knob] = [_shown(record.config[knob]) for record in records]
+            columns[knob] = [_shown(config.get(knob)) for config in there]
         for name in ("seed", "score", "status", "seconds"):
             columns[name] = [getattr(record, name) for record in records]
         return columns
@@ -256,7 +262,7 @@ class Study:
         """Refuse a configuration that could not be trained before anything is stored."""
         for config in plan or [{}]:  # a space without knobs has its fixed values alone
             try:
-                check_config(self.task, self.model, self.fixed | dict(config))
+                check_config(self.task, self.model, self._defaults | dict(config))
             except ValueError as error:
                 shown = ", ".join(f"{knob}={value!r}" for knob, value in config.items())
                 raise ValueError(f"{error} In the configuration {shown or 'of fixed'}.") from error
@@ -305,12 +311,14 @@ class Study:
             self.optuna.sampler = TPESampler(
                 n_startup_trials=STARTUP * len(self.seeds),
                 multivariate=True,
+                group=any(isinstance(knob, When) for knob in self.space.knobs.values()),
                 constant_liar=True,  # the members of a population do not know each other's scores
                 seed=int(seed[0]),
             )
         batch: list[Planned] = []
         for place in range(begun, begun + count):
-            shape = {knob: batch[0].config[knob] for knob in self.space.shape} if batch else {}
+            known = batch[0].config if batch else {}
+            shape = {knob: known[knob] for knob in self.space.shape if knob in known}
             batch.append(self._ledger.ask(shape, place * len(self.seeds), self.seeds[0]))
         everything = self._planned([(place, item.config) for place, item in enumerate(batch, start=begun)])
         self._ledger.add(everything)  # the other seeds
@@ -325,7 +333,7 @@ class Study:
             trained = train_members(
                 self.task,
                 self.model,
-                [self.fixed | dict(item.config) for item in part],
+                [self._defaults | dict(item.config) for item in part],
                 [item.seed for item in part],
                 [item.trial for item in part],
                 progress=progress,

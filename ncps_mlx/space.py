@@ -7,205 +7,18 @@ within one population, so drawing more of them costs little.
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-import numpy as np
-
-from ncps_mlx.checks import check_choice, check_flag, check_int, check_number
+from ncps_mlx.checks import check_choice, check_int, check_number
 from ncps_mlx.circuit import Wiring
+from ncps_mlx.knobs import Choice, Integer, Knob, When, as_knob
 from ncps_mlx.models import check_ranges
 from ncps_mlx.optimize import OPTIMIZERS, SCHEDULES
 from ncps_mlx.train import MEMBER_KNOBS
 from ncps_mlx.trials import FROM_TASK, MODELS, knobs_of
-from ncps_mlx.values import label, plain
 
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-
-__all__ = ["Choice", "Integer", "Knob", "LogUniform", "Space", "Uniform"]
-
-
-class Knob(Protocol):
-    """What a range of values can do."""
-
-    def draw(self, rng: np.random.Generator) -> Any:
-        """Draw one value."""
-
-    def edges(self) -> tuple[Any, ...]:
-        """Return the values that show whether the range is allowed: the ends, or every choice."""
-
-    def distribution(self) -> BaseDistribution:
-        """Return Optuna's form of the range."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of a few values, all equally likely. A plain list in a :class:`Space` becomes one.
-
-    Example:
-        >>> Choice(("default", "pure")).draw(np.random.default_rng(0))
-        'pure'
-    """
-
-    values: tuple[Any, ...]
-
-    def __post_init__(self) -> None:
-        if not self.values:
-            raise ValueError("values must hold at least 1 choice, got none.")
-        for one, other in itertools.combinations(self.values, 2):
-            if one == other:
-                raise ValueError(f"values must be distinct, got {one!r} and {other!r}.")
-
-    def draw(self, rng: np.random.Generator) -> Any:
-        """Draw one value."""
-        return self.values[int(rng.integers(len(self.values)))]
-
-    def edges(self) -> tuple[Any, ...]:
-        """Return every choice."""
-        return self.values
-
-    def distribution(self) -> BaseDistribution:
-        """Return Optuna's form of the range."""
-        from optuna.distributions import CategoricalDistribution
-
-        return CategoricalDistribution([self.encode(value) for value in self.values])
-
-    def encode(self, value: Any) -> Any:
-        """Write a value as Optuna can store it: a tuple, a wiring or another mapping as its label."""
-        return label(value) if isinstance(value, tuple | Mapping) else value
-
-    def decode(self, stored: Any) -> Any:
-        """Find the value that Optuna stored."""
-        return next(value for value in self.values if self.encode(value) == stored)
-
-    def __repr__(self) -> str:
-        return f"[{', '.join(label(v) if isinstance(v, Mapping) else repr(v) for v in self.values)}]"
-
-
-@dataclass(frozen=True)
-class Uniform:
-    """A number between two ends, all equally likely.
-
-    Args:
-        low: Lower end.
-        high: Upper end, above the lower.
-
-    Raises:
-        ValueError: An end is not finite, or they are in the wrong order.
-
-    Example:
-        >>> Uniform(0.0, 0.5).draw(np.random.default_rng(0)) < 0.5
-        True
-    """
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        check_number("low", self.low)
-        check_number("high", self.high, low=self.low, open_low=True)
-
-    def draw(self, rng: np.random.Generator) -> float:
-        """Draw one value."""
-        return float(rng.uniform(self.low, self.high))
-
-    def edges(self) -> tuple[float, float]:
-        """Return both ends."""
-        return float(self.low), float(self.high)
-
-    def distribution(self) -> BaseDistribution:
-        """Return Optuna's form of the range."""
-        from optuna.distributions import FloatDistribution
-
-        return FloatDistribution(self.low, self.high)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.low!r}, {self.high!r})"
-
-
-@dataclass(frozen=True, repr=False)
-class LogUniform(Uniform):
-    """A positive number whose logarithm is uniform: as many draws between 0.001 and 0.01 as up to 0.1.
-
-    Args:
-        low: Lower end, above 0.
-        high: Upper end, above the lower.
-
-    Raises:
-        ValueError: An end is not a positive number, or they are in the wrong order.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> draws = [LogUniform(1e-4, 1e-1).draw(rng) for _ in range(3000)]
-        >>> round(sum(value < 1e-3 for value in draws) / 3000, 1)
-        0.3
-    """
-
-    def __post_init__(self) -> None:
-        check_number("low", self.low, low=0, open_low=True)
-        super().__post_init__()
-
-    def draw(self, rng: np.random.Generator) -> float:
-        """Draw one value."""
-        value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
-        return float(min(max(value, self.low), self.high))
-
-    def distribution(self) -> BaseDistribution:
-        """Return Optuna's form of the range."""
-        from optuna.distributions import FloatDistribution
-
-        return FloatDistribution(self.low, self.high, log=True)
-
-
-@dataclass(frozen=True)
-class Integer:
-    """A whole number between two ends, both included.
-
-    Args:
-        low: Least value.
-        high: Greatest value, above the least.
-        log: Draw its logarithm uniformly (default False); ``low`` must then be at least 1.
-
-    Raises:
-        ValueError: An end is no integer, or they are in the wrong order.
-
-    Example:
-        >>> Integer(8, 64, log=True).draw(np.random.default_rng(0))
-        30
-    """
-
-    low: int
-    high: int
-    log: bool = False
-
-    def __post_init__(self) -> None:
-        check_flag("log", self.log)
-        check_int("low", self.low, minimum=1 if self.log else -(2**53))
-        check_int("high", self.high, minimum=self.low + 1)
-
-    def draw(self, rng: np.random.Generator) -> int:
-        """Draw one value."""
-        if not self.log:
-            return int(rng.integers(self.low, self.high + 1))
-        value = math.exp(rng.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5)))
-        return min(max(round(value), self.low), self.high)
-
-    def edges(self) -> tuple[int, int]:
-        """Return both ends."""
-        return self.low, self.high
-
-    def distribution(self) -> BaseDistribution:
-        """Return Optuna's form of the range."""
-        from optuna.distributions import IntDistribution
-
-        return IntDistribution(self.low, self.high, log=self.log)
-
-    def __repr__(self) -> str:
-        return f"Integer({self.low}, {self.high}{', log=True' if self.log else ''})"
+__all__ = ["Space"]
 
 
 def _at_least(minimum: int, *, optional: bool = False) -> Callable[[str, Any], object]:
@@ -247,7 +60,9 @@ class Space:
     """The knobs a study varies.
 
     Args:
-        **knobs: By name: a list of choices, :class:`Uniform`, :class:`LogUniform` or :class:`Integer`.
+        **knobs: By name: a list of choices, :class:`~ncps_mlx.Uniform`, :class:`~ncps_mlx.LogUniform` or
+            :class:`~ncps_mlx.Integer`; in a :class:`~ncps_mlx.When`, a knob that exists only where another, named
+            before it, has certain values.
 
     Attributes:
         knobs: All of them, by name.
@@ -255,9 +70,10 @@ class Space:
         member: Those that vary within a population.
 
     Raises:
-        ValueError: An unknown name, no choices, or a value that the knob does not allow.
+        ValueError: An unknown name, no choices, a value that the knob does not allow, or a condition that is never met.
 
     Example:
+        >>> from ncps_mlx import LogUniform
         >>> space = Space(hidden_size=[16, 32], learning_rate=LogUniform(1e-3, 1e-1))
         >>> list(space.shape), list(space.member)
         (['hidden_size'], ['learning_rate'])
@@ -267,10 +83,10 @@ class Space:
         ValueError: learning_rate must be above 0, got -0.1.
     """
 
-    def __init__(self, **knobs: list[Any] | tuple[Any, ...] | Choice | Uniform | Integer) -> None:
+    def __init__(self, **knobs: list[Any] | tuple[Any, ...] | Knob) -> None:
         known = frozenset().union(*map(knobs_of, MODELS))
-        checked: dict[str, Choice | Uniform | Integer] = {}
-        for name, knob in knobs.items():
+        checked: dict[str, Knob] = {}
+        for name, given in knobs.items():
             if name == "seed":
                 raise ValueError(
                     "seed must be given as Study(..., seeds=(0, 1, 2)): it is no knob to choose by."
@@ -279,46 +95,118 @@ class Space:
                 raise ValueError(f"{name} must be left to the task, got it as a knob.")
             if name not in known:
                 raise ValueError(f"{name} must be a knob, which are {', '.join(sorted(known))}.")
-            if isinstance(knob, list | tuple):
-                knob = Choice(tuple(plain(name, value) for value in knob))
-            if not isinstance(knob, Choice | Uniform | Integer):
-                raise ValueError(
-                    f"{name} must be a list of choices, Uniform, LogUniform or Integer, got {knob!r}. "
-                    "A single value belongs into Study(..., fixed={...})."
-                )
+            knob = as_knob(name, given)
             for value in knob.edges():
                 if name in RULES:
                     RULES[name](name, value)
+            if isinstance(knob, When):
+                _check_conditions(name, knob, checked)
             checked[name] = knob
-        self.knobs: Mapping[str, Choice | Uniform | Integer] = checked
+        self.knobs: Mapping[str, Knob] = checked
         self.shape = {name: knob for name, knob in checked.items() if name not in MEMBER_KNOBS}
         self.member = {name: knob for name, knob in checked.items() if name in MEMBER_KNOBS}
+
+    def exists(self, name: str, config: Mapping[str, Any]) -> bool:
+        """Whether a knob exists beside these values of the others.
+
+        Example:
+            >>> from ncps_mlx import When
+            >>> space = Space(backbone_layers=[0, 1], backbone_units=When([16, 32], backbone_layers=1))
+            >>> space.exists("backbone_units", {"backbone_layers": 0})
+            False
+        """
+        knob = self.knobs[name]
+        return knob.met(config) if isinstance(knob, When) else True
+
+    def whole(self, config: Mapping[str, Any]) -> bool:
+        """Whether a configuration has a value for every knob that exists in it."""
+        return all(name in config for name in self.knobs if self.exists(name, config))
+
+    def fill(
+        self,
+        pick: Callable[[str, Knob], Any],
+        names: Iterable[str] | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Pick a value for every knob that exists, one after another, and return them in the space's order.
+
+        Args:
+            pick: Is given a knob's name and range, and chooses.
+            names: The knobs to pick for (default: all).
+            given: Values of others, returned too.
+        """
+        config = dict(given or {})
+        for name in self.knobs if names is None else names:
+            if self.exists(name, config):
+                config[name] = pick(name, self.knobs[name])
+        return {name: config[name] for name in self.knobs if name in config}
+
+    def part_of(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of the knobs that exist in a complete configuration.
+
+        Example:
+            >>> from ncps_mlx import When
+            >>> space = Space(backbone_layers=[0, 1], backbone_units=When([16, 32], backbone_layers=1))
+            >>> space.part_of({"backbone_layers": 0, "backbone_units": 128, "learning_rate": 0.01})
+            {'backbone_layers': 0}
+        """
+        return self.fill(lambda name, _: config[name])
 
     @property
     def size(self) -> float:
         """How many configurations there are; infinite with a continuous knob.
 
         Example:
+            >>> from ncps_mlx import Integer
             >>> Space(hidden_size=[16, 32], num_layers=Integer(1, 3)).size
             6
         """
-        return count(self.knobs)
+        return self.count(self.knobs)
+
+    def count(self, names: Iterable[str], given: Mapping[str, Any] | None = None) -> float:
+        """Count the combinations of some knobs, beside these values of others; infinite with a continuous one."""
+        rest = list(names)
+        if not rest:
+            return 1
+        config, name, after = dict(given or {}), rest[0], rest[1:]
+        knob = self.knobs[name]
+        if not self.exists(name, config):
+            return self.count(after, config)
+        plain = knob.knob if isinstance(knob, When) else knob
+        conditions = [other.conditions for other in map(self.knobs.get, after) if isinstance(other, When)]
+        if not isinstance(plain, Choice | Integer) or not any(name in condition for condition in conditions):
+            return knob.size * self.count(after, config)
+        return sum(self.count(after, config | {name: value}) for value in plain.values)
+
+    def corner(self, name: str, value: Any) -> dict[str, Any]:
+        """Return a configuration in which a knob exists and has this value, all others the first of theirs."""
+        wanted = {name: value}
+        for other in reversed(list(self.knobs)):
+            knob = self.knobs[other]
+            if other in wanted and isinstance(knob, When):
+                for parent, held in knob.conditions.items():
+                    wanted.setdefault(parent, _common(self.knobs[parent], held)[0])
+        return self.fill(lambda each, knob: wanted.get(each, knob.edges()[0]))
 
     def __repr__(self) -> str:
         return f"Space({', '.join(f'{name}={knob!r}' for name, knob in self.knobs.items())})"
 
 
-def count(knobs: Mapping[str, Choice | Uniform | Integer]) -> float:
-    """Count the combinations of some knobs; infinite with a continuous one.
+def _check_conditions(name: str, knob: When, before: Mapping[str, Knob]) -> None:
+    """Refuse a condition on a knob that is not there, comes later, or can never have such a value."""
+    for parent, held in knob.conditions.items():
+        if parent not in before:
+            raise ValueError(f"{name} must depend on a knob that the space names before it, got {parent}.")
+        if parent in MEMBER_KNOBS and name not in MEMBER_KNOBS:
+            raise ValueError(
+                f"{name} must not depend on {parent}: {parent} varies within a population, whose members share "
+                f"their {name}."
+            )
+        never = [value for value in held.edges() if not before[parent].holds(value)]
+        if not _common(before[parent], held) or (isinstance(held, Choice) and never):
+            raise ValueError(f"{parent} must be able to have the value that {name} asks for, got {held!r}.")
 
-    Example:
-        >>> count({"learning_rate": LogUniform(1e-3, 1e-1)})
-        inf
-    """
-    total: float = 1
-    for knob in knobs.values():
-        if isinstance(knob, Choice):
-            total *= len(knob.values)
-        else:
-            total *= knob.high - knob.low + 1 if isinstance(knob, Integer) else math.inf
-    return total
+
+def _common(knob: Knob, held: Knob) -> list[Any]:
+    """Return values of a knob that meet a condition: those at its ends, or at the ends of the condition."""
+    return [value for value in (*knob.edges(), *held.edges()) if knob.holds(value) and held.holds(value)]

@@ -28,6 +28,7 @@ from ncps_mlx import (
     Study,
     Task,
     Uniform,
+    When,
     evaluate,
     fit,
     plots,
@@ -145,6 +146,41 @@ def test_wirings_are_choices_like_any_other(task: Task, tmp_path: Path) -> None:
     plots.differences(as_records([*records, *replaced(records)]), "wiring", AutoNCP(7, 2))
 
 
+@pytest.mark.parametrize("sampler", ["random", "quasi-random", "tpe", "grid"])
+def test_knobs_that_exist_only_beside_others(task: Task, tmp_path: Path, sampler: str) -> None:
+    ranges: dict[str, Any] = {"units": Integer(3, 6), "rate": LogUniform(1e-3, 1e-1), "dropout": Uniform(0.1, 0.4)}
+    if sampler == "grid":
+        ranges = {"units": [3, 5], "rate": [1e-2], "dropout": [0.0, 0.2]}
+    space = Space(
+        wiring=[None, AutoNCP(7, 2)],
+        hidden_size=When(ranges["units"], wiring=None),
+        backbone_layers=When([0, 1], wiring=None),
+        backbone_units=When(ranges["units"], backbone_layers=Integer(1, 8)),
+        learning_rate=ranges["rate"],
+        backbone_dropout=When(ranges["dropout"], backbone_layers=[1]),
+    )
+    settings: dict[str, Any] = {"sampler": sampler, "fixed": {"steps": 2, "batch_size": 16}, "seeds": (0, 1)}
+    if sampler != "grid":
+        settings |= {"trials": 12, "members_per_shape": 2}
+    study = Study(tmp_path / "a.db", task, space, **settings).run(progress=False)
+    table = study.table()
+    seen = set()
+    for i, run in enumerate(study.records):
+        row = {name: column[i] for name, column in table.items()}
+        dense, deep = run.config["wiring"] is None, row["backbone_layers"] == 1
+        seen |= {("dense", dense), ("deep", deep)}
+        assert (row["hidden_size"] is None, row["backbone_layers"] is None) == (not dense, not dense)
+        assert (row["backbone_units"] is None, row["backbone_dropout"] is None) == (not deep, not deep)
+        assert run.config["backbone_units"] == (row["backbone_units"] if deep else 128)
+        stored = next(t for t in study.optuna.trials if t.user_attrs["trial"] == run.trial)
+        assert set(stored.params) == {
+            name for name in space.knobs if row[name] is not None or name == "wiring"
+        }
+    assert len(seen) == 4
+    assert len(study.records) == (2 * (1 + 2 * (1 + 4)) if sampler == "grid" else 24)
+    assert outcome(Study(tmp_path / "a.db", task, space, **settings)) == outcome(study)
+
+
 def replaced(records: list[Record]) -> list[Record]:
     """The same trials with another seed, for figures that need two."""
     return [dataclasses.replace(run, seed=1, score=run.score + 0.5 + run.trial / 10) for run in records]
@@ -173,7 +209,7 @@ def test_random_draws_are_seeded(task: Task) -> None:
     assert draws(0) == draws(0) != draws(1)
 
 
-@pytest.mark.parametrize("sampler", ["random", "grid", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "grid", "quasi-random", "tpe"])
 def test_a_file_keeps_the_study(task: Task, tmp_path: Path, sampler: str) -> None:
     space = Space(learning_rate=[1e-3, 1e-2, 1e-1], time_constant_range=[None, (0.2, 0.6)])
     more = {} if sampler == "grid" else {"trials": 4}
@@ -428,7 +464,7 @@ def test_progress_counts_members_and_shows_the_best(task: Task, capsys: pytest.C
         ({"task": None}, "task must be a Task, got NoneType"),
         ({"space": {"learning_rate": [0.1]}}, "space must be a Space, got dict"),
         ({"model": dict}, "model must be CfC or LTC, got <class 'dict'>"),
-        ({"sampler": "sobol"}, "sampler must be one of 'random', 'grid', 'tpe', got 'sobol'"),
+        ({"sampler": "sobol"}, "sampler must be one of 'random', 'grid', 'quasi-random', 'tpe', got 'sobol'"),
         ({"trials": 0}, "trials must be at least 1, got 0"),
         ({"sampler": "grid", "trials": 3}, "trials must be left out for a grid"),
         (

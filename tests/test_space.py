@@ -1,5 +1,6 @@
 """Spaces draw what they say, plans are prefixes of longer ones, bad knobs are named."""
 
+import json
 import math
 from typing import Any
 
@@ -8,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ncps_mlx import Integer, LogUniform, Space, Uniform
-from ncps_mlx.plans import grid_plan, random_plan, shape_key, shape_order
-from ncps_mlx.space import Choice
+from ncps_mlx import AutoNCP, Integer, LogUniform, Space, Uniform, When
+from ncps_mlx.knobs import Choice, Knob, restored
+from ncps_mlx.plans import grid_plan, quasi_random_plan, random_plan, shape_key, shape_order
 
 SPACE = Space(
     hidden_size=Integer(4, 64, log=True),
@@ -31,10 +32,14 @@ def test_names_say_what_is_shape_and_what_is_member() -> None:
     )
 
 
-@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 9))
+PLANS = pytest.mark.parametrize("plan_of", [random_plan, quasi_random_plan])
+
+
+@PLANS
+@given(seed=st.integers(0, 2**32), trials=st.integers(1, 40), members=st.integers(1, 9))
 @settings(deadline=None, max_examples=40)
-def test_random_plans_stay_inside_and_share_shapes(seed: int, trials: int, members: int) -> None:
-    plan = random_plan(SPACE, trials, members, seed)
+def test_drawn_plans_stay_inside_and_share_shapes(plan_of: Any, seed: int, trials: int, members: int) -> None:
+    plan = plan_of(SPACE, trials, members, seed)
     assert len(plan) == trials
     for config in plan:
         assert list(config) == list(SPACE.knobs)
@@ -46,15 +51,117 @@ def test_random_plans_stay_inside_and_share_shapes(seed: int, trials: int, membe
         {shape_key(SPACE, config) for config in plan[i : i + members]} for i in range(0, trials, members)
     ]
     assert all(len(block) == 1 for block in blocks)
-    assert random_plan(SPACE, trials + 5, members, seed)[:trials] == plan
+    assert plan_of(SPACE, trials + 5, members, seed)[:trials] == plan
 
 
-def test_a_finite_space_is_drawn_without_repeats() -> None:
+@PLANS
+def test_a_finite_space_is_drawn_without_repeats(plan_of: Any) -> None:
     space = Space(hidden_size=[4, 8, 16], learning_rate=[0.1, 0.01], clip_norm=[None, 1.0])
-    plan = random_plan(space, 12, 5, seed=0)
+    plan = plan_of(space, 12, 5, seed=0)
     assert len({repr(config) for config in plan}) == 12
     with pytest.raises(ValueError, match="trials must be at most 12, the size of the space, got 13"):
-        random_plan(space, 13, 5, seed=0)
+        plan_of(space, 13, 5, seed=0)
+
+
+CONDITIONAL = Space(
+    wiring=[None, AutoNCP(7, 2)],
+    num_layers=Integer(1, 3),
+    hidden_size=When([4, 8], wiring=None),
+    residual=When([False, True], num_layers=Integer(2, 3)),
+    share_layers=When([False, True], num_layers=3, residual=True),
+    schedule=["constant", "cosine"],
+    warmup=When([0, 1, 2], schedule="cosine"),
+)
+
+
+@PLANS
+def test_conditional_spaces_are_counted_and_drawn_to_the_last(plan_of: Any) -> None:
+    # Layers 1, 2 and 3 leave 1, 2 and 3 ways to connect; dense models have 2 sizes; warm-up goes with the cosine.
+    assert CONDITIONAL.size == (1 + 2 + 3) * (2 + 1) * (1 + 3)
+    plan = plan_of(CONDITIONAL, 72, 5, seed=3)
+    assert len({repr(config) for config in plan}) == 72
+    for config in plan:
+        assert CONDITIONAL.whole(config)
+        assert ("hidden_size" in config) == (config["wiring"] is None)
+        assert ("residual" in config) == (config["num_layers"] > 1)
+        assert ("share_layers" in config) == (config["num_layers"] == 3 and config["residual"])
+        assert ("warmup" in config) == (config["schedule"] == "cosine")
+        assert not CONDITIONAL.whole({name: value for name, value in config.items() if name != "num_layers"})
+    lists = {name: knob for name, knob in CONDITIONAL.knobs.items() if name != "num_layers"}
+    grid = grid_plan(Space(num_layers=[1, 2, 3], **lists))
+    assert {frozenset(map(str, config.items())) for config in grid} == {
+        frozenset(map(str, config.items())) for config in plan
+    }
+
+
+def test_a_corner_makes_its_knob_exist() -> None:
+    for name, knob in CONDITIONAL.knobs.items():
+        for value in knob.edges():
+            config = CONDITIONAL.corner(name, value)
+            assert CONDITIONAL.whole(config) and config[name] == value
+    assert CONDITIONAL.corner("share_layers", True)["num_layers"] == 3
+
+
+def test_conditions_are_part_of_what_a_space_is() -> None:
+    text = repr(CONDITIONAL)
+    assert "hidden_size=When([4, 8], wiring=[None])" in text
+    assert "share_layers=When([False, True], num_layers=[3], residual=[True])" in text
+    assert Space(learning_rate=[0.1], warmup=When([0, 3], learning_rate=Uniform(0.05, 0.2))).size == 2
+    assert (
+        Space(learning_rate=Uniform(0.1, 1), warmup=When([0, 3], learning_rate=Uniform(0.5, 2))).size
+        == math.inf
+    )
+
+
+def test_a_space_survives_json() -> None:
+    written = json.dumps({name: knob.written() for name, knob in CONDITIONAL.knobs.items()})
+    again = Space(**{name: restored(knob) for name, knob in json.loads(written).items()})
+    assert repr(again) == repr(CONDITIONAL)
+    for knob in (LogUniform(1e-3, 1), Uniform(0, 1), Integer(3, 9, log=True), Choice((None, (0.1, 1.0)))):
+        assert restored(json.loads(json.dumps(knob.written()))) == knob
+    with pytest.raises(
+        ValueError, match="kind must be one of 'Uniform', 'LogUniform', 'Integer', got 'Normal'"
+    ):
+        restored({"kind": "Normal"})
+
+
+def test_quasi_random_plans_fill_every_range_evenly() -> None:
+    space = Space(learning_rate=LogUniform(1e-4, 1.0), backbone_dropout=Uniform(0.0, 0.8))
+    for seed in range(5):
+        plan = quasi_random_plan(space, 64, 8, seed)
+        table = np.array(
+            [[math.log10(c["learning_rate"]) / 4 + 1, c["backbone_dropout"] / 0.8] for c in plan]
+        )
+        for column in table.T:
+            assert np.bincount((column * 64).astype(int), minlength=64).max() == 1
+        cells = (table * 8).astype(int)
+        assert np.bincount(cells[:, 0] * 8 + cells[:, 1], minlength=64).max() == 1
+    by_chance = random_plan(space, 64, 8, 0)
+    assert len({int(c["backbone_dropout"] * 80) for c in by_chance}) < 64
+    assert quasi_random_plan(space, 8, 8, 0) != quasi_random_plan(space, 8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    "knob",
+    [
+        Choice((1, 2, 3)),
+        Uniform(-1, 2),
+        LogUniform(1e-3, 1),
+        Integer(3, 9),
+        Integer(1, 30, log=True),
+        When([4, 5], x=1),
+    ],
+)
+def test_shares_follow_the_draws(knob: Knob) -> None:
+    rng = np.random.default_rng(0)
+    shares = (np.arange(4000) + 0.5) / 4000
+    drawn, even = sorted(knob.draw(rng) for _ in range(4000)), sorted(knob.at(share) for share in shares)
+    low, high = min(knob.edges()), max(knob.edges())
+    assert np.max(np.abs(np.array(drawn) - np.array(even))) <= max(
+        0.05 * (high - low), 1 if knob.size < 99 else 0
+    )
+    assert all(knob.holds(value) for value in (*drawn[:9], *even[:9], *even[-9:]))
+    assert not knob.holds(high + 1) and not knob.holds(None)
 
 
 def test_without_shape_knobs_all_draws_are_members_of_one() -> None:
@@ -109,6 +216,27 @@ def test_tuples_survive_a_store_of_plain_values() -> None:
         ({"optimizer": ["sgd"]}, "optimizer must be one of"),
         ({"patience": [None, 0]}, "patience must be at least 1"),
         ({"mode": [print]}, "mode must be None, a bool"),
+        (
+            {"warmup": When([0, 1], schedule="cosine")},
+            "warmup must depend on a knob that the space names before it",
+        ),
+        (
+            {"warmup": When([0, 1], schedule="cosine"), "schedule": ["cosine"]},
+            "warmup must depend on a knob that the space names before it, got schedule",
+        ),
+        (
+            {"schedule": ["cosine"], "warmup": When([0, 1], schedule=["cosine", "constant"])},
+            r"schedule must be able to have the value that warmup asks for, got \['cosine', 'constant'\]",
+        ),
+        (
+            {"num_layers": Integer(1, 2), "residual": When([False, True], num_layers=Integer(3, 4))},
+            r"num_layers must be able to have the value that residual asks for, got Integer\(3, 4\)",
+        ),
+        (
+            {"learning_rate": [0.1], "num_layers": When([1, 2], learning_rate=0.1)},
+            "num_layers must not depend on learning_rate: learning_rate varies within a population",
+        ),
+        ({"schedule": ["cosine"], "warmup": When([0, -1], schedule="cosine")}, "warmup must be at least 0"),
         ({"wiring": ["AutoNCP"]}, "config must be a dictionary whose name is one of"),
         ({"wiring": [{"name": "AutoNCP", "units": 7}]}, "config of AutoNCP must hold units, output_size"),
         ({"initial_ranges": [{"slop": (1, 2)}]}, "initial_ranges must be one of"),
@@ -126,6 +254,13 @@ def test_bad_knobs_are_named(knobs: dict[str, Any], message: str) -> None:
         (lambda: Uniform(0, math.inf), "high must be a finite number"),
         (lambda: LogUniform(0, 1), "low must be above 0, got 0"),
         (lambda: Integer(3, 3), "high must be at least 4, got 3"),
+        (lambda: When([1, 2]), "conditions must name at least 1 other knob, got none"),
+        (lambda: When([], schedule="cosine"), "values must hold at least 1 choice, got none"),
+        (lambda: When(3, schedule="cosine"), "knob must be a list of choices, Uniform"),  # type: ignore[arg-type]  # that is the test
+        (
+            lambda: When(When([1], mode="pure"), num_layers=2),
+            r"knob must be a list of choices or a range, got When",
+        ),
         (lambda: Integer(0, 3, log=True), "low must be at least 1, got 0"),
         (lambda: Integer(1.0, 3), "low must be an integer, got 1.0"),  # type: ignore[arg-type]  # that is the test
     ],
