@@ -19,7 +19,7 @@ from typing import Any
 import mlx.core as mx
 
 from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES
-from ncps_mlx.recurrent import unstack_time
+from ncps_mlx.recurrent import slice_time, unstack_time
 
 __all__ = ["Drive", "Gate", "Solver", "Synapses", "run_fused_ltc"]
 
@@ -180,8 +180,8 @@ def forward(
 ) -> list[mx.array]:
     """Last state, all states, and kept of all solver steps: activity, sums (p, q), states before and after."""
     zs = unstack_time(z)
-    deltas = unstack_time(dt / unfolds) if isinstance(dt, mx.array) else [dt / unfolds] * len(zs)
-    masks = None if mask is None else unstack_time(mask)
+    deltas = slice_time(dt / unfolds) if isinstance(dt, mx.array) else [dt / unfolds] * len(zs)
+    masks = None if mask is None else slice_time(mask)
     c = solver.capacitance
     states, kept, sums, between = [], [], [], []
     for t, delta in enumerate(deltas):
@@ -230,7 +230,7 @@ def backward(
     slopes = [each_step(s) for s in drive.slopes(kept, by_p, by_q)]
     direct = each_step(c * inverse)
     above = unstack_time(of_states)
-    masks = None if mask is None else unstack_time(mask.astype(of_last.dtype))
+    masks = None if mask is None else slice_time(mask.astype(of_last.dtype))
     grown: list[mx.array] = []
     through: list[mx.array] = []
     g = of_last
@@ -260,7 +260,8 @@ def backward(
     return [
         g,
         of_z.sum(axis=-3),
-        rows(of_top * first + of_bottom).sum(axis=-2, keepdims=True),
+        # of_top * (first - after), without the difference of two states that are nearly equal when delta is small
+        rows(of_top * delta * inverse * (first * leaking - (d + p))).sum(axis=-2, keepdims=True),
         rows(delta * of_top).sum(axis=-2, keepdims=True),
         rows(delta * of_bottom).sum(axis=-2, keepdims=True),
         *of_own,
@@ -289,7 +290,8 @@ def wide(x: mx.array) -> mx.array:
 
 def rows(x: mx.array) -> mx.array:
     """(..., T, K, B, F) to (..., T*K*B, F)."""
-    return x.reshape(*x.shape[:-4], -1, x.shape[-1])
+    *lead, steps, unfolds, batch, features = x.shape
+    return x.reshape(*lead, steps * unfolds * batch, features)  # features is 0 of a circuit without synapses
 
 
 def product(inputs: mx.array, outputs: mx.array) -> mx.array:
