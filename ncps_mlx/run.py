@@ -10,11 +10,11 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
-from mlx.utils import tree_map
 
 from ncps_mlx.base import RecurrentModel
+from ncps_mlx.flat import Layout
 from ncps_mlx.member import Member
-from ncps_mlx.optimize import PopulationAdam, clip, per_member
+from ncps_mlx.optimize import PopulationAdam, clip
 from ncps_mlx.population import as_arrays, predict_population
 from ncps_mlx.progress import Progress
 from ncps_mlx.task import Task
@@ -37,7 +37,8 @@ class Run:
     ) -> None:
         self.model, self.task, self.members = model, task, members
         self.steps, self.accumulate = steps, accumulate
-        self.parameters = parameters
+        self.layout = Layout(parameters)
+        self.matrix = self.layout.join(parameters)
         self.active = list(range(len(members)))
         self.data = as_arrays(task.train)
         count = steps * accumulate
@@ -50,8 +51,13 @@ class Run:
         )
         limits = [m.clip_norm for m in members]
         self.limits = mx.array(limits) if any(map(math.isfinite, limits)) else None
-        self.optimizer = PopulationAdam(parameters, mx.array([m.weight_decay for m in members]))
+        self.optimizer = PopulationAdam(self.matrix, mx.array([m.weight_decay for m in members]))
         self.gradient = mx.value_and_grad(self.loss)
+
+    @property
+    def parameters(self) -> Any:
+        """The tree of parameters, each array (N, ...)."""
+        return self.layout.tree(self.matrix)
 
     def loss(
         self,
@@ -77,15 +83,15 @@ class Run:
             losses = mx.mean(each, axis=1)
         return losses.sum(), losses
 
-    def batch_gradient(self, i: int) -> tuple[mx.array, Any]:
-        """The losses (N,) and gradients on batch ``i``."""
+    def batch_gradient(self, i: int) -> tuple[mx.array, mx.array]:
+        """The losses (N,) and gradients (N, P) on batch ``i``."""
         rows = mx.array(self.rows[i])
         x, y, time_delta, mask = self.data
         held = None if mask is None else mask[rows]
         batch = (x[rows], y[rows], None if time_delta is None else time_delta[rows], held)
         keys = None if self.keys is None else mx.array(self.keys[i])
         (_, losses), gradients = self.gradient(self.parameters, batch, keys)
-        return losses, gradients
+        return losses, self.layout.join(gradients)
 
     def step(self, t: int) -> mx.array:
         """Update the parameters; returns the losses (N,), unevaluated."""
@@ -94,14 +100,14 @@ class Run:
         for i in range(first + 1, first + self.accumulate):
             mx.eval(gradients, total)  # one batch in memory at a time
             more, new = self.batch_gradient(i)
-            gradients = tree_map(mx.add, gradients, new)
+            gradients = gradients + new
             total = total + more
         if self.accumulate > 1:
-            gradients = tree_map(lambda g: g / self.accumulate, gradients)
+            gradients = gradients / self.accumulate
             total = total / self.accumulate
         if self.limits is not None:
             gradients = clip(gradients, self.limits)
-        self.parameters = self.optimizer.update(self.parameters, gradients, mx.array(self.rates[t]))
+        self.matrix = self.optimizer.update(self.matrix, gradients, mx.array(self.rates[t]))
         return total
 
     def train(self, evaluate_every: int, patience: int | None, progress: Progress, share: int) -> Any:
@@ -113,14 +119,14 @@ class Run:
             progress: The bar to move.
             share: How far all steps together move it.
         """
-        best = self.parameters
+        best = self.matrix
         higher = self.task.higher_is_better
         losses: list[mx.array] = []
         clock = time.perf_counter()
         before = progress.done
         for t in range(self.steps):
             losses.append(self.step(t))
-            mx.async_eval(self.parameters, self.optimizer.state, losses[-1])
+            mx.async_eval(self.matrix, self.optimizer.state, losses[-1])
             if len(losses) > 1:
                 mx.eval(losses[-2])  # build the next step's graph while this one runs, no further ahead
             progress.reach(before + share * (t + 1) // self.steps)
@@ -148,22 +154,20 @@ class Run:
             if not self.active:
                 break
         progress.reach(before + share)
-        return best
+        return self.layout.tree(best)
 
     def score(self, outputs: npt.NDArray[np.float32]) -> float:
         """The validation score of one member, nan if its outputs are not finite."""
         return self.task.score(outputs, "validation") if np.isfinite(outputs).all() else math.nan
 
-    def keep(self, best: Any, improved: list[int]) -> Any:
+    def keep(self, best: mx.array, improved: list[int]) -> mx.array:
         """Copy the parameters of the members that improved into the best so far."""
         chosen = np.zeros(len(self.members), dtype=bool)
         chosen[[self.active[place] for place in improved]] = True
         places = np.zeros(len(self.members), dtype=np.int32)
         places[self.active] = np.arange(len(self.active))
         where, source = mx.array(chosen), mx.array(places)
-        best = tree_map(
-            lambda old, new: mx.where(per_member(where, old), new[source], old), best, self.parameters
-        )
+        best = mx.where(where[:, None], self.matrix[source], best)
         mx.eval(best)
         return best
 
@@ -176,7 +180,7 @@ class Run:
         if not kept:
             return
         members = mx.array(kept)
-        self.parameters = tree_map(lambda a: a[members], self.parameters)
+        self.matrix = self.matrix[members]
         self.optimizer.take(members)
         self.rows, self.rates = self.rows[:, kept], self.rates[:, kept]
         self.limits = None if self.limits is None else self.limits[members]

@@ -1,0 +1,50 @@
+"""The parameters of a population as one matrix, so that clipping and Adam are a few operations, not a few for each."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx.utils import tree_flatten, tree_unflatten
+
+__all__ = ["Layout"]
+
+
+class Layout:
+    """Where each array of a tree lies in the rows of a matrix.
+
+    Args:
+        tree: Arrays (N, ...).
+
+    Example:
+        >>> import mlx.core as mx
+        >>> layout = Layout({"weight": mx.zeros((2, 3, 4)), "bias": mx.zeros((2, 3))})
+        >>> layout.join({"weight": mx.ones((2, 3, 4)), "bias": mx.zeros((2, 3))}).shape
+        (2, 15)
+        >>> layout.tree(mx.zeros((2, 15)))["weight"].shape
+        (2, 3, 4)
+    """
+
+    def __init__(self, tree: Any) -> None:
+        pairs: Any = tree_flatten(tree)
+        self.names = [name for name, _ in pairs]
+        self.kinds = [(array.shape[1:], array.dtype) for _, array in pairs]
+        self.cuts = np.cumsum([math.prod(shape) for shape, _ in self.kinds])[:-1].tolist()
+
+    def join(self, tree: Any) -> mx.array:
+        """The tree's numbers as one matrix (N, P)."""
+        pairs: Any = tree_flatten(tree)
+        arrays = dict(pairs)
+        return mx.concatenate([arrays[name].reshape(len(arrays[name]), -1) for name in self.names], axis=1)
+
+    def tree(self, matrix: mx.array) -> Any:
+        """The inverse of :meth:`join`."""
+        parts = mx.split(matrix, self.cuts, axis=1)
+        return tree_unflatten(
+            [
+                (name, part.reshape(len(part), *shape).astype(dtype))
+                for name, part, (shape, dtype) in zip(self.names, parts, self.kinds, strict=True)
+            ]
+        )
