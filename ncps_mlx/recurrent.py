@@ -8,7 +8,17 @@ from typing import Any, TypeVar
 import mlx.core as mx
 import mlx.nn as nn
 
-__all__ = ["Cell", "State", "Step", "TimeSteps", "dropout_factors", "run_stack", "turned", "unstack_time"]
+__all__ = [
+    "Cell",
+    "State",
+    "Step",
+    "TimeSteps",
+    "dropout_factors",
+    "run_stack",
+    "slice_time",
+    "turned",
+    "unstack_time",
+]
 
 TimeSteps = mx.array | float
 """One number for every step, or an array (..., T, B, 1)."""
@@ -25,9 +35,25 @@ Value = TypeVar("Value")
 def unstack_time(x: mx.array) -> list[mx.array]:
     """Split (..., T, B, F) into T arrays (..., B, F).
 
-    Slicing inside the loop instead would make the backward pass scatter into the whole array at every step.
+    Slicing inside the loop instead would make the backward pass write into the whole array at every step. So would
+    ``mx.unstack`` beyond ten pieces, which MLX makes by slicing; hence pieces of pieces, ten at a time.
     """
-    return list(mx.unstack(x, axis=-3))
+    steps = x.shape[-3]
+    if steps <= 10:
+        return list(mx.unstack(x, axis=-3))
+    size = 10
+    while 10 * size < steps:
+        size *= 10
+    parts = mx.split(x, list(range(size, steps, size)), axis=-3)
+    return [piece for part in parts for piece in unstack_time(part)]
+
+
+def slice_time(x: mx.array) -> list[mx.array]:
+    """As :func:`unstack_time`, for what all layers read and seldom is differentiated: time steps and masks.
+
+    ``mx.compile`` (MLX 0.32) stumbles over equal splits: ``IndexError: _Map_base::at``.
+    """
+    return [x[..., t, :, :] for t in range(x.shape[-3])]
 
 
 class Cell(nn.Module):
@@ -99,8 +125,8 @@ class Cell(nn.Module):
         """
         inputs = list(zip(*map(unstack_time, self.inputs(x)), strict=True))
         steps = len(inputs)
-        dts: Sequence[Any] = unstack_time(dt) if isinstance(dt, mx.array) else [dt] * steps
-        masks = unstack_time(mask) if mask is not None else None
+        dts: Sequence[Any] = slice_time(dt) if isinstance(dt, mx.array) else [dt] * steps
+        masks = slice_time(mask) if mask is not None else None
         factors = [unstack_time(layer) for layer in dropout]
         step = self.bind()
         values = []
