@@ -308,7 +308,7 @@ def as_time_steps(
     """Bring ``time_delta`` to one number or (B, T), within what ``dtype`` can hold."""
     if time_delta is None:
         return 1.0
-    greatest = float(mx.finfo(dtype).max)
+    greatest = float(mx.finfo(dtype).max) / 16  # 4094 in float16: its product with a rate fits too
     if isinstance(time_delta, int | float):
         return min(float(time_delta), greatest)
     if not isinstance(time_delta, mx.array):
@@ -317,6 +317,6 @@ def as_time_steps(
         raise ValueError(
             f"time_delta must be a number or have shape ({steps},) or ({batch}, {steps}), got {time_delta.shape}."
         )
-    if time_delta.dtype != dtype:
+    if not time_delta.dtype == dtype == mx.float32:
         time_delta = mx.minimum(time_delta, greatest).astype(dtype)
     return mx.broadcast_to(time_delta, (batch, steps))
