@@ -12,7 +12,7 @@ is two products and three operations, and every weight's gradient is one product
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +20,20 @@ import mlx.core as mx
 
 from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES
 from ncps_mlx.recurrent import slice_time, unstack_time
+from ncps_mlx.squash import Squash
 
-__all__ = ["Drive", "Gate", "Solver", "Synapses", "run_fused_ltc"]
+__all__ = ["Drive", "Gate", "Solver", "Synapses", "gate_rate", "run_fused_ltc"]
+
+
+Step = Callable[[mx.array, mx.array], tuple[mx.array, mx.array]]
 
 
 class Drive(ABC):
     """Where p and q come from; built on its own arrays, each with a batch axis: (..., 1 or more, F)."""
 
     @abstractmethod
-    def forward(self, v: mx.array, z: mx.array) -> tuple[mx.array, mx.array]:
-        """What is kept, and p and q side by side (..., B, 2U), from state (..., B, U) and inputs' part z."""
+    def bind(self, v: mx.array) -> Step:
+        """A function of state (..., B, U), like ``v``, and inputs' part to what is kept, and p and q side by side."""
 
     @abstractmethod
     def slopes(self, kept: mx.array, by_p: mx.array, by_q: mx.array) -> tuple[mx.array, ...]:
@@ -47,27 +51,33 @@ class Drive(ABC):
 
 
 class Synapses(Drive):
-    """Wired: (p, q) = tanh(v spread - shift) gather + z, the sigmoids being tanh of half their argument.
+    """Wired: (p, q) = a gather + z, where a is the form of sigmoid that ``squash`` gives of v spread - shift.
 
     Args:
+        squash: How to compute sigmoids; its constants are in the arrays.
         spread: From U states to S synapses (..., U, S).
         shift: (..., 1, S).
         gather: From the synapses to both sums (..., S, 2U).
     """
 
-    def __init__(self, spread: mx.array, shift: mx.array, gather: mx.array) -> None:
-        self.spread, self.shift, self.gather = spread, -shift, gather
+    def __init__(self, squash: Squash, spread: mx.array, shift: mx.array, gather: mx.array) -> None:
+        self.squash, self.spread, self.shift, self.gather = squash, spread, shift, gather
         self.spread_back = mx.contiguous(mx.swapaxes(spread, -1, -2))
         self.gather_back = mx.contiguous(mx.swapaxes(gather, -1, -2))
 
-    def forward(self, v: mx.array, z: mx.array) -> tuple[mx.array, mx.array]:
+    def bind(self, v: mx.array) -> Step:
         """The synapses' activity (..., B, S) is kept."""
-        a = mx.tanh(mx.addmm(self.shift, v, self.spread))
-        return a, mx.addmm(z, a, self.gather)
+        act = self.squash.sigmoid((*v.shape[:-1], self.shift.shape[-1]), v.dtype)
+
+        def step(v: mx.array, z: mx.array) -> tuple[mx.array, mx.array]:
+            a = act(v @ self.spread - self.shift)
+            return a, a @ self.gather + z
+
+        return step
 
     def slopes(self, kept: mx.array, by_p: mx.array, by_q: mx.array) -> tuple[mx.array, ...]:
         """Of both sums, and of the activity."""
-        return mx.concatenate([by_p, by_q], axis=-1), 1.0 - kept * kept
+        return mx.concatenate([by_p, by_q], axis=-1), self.squash.sigmoid_slopes(kept)
 
     def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, mx.array]:
         """Through the sums, then through the activity."""
@@ -88,22 +98,30 @@ class Gate(Drive):
 
     Args:
         activation: Its name; it must have a derivative by its own value.
+        squash: How to compute tanh; its constant is in the arrays if that is the activation.
         recurrent: (..., U, U).
         target: A, (..., 1, U).
     """
 
-    def __init__(self, activation: str, recurrent: mx.array, target: mx.array) -> None:
-        self.activation, self.recurrent, self.target = activation, recurrent, target
+    def __init__(self, activation: str, squash: Squash, recurrent: mx.array, target: mx.array) -> None:
+        self.activation, self.squash, self.recurrent, self.target = activation, squash, recurrent, target
         self.recurrent_back = mx.contiguous(mx.swapaxes(recurrent, -1, -2))
 
-    def forward(self, v: mx.array, z: mx.array) -> tuple[mx.array, mx.array]:
+    def bind(self, v: mx.array) -> Step:
         """The gate (..., B, U) is kept."""
-        f = ACTIVATIONS[self.activation](mx.addmm(z, v, self.recurrent))
-        return f, mx.concatenate([f * self.target, f], axis=-1)
+        tanh = self.activation == "tanh"
+        act = self.squash.tanh(v.shape, v.dtype) if tanh else ACTIVATIONS[self.activation]
+
+        def step(v: mx.array, z: mx.array) -> tuple[mx.array, mx.array]:
+            f = act(v @ self.recurrent + z)
+            return f, mx.concatenate([f * self.target, f], axis=-1)
+
+        return step
 
     def slopes(self, kept: mx.array, by_p: mx.array, by_q: mx.array) -> tuple[mx.array, ...]:
         """Of the gate's sum."""
-        return ((by_p * wide(self.target) + by_q) * DERIVATIVES[self.activation](kept),)
+        rate = gate_rate(self.activation, self.squash)
+        return ((by_p * wide(self.target) + by_q) * DERIVATIVES[self.activation](kept) * (1 / rate),)
 
     def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, mx.array]:
         """Through the gate."""
@@ -116,6 +134,11 @@ class Gate(Drive):
         """Each over all steps."""
         of_p = mx.split(of_sums, 2, axis=-1)[0]
         return through, [product(v, through), rows(of_p * kept).sum(axis=-2, keepdims=True)]
+
+
+def gate_rate(activation: str, squash: Squash) -> float:
+    """What a gate's weights and inputs are to be multiplied by."""
+    return squash.tanh_rate if activation == "tanh" else 1.0
 
 
 @dataclass(frozen=True)
@@ -182,13 +205,13 @@ def forward(
     zs = unstack_time(z)
     deltas = slice_time(dt / unfolds) if isinstance(dt, mx.array) else [dt / unfolds] * len(zs)
     masks = None if mask is None else slice_time(mask)
-    c = solver.capacitance
+    c, step = solver.capacitance, drive.bind(v)
     states, kept, sums, between = [], [], [], []
     for t, delta in enumerate(deltas):
         before = v
         between.append(v)
         for _ in range(unfolds):
-            a, both = drive.forward(v, zs[t])
+            a, both = step(v, zs[t])
             p, q = mx.split(both, 2, axis=-1)
             v = (c * v + delta * (solver.driven + p)) / (c + delta * (solver.leak + q))
             kept.append(a)

@@ -9,9 +9,10 @@ import mlx.core as mx
 
 from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES, LOWER_BOUNDS, softplus, softplus_inverse
 from ncps_mlx.backbone import Backbone
-from ncps_mlx.fused_ltc import Gate, Solver, run_fused_ltc
+from ncps_mlx.fused_ltc import Gate, Solver, gate_rate, run_fused_ltc
 from ncps_mlx.initializers import Initializer
 from ncps_mlx.recurrent import Cell, State, Step, TimeSteps
+from ncps_mlx.squash import squash_for
 
 __all__ = ["STABILITY", "LTCCell", "slowest_time_constant"]
 
@@ -162,13 +163,15 @@ class LTCCell(Cell):
         """As :meth:`Cell.run`, with a hand-written gradient where there is no backbone and the activation has one."""
         if self.backbone.layers or self._activation_name not in DERIVATIVES:
             return super().run(x, state, dt, mask, dropout, sequences=sequences)
+        squash = squash_for(state[0].dtype)
+        rate = gate_rate(self._activation_name, squash)
         leak, target = self.leak()[..., None, :], self.target[..., None, :]
         solver = Solver(mx.ones_like(leak), mx.zeros_like(leak), leak)
         states, last = run_fused_ltc(
-            partial(Gate, self._activation_name),
-            (self.backbone.first_weights()[1], target),
+            partial(Gate, self._activation_name, squash),
+            (rate * self.backbone.first_weights()[1], target),
             solver,
-            self.inputs(x)[0],
+            rate * self.inputs(x)[0],
             state[0],
             dt,
             mask,

@@ -31,11 +31,13 @@ class Squash:
         tanh_rate: What the argument of tanh must have been multiplied by.
         sigmoid_rate: The same of sigmoid.
         powers: Whether by powers of two, or by ``mx.tanh``.
+        sigmoid_form: The sigmoid is first + second * value, of the value that :meth:`sigmoid` gives.
     """
 
     tanh_rate: float
     sigmoid_rate: float
     powers: bool
+    sigmoid_form: tuple[float, float]
 
     def tanh(self, shape: Sequence[int], dtype: mx.Dtype) -> Function:
         """A function for arrays of this shape: its constants are broadcast once, not at each call.
@@ -48,6 +50,25 @@ class Squash:
         if not self.powers:
             return mx.tanh
         return by_powers(constant([1.0], shape, dtype), constant([2.0], shape, dtype))
+
+    def sigmoid(self, shape: Sequence[int], dtype: mx.Dtype) -> Function:
+        """A function for arrays of this shape, whose value is a sigmoid but for :attr:`sigmoid_form`.
+
+        Example:
+            >>> value = TANH.sigmoid((1,), mx.float32)(TANH.sigmoid_rate * mx.array([0.5])).item()
+            >>> TANH.sigmoid_form[0] + TANH.sigmoid_form[1] * value
+            0.622459352016449
+        """
+        if not self.powers:
+            return mx.tanh
+        one, two = (constant([value], shape, dtype) for value in (1.0, 2.0))
+        return lambda p: one / (one + mx.power(two, p))
+
+    def sigmoid_slopes(self, value: mx.array) -> mx.array:
+        """Derivatives of :meth:`sigmoid` from its value."""
+        if not self.powers:
+            return 1.0 - value * value
+        return (1 / self.sigmoid_rate) * (value * (1.0 - value))
 
     def heads(self, shape: Sequence[int], dtype: mx.Dtype) -> Function:
         """The same for three heads (..., 3H) side by side: tanh, tanh and sigmoid.
@@ -86,10 +107,10 @@ def by_powers(offset: mx.array, gain: mx.array) -> Function:
     return lambda p: offset - gain / (one + mx.power(two, p))
 
 
-POWERS = Squash(tanh_rate=2 / math.log(2.0), sigmoid_rate=-1 / math.log(2.0), powers=True)
+POWERS = Squash(tanh_rate=2 / math.log(2.0), sigmoid_rate=-1 / math.log(2.0), powers=True, sigmoid_form=(0.0, 1.0))
 """For CPUs, where MLX leaves each element to the C library."""
 
-TANH = Squash(tanh_rate=1.0, sigmoid_rate=0.5, powers=False)
+TANH = Squash(tanh_rate=1.0, sigmoid_rate=0.5, powers=False, sigmoid_form=(0.5, 0.5))
 """For GPUs and Apple's CPUs, whose tanh is fast, and for half precision, which needs tanh's digits near 0."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import mlx.core as mx
 import numpy as np
@@ -13,6 +14,7 @@ from ncps_mlx.circuit import Array, Circuit
 from ncps_mlx.fused_ltc import Solver, run_fused_ltc
 from ncps_mlx.fused_ltc import Synapses as SynapseDrive
 from ncps_mlx.recurrent import Cell, State, Step, TimeSteps
+from ncps_mlx.squash import TANH, Squash, squash_for
 
 __all__ = ["INITIAL_RANGES", "MAPPINGS", "WiredLTCCell"]
 
@@ -131,24 +133,26 @@ class WiredLTCCell(Cell):
                 x = x * values if part == "weight" else x + values
         return x
 
-    def synapses(self, prefix: str) -> tuple[mx.array, mx.array, mx.array, mx.array]:
-        """All synapses as a layer of tanh units between two products, since sigmoid(x) = (1 + tanh(x / 2)) / 2.
+    def synapses(self, prefix: str, squash: Squash) -> tuple[mx.array, mx.array, mx.array, mx.array]:
+        """All synapses as a layer between two products, in the form of sigmoid that ``squash`` gives.
 
         Returns:
             From sources to synapses (..., from, S), what to subtract (..., 1, S), from synapses to the sums of w s E
             and w s (..., S, 2U), and what to add to these (..., 1, 2U).
         """
         synapses = self._sensory if prefix else self._synapses
-        slope = 0.5 * self[f"{prefix}slope"][..., None, :]
-        weight = 0.5 * softplus(self[f"{prefix}raw_weight"])[..., None]
-        pushed = weight * self[f"{prefix}reversal"][..., None] * synapses.targets
-        gather = mx.concatenate([pushed, weight * synapses.targets], axis=-1)
+        slope = squash.sigmoid_rate * self[f"{prefix}slope"][..., None, :]
+        weight = softplus(self[f"{prefix}raw_weight"])[..., None]
+        sources, targets = (each.astype(slope.dtype) for each in (synapses.sources, synapses.targets))
+        pushed = weight * self[f"{prefix}reversal"][..., None] * targets
+        gather = mx.concatenate([pushed, weight * targets], axis=-1)
         shift = slope * self[f"{prefix}midpoint"][..., None, :]
-        return synapses.sources * slope, shift, gather, gather.sum(axis=-2, keepdims=True)
+        offset, gain = squash.sigmoid_form
+        return sources * slope, shift, gain * gather, offset * gather.sum(axis=-2, keepdims=True)
 
     def bind_synapses(self, prefix: str) -> Callable[[mx.array], mx.array]:
         """A function of the sources' states (..., B, from) to both sums (..., B, 2U)."""
-        spread, shift, gather, base = self.synapses(prefix)
+        spread, shift, gather, base = self.synapses(prefix, TANH)
         return lambda v: mx.tanh(v @ spread - shift) @ gather + base
 
     def leak_and_capacitance(self) -> tuple[mx.array, mx.array]:
@@ -188,9 +192,11 @@ class WiredLTCCell(Cell):
         """As :meth:`Cell.run`, with a hand-written gradient."""
         leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())
         solver = Solver(capacitance, leak * self.resting[..., None, :], leak + EPSILON)
-        *own, base = self.synapses("")
+        squash = squash_for(state[0].dtype)
+        *own, base = self.synapses("", squash)
         z = self.inputs(x)[0] + base[..., None, :, :]
-        states, last = run_fused_ltc(SynapseDrive, own, solver, z, state[0], dt, mask, unfolds=self._unfolds)
+        drive = partial(SynapseDrive, squash)
+        states, last = run_fused_ltc(drive, own, solver, z, state[0], dt, mask, unfolds=self._unfolds)
         return self.outputs(states if sequences else last), (last,)
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:
