@@ -59,7 +59,7 @@ def from_torch(module: Any) -> CfC | LTC:
         ValueError: It is something else; an LTC's weight is negative; the wiring has layers that ours cannot have.
 
     Example:
-        >>> from ncps_mlx.convert import from_torch
+        >>> from ncps_mlx import from_torch
         >>> from_torch([1.0])
         Traceback (most recent call last):
         ...

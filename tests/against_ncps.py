@@ -14,10 +14,15 @@ from mlx.utils import tree_flatten
 HEADS = ("ff1", "ff2", "time_a", "time_b")
 
 
-def assert_close(ours, theirs, what=""):
+def scale(array):
+    """The array's largest number, or 1."""
+    return max(1.0, float(np.abs(array).max(initial=0.0)))
+
+
+def assert_close(ours, theirs, what="", bound=1e-5):
     """Equal to 1e-5, relative to the array's largest number where that is above 1."""
-    scale = max(1.0, float(np.abs(theirs).max(initial=0.0)))
-    np.testing.assert_allclose(np.array(ours), np.array(theirs), atol=1e-5 * scale, rtol=1e-5, err_msg=what)
+    bound = bound * scale(theirs)
+    np.testing.assert_allclose(np.array(ours), np.array(theirs), atol=bound, rtol=0, err_msg=what)
 
 
 def run(model, x, time_delta, state):
@@ -26,35 +31,49 @@ def run(model, x, time_delta, state):
     return [y, *last]
 
 
-def assert_equal_to_ncps(model, given, outputs, of_given, of_parameters):
-    """Compare outputs, states and gradients of the sum of squares of all outputs and states.
+def compute(model, given):
+    """Outputs, states and all gradients of the sum of their squares, by name.
 
     Args:
-        model: The converted model.
+        model: A converted model.
         given: x, time_delta (or ``None``), and the first states (or none of them).
-        outputs: What ncps returns for them: y, h and, with mixed memory, c.
-        of_given: Gradients with respect to what was given, in its order.
-        of_parameters: :func:`our_gradients`.
     """
     arrays = {i: mx.array(array) for i, array in enumerate(given) if array is not None}
 
     def loss(parameters, arrays):
         model.update(parameters)
         x, time_delta, *state = [arrays.get(i) for i in range(len(given))]
-        mine = run(model, x, time_delta, state)
-        return sum(mx.square(output).sum() for output in mine), mine
+        outputs = run(model, x, time_delta, state)
+        return sum(mx.square(output).sum() for output in outputs), outputs
 
-    (_, mine), (of_mine, of_arrays) = mx.value_and_grad(loss, argnums=(0, 1))(model.parameters(), arrays)
-    for name, ours, theirs in zip(("y", "h", "c")[: len(outputs)], mine, outputs, strict=True):
-        assert_close(ours, theirs, name)
+    (_, outputs), gradients = mx.value_and_grad(loss, argnums=(0, 1))(model.parameters(), arrays)
+    of_parameters, of_given = dict(tree_flatten(gradients[0])), gradients[1]
+    every = named(outputs, [of_given.get(i) for i in range(len(given))], of_parameters)
+    return {name: np.array(array) for name, array in every.items()}
+
+
+def named(outputs, of_given, of_parameters):
+    """Name what a model gives: y, h (and c), gradients of what was given and of parameters."""
+    every = dict(zip(("y", "h", "c"), outputs, strict=False))
     names = ("x", "time_delta", "first h", "first c")
-    for i, ours in of_arrays.items():
-        assert_close(ours, of_given[i], f"gradient of {names[i]}")
-    flat = dict(tree_flatten(of_mine))
-    assert set(flat) == set(of_parameters)
-    for name, ours in flat.items():
-        known = np.isfinite(of_parameters[name])
-        assert_close(np.array(ours)[known], of_parameters[name][known], f"gradient of {name}")
+    every |= {f"gradient of {name}": g for name, g in zip(names, of_given, strict=False) if g is not None}
+    return every | {f"gradient of {name}": g for name, g in of_parameters.items()}
+
+
+def assert_equal_to_ncps(model, given, reference, bound=1e-5):
+    """Compare all that :func:`compute` gives, as :func:`assert_close` does.
+
+    Args:
+        model: The converted model.
+        given: As for :func:`compute`.
+        reference: What ncps gives, by the same names, its parameters in our layout.
+        bound: As for :func:`assert_close`.
+    """
+    mine = compute(model, given)
+    assert set(mine) == set(reference)
+    for name, ours in mine.items():
+        known = np.isfinite(reference[name])
+        assert_close(ours[known], reference[name][known], name, bound)
 
 
 def our_gradients(

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from ncps_mlx import LTC, CfC
+from ncps_mlx import LTC, CfC, from_torch, load
 from ncps_mlx.circuit import Circuit
-from ncps_mlx.convert import from_torch
-from ncps_mlx.storage import load
 from tests.references.cases import AUTO, CASES, NCP, B, D, H, T, U
 from tests.references.recorded import REFERENCE, Part, Tensor, described, rebuild
 

@@ -6,8 +6,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from ncps_mlx.convert import from_torch
-from tests.against_ncps import assert_close, assert_equal_to_ncps, our_gradients, run
+from ncps_mlx import from_torch
+from tests.against_ncps import assert_close, assert_equal_to_ncps, compute, named, our_gradients, run
 from tests.references.cases import CASES, B, D, T
 from tests.references.recorded import REFERENCE, by_name, rebuild
 
@@ -19,27 +19,27 @@ def recorded(name, *keys):
 
 
 def inputs(name):
-    return [REFERENCE["x"], REFERENCE["time_delta"], *recorded(name, "state 0", "state 1")]
+    time_delta = REFERENCE["time_delta"] * np.float32(CASES[name].get("time_scale", 1.0))
+    return [REFERENCE["x"], time_delta, *recorded(name, "state 0", "state 1")]
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_outputs_states_and_gradients_equal_ncps(name):
-    """A batch with a time step of its own for each sample, against ncps run one sequence at a time."""
-    gradients = our_gradients(
+def of_parameters(name):
+    return our_gradients(
         by_name(name, "parameters"),
         by_name(name, "gradients"),
         softplus=CASES[name].get("implicit_param_constraints", True),
         epsilon=CASES[name].get("epsilon", 1e-8),
     )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outputs_states_and_gradients_equal_ncps(name):
+    """A batch with a time step of its own for each sample, against ncps run one sequence at a time."""
     keys = ("x", "time_delta", "state 0", "state 1")
+    of_given = recorded(name, *(f"gradient of {key}" for key in keys))
     assert inputs(name)[0].shape == (B, T, D)
-    assert_equal_to_ncps(
-        from_torch(rebuild(name)),
-        inputs(name),
-        recorded(name, "y", "h", "c"),
-        recorded(name, *(f"gradient of {key}" for key in keys)),
-        gradients,
-    )
+    reference = named(recorded(name, "y", "h", "c"), of_given, of_parameters(name))
+    assert_equal_to_ncps(from_torch(rebuild(name)), inputs(name), reference)
 
 
 @pytest.mark.parametrize("name", SQUARE)
@@ -54,6 +54,15 @@ def test_time_steps_are_each_samples_own_in_a_batch_as_large_as_the_state(name):
         assert_close(y[own], alone[0])
         assert_close(h[own], alone[1])
     assert np.abs(np.array(y)[1:] - np.array(y)[:-1]).max() > 0.1
+
+
+def test_short_steps_leave_the_gradients_of_an_ltc_their_digits():
+    """Each changes the state by little: their difference would be a difference of rounding errors."""
+    name = "LTC, short steps"
+    mine = compute(from_torch(rebuild(name)), inputs(name))
+    for key, theirs in of_parameters(name).items():
+        ours = mine[f"gradient of {key}"]
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max(), err_msg=key)
 
 
 def test_the_records_hold_every_kind_of_model():

@@ -1,6 +1,7 @@
 """The configurations whose outputs and gradients are recorded from ncps 1.0.1: keyword arguments of ncps itself.
 
-``wiring`` is the wiring's class and arguments; ``epsilon`` is large where it is to be seen.
+``wiring`` is the wiring's class and arguments, ``time_scale`` multiplies the time steps; ``epsilon`` is large where
+it is to be seen.
 """
 
 from typing import Any
@@ -46,6 +47,8 @@ CASES: dict[str, dict[str, Any]] = {
         "mixed_memory": True,
         "return_sequences": False,
     },
+    "LTC, short steps": {"model": "LTC", "wiring": NCP, "time_scale": 1e-4},
+    "LTC, a neuron without synapses": {"model": "LTC", "wiring": ["FullyConnected", 1, 1, 1111, False]},
     "LTC, clipped": {
         "model": "LTC",
         "wiring": ["Random", H, 4, 0.5],

@@ -5,6 +5,7 @@ of its own, then ``python tests/references/make_ncps.py``. Writes ``ncps.npz`` b
 """
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ def build(case: dict[str, Any]) -> torch.nn.Module:
     """Make the module, with every parameter away from what it begins with."""
     options = dict(case)
     kind, wiring, units = options.pop("model"), options.pop("wiring", None), options.pop("units", H)
+    options.pop("time_scale", None)
     if wiring is not None:
         units = getattr(ncps.wirings, wiring[0])(*wiring[1:])
     module = getattr(ncps.torch, kind)(D, units, **options)
@@ -70,27 +72,29 @@ if __name__ == "__main__":
         module = build(case)
         mixed = case.get("mixed_memory", False)
         start = [torch.randn(B, module.state_size) for _ in range(1 + mixed)]
-        given = [tensor.clone().requires_grad_(True) for tensor in (x, time_delta, *start)]
+        steps = time_delta * case.get("time_scale", 1.0)
+        # In double precision: its own rounding is not what is recorded.
+        double = deepcopy(module).double()
+        given = [tensor.double().requires_grad_(True) for tensor in (x, steps, *start)]
         own, steps, *first = given
         # One sequence at a time: with time steps per sample ncps fails for B != H, and is wrong for B = H.
         y, last = [], []
         for i in range(B):
             before = tuple(state[i : i + 1] for state in first)
-            out, state = module(own[i : i + 1], before if mixed else before[0], timespans=steps[i : i + 1])
+            out, state = double(own[i : i + 1], before if mixed else before[0], timespans=steps[i : i + 1])
             y.append(out)
             last.append(state if mixed else (state,))
         outputs = [torch.cat(y), *(torch.cat(states) for states in zip(*last, strict=True))]
         sum(torch.square(output).sum() for output in outputs).backward()
         for key, tensor in zip("yhc", outputs, strict=False):
-            arrays[f"{name}/{key}"] = tensor.detach().numpy()
+            arrays[f"{name}/{key}"] = tensor.detach().float().numpy()
         for i, state in enumerate(start):
             arrays[f"{name}/state {i}"] = state.numpy()
         for key, tensor in zip(("x", "time_delta", "state 0", "state 1"), given, strict=False):
-            arrays[f"{name}/gradient of {key}"] = tensor.grad.numpy()
+            arrays[f"{name}/gradient of {key}"] = tensor.grad.float().numpy()
         arrays[f"{name}/structure"] = np.array(json.dumps(structure(module)))
         # End to end, in the order of the structure: a file of many small arrays would be mostly headers.
-        parameters = list(module.parameters())
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        arrays[f"{name}/parameters"] = torch.cat([p.detach().flatten() for p in parameters]).numpy()
-        arrays[f"{name}/gradients"] = torch.cat([g.flatten() for g in gradients]).numpy()
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in double.parameters()]
+        arrays[f"{name}/parameters"] = torch.cat([p.detach().flatten() for p in module.parameters()]).numpy()
+        arrays[f"{name}/gradients"] = torch.cat([g.flatten() for g in gradients]).float().numpy()
     np.savez_compressed(Path(__file__).with_name("ncps.npz"), **arrays)
