@@ -1,4 +1,7 @@
-"""``python -m ncps_mlx info``: versions, device, the BLAS found and its speed, and what would make it faster."""
+"""``python -m ncps_mlx info``: versions, device, the BLAS found and its speed, and what would make it faster.
+
+``python -m ncps_mlx worker URL STUDY`` takes part in a study: see :mod:`ncps_mlx.worker`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 import mlx.core as mx
 
 from ncps_mlx import __version__, _blas
+from ncps_mlx.worker import add_arguments, work
 
 __all__ = ["info", "main"]
 
@@ -74,7 +78,11 @@ def main(arguments: list[str] | None = None) -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="versions, device, BLAS and its speed, advice")
-    parser.parse_args(arguments)
+    about = "take part in a study until it is done; the storage holds all that is needed"
+    add_arguments(commands.add_parser("worker", help=about, description=about))
+    given = parser.parse_args(arguments)
+    if given.command == "worker":
+        sys.exit(work(given))
     print(info())
 
 

@@ -1,20 +1,22 @@
 """A study's book: what is planned, running and done, kept by Optuna in memory or in a database.
 
-Every trial of the plan is one Optuna trial, added as waiting when the plan is made. It carries its place in
-the plan and its seed, and in the end its record. Whatever a stopped process left running is found by its
-state and added again, so nothing is lost and nothing is done twice.
+Every trial of the plan is one Optuna trial, added as waiting when the plan is made. It carries its place in the plan
+and its seed, and in the end its record. Of several trials with one place, the first that has not failed counts, and
+later ones are struck out: whoever adds a place again need not know whether another process just did.
 """
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ncps_mlx.database import Patience, open_storage, shown
+from ncps_mlx.knobs import Knob
 from ncps_mlx.records import Record
 from ncps_mlx.space import Space
 
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
 
-__all__ = ["Ledger", "Planned"]
+__all__ = ["Ledger", "Planned", "quiet", "read_definition"]
 
 SETTINGS = "ncps_mlx"  # the study's attribute that says how it was made
-DONE, STALE = "COMPLETE", "RUNNING"
+DEFINITION = "ncps_mlx:definition"  # the same, whole: enough for a worker to take part
+DONE = ("COMPLETE", "PRUNED")
+LIVE = ("WAITING", "RUNNING", *DONE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,20 +57,22 @@ class Ledger:
     """The trials of one study in one storage.
 
     Args:
-        storage: ``None`` for memory, a file's path for SQLite, or a database URL.
+        storage: ``None`` for memory, a file's path for SQLite, or a URL: see :func:`ncps_mlx.database.open_storage`.
         name: Name of the study; a storage can hold several.
         space: The knobs that vary.
         settings: What the plan depends on, by name, each as JSON can hold it.
         higher_is_better: Direction of the score.
+        definition: All that a worker needs to take part, as JSON can hold it.
 
     Raises:
         ValueError: The folder of the file does not exist, or a study of that name was made otherwise.
+        OSError: The storage cannot be read or written; the message gives the cure.
 
     Example:
         >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {"seeds": [3]}, higher_is_better=False)
         >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
-        >>> [planned.config for planned in book.waiting()]
-        [{'hidden_size': 16}]
+        >>> book.configs()
+        {0: {'hidden_size': 16}}
     """
 
     def __init__(
@@ -77,30 +83,38 @@ class Ledger:
         settings: Mapping[str, Any],
         *,
         higher_is_better: bool,
+        definition: Mapping[str, Any] | None = None,
     ) -> None:
         import optuna
 
         self.space = space
         self.distributions = {knob: value.distribution() for knob, value in space.knobs.items()}
+        self.where = shown(storage)
         with quiet():
-            self._storage = optuna.storages.get_storage(_open(storage))
-            self.optuna = optuna.create_study(
-                storage=self._storage,
+            self.storage = open_storage(storage)
+            self.call = Patience(self.where)
+            self.optuna = self.call(
+                optuna.create_study,
+                storage=self.storage,
                 study_name=name,
                 direction="maximize" if higher_is_better else "minimize",
-                sampler=optuna.samplers.RandomSampler(seed=0),  # replaced where something is sampled
+                sampler=optuna.samplers.RandomSampler(seed=0),  # nothing is sampled here: see draw
                 load_if_exists=True,
             )
-        self._agree(settings, "memory" if storage is None else str(storage))
+        self._study = self.optuna._study_id  # Optuna's storages know a study by it
+        self.alone = storage is None
+        self._records: dict[int, Record] = {}
+        self._agree(settings, definition or {})
 
-    def _agree(self, settings: Mapping[str, Any], where: str) -> None:
+    def _agree(self, settings: Mapping[str, Any], definition: Mapping[str, Any]) -> None:
         """Write down how a new study is made, or refuse one that was made otherwise."""
-        kept = self.optuna.user_attrs.get(SETTINGS)
+        attributes = self.attributes()
+        kept = attributes.get(SETTINGS)
         name = self.optuna.study_name
         if kept is None:
-            if self.optuna.get_trials(deepcopy=False):
+            if self.trials():
                 raise ValueError(
-                    f"name must be that of a study made here, or a new one; {name!r} in {where} is another's."
+                    f"name must be that of a study made here, or a new one; {name!r} in {self.where} is another's."
                 )
         else:
             given = json.loads(json.dumps(settings))
@@ -111,48 +125,77 @@ class Ledger:
             ]
             if differing:
                 raise ValueError(
-                    f"name must be new for another study; {name!r} in {where} was made differently: "
+                    f"name must be new for another study; {name!r} in {self.where} was made differently: "
                     f"{'; '.join(differing)}."
                 )
             if given["trials"] < kept["trials"]:
                 raise ValueError(
-                    f"trials must be at least the {kept['trials']} that {name!r} in {where} has, "
+                    f"trials must be at least the {kept['trials']} that {name!r} in {self.where} has, "
                     f"got {given['trials']}."
                 )
         if kept is None or settings["trials"] != kept["trials"]:
-            self.optuna.set_user_attr(SETTINGS, dict(settings))
+            self.note(DEFINITION, dict(definition))
+            self.note(SETTINGS, dict(settings))
 
-    def _states(self, *names: str) -> list[optuna.trial.FrozenTrial]:
+    def attributes(self) -> dict[str, Any]:
+        """Return what is noted about the study itself."""
+        return self.call(self.storage.get_study_user_attrs, self._study)
+
+    def note(self, key: str, value: Any) -> None:
+        """Note something about the study itself, as JSON can hold it."""
+        self.call(self.storage.set_study_user_attr, self._study, key, value)
+
+    def trials(self, *states: str) -> list[optuna.trial.FrozenTrial]:
+        """Return the trials in these states (default all), in the order in which they were added."""
+        trials = self.call(self.optuna.get_trials, deepcopy=False)
+        return [trial for trial in trials if not states or trial.state.name in states]
+
+    def set_state(self, key: int, state: str, values: Sequence[float] | None = None) -> bool:
+        """Change a trial's state; false if another worker did before."""
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        return self.optuna.get_trials(deepcopy=False, states=[TrialState[name] for name in names])
+        try:
+            return self.call(self.storage.set_trial_state_values, key, TrialState[state], values)
+        except UpdateFinishedTrialError:
+            return False
 
-    def _set(self, key: int, state: str, values: Sequence[float] | None = None) -> None:
-        from optuna.trial import TrialState
+    def whole(self, trial: optuna.trial.FrozenTrial) -> bool:
+        """Whether a trial is one of the plan, with all of its configuration."""
+        return "trial" in trial.user_attrs and self.space.whole(self._config(trial))
 
-        self._storage.set_trial_state_values(key, TrialState[state], values)
-
-    def _read(self, trial: optuna.trial.FrozenTrial) -> Planned:
+    def read(self, trial: optuna.trial.FrozenTrial) -> Planned:
+        """Return what a trial is to train."""
         config = self._config(trial)
         return Planned(
             trial=trial.user_attrs["trial"],
             seed=trial.user_attrs["seed"],
             config=config,
-            key=self._storage.get_trial_id_from_study_id_trial_number(
-                self.optuna._study_id,  # its only handle on a study whose storage is also in memory
-                trial.number,
-            ),
+            key=trial._trial_id,  # what its storage knows it by
         )
+
+    def _stored(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self.space.knobs[name].encode(value) for name, value in config.items()}
 
     def _config(self, trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
         knobs = self.space.knobs
         return {name: knobs[name].decode(trial.params[name]) for name in knobs if name in trial.params}
 
+    def first(self, trials: Iterable[optuna.trial.FrozenTrial]) -> dict[int, optuna.trial.FrozenTrial]:
+        """Return the trial that counts for each place, striking out later ones that wait."""
+        first: dict[int, optuna.trial.FrozenTrial] = {}
+        for trial in trials:
+            if trial.state.name not in LIVE or not self.whole(trial):
+                continue
+            if first.setdefault(trial.user_attrs["trial"], trial) is not trial and trial.state.name == "WAITING":
+                self.set_state(trial._trial_id, "FAIL")
+        return first
+
     def add(self, planned: Sequence[Planned]) -> None:
         """Add trials as waiting, leaving out those that wait, run or are done already."""
         from optuna.trial import TrialState, create_trial
 
-        there = {trial.user_attrs.get("trial") for trial in self._states("WAITING", STALE, DONE)}
+        there = self.first(self.trials())
         for item in planned:
             if item.trial not in there:
                 trial = create_trial(
@@ -161,87 +204,97 @@ class Ledger:
                     distributions={name: self.distributions[name] for name in item.config},
                     user_attrs={"trial": item.trial, "seed": item.seed},
                 )
-                self.optuna.add_trial(trial)
+                self.call(self.optuna.add_trial, trial)
 
-    def _stored(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: self.space.knobs[name].encode(value) for name, value in config.items()}
+    def draw(self, count: int, shape: Collection[str], sampler: optuna.samplers.BaseSampler) -> list[dict[str, Any]]:
+        """Let a sampler of Optuna choose configurations of one shape. Nothing is written down.
 
-    def waiting(self) -> list[Planned]:
-        """List the trials that wait, in the order in which they were added.
-
-        Two processes that opened a new study at the same moment may both have added its plan: the later
-        double of a trial is struck out.
+        The sampler asks a copy in memory, where what waits counts as running: asking the study itself would take
+        another worker's waiting trial, and a question that is cut off would stay behind.
         """
-        live = {trial.user_attrs.get("trial") for trial in self._states(STALE, DONE)}
-        found = []
-        for trial in self._states("WAITING"):
-            planned = self._read(trial)
-            if planned.trial in live:
-                self._set(planned.key, "FAIL")
-            else:
-                live.add(planned.trial)
-                found.append(planned)
-        return found
+        import optuna
 
-    def start(self, planned: Sequence[Planned]) -> None:
-        """Mark trials as running."""
-        for item in planned:
-            self._set(item.key, "RUNNING")
-
-    def ask(self, shape_only: Mapping[str, Any], trial: int, seed: int) -> Planned:
-        """Let Optuna's sampler choose a configuration, of this shape if one is given; it is then running."""
-        attributes = {"trial": trial, "seed": seed}
+        drawn: list[dict[str, Any]] = []
         with quiet():
-            self.optuna.enqueue_trial(self._stored(shape_only), user_attrs=attributes)
-            asked = self.optuna.ask()
-            self.space.fill(lambda name, knob: knob.decode(_suggest(asked, name, self.distributions[name])))
-        return self._read(self._storage.get_trial(asked._trial_id))  # the handle its storage knows it by
+            copy = optuna.create_study(direction=self.optuna.direction, sampler=sampler)
+            for trial in self.first(self.trials()).values():
+                done = trial.state.name in DONE
+                copy.add_trial(trial if done else _running(trial))
+            for _ in range(count):
+                fixed = {knob: drawn[0][knob] for knob in shape if knob in drawn[0]} if drawn else {}
+                copy.enqueue_trial(self._stored(fixed))
+                asked = copy.ask()
 
-    def finish(self, planned: Planned, record: Record) -> None:
-        """Keep the record, then mark the trial as done."""
-        self._storage.set_trial_user_attr(planned.key, "record", record.to_json())
-        self._set(planned.key, DONE, [record.score])
+                def pick(name: str, knob: Knob, asked: optuna.Trial = asked) -> Any:
+                    return knob.decode(_suggest(asked, name, self.distributions[name]))
 
-    def recover(self) -> None:
-        """Take up what a stopped process left: what has its record is done, the rest waits again."""
-        again = []
-        for trial in self._states("WAITING", STALE):
-            complete = "trial" in trial.user_attrs and self.space.whole(self._config(trial))
-            if complete and trial.state.name == "WAITING":
-                continue
-            key = self._storage.get_trial_id_from_study_id_trial_number(self.optuna._study_id, trial.number)
-            if "record" in trial.user_attrs:
-                self._set(key, DONE, [Record.from_json(trial.user_attrs["record"]).score])
-                continue
-            self._set(key, "FAIL")  # a sampler's question that was cut off has no configuration to try again
-            if complete:
-                again.append(self._read(trial))
-        self.add(again)
+                drawn.append(self.space.fill(pick))
+        return drawn
 
     def done(self) -> list[Record]:
         """Return the records, sorted by their place in the plan."""
-        texts = [trial.user_attrs["record"] for trial in self._states(DONE) if "record" in trial.user_attrs]
-        return sorted(map(Record.from_json, texts), key=lambda record: record.trial)
+        for trial in self.trials(*DONE):
+            if trial.number not in self._records and "record" in trial.user_attrs:
+                self._records[trial.number] = Record.from_json(trial.user_attrs["record"])
+        return sorted(self._records.values(), key=lambda record: record.trial)
+
+    def scores(self) -> dict[int, float]:
+        """Return the score of every place that is done: what a progress bar needs, without reading records."""
+        done = self.trials(*DONE)
+        return {trial.user_attrs["trial"]: trial.value for trial in done if trial.value is not None}
 
     def configs(self) -> dict[int, Mapping[str, Any]]:
         """Return the configuration of every place in the plan that waits, runs or is done."""
-        trials = self._states("WAITING", STALE, DONE)
-        return {trial.user_attrs["trial"]: self._read(trial).config for trial in trials}
+        return {place: self.read(trial).config for place, trial in self.first(self.trials()).items()}
+
+
+def read_definition(storage: str | Path, name: str) -> dict[str, Any]:
+    """Read how a study was made.
+
+    Raises:
+        ValueError: There is no file, or no study of this name in it that was made here.
+        OSError: The storage cannot be read; the message gives the cure.
+    """
+    where = shown(storage)
+    file = str(storage).removeprefix("sqlite:///")
+    if "://" not in file and not Path(file).is_file():
+        raise ValueError(f"storage must be a file that is there, got {where}.")
+    with quiet():
+        studies = Patience(where, seconds=0)(open_storage(storage).get_all_studies)
+    found: dict[str, dict[str, Any]] = {
+        study.study_name: study.user_attrs[DEFINITION] for study in studies if DEFINITION in study.user_attrs
+    }
+    if name not in found:
+        there = ", ".join(map(repr, sorted(found))) or "none"
+        raise ValueError(f"name must be that of a study in {where}, which holds {there}, got {name!r}.")
+    return found[name]
+
+
+def _running(trial: optuna.trial.FrozenTrial) -> optuna.trial.FrozenTrial:
+    """The trial as one that runs."""
+    from optuna.trial import TrialState, create_trial
+
+    return create_trial(
+        state=TrialState.RUNNING,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=trial.user_attrs,
+    )
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Optuna's notes on each trial out of the way, and its remark that options of TPE may change."""
+    """Keep Optuna's notes on each trial out of the way, and its remarks that options may change."""
     import optuna
 
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         with warnings.catch_warnings():
-            # Optuna 4 calls these experimental; Optuna 5 does not. Nothing else is hidden.
+            # Optuna 4 calls the first three experimental, Optuna 5 still the last. Nothing else is hidden.
             warnings.filterwarnings(
                 "ignore",
-                ".*(multivariate|constant_liar|group)",
+                ".*(multivariate|constant_liar|group|GrpcStorageProxy)",
                 category=optuna.exceptions.ExperimentalWarning,
             )
             yield
@@ -259,22 +312,3 @@ def _suggest(trial: optuna.Trial, name: str, form: BaseDistribution) -> Any:
         return trial.suggest_int(name, form.low, form.high, log=form.log)
     assert isinstance(form, FloatDistribution)  # there are no others
     return trial.suggest_float(name, form.low, form.high, log=form.log)
-
-
-def _open(storage: str | Path | None) -> Any:
-    """Open the storage; SQLite without a pool, so that no file stays open."""
-    import optuna
-
-    if storage is None:
-        return optuna.storages.InMemoryStorage()
-    url = str(storage)
-    if "://" not in url:
-        path = Path(url).resolve()
-        if not path.parent.is_dir():
-            raise ValueError(f"storage must lie in a folder that exists, got {url}.")
-        url = f"sqlite:///{path}"
-    if not url.startswith("sqlite"):
-        return url
-    from sqlalchemy.pool import NullPool
-
-    return optuna.storages.RDBStorage(url, engine_kwargs={"poolclass": NullPool})

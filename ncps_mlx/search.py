@@ -6,6 +6,7 @@ Optuna samples and stores; what is trained together, and that nothing is lost, i
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,16 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncps_mlx.checks import check_choice, check_flag, check_int
+from ncps_mlx.checks import check_choice, check_flag, check_int, check_number
+from ncps_mlx.claims import Claims
+from ncps_mlx.definition import check_shared, restored, written
 from ncps_mlx.grouping import mean_scores
 from ncps_mlx.knobs import When
-from ncps_mlx.ledger import Ledger, Planned, quiet
+from ncps_mlx.leases import LEASE_SECONDS
+from ncps_mlx.ledger import Ledger, Planned, quiet, read_definition
 from ncps_mlx.models import LTC, CfC
 from ncps_mlx.plans import grid_plan, quasi_random_plan, random_plan, shape_key, shape_order
 from ncps_mlx.progress import Progress
 from ncps_mlx.records import Record
 from ncps_mlx.space import Space
 from ncps_mlx.task import Task
+from ncps_mlx.team import Team
 from ncps_mlx.trials import MODELS, check_config, complete, train_members
 from ncps_mlx.values import label, plain
 
@@ -34,6 +39,7 @@ __all__ = ["Study"]
 PLANS = {"random": random_plan, "quasi-random": quasi_random_plan}
 SAMPLERS = ("random", "grid", "quasi-random", "tpe")
 TRIALS = 20
+REST_SECONDS = 0.5  # between two looks at what other workers do
 STARTUP = 10  # configurations that TPE draws at random before it models anything
 
 
@@ -43,10 +49,12 @@ class Study:
     A trial is one configuration with one seed. Trials of one shape are trained together as populations. All
     of a grid or random study is planned when it is made; interrupted in whatever way, it ends, once run again,
     with the same trials and scores as if it had not been. Of TPE, which learns from what came before, no
-    trial is lost or doubled, and each can be rerun from its record. One process at a time may run a study.
+    trial is lost or doubled, and each can be rerun from its record. Any number of processes may run a study that
+    lies in a database, here or on other machines.
 
     Args:
-        storage: ``None`` keeps the study in memory; ``"tuning.db"`` in a SQLite file; a URL in a database.
+        storage: ``None`` keeps the study in memory; ``"tuning.db"`` in a SQLite file;
+            ``postgresql://USER@HOST/NAME`` in a database; ``grpc://HOST:PORT`` behind Optuna's proxy.
         task: What to learn; configurations are judged on its validation split.
         space: The knobs to vary.
         model: :class:`~ncps_mlx.CfC` (default) or :class:`~ncps_mlx.LTC`.
@@ -145,20 +153,62 @@ class Study:
             "seeds": list(self.seeds),
             "trials": self.trials,
         }
-        self._ledger = Ledger(storage, name, space, settings, higher_is_better=task.higher_is_better)
+        self._storage = storage
+        self._ledger = Ledger(
+            storage,
+            name,
+            space,
+            settings,
+            higher_is_better=task.higher_is_better,
+            definition=written(self),
+        )
+        self._claims = Claims(self._ledger)
         self._plan = [] if sampler == "tpe" else [(i, plan[i]) for i in shape_order(space, plan)]
         self._ledger.add(self._planned(self._plan))
 
-    def run(self, progress: bool = True) -> Study:
+    @classmethod
+    def open(cls, storage: str | Path, name: str = "study", *, task: Task | None = None) -> Study:
+        """Open a study of a storage by its name alone: to look at it, or to take part in it.
+
+        Args:
+            storage: Where it lies, as for the constructor.
+            name: Its name.
+            task: Its task; needed only if that was made from arrays, which are not in the storage.
+
+        Raises:
+            ValueError: There is no such study, its task cannot be made from its name, or its data are other here.
+
+        Example:
+            >>> import tempfile
+            >>> from ncps_mlx.data import irregular_sines
+            >>> file = Path(tempfile.mkdtemp()) / "tuning.db"
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> made = Study(file, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", name="rates",
+            ...              fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5})
+            >>> Study.open(file, "rates")
+            Study('rates': grid, 2 configurations x 1 seed, 0 of 2 trials done)
+        """
+        settings = restored(read_definition(storage, name), task)
+        return cls(storage, settings.pop("task"), settings.pop("space"), name=name, **settings)
+
+    def run(self, progress: bool = True, *, workers: int = 1, lease: float = LEASE_SECONDS) -> Study:
         """Train whatever of the plan is not yet done.
 
-        Ctrl-C, or an error, leaves a study that can be run again: here, or from its storage in a new process.
+        Ctrl-C, or an error, leaves a study that can be run again: here, or from its storage in a new process. Other
+        processes may run the same study at the same time; each trial is trained by one of them.
 
         Args:
             progress: Show how many trials are done and the best score (default True).
+            workers: 1 (default) trains in this process; more start so many processes on this machine, which ends
+                when they have trained everything. They need a storage, and a task that can be made from its name.
+            lease: Seconds after which a worker on another machine that gives no sign of life has lost its trials.
 
         Returns:
             Study: itself.
+
+        Raises:
+            ValueError: An argument is out of its range, or workers could not take part in this study.
+            RuntimeError: The workers stopped before everything was trained; the message gives their error.
 
         Example:
             >>> from ncps_mlx.data import irregular_sines
@@ -169,25 +219,67 @@ class Study:
             ['finished', 'finished']
         """
         check_flag("progress", progress)
-        self._recover()
-        done = self.records
+        check_int("workers", workers)
+        check_number("lease", lease, low=0, open_low=True)
         with Progress(
             self.trials * len(self.seeds),
             self.name,
             "trial",
-            done=len(done),
+            done=len(self._ledger.scores()),
             shown=progress,
             higher_is_better=self.task.higher_is_better,
         ) as bar:
-            for record in done:
-                bar.best(record.score)
-            while batch := self._next():
-                try:
-                    self._train(batch, bar)
-                except BaseException:  # Ctrl-C too: what was running waits again
-                    self._recover()
-                    raise
+            self._show(bar)
+            if workers > 1:
+                self._run_team(workers, lease, bar)
+            else:
+                with self._claims.working(lease):
+                    self._work(bar)
         return self
+
+    def _work(self, bar: Progress) -> None:
+        """Take what is free and train it, until all is done: by this worker or by others."""
+        self._repair()
+        while True:
+            batch = self._next()
+            if batch:
+                self._train(batch, bar)
+            elif self._finished():
+                return
+            else:  # others train what is left; should one of them stop, it is for us
+                time.sleep(REST_SECONDS)
+                self._repair()
+            self._show(bar)
+
+    def _run_team(self, workers: int, lease: float, bar: Progress) -> None:
+        """Start workers and watch them."""
+        if self._storage is None:
+            raise ValueError(
+                "workers must be 1 for a study in memory, which no other process sees, "
+                f'got {workers}. Give it a file: Study("tuning.db", ...).'
+            )
+        check_shared(self.task, self.name)
+        left = self.trials * len(self.seeds) - len(self._ledger.scores())
+        size = max(1, min(self.population, -(-left // workers)))  # a share for each, however few are left
+        with self._claims.working(lease):
+            self._repair()
+        with Team(self._storage, self.name, workers, population=size, lease=lease) as team:
+            while team.running():
+                time.sleep(REST_SECONDS)
+                self._show(bar)
+        self._show(bar)
+        if not self._finished():
+            raise RuntimeError(f"workers of {self.name!r} stopped before everything was trained: {team.error()}")
+
+    def _show(self, bar: Progress) -> None:
+        """Bring the bar to what the storage holds, whoever trained it."""
+        scores = self._ledger.scores()
+        for score in scores.values():
+            bar.best(score)
+        bar.reach(len(scores))
+
+    def _finished(self) -> bool:
+        return len(self._ledger.scores()) >= self.trials * len(self.seeds)
 
     @property
     def records(self) -> list[Record]:
@@ -275,56 +367,48 @@ class Study:
             for j, seed in enumerate(self.seeds)
         ]
 
-    def _recover(self) -> None:
-        """Bring back what an interruption left, and complete the plan."""
-        self._ledger.recover()
+    def _repair(self) -> None:
+        """Bring back what stopped workers left, and complete the plan."""
+        self._claims.repair()
+        plan: Iterable[tuple[int, Mapping[str, Any]]] = self._plan
         if self.sampler == "tpe":
-            known = {trial // len(self.seeds): config for trial, config in self._ledger.configs().items()}
-            self._ledger.add(self._planned(sorted(known.items())))
-        else:
-            self._ledger.add(self._planned(self._plan))
+            plan = {place // len(self.seeds): config for place, config in self._ledger.configs().items()}.items()
+        self._ledger.add(self._planned(sorted(plan) if self.sampler == "tpe" else list(plan)))
 
     def _next(self) -> list[Planned]:
-        """Start the next population: trials of one shape, side by side in the queue."""
-        waiting = self._ledger.waiting()
-        if not waiting and self.sampler == "tpe":
-            return self._ask()
-        batch: list[Planned] = []
-        for item in waiting[: self.population]:
-            if batch and shape_key(self.space, item.config) != shape_key(self.space, batch[0].config):
-                break
-            batch.append(item)
-        self._ledger.start(batch)
+        """Start the next population: trials of one shape."""
+        batch = self._claim()
+        if not batch and self.sampler == "tpe" and self._draw():
+            batch = self._claim()
         return batch
 
-    def _ask(self) -> list[Planned]:
-        """Ask TPE for one shape and several draws of its member knobs."""
+    def _claim(self) -> list[Planned]:
+        return self._claims.claim(self.population, lambda item: shape_key(self.space, item.config))
+
+    def _draw(self) -> bool:
+        """Let TPE choose one shape and several draws of its member knobs; false if all are drawn."""
         from optuna.samplers import TPESampler
 
-        begun = 1 + max((trial // len(self.seeds) for trial in self._ledger.configs()), default=-1)
+        begun = 1 + max((place // len(self.seeds) for place in self._ledger.configs()), default=-1)
         count = min(self.members_per_shape, self.trials - begun)
         if count < 1:
-            return []
+            return False
+        first = begun * len(self.seeds)
+        if not self._claims.reserve(range(first, first + count * len(self.seeds))) or first in self._ledger.configs():
+            return True  # another worker draws them
         # A seed of its own for each batch: a resumed study must not draw its first numbers again.
         seed = np.random.SeedSequence([self.sampler_seed, begun]).generate_state(1)
         with quiet():
-            self.optuna.sampler = TPESampler(
+            sampler = TPESampler(
                 n_startup_trials=STARTUP * len(self.seeds),
                 multivariate=True,
                 group=any(isinstance(knob, When) for knob in self.space.knobs.values()),
                 constant_liar=True,  # the members of a population do not know each other's scores
                 seed=int(seed[0]),
             )
-        batch: list[Planned] = []
-        for place in range(begun, begun + count):
-            known = batch[0].config if batch else {}
-            shape = {knob: known[knob] for knob in self.space.shape if knob in known}
-            batch.append(self._ledger.ask(shape, place * len(self.seeds), self.seeds[0]))
-        everything = self._planned([(place, item.config) for place, item in enumerate(batch, start=begun)])
-        self._ledger.add(everything)  # the other seeds
-        others = self._ledger.waiting()
-        self._ledger.start(others)
-        return sorted([*batch, *others], key=lambda item: item.trial)
+        drawn = self._ledger.draw(count, self.space.shape, sampler)
+        self._ledger.add(self._planned(list(enumerate(drawn, start=begun))))
+        return True
 
     def _train(self, batch: Sequence[Planned], progress: Progress) -> None:
         """Train trials of one shape, as many at once as a population may hold, and write them down."""
@@ -339,7 +423,7 @@ class Study:
                 progress=progress,
             )
             for item, record in zip(part, trained, strict=True):
-                self._ledger.finish(item, record)
+                self._claims.finish(item, record)
 
 
 def _shown(value: Any) -> Any:

@@ -253,15 +253,15 @@ def test_ctrl_c_between_two_writes_loses_nothing(task: Task, monkeypatch: pytest
     space = Space(learning_rate=LogUniform(1e-3, 1e-1))
     undisturbed = outcome(Study(None, task, space, **settings).run(progress=False))
     study = Study(None, task, space, **settings)
-    real, calls = study._ledger._set, []
+    real, calls = study._ledger.set_state, []
 
-    def cut_off(key: int, state: str, values: Any = None) -> None:
+    def cut_off(key: int, state: str, values: Any = None) -> bool:
         calls.append(state)
         if calls.count("COMPLETE") == 3 and state == "COMPLETE":
             raise KeyboardInterrupt  # the record is written, the trial not yet marked as done
-        real(key, state, values)
+        return real(key, state, values)
 
-    monkeypatch.setattr(study._ledger, "_set", cut_off)
+    monkeypatch.setattr(study._ledger, "set_state", cut_off)
     with pytest.raises(KeyboardInterrupt):
         study.run(progress=False)
     monkeypatch.undo()
