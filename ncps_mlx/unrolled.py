@@ -114,8 +114,13 @@ def unrolled(form: Form, arrays: Folded) -> tuple[mx.array, mx.array]:
 
 
 def by_step(rows: mx.array, steps: int) -> list[mx.array]:
-    """Split (..., R, F) into T arrays (..., B, F)."""
-    return list(mx.split(rows, steps, axis=-2))
+    """Split (..., R, F) into T arrays (..., B, F).
+
+    By slices: ``mx.compile`` (MLX 0.32) stumbles over equal splits, such as those of the time steps in stacked layers,
+    and nothing here is differentiated further.
+    """
+    batch = rows.shape[-2] // steps
+    return [rows[..., t * batch : (t + 1) * batch, :] for t in range(steps)]
 
 
 def together(steps: Sequence[mx.array]) -> mx.array:
