@@ -27,9 +27,9 @@ class History:
         validation_score: The task's metric on the validation split, in its units.
         best_step: The evaluation whose parameters were kept.
         best_score: Its score; infinitely bad if training diverged.
-        status: ``"finished"``, ``"stopped early"`` or ``"diverged"``.
-        reason: Why it diverged.
-        seconds: Wall-clock seconds of the population's training, divided by its members.
+        status: ``"finished"``, ``"stopped early"``, ``"diverged"``, or in a study ``"pruned"``.
+        reason: Why it diverged or was pruned.
+        seconds: Its share of the population's wall-clock seconds, divided among those in training at the time.
     """
 
     step: tuple[int, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import mlx.core as mx
@@ -23,7 +24,19 @@ __all__ = ["Run"]
 
 
 class Run:
-    """The arrays of the members still in training, and their one training step."""
+    """The arrays of the members still in training, and their one training step.
+
+    Args:
+        model: A model of their shape, whose parameters are replaced.
+        task: What to learn.
+        parameters: Theirs, each array (N, ...).
+        members: Their settings.
+        steps: Updates of the parameters.
+        batch_size: B.
+        accumulate: Batches for one update.
+        evaluate_every: Steps between evaluations in :meth:`train`; ``None`` evaluates after the last.
+        patience: Evaluations without a better one before a member stops; ``None`` for all steps.
+    """
 
     def __init__(
         self,
@@ -34,12 +47,19 @@ class Run:
         steps: int,
         batch_size: int,
         accumulate: int,
+        *,
+        evaluate_every: int | None = None,
+        patience: int | None = None,
     ) -> None:
         self.model, self.task, self.members = model, task, members
         self.steps, self.accumulate = steps, accumulate
+        self.evaluate_every = steps if evaluate_every is None else evaluate_every
+        self.patience = patience
         self.layout = Layout(parameters)
         self.matrix = self.layout.join(parameters)
+        self.best = self.matrix
         self.active = list(range(len(members)))
+        self.taken = 0  # steps
         self.data = as_arrays(task.train)
         count = steps * accumulate
         # (batches, N, ...): row t holds what every member needs for batch t.
@@ -110,51 +130,60 @@ class Run:
         self.matrix = self.optimizer.update(self.matrix, gradients, mx.array(self.rates[t]))
         return total
 
-    def train(self, evaluate_every: int, patience: int | None, progress: Progress, share: int) -> Any:
-        """Take all steps; returns the best parameters of every member.
+    def train(self, progress: Progress, share: float, until: int | None = None) -> Any:
+        """Take the steps that are left, or some of them; returns the best parameters of every member so far.
+
+        A training that is taken further is the same, to the last bit, as one that never paused.
 
         Args:
-            evaluate_every: Steps between evaluations.
-            patience: Evaluations without a better one before a member stops; ``None`` for all steps.
             progress: The bar to move.
-            share: How far all steps together move it.
+            share: How far these steps together move it.
+            until: The step after which to pause, one at which members are evaluated; ``None`` for the last.
         """
-        best = self.matrix
+        until = self.steps if until is None else until
         higher = self.task.higher_is_better
         losses: list[mx.array] = []
         clock = time.perf_counter()
-        before = progress.done
-        for t in range(self.steps):
+        begun, before = self.taken, progress.done
+        for t in range(begun, until if self.active else begun):
             losses.append(self.step(t))
             mx.async_eval(self.matrix, self.optimizer.state, losses[-1])
             if len(losses) > 1:
                 mx.eval(losses[-2])  # build the next step's graph while this one runs, no further ahead
-            progress.reach(before + share * (t + 1) // self.steps)
-            if (t + 1) % evaluate_every and t + 1 < self.steps:
+            progress.reach(int(before + share * (t + 1 - begun) / (until - begun)))
+            if (t + 1) % self.evaluate_every and t + 1 < until:
                 continue
             table = np.array(mx.stack(losses))
             losses = []
             outputs = predict_population(self.model, self.parameters, self.task.validation)
-            seconds = (time.perf_counter() - clock) / len(self.members)
+            now = time.perf_counter()
+            seconds, clock = (now - clock) / len(self.active), now
             improved, finished = [], []
             for place, i in enumerate(self.active):
                 member = self.members[i]
                 score = self.score(outputs[place])
                 if member.record(t + 1, table[:, place], score, higher):
                     improved.append(place)
-                member.seconds = seconds
-                if t + 1 < self.steps and member.waited(patience):
+                member.seconds += seconds
+                if t + 1 < self.steps and member.waited(self.patience):
                     member.status = "stopped early"
                 if member.status != "finished":
                     finished.append(place)
-            best = self.keep(best, improved)
+            self.best = self.keep(self.best, improved)
             for place in improved:
                 progress.best(self.members[self.active[place]].scores[-1])
             self.drop(finished)
             if not self.active:
                 break
-        progress.reach(before + share)
-        return self.layout.tree(best)
+        self.taken = until
+        progress.reach(int(before + share))
+        return self.layout.tree(self.best)
+
+    def prune(self, reasons: Mapping[int, str]) -> None:
+        """Go on without these members, which keep what they have reached; each with its reason."""
+        for i, reason in reasons.items():
+            self.members[i].status, self.members[i].reason = "pruned", reason
+        self.drop([place for place, i in enumerate(self.active) if i in reasons])
 
     def score(self, outputs: npt.NDArray[np.float32]) -> float:
         """The validation score of one member, nan if its outputs are not finite."""

@@ -116,51 +116,70 @@ def fit(
         >>> [history.status for history in histories]
         ['finished', 'finished']
     """
+    models = [model] if isinstance(model, RecurrentModel) else list(model)
+    settings = {name: value for name, value in locals().items() if name in FIT_KNOBS | MEMBER_KNOBS}
+    run = prepare(models, task, **settings)
+    if isinstance(progress, Progress):  # a study's bar, which counts members
+        best = run.train(progress, share=len(models))
+    else:
+        check_flag("progress", progress)
+        label = task.name if len(models) == 1 else f"{task.name}, {len(models)} members"
+        higher = task.higher_is_better
+        with Progress(steps, label, "step", shown=progress, higher_is_better=higher) as bar:
+            best = run.train(bar, share=steps)
+    unstack(models, best)
+    histories = [member.history() for member in run.members]
+    return histories[0] if isinstance(model, RecurrentModel) else histories
+
+
+def prepare(
+    models: Sequence[RecurrentModel],
+    task: Task,
+    *,
+    steps: int,
+    batch_size: int,
+    optimizer: str,
+    accumulate: int,
+    patience: int | None,
+    evaluate_every: int | None,
+    **of_members: Any,
+) -> Run:
+    """Check the settings of :func:`fit`, all of which are needed, and make the run that trains."""
     if not isinstance(task, Task):
         raise ValueError(f"task must be a Task, got {type(task).__name__}.")
-    models = [model] if isinstance(model, RecurrentModel) else list(model)
     parameters = stack(models)
     check_fits(models[0], task)
     check_int("steps", steps)
     check_int("batch_size", batch_size)
     check_int("accumulate", accumulate)
     check_choice("optimizer", optimizer, OPTIMIZERS)
-    if not isinstance(progress, Progress):
-        check_flag("progress", progress)
     if batch_size > len(task.train):
         raise ValueError(
             f"batch_size must be at most the {len(task.train)} training sequences, got {batch_size}."
         )
     if patience is not None:
         check_int("patience", patience)
-    evaluate_every = (
-        max(1, steps // 10) if evaluate_every is None else check_int("evaluate_every", evaluate_every)
-    )
-    given = {
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "clip_norm": clip_norm,
-        "schedule": schedule,
-        "warmup": warmup,
-        "backbone_dropout": backbone_dropout,
-        "seed": seed,
-    }
-    columns = {name: spread(name, value, len(models)) for name, value in given.items()}
+    columns = {name: spread(name, of_members[name], len(models)) for name in sorted(MEMBER_KNOBS)}
     members = [
         Member.checked(each, steps, optimizer, {name: values[i] for name, values in columns.items()})
         for i, each in enumerate(models)
     ]
-    run = Run(shell(models[0]), task, parameters, members, steps, batch_size, accumulate)
-    if isinstance(progress, Progress):  # a study's bar, which counts members
-        best = run.train(evaluate_every, patience, progress, share=len(models))
-    else:
-        label = task.name if len(models) == 1 else f"{task.name}, {len(models)} members"
-        higher = task.higher_is_better
-        with Progress(steps, label, "step", shown=progress, higher_is_better=higher) as bar:
-            best = run.train(evaluate_every, patience, bar, share=steps)
-    unstack(models, best)
-    histories = [member.history() for member in members]
-    return histories[0] if isinstance(model, RecurrentModel) else histories
+    return Run(
+        shell(models[0]),
+        task,
+        parameters,
+        members,
+        steps,
+        batch_size,
+        accumulate,
+        evaluate_every=evaluation_step(steps, evaluate_every),
+        patience=patience,
+    )
+
+
+def evaluation_step(steps: int, evaluate_every: int | None) -> int:
+    """Steps between evaluations: a tenth of all unless given."""
+    return max(1, steps // 10) if evaluate_every is None else check_int("evaluate_every", evaluate_every)
 
 
 def spread(name: str, value: Any, members: int) -> list[Any]:

@@ -12,7 +12,10 @@ from mlx.utils import tree_flatten
 
 from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random, evaluate, fit, predict
 from ncps_mlx.optimize import PopulationAdam, clip, schedule_factors
+from ncps_mlx.population import unstack
+from ncps_mlx.progress import Progress
 from ncps_mlx.task import Split, Task
+from ncps_mlx.train import prepare
 
 T, D, H, U, O = 6, 3, 11, 13, 2
 
@@ -96,6 +99,48 @@ def test_members_equal_lone_runs_bit_for_bit(cls, settings, kind):
         assert lone.status == history.status
     scores = evaluate(together, task)
     assert scores == [evaluate(member, task) for member in together]
+
+
+@pytest.mark.parametrize(
+    ("cls", "settings"),
+    [
+        (CfC, {"num_layers": 2, "residual": True}),
+        (CfC, {"wiring": AutoNCP(H, 4, seed=1), "mixed_memory": True}),
+        (LTC, {"backbone_layers": 1, "ode_unfolds": 2, "bidirectional": True}),
+        (LTC, {"wiring": FullyConnected(H), "ode_unfolds": 2}),
+    ],
+)
+def test_survivors_of_halving_equal_lone_runs_bit_for_bit(cls, settings):
+    """Seven members pause at steps 4 and 8; three and then two stop there; the others go on."""
+    task = make_task("every", masked=True)
+    dropping = build(cls, "every", **settings).dropping_layers
+    common = {"steps": 12, "batch_size": 8, "optimizer": "adamw", "evaluate_every": 2}
+    own = [
+        {"learning_rate": 1e-3 * 2**i, "weight_decay": 0.01 * i, "clip_norm": [1.0, None, 0.1][i % 3], "seed": i,
+         "schedule": ["cosine", "constant"][i % 2], "warmup": i, "backbone_dropout": 0.05 * i if dropping else None}
+        for i in range(7)
+    ]  # fmt: skip
+    models = [build(cls, "every", seed, **settings) for seed in range(7)]
+    columns = {name: [each[name] for each in own] for name in own[0]}
+    run = prepare(models, task, accumulate=1, patience=None, **common, **columns)
+    with Progress(7, "halving", "trial", shown=False) as bar:
+        run.train(bar, 3, until=4)
+        run.prune(dict.fromkeys((0, 3, 6), "pruned"))
+        run.train(bar, 2, until=8)
+        run.prune(dict.fromkeys((2, 5), "pruned"))
+        best = run.train(bar, 2)
+        assert bar.done == 7
+    unstack(models, best)
+    for i, (model, member) in enumerate(zip(models, run.members, strict=True)):
+        alone = build(cls, "every", i, **settings)
+        lone = fit(alone, task, progress=False, **common, **own[i])
+        history = member.history()
+        count = {0: 2, 3: 2, 6: 2, 2: 4, 5: 4}.get(i, 6)
+        assert history.status == ("finished" if count == 6 else "pruned")
+        assert history.validation_score == lone.validation_score[:count]
+        assert history.train_loss == lone.train_loss[:count]
+        assert history.best_score == min(lone.validation_score[:count])
+        assert same(model, alone) or count < 6
 
 
 def test_members_are_exact_after_others_were_dropped():
