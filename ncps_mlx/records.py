@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ncps_mlx.files import write_whole
 from ncps_mlx.values import plain
 
 if TYPE_CHECKING:
@@ -246,7 +247,10 @@ def versions() -> dict[str, str]:
 
 
 def save(records: Iterable[Record], path: str | Path) -> None:
-    """Write records to a file, one line of JSON each.
+    """Write records to a file, one line of JSON each: all of them, or none and the file is as it was.
+
+    Raises:
+        OSError: The file cannot be written.
 
     Example:
         >>> import tempfile
@@ -257,7 +261,8 @@ def save(records: Iterable[Record], path: str | Path) -> None:
         >>> load(path) == [record]
         True
     """
-    Path(path).write_text("".join(record.to_json() + "\n" for record in records), encoding="utf-8")
+    lines = "".join(record.to_json() + "\n" for record in records)
+    write_whole(Path(path).resolve(), lines.encode(), "The records")
 
 
 def load(path: str | Path) -> list[Record]:

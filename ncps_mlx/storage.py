@@ -6,8 +6,6 @@ import io
 import json
 import math
 import os
-import secrets
-import shutil
 from collections.abc import Mapping
 from inspect import Parameter, signature
 from pathlib import Path
@@ -17,6 +15,7 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
 
+from ncps_mlx.files import write_whole
 from ncps_mlx.initializers import seeded
 from ncps_mlx.models import LTC, CfC, RecurrentModel
 from ncps_mlx.wirings import Wiring
@@ -76,7 +75,7 @@ def save(model: RecurrentModel, path: str | os.PathLike[str]) -> None:
     }
     buffer = io.BytesIO()
     mx.save_safetensors(buffer, parameters, metadata)  # to a path it would append an ending
-    _write(Path(os.path.realpath(path)), buffer.getvalue())
+    write_whole(Path(os.path.realpath(path)), buffer.getvalue(), "The model")
 
 
 def load(path: str | os.PathLike[str]) -> CfC | LTC:
@@ -174,37 +173,6 @@ def _mismatch(wanted: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int
             parts.append(f"{name} of shape {got[name]} instead of {wanted[name]}")
             break
     return "; ".join(parts)
-
-
-def _write(target: Path, content: bytes) -> None:
-    """Put ``content`` in the place of ``target``, whole or not at all."""
-    if target.is_dir():
-        raise ValueError(f"path must name a file, got the folder {target}.")
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, temporary)
-        temporary.replace(target)
-    except OSError as error:
-        kept = "the file there is as it was" if target.exists() else "nothing was written"
-        what = f"The model could not be saved ({error.strerror or error}); {kept}"
-        raise OSError(error.errno, what, str(target)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    _settle(target.parent)
-
-
-def _settle(folder: Path) -> None:
-    """Force the new name to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _header(path: Path, content: bytes) -> tuple[Any, dict[str, tuple[int, ...]]]:
