@@ -36,6 +36,7 @@ extensions = [
     "sphinx_copybutton",
     "myst_nb",
     "guide_pages",
+    "recorded_pages",
     "api_pages",
     "gallery_figures",
     "site_extras",

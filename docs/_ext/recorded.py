@@ -29,7 +29,7 @@ from pagerun import ROOT, execute
 
 __all__ = ["Entry", "Record", "cells_of", "check", "code_of", "programs", "read_record", "run", "shown_cells"]
 
-NAMED = ("torch", "ncps", "mlx", "numpy")
+NAMED = ("ncps", "torch", "mlx", "numpy")
 """Packages whose versions a record names, where they are installed."""
 
 ENTRY = re.compile(
@@ -179,7 +179,7 @@ def refresh(program: Path, printed: dict[str, str]) -> None:
 def versions() -> str:
     """Return what a program runs with, in one line."""
     named = [f"{name} {importlib.metadata.version(name).partition('+')[0]}" for name in NAMED if _has(name)]
-    return ", ".join([f"Python {platform.python_version()}", *named])
+    return ", ".join([*named, f"Python {platform.python_version()}"])
 
 
 def _has(name: str) -> bool:

@@ -11,12 +11,14 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.directives.code import container_wrapper
 from sphinx.util.docutils import SphinxDirective
 
 from recorded import cells_of, code_of, read_record
 
 __all__ = ["Recorded", "setup"]
 
+LABEL = "ncps (PyTorch)"
 CHECKED = {
     "exact": "The session parity prints the same.",
     "approx": "The session parity prints nearly the same numbers.",
@@ -47,7 +49,8 @@ class Recorded(SphinxDirective):
                 f"{name} has changed since it was recorded: run docs/_ext/recorded.py --refresh where it can run"
             )
         code = cells[cell].code
-        shown: list[nodes.Node] = [nodes.literal_block(code, code, language="python", classes=["recorded"])]
+        block = nodes.literal_block(code, code, language="python", classes=["recorded"])
+        shown: list[nodes.Node] = [container_wrapper(self, block, LABEL)]
         entry = record.entries.get(cell)
         if entry is not None:
             stamp = f"Recorded with {record.versions}. {CHECKED[entry.promise.kind]}"

@@ -70,9 +70,10 @@ def _looked_at() -> Iterator[Path]:
     )
     yield from sorted((built / "jupyter_execute").rglob("*.ipynb"))
     yield from sorted((ROOT / "docs" / "auto_examples" / "images").glob("*.json"))
-    for folder in ("tests/site", "docs/_ext", *(f"docs/{name}" for name in FOLDERS), "docs/notebooks", "gallery"):
+    documents = [f"docs/{name}" for name in ("_ext", *FOLDERS, "notebooks")]
+    for folder in ("tests/site", *documents, "gallery"):
         yield from sorted(
-            path for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".rst", ".md"}
+            path for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".rst", ".md", ".txt"}
         )
     yield from (ROOT / "README.md", RECORD)
 

@@ -25,9 +25,9 @@ ARCHIVES = sorted((HTML / "_downloads").glob("*/*.zip"))
 
 
 def copied(page):
-    """The page's python blocks as the copy button gives them, in order."""
+    """The page's python blocks as the copy button gives them, in order; not those that need PyTorch."""
     soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-    return [block.get_text() for block in soup.select("div.highlight-python pre")]
+    return [block.get_text() for block in soup.select("div.highlight-python:not(.recorded) pre")]
 
 
 def run(program, folder, *arguments):
