@@ -99,3 +99,5 @@ print("y", tuple(y.shape), "state", tuple(tuple(part.shape) for part in state))
 model = CfC(D, H, mode="pure")
 for name, values in model.rnn_cell.named_parameters():
     print(f"{name}: {'zero' if (values == 0).all() else 'drawn'}")
+weight = CfC(D, 50).rnn_cell.ff1.weight
+print(f"share of Xavier's limit: {weight.abs().max() * (sum(weight.shape) / 6) ** 0.5:.3f}")
