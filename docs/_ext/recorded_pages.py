@@ -46,7 +46,7 @@ class Recorded(SphinxDirective):
             raise self.error(f"{name} has no cell {cell!r}, but {', '.join(cells)}")
         if record.code != code_of(program):
             raise self.error(
-                f"{name} has changed since it was recorded: run docs/_ext/recorded.py --refresh where it can run"
+                f"{name} has changed since it was recorded; write it anew with `nox -s parity -- -k page --refresh`"
             )
         code = cells[cell].code
         block = nodes.literal_block(code, code, language="python", classes=["recorded"])
