@@ -69,8 +69,28 @@ def as_arrays(split: Split) -> tuple[mx.array, mx.array, mx.array | None, mx.arr
     )
 
 
-def predict_population(model: RecurrentModel, parameters: Any, split: Split) -> npt.NDArray[np.float32]:
-    """What each member predicts, without dropout: (N, n, O), or (N, n, T, O) for every step."""
+def predict_population(
+    model: RecurrentModel, parameters: Any, split: Split, at_once: int | None = None
+) -> npt.NDArray[np.float32]:
+    """What each member predicts, without dropout: (N, n, O), or (N, n, T, O) for every step.
+
+    Args:
+        model: A model of their shape, whose parameters are replaced.
+        parameters: Theirs, each array (N, ...).
+        split: The sequences.
+        at_once: How many members to compute together; ``None`` for all.
+    """
+    members = leaves(parameters)[0].shape[0]
+    size = members if at_once is None else at_once
+    groups = [
+        predict_group(model, tree_map(lambda a, first=first: a[first : first + size], parameters), split)
+        for first in range(0, members, size)
+    ]
+    return groups[0] if len(groups) == 1 else np.concatenate(groups)
+
+
+def predict_group(model: RecurrentModel, parameters: Any, split: Split) -> npt.NDArray[np.float32]:
+    """As :func:`predict_population`, all members at once."""
     model.update(parameters)
     members = leaves(parameters)[0].shape[0]
     x, _, time_delta, mask = as_arrays(split)

@@ -73,6 +73,11 @@ class Progress:
         if done > self.done:
             self.add(done - self.done)
 
+    def say(self, text: str) -> None:
+        """Write a line above the bar, if it is shown."""
+        if not self._bar.disable:
+            self._bar.write(text, file=sys.stderr)
+
     def best(self, score: float) -> None:
         """A score was reached; the best one is shown with the bar's next update."""
         self._best = self._better(self._best, score)

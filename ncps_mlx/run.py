@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ncps_mlx.base import RecurrentModel
 from ncps_mlx.flat import Layout
 from ncps_mlx.member import Member
+from ncps_mlx.memory_plan import measured, members_at_once
 from ncps_mlx.optimize import PopulationAdam, clip
 from ncps_mlx.population import as_arrays, predict_population
 from ncps_mlx.progress import Progress
@@ -36,6 +37,8 @@ class Run:
         accumulate: Batches for one update.
         evaluate_every: Steps between evaluations in :meth:`train`; ``None`` evaluates after the last.
         patience: Evaluations without a better one before a member stops; ``None`` for all steps.
+        memory: Megabytes that the members' gradients may take together, else they are computed in groups; ``None``
+            for a quarter of the machine's.
     """
 
     def __init__(
@@ -50,11 +53,14 @@ class Run:
         *,
         evaluate_every: int | None = None,
         patience: int | None = None,
+        memory: float | None = None,
     ) -> None:
         self.model, self.task, self.members = model, task, members
         self.steps, self.accumulate = steps, accumulate
         self.evaluate_every = steps if evaluate_every is None else evaluate_every
         self.patience = patience
+        self.memory = memory
+        self.at_once = len(members)
         self.layout = Layout(parameters)
         self.matrix = self.layout.join(parameters)
         self.best = self.matrix
@@ -83,13 +89,14 @@ class Run:
         self,
         parameters: Any,
         batch: tuple[mx.array, mx.array, mx.array | None, mx.array | None],
+        rates: mx.array | float,
         keys: mx.array | None,
     ) -> tuple[mx.array, mx.array]:
         """Sum over members (whose gradient is each member's own), and the loss of each (N,)."""
         x, y, time_delta, mask = batch
         self.model.update(parameters)
         out, _ = self.model.forward(
-            x, None, 1.0 if time_delta is None else time_delta, mask, rates=self.dropout, keys=keys
+            x, None, 1.0 if time_delta is None else time_delta, mask, rates=rates, keys=keys
         )
         if self.task.kind == "classification":
             each = nn.losses.cross_entropy(out, y)
@@ -104,14 +111,40 @@ class Run:
         return losses.sum(), losses
 
     def batch_gradient(self, i: int) -> tuple[mx.array, mx.array]:
-        """The losses (N,) and gradients (N, P) on batch ``i``."""
-        rows = mx.array(self.rows[i])
+        """The losses (N,) and gradients (N, P) on batch ``i``, as many members at once as memory allows."""
+        members = len(self.active)
+        if self.at_once >= members:
+            return self.group_gradient(i, slice(None))
+        groups = []
+        for first in range(0, members, self.at_once):
+            groups.append(self.group_gradient(i, slice(first, first + self.at_once)))
+            mx.eval(groups[-1])  # one group in memory at a time
+        losses, gradients = zip(*groups, strict=True)
+        return mx.concatenate(list(losses)), mx.concatenate(list(gradients))
+
+    def group_gradient(self, i: int, group: slice) -> tuple[mx.array, mx.array]:
+        """The losses (n,) and gradients (n, P) of some members."""
+        rows = mx.array(self.rows[i][group])
         x, y, time_delta, mask = self.data
         held = None if mask is None else mask[rows]
         batch = (x[rows], y[rows], None if time_delta is None else time_delta[rows], held)
-        keys = None if self.keys is None else mx.array(self.keys[i])
-        (_, losses), gradients = self.gradient(self.parameters, batch, keys)
+        keys = None if self.keys is None else mx.array(self.keys[i][group])
+        rates = self.dropout[group] if isinstance(self.dropout, mx.array) else self.dropout
+        parameters = self.layout.tree(self.matrix[group])
+        (_, losses), gradients = self.gradient(parameters, batch, rates, keys)
         return losses, self.layout.join(gradients)
+
+    def plan_memory(self, progress: Progress) -> None:
+        """Measure one member's gradient, and say so if not all fit together."""
+        if len(self.active) < 2:
+            return
+        each = measured(lambda: self.group_gradient(0, slice(1)))
+        self.at_once = members_at_once(len(self.active), each, self.memory)
+        if self.at_once < len(self.active):
+            progress.say(
+                f"{self.at_once} of {len(self.active)} members at a time: each needs about {each:.0f} MB for its "
+                "gradient"
+            )
 
     def step(self, t: int) -> mx.array:
         """Update the parameters; returns the losses (N,), unevaluated."""
@@ -145,6 +178,8 @@ class Run:
         losses: list[mx.array] = []
         clock = time.perf_counter()
         begun, before = self.taken, progress.done
+        if begun == 0:
+            self.plan_memory(progress)
         for t in range(begun, until if self.active else begun):
             losses.append(self.step(t))
             mx.async_eval(self.matrix, self.optimizer.state, losses[-1])
@@ -155,7 +190,9 @@ class Run:
                 continue
             table = np.array(mx.stack(losses))
             losses = []
-            outputs = predict_population(self.model, self.parameters, self.task.validation)
+            outputs = predict_population(
+                self.model, self.parameters, self.task.validation, self.at_once
+            )
             now = time.perf_counter()
             seconds, clock = (now - clock) / len(self.active), now
             improved, finished = [], []

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx.base import RecurrentModel
-from ncps_mlx.checks import check_choice, check_flag, check_int
+from ncps_mlx.checks import check_choice, check_flag, check_int, check_number
 from ncps_mlx.member import History, Member
 from ncps_mlx.optimize import OPTIMIZERS
 from ncps_mlx.population import predict_population, shell, stack, unstack
@@ -42,13 +42,14 @@ class FitSettings(MemberSettings, total=False):
     optimizer: str
     patience: int | None
     evaluate_every: int | None
+    memory: float | None
     progress: bool | Progress
 
 
 MEMBER_KNOBS = frozenset(MemberSettings.__annotations__)
 """Settings of :func:`fit` that may differ between the members of a population."""
 
-FIT_KNOBS = frozenset(FitSettings.__annotations__) - MEMBER_KNOBS - {"progress"}
+FIT_KNOBS = frozenset(FitSettings.__annotations__) - MEMBER_KNOBS - {"memory", "progress"}
 """Settings of :func:`fit` that all members share."""
 
 
@@ -75,6 +76,7 @@ def fit(
     patience: int | None = None,
     evaluate_every: int | None = None,
     seed: int | Sequence[int] = 0,
+    memory: float | None = None,
     progress: bool | Progress = True,
 ) -> History | list[History]:
     """Train a model, or a population of models of one shape in one graph, and keep the best parameters.
@@ -98,6 +100,8 @@ def fit(
         patience: Stop after this many evaluations without a better one; ``None`` never stops early.
         evaluate_every: Steps between evaluations on the validation split; default a tenth of ``steps``.
         seed: Of the order of the data and of dropout (initial parameters have the model's own seed).
+        memory: Megabytes that the gradients of all models may take together; where they would take more, they are
+            computed in groups, to the same bits. ``None``: a quarter of the machine's.
         progress: Show a progress bar with the best score (or move the bar of the study that this belongs to).
 
     Returns:
@@ -118,7 +122,7 @@ def fit(
     """
     models = [model] if isinstance(model, RecurrentModel) else list(model)
     settings = {name: value for name, value in locals().items() if name in FIT_KNOBS | MEMBER_KNOBS}
-    run = prepare(models, task, **settings)
+    run = prepare(models, task, memory=memory, **settings)
     if isinstance(progress, Progress):  # a study's bar, which counts members
         best = run.train(progress, share=len(models))
     else:
@@ -142,9 +146,10 @@ def prepare(
     accumulate: int,
     patience: int | None,
     evaluate_every: int | None,
+    memory: float | None = None,
     **of_members: Any,
 ) -> Run:
-    """Check the settings of :func:`fit`, all of which are needed, and make the run that trains."""
+    """Check the settings of :func:`fit`, all of which but ``memory`` are needed, and make the run that trains."""
     if not isinstance(task, Task):
         raise ValueError(f"task must be a Task, got {type(task).__name__}.")
     parameters = stack(models)
@@ -157,6 +162,8 @@ def prepare(
         raise ValueError(
             f"batch_size must be at most the {len(task.train)} training sequences, got {batch_size}."
         )
+    if memory is not None:
+        check_number("memory", memory, low=0, open_low=True)
     if patience is not None:
         check_int("patience", patience)
     columns = {name: spread(name, of_members[name], len(models)) for name in sorted(MEMBER_KNOBS)}
@@ -174,6 +181,7 @@ def prepare(
         accumulate,
         evaluate_every=evaluation_step(steps, evaluate_every),
         patience=patience,
+        memory=memory,
     )
 
 

@@ -179,6 +179,18 @@ def test_settings_may_come_as_any_sequence(form):
     )
 
 
+@pytest.mark.parametrize("kind", ["last", "every"])
+def test_a_population_split_for_memory_trains_to_the_same_bits(kind, capsys):
+    task = make_task(kind, masked=True)
+    common = {"steps": 6, "batch_size": 8, "backbone_dropout": 0.2, "seed": range(5), "accumulate": 2}
+    together = [build(kind=kind, seed=seed) for seed in range(5)]
+    split = [build(kind=kind, seed=seed) for seed in range(5)]
+    fit(together, task, progress=False, **common)
+    fit(split, task, memory=1e-3, **common)
+    assert all(map(same, together, split))
+    assert "1 of 5 members at a time: each needs about" in capsys.readouterr().err
+
+
 def test_dropout_changes_from_step_to_step_and_with_the_rate():
     task = make_task()
     ends = []
@@ -290,6 +302,7 @@ def test_progress_shows_the_best_score(capsys):
         ({"schedule": "step"}, "schedule must be one of"),
         ({"warmup": 9, "steps": 9}, "warmup must be below the 9 steps of training, got 9."),
         ({"patience": 0}, "patience must be at least 1, got 0."),
+        ({"memory": 0}, "memory must be above 0, got 0."),
         ({"accumulate": 0}, "accumulate must be at least 1, got 0."),
         ({"seed": -1}, "seed must be at least 0, got -1."),
         ({"backbone_dropout": 1.5}, "backbone_dropout must be at least 0 and below 1, got 1.5."),
