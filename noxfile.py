@@ -79,6 +79,17 @@ def doctest(session: nox.Session) -> None:
     session.run("pytest", "ncps_mlx", "tests/test_pages.py", *session.posargs, env=environment())
 
 
+@nox.session(venv_backend="venv")
+def parity(session: nox.Session) -> None:
+    """Compare converted models with live ncps on PyTorch, in new random configurations each time. Long.
+
+    Outside the lock, and by pip, which takes 2.13.0+cpu where it is on offer; uv passes it by. `-- ARGS` go to pytest.
+    """
+    groups = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
+    session.install("torch==2.13.0", "ncps==1.0.1", *groups, "-e", ".")
+    session.run("pytest", "tests/parity", *session.posargs, env=environment())
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the site and verify it, running what changed. `-- --refresh` rewrites the outputs shown."""

@@ -1,10 +1,12 @@
 """Record what ncps 1.0.1 is and computes, for tests/test_parity.py and tests/test_convert.py.
 
 Needs torch and ncps, which the project does not install: ``pip install torch ncps==1.0.1`` in an environment
-of its own, then ``python tests/references/make_ncps.py``. Writes ``ncps.npz`` beside this file.
+of its own, then ``python tests/references/make_ncps.py``. Writes ``ncps.npz`` beside this file, or the file named as
+its argument.
 """
 
 import json
+import sys
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -97,4 +99,4 @@ if __name__ == "__main__":
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in double.parameters()]
         arrays[f"{name}/parameters"] = torch.cat([p.detach().flatten() for p in module.parameters()]).numpy()
         arrays[f"{name}/gradients"] = torch.cat([g.flatten() for g in gradients]).float().numpy()
-    np.savez_compressed(Path(__file__).with_name("ncps.npz"), **arrays)
+    np.savez_compressed(sys.argv[1] if sys.argv[1:] else Path(__file__).with_name("ncps.npz"), **arrays)
