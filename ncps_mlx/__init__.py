@@ -12,6 +12,7 @@ from ncps_mlx.wirings import NCP, AutoNCP, FullyConnected, Random
 if TYPE_CHECKING:
     from ncps_mlx.convert import from_torch
     from ncps_mlx.data import Split, Task
+    from ncps_mlx.halving import Halving, Hyperband
     from ncps_mlx.knobs import Integer, LogUniform, Uniform, When
     from ncps_mlx.records import Record
     from ncps_mlx.search import Study
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Halving": "halving",
     "History": "train",
+    "Hyperband": "halving",
     "Integer": "knobs",
     "LogUniform": "knobs",
     "Record": "records",
@@ -45,7 +48,9 @@ __all__ = [
     "AutoNCP",
     "CfC",
     "FullyConnected",
+    "Halving",
     "History",
+    "Hyperband",
     "Integer",
     "LTC",
     "LogUniform",

@@ -98,7 +98,9 @@ class Claims:
         if self._ledger.alone:
             return []
         attributes = self._ledger.attributes()
-        if self._outages != self._ledger.call.outages:  # nobody could renew a lease while the storage was away
+        if (
+            self._outages != self._ledger.call.outages
+        ):  # nobody could renew a lease while the storage was away
             self._outages = self._ledger.call.outages
             self._watch.forget()
         leases = [Lease.read(value) for key, value in attributes.items() if key.startswith(LEASE)]
@@ -148,15 +150,28 @@ class Claims:
                 if won:
                     return won
 
+    def release(self) -> None:
+        """Put back what is held, untrained."""
+        self._hold(())
+        self.repair()
+
     def finish(self, planned: Planned, record: Record) -> bool:
         """Keep the record, then mark the trial as done; false if it was given to another worker meanwhile."""
         from optuna.exceptions import UpdateFinishedTrialError
 
         try:
-            self._ledger.call(self._ledger.storage.set_trial_user_attr, planned.key, "record", record.to_json())
+            self._ledger.call(
+                self._ledger.storage.set_trial_user_attr, planned.key, "record", record.to_json()
+            )
         except UpdateFinishedTrialError:
             return False
-        return self._ledger.set_state(planned.key, "COMPLETE", [record.score])
+        return self._finish(planned.key, record)
+
+    def _finish(self, key: int, record: Record) -> bool:
+        if record.status != "pruned" or record.history is None:
+            return self._ledger.set_state(key, "COMPLETE", [record.score])
+        self._ledger.report(key, record.history.step[-1], record.score)
+        return self._ledger.set_state(key, "PRUNED", [record.score])
 
     def repair(self) -> None:
         """Take up what stopped workers left: what has its record is done, the rest waits again."""
@@ -164,11 +179,12 @@ class Claims:
         held = self._held() | set(self._lease.places if self._lease else ())
         for trial in trials:
             if not self._ledger.whole(trial):
-                self._ledger.set_state(trial._trial_id, "FAIL")  # another program's: it cannot be trained from here
+                self._ledger.set_state(
+                    trial._trial_id, "FAIL"
+                )  # another program's: it cannot be trained from here
             elif trial.state.name == "RUNNING" and trial.user_attrs["trial"] not in held:
                 if "record" in trial.user_attrs:
-                    score = Record.from_json(trial.user_attrs["record"]).score
-                    self._ledger.set_state(trial._trial_id, "COMPLETE", [score])
+                    self._finish(trial._trial_id, Record.from_json(trial.user_attrs["record"]))
                 else:
                     self._ledger.set_state(trial._trial_id, "FAIL")
         whole = map(self._ledger.read, filter(self._ledger.whole, self._ledger.trials()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ncps_mlx import knobs
+from ncps_mlx import halving, knobs
 from ncps_mlx.origin import Origin
 from ncps_mlx.space import Space
 from ncps_mlx.trials import MODELS
@@ -36,6 +36,7 @@ def written(study: Study) -> dict[str, Any]:
         **{name: getattr(study, name) for name in AS_IT_IS},
         "trials": study.trials,
         "model": study.model,
+        "halving": None if study.halving is None else halving.written(study.halving),
         "space": {name: knob.written() for name, knob in study.space.knobs.items()},
         "data_hash": study.task.data_hash,
         "task": None if study.task.origin is None else study.task.origin.to_json(),
@@ -63,6 +64,8 @@ def restored(definition: Mapping[str, Any], task: Task | None = None) -> dict[st
         )
     settings = {name: plain(name, definition[name]) for name in AS_IT_IS}
     settings |= {"task": task, "model": MODELS[definition["model"]]}
+    kept = definition.get("halving")
+    settings["halving"] = None if kept is None else halving.restored(kept)
     settings["space"] = Space(**{name: knobs.restored(knob) for name, knob in definition["space"].items()})
     settings["trials"] = None if settings["sampler"] == "grid" else definition["trials"]
     return settings

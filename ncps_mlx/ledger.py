@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,6 +159,13 @@ class Ledger:
             return self.call(self.storage.set_trial_state_values, key, TrialState[state], values)
         except UpdateFinishedTrialError:
             return False
+
+    def report(self, key: int, step: int, score: float) -> None:
+        """Note a score on the way, which Optuna's sampler and dashboard want of a pruned trial."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        with suppress(UpdateFinishedTrialError):  # another worker finished it: see set_state
+            self.call(self.storage.set_trial_intermediate_value, key, step, score)
 
     def whole(self, trial: optuna.trial.FrozenTrial) -> bool:
         """Whether a trial is one of the plan, with all of its configuration."""

@@ -71,10 +71,11 @@ class Record:
         metric: ``"rmse"``, ``"mae"`` or ``"accuracy"``.
         units: Unit of the score, ``""`` if it has none.
         higher_is_better: Direction of the score.
-        score: Best validation score, in the task's unit; infinite in the worse direction if it diverged.
+        score: Best validation score, in the task's unit: of a pruned trial, so far; infinite in the worse direction if
+            it diverged.
         history: Losses and scores over the training.
-        status: ``"finished"``, ``"stopped early"`` or ``"diverged"``.
-        reason: Why it diverged; ``None`` otherwise.
+        status: ``"finished"``, ``"stopped early"``, ``"diverged"`` or ``"pruned"``.
+        reason: Why it diverged or was pruned; ``None`` otherwise.
         seconds: Wall time, a population's divided by its members.
         versions: Of Python, the packages and the BLAS.
         device: Where it ran.
@@ -222,9 +223,9 @@ class Record:
             )
         if task.metric != self.metric:
             raise ValueError(f"task must be scored by {self.metric!r} as in the record, got {task.metric!r}.")
-        from ncps_mlx.trials import train_members
+        from ncps_mlx.trials import rerun
 
-        return train_members(task, self.model, [self.config], [self.seed], [self.trial])[0]
+        return rerun(self, task)
 
 
 def versions() -> dict[str, str]:

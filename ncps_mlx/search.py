@@ -9,18 +9,22 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ncps_mlx.brackets import steps_of, train_bracket
 from ncps_mlx.checks import check_choice, check_flag, check_int, check_number
 from ncps_mlx.claims import Claims
 from ncps_mlx.definition import check_shared, restored, written
 from ncps_mlx.grouping import mean_scores
+from ncps_mlx.halving import Bracket, Halving, Hyperband, rung_step
 from ncps_mlx.knobs import When
 from ncps_mlx.leases import LEASE_SECONDS
 from ncps_mlx.ledger import Ledger, Planned, quiet, read_definition
+from ncps_mlx.limits import Limits
 from ncps_mlx.models import LTC, CfC
 from ncps_mlx.plans import grid_plan, quasi_random_plan, random_plan, shape_key, shape_order
 from ncps_mlx.progress import Progress
@@ -28,7 +32,7 @@ from ncps_mlx.records import Record
 from ncps_mlx.space import Space
 from ncps_mlx.task import Task
 from ncps_mlx.team import Team
-from ncps_mlx.trials import MODELS, check_config, complete, train_members
+from ncps_mlx.trials import MODELS, Population, check_config, complete, train_members
 from ncps_mlx.values import label, plain
 
 if TYPE_CHECKING:
@@ -47,9 +51,9 @@ class Study:
     """A search over a :class:`~ncps_mlx.Space`: every configuration is trained with every seed.
 
     A trial is one configuration with one seed. Trials of one shape are trained together as populations. All
-    of a grid or random study is planned when it is made; interrupted in whatever way, it ends, once run again,
-    with the same trials and scores as if it had not been. Of TPE, which learns from what came before, no
-    trial is lost or doubled, and each can be rerun from its record. Any number of processes may run a study that
+    of a grid, random or quasi-random study is planned when it is made; interrupted in whatever way, it ends,
+    once run again, with the same trials and scores as if it had not been. Of TPE, which learns from what came before,
+    no trial is lost or doubled, and each can be rerun from its record. Any number of processes may run a study that
     lies in a database, here or on other machines.
 
     Args:
@@ -59,15 +63,17 @@ class Study:
         space: The knobs to vary.
         model: :class:`~ncps_mlx.CfC` (default) or :class:`~ncps_mlx.LTC`.
         sampler: ``"random"`` (default); ``"grid"``, every combination; ``"tpe"``, Optuna's multivariate
-            tree-structured Parzen estimator.
+            tree-structured Parzen estimator; ``"quasi-random"``, a scrambled Sobol sequence.
         trials: How many configurations. Default 20; a grid takes all it has. An existing study may be
             opened again with more.
         seeds: Each configuration is trained once with each of these (default 0 alone).
         fixed: Values of further knobs of model and training.
         name: The study's name in the storage.
         population: At most so many members are trained at once.
-        members_per_shape: Draws of the member knobs for each drawn shape (random and TPE).
+        members_per_shape: Draws of the member knobs for each drawn shape (not in a grid).
         sampler_seed: Seed of the draws.
+        halving: A :class:`~ncps_mlx.Halving` or :class:`~ncps_mlx.Hyperband` stops the worse configurations early.
+            By TPE each population that it asks for is a bracket of its own.
 
     Raises:
         ValueError: An argument is out of its range, a configuration could not be trained, or the storage
@@ -103,6 +109,7 @@ class Study:
         population: int = 32,
         members_per_shape: int = 8,
         sampler_seed: int = 0,
+        halving: Halving | Hyperband | None = None,
     ) -> None:
         if not isinstance(task, Task):
             raise ValueError(f"task must be a Task, got {type(task).__name__}.")
@@ -139,6 +146,8 @@ class Study:
                 plan = PLANS[sampler](space, self.trials, self.members_per_shape, self.sampler_seed)
             else:  # TPE plans nothing ahead: try the ends of each knob
                 plan = [space.corner(knob, v) for knob, values in space.knobs.items() for v in values.edges()]
+        self.halving = halving
+        self._brackets = self._divided()
         self._check(plan)
         settings = {
             **{f"space.{knob}": repr(values) for knob, values in space.knobs.items()},
@@ -153,6 +162,8 @@ class Study:
             "seeds": list(self.seeds),
             "trials": self.trials,
         }
+        if halving is not None:
+            settings["halving"] = halving.over(self.trials)
         self._storage = storage
         self._ledger = Ledger(
             storage,
@@ -191,14 +202,25 @@ class Study:
         settings = restored(read_definition(storage, name), task)
         return cls(storage, settings.pop("task"), settings.pop("space"), name=name, **settings)
 
-    def run(self, progress: bool = True, *, workers: int = 1, lease: float = LEASE_SECONDS) -> Study:
+    def run(
+        self,
+        progress: bool = True,
+        *,
+        members: int | None = None,
+        seconds: float | None = None,
+        workers: int = 1,
+        lease: float = LEASE_SECONDS,
+    ) -> Study:
         """Train whatever of the plan is not yet done.
 
         Ctrl-C, or an error, leaves a study that can be run again: here, or from its storage in a new process. Other
         processes may run the same study at the same time; each trial is trained by one of them.
 
         Args:
-            progress: Show how many trials are done and the best score (default True).
+            progress: Show how many trials are done, the best score, the rate and the time left (default True).
+            members: Begin at most so many trials in this call; a bracket of halving is begun whole, and only within
+                the limit's last member. Default: all.
+            seconds: Begin no population after so many; what has begun is finished. Default: no limit.
             workers: 1 (default) trains in this process; more start so many processes on this machine, which ends
                 when they have trained everything. They need a storage, and a task that can be made from its name.
             lease: Seconds after which a worker on another machine that gives no sign of life has lost its trials.
@@ -221,27 +243,34 @@ class Study:
         check_flag("progress", progress)
         check_int("workers", workers)
         check_number("lease", lease, low=0, open_low=True)
+        limits = Limits(members, seconds)
+        if workers > 1 and members is not None:
+            raise ValueError(
+                f"members must be None with {workers} workers, who share the plan, got {members}."
+            )
+        total, done = self.trials * len(self.seeds), len(self._ledger.scores())
         with Progress(
-            self.trials * len(self.seeds),
+            done + limits.of(total - done),
             self.name,
             "trial",
-            done=len(self._ledger.scores()),
+            done=done,
             shown=progress,
             higher_is_better=self.task.higher_is_better,
         ) as bar:
             self._show(bar)
             if workers > 1:
-                self._run_team(workers, lease, bar)
+                self._run_team(workers, lease, bar, seconds)
             else:
                 with self._claims.working(lease):
-                    self._work(bar)
+                    self._work(bar, limits)
         return self
 
-    def _work(self, bar: Progress) -> None:
-        """Take what is free and train it, until all is done: by this worker or by others."""
+    def _work(self, bar: Progress, limits: Limits) -> None:
+        """Take what is free and train it, until all is done, by this worker or by others, or the limits are reached."""
         self._repair()
-        while True:
-            batch = self._next()
+        while most := limits.next(self.population):
+            batch = self._next(most)
+            limits.spend(len(batch))
             if batch:
                 self._train(batch, bar)
             elif self._finished():
@@ -251,7 +280,7 @@ class Study:
                 self._repair()
             self._show(bar)
 
-    def _run_team(self, workers: int, lease: float, bar: Progress) -> None:
+    def _run_team(self, workers: int, lease: float, bar: Progress, seconds: float | None) -> None:
         """Start workers and watch them."""
         if self._storage is None:
             raise ValueError(
@@ -263,13 +292,15 @@ class Study:
         size = max(1, min(self.population, -(-left // workers)))  # a share for each, however few are left
         with self._claims.working(lease):
             self._repair()
-        with Team(self._storage, self.name, workers, population=size, lease=lease) as team:
+        with Team(self._storage, self.name, workers, population=size, lease=lease, seconds=seconds) as team:
             while team.running():
                 time.sleep(REST_SECONDS)
                 self._show(bar)
         self._show(bar)
-        if not self._finished():
-            raise RuntimeError(f"workers of {self.name!r} stopped before everything was trained: {team.error()}")
+        if not self._finished() and (seconds is None or team.error(default="")):
+            raise RuntimeError(
+                f"workers of {self.name!r} stopped before everything was trained: {team.error()}"
+            )
 
     def _show(self, bar: Progress) -> None:
         """Bring the bar to what the storage holds, whoever trained it."""
@@ -290,7 +321,7 @@ class Study:
     def best(self) -> Record:
         """The best record of the configuration with the best mean over its seeds.
 
-        A configuration counts if every seed was trained and converged; if there is none, single records do.
+        A configuration counts if every seed was trained, to its end, and converged; if there is none, single records do.
 
         Raises:
             RuntimeError: Nothing has been trained, or nothing converged; the message gives the reasons.
@@ -304,7 +335,7 @@ class Study:
         whole = [
             (sign * mean, group)
             for (_, mean, group), count in zip(groups, seeds, strict=True)
-            if math.isfinite(mean) and count == max(seeds)
+            if math.isfinite(mean) and count == max(seeds) and all(run.status != "pruned" for run in group)
         ]
         pool = min(whole, key=lambda pair: pair[0])[1] if whole else records
         converged = [record for record in pool if math.isfinite(record.score)]
@@ -351,10 +382,12 @@ class Study:
         return f"Study({head}, {done} of {total} trials done)"
 
     def _check(self, plan: Sequence[Mapping[str, Any]]) -> None:
-        """Refuse a configuration that could not be trained before anything is stored."""
+        """Refuse a configuration that could not be trained, or halved, before anything is stored."""
         for config in plan or [{}]:  # a space without knobs has its fixed values alone
             try:
-                check_config(self.task, self.model, self._defaults | dict(config))
+                check_config(self.task, self.model, full := self._defaults | dict(config))
+                for share in {share for bracket in self._brackets for share in bracket.rungs}:
+                    rung_step(share, *steps_of(full))
             except ValueError as error:
                 shown = ", ".join(f"{knob}={value!r}" for knob, value in config.items())
                 raise ValueError(f"{error} In the configuration {shown or 'of fixed'}.") from error
@@ -372,18 +405,55 @@ class Study:
         self._claims.repair()
         plan: Iterable[tuple[int, Mapping[str, Any]]] = self._plan
         if self.sampler == "tpe":
-            plan = {place // len(self.seeds): config for place, config in self._ledger.configs().items()}.items()
+            plan = {
+                place // len(self.seeds): config for place, config in self._ledger.configs().items()
+            }.items()
         self._ledger.add(self._planned(sorted(plan) if self.sampler == "tpe" else list(plan)))
 
-    def _next(self) -> list[Planned]:
-        """Start the next population: trials of one shape."""
-        batch = self._claim()
+    def _divided(self) -> list[Bracket]:
+        """Divide the plan into brackets of halving."""
+        if self.halving is None:
+            return []
+        if not isinstance(self.halving, Halving | Hyperband):
+            raise ValueError(f"halving must be a Halving or a Hyperband, got {self.halving!r}.")
+        if self.sampler != "tpe":
+            return self.halving.brackets(self.trials)
+        if not isinstance(self.halving, Halving) or self.halving.members not in (
+            None,
+            self.members_per_shape,
+        ):
+            raise ValueError(
+                "halving must be a Halving without members by TPE, where each population asked for is a bracket of "
+                f"members_per_shape={self.members_per_shape}, got {self.halving}."
+            )
+        return replace(self.halving, members=self.members_per_shape).brackets(self.trials)
+
+    def _bracket(self, trial: int) -> Bracket:
+        """The bracket of a trial."""
+        place = trial // len(self.seeds)
+        return next(bracket for bracket in self._brackets if place < bracket.first + bracket.size)
+
+    def _next(self, most: int) -> list[Planned]:
+        """Start the next population, trials of one shape; or the next bracket of halving, whole."""
+        batch = self._claim(most)
         if not batch and self.sampler == "tpe" and self._draw():
-            batch = self._claim()
+            batch = self._claim(most)
+        if not batch or self.halving is None:
+            return batch
+        bracket = self._bracket(batch[0].trial)
+        there = {item.trial for item in batch} | self._ledger.scores().keys()
+        places = range(bracket.first * len(self.seeds), (bracket.first + bracket.size) * len(self.seeds))
+        if not there.issuperset(
+            places
+        ):  # another worker has part of it, which cannot be ranked without the rest
+            self._claims.release()
+            return []
         return batch
 
-    def _claim(self) -> list[Planned]:
-        return self._claims.claim(self.population, lambda item: shape_key(self.space, item.config))
+    def _claim(self, most: int) -> list[Planned]:
+        if self.halving is None:
+            return self._claims.claim(most, lambda item: shape_key(self.space, item.config))
+        return self._claims.claim(self.trials * len(self.seeds), lambda item: self._bracket(item.trial).first)
 
     def _draw(self) -> bool:
         """Let TPE choose one shape and several draws of its member knobs; false if all are drawn."""
@@ -394,7 +464,10 @@ class Study:
         if count < 1:
             return False
         first = begun * len(self.seeds)
-        if not self._claims.reserve(range(first, first + count * len(self.seeds))) or first in self._ledger.configs():
+        if (
+            not self._claims.reserve(range(first, first + count * len(self.seeds)))
+            or first in self._ledger.configs()
+        ):
             return True  # another worker draws them
         # A seed of its own for each batch: a resumed study must not draw its first numbers again.
         seed = np.random.SeedSequence([self.sampler_seed, begun]).generate_state(1)
@@ -411,7 +484,10 @@ class Study:
         return True
 
     def _train(self, batch: Sequence[Planned], progress: Progress) -> None:
-        """Train trials of one shape, as many at once as a population may hold, and write them down."""
+        """Train trials of one shape, or a bracket, as many at once as a population may hold, and write them down."""
+        if self.halving is not None:
+            self._halve(batch, progress)
+            return
         for start in range(0, len(batch), self.population):
             part = batch[start : start + self.population]
             trained = train_members(
@@ -424,6 +500,28 @@ class Study:
             )
             for item, record in zip(part, trained, strict=True):
                 self._claims.finish(item, record)
+
+    def _halve(self, batch: Sequence[Planned], progress: Progress) -> None:
+        """Train a bracket of halving, and write down what each rung decides."""
+        shapes: dict[str, list[Planned]] = {}
+        for item in sorted(batch, key=lambda item: item.trial):
+            shapes.setdefault(shape_key(self.space, item.config), []).append(item)
+        populations = [
+            Population(
+                self.task,
+                self.model,
+                [self._defaults | dict(item.config) for item in part],
+                [item.seed for item in part],
+                [item.trial for item in part],
+            )
+            for items in shapes.values()
+            for part in (items[i : i + self.population] for i in range(0, len(items), self.population))
+        ]
+        bracket, waiting = self._bracket(batch[0].trial), {item.trial: item for item in batch}
+        told = {run.trial: run for run in self.records if self._bracket(run.trial) == bracket}
+        for ended in train_bracket(bracket, populations, told, len(self.seeds), progress):
+            for record in ended:
+                self._claims.finish(waiting[record.trial], record)
 
 
 def _shown(value: Any) -> Any:

@@ -33,14 +33,25 @@ class Team:
         workers: How many.
         population: At most so many members each trains at once.
         lease: Seconds their leases last.
+        seconds: They begin nothing after so many; ``None`` for no limit.
     """
 
-    def __init__(self, storage: str | Path, name: str, workers: int, *, population: int, lease: float) -> None:
+    def __init__(
+        self,
+        storage: str | Path,
+        name: str,
+        workers: int,
+        *,
+        population: int,
+        lease: float,
+        seconds: float | None = None,
+    ) -> None:
         self._logs: list[IO[bytes]] = []
         self._workers: list[subprocess.Popen[bytes]] = []
         self._reported: set[int] = set()
         command = [sys.executable, "-m", "ncps_mlx", "worker", "-", name, "--quiet"]
         command += [f"--population={population}", f"--lease={lease}"]
+        command += [] if seconds is None else [f"--seconds={seconds}"]
         paths = os.pathsep.join(path or "." for path in sys.path)
         environment = {"OPENBLAS_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": paths}
         try:
@@ -79,10 +90,10 @@ class Team:
                 say(f"Worker {number + 1} stopped: {self._last_words(number)}")
         return any(worker.poll() is None for worker in self._workers)
 
-    def error(self) -> str:
+    def error(self, default: str = "none of them failed.") -> str:
         """The last words of the workers that failed."""
         failed = [number for number, worker in enumerate(self._workers) if worker.poll() not in (None, 0)]
-        return " ".join(dict.fromkeys(self._last_words(number) for number in failed)) or "none of them failed."
+        return " ".join(dict.fromkeys(self._last_words(number) for number in failed)) or default
 
     def _last_words(self, number: int) -> str:
         code = self._workers[number].poll()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import platform
@@ -17,10 +18,20 @@ from ncps_mlx.models import LTC, CfC, RecurrentModel
 from ncps_mlx.progress import Progress
 from ncps_mlx.records import Curves, Record, versions
 from ncps_mlx.task import Task
-from ncps_mlx.train import MEMBER_KNOBS, fit
+from ncps_mlx.train import MEMBER_KNOBS, fit, prepare
 from ncps_mlx.values import plain
 
-__all__ = ["MODELS", "build_model", "check_config", "complete", "knobs_of", "sizes_of", "train_members"]
+__all__ = [
+    "MODELS",
+    "Population",
+    "build_model",
+    "check_config",
+    "complete",
+    "knobs_of",
+    "rerun",
+    "sizes_of",
+    "train_members",
+]
 
 MODELS: dict[str, type[CfC] | type[LTC]] = {"CfC": CfC, "LTC": LTC}
 """The models a record can name."""
@@ -127,16 +138,8 @@ def check_config(task: Task, model: str, config: Mapping[str, Any]) -> None:
     Member.checked(built, config["steps"], config["optimizer"], {**config, "seed": 0})
 
 
-def train_members(
-    task: Task,
-    model: str,
-    configs: Sequence[Mapping[str, Any]],
-    seeds: Sequence[int],
-    trials: Sequence[int],
-    *,
-    progress: bool | Progress = False,
-) -> list[Record]:
-    """Train configurations of one shape as one population, and write down how each went.
+class Population:
+    """Configurations of one shape in training, as one population, and what becomes of each.
 
     Args:
         task: What to learn.
@@ -144,7 +147,123 @@ def train_members(
         configs: Complete configurations; they differ in member knobs alone.
         seeds: One for each configuration.
         trials: Numbers for the records.
-        progress: Show the training's progress bar, or the bar to move by one for each member.
+
+    Raises:
+        ValueError: The shapes differ, or :func:`~ncps_mlx.fit` refuses a setting.
+
+    Example:
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> config = complete("CfC", {"hidden_size": 4, "backbone_units": 8, "steps": 4, "evaluate_every": 2})
+        >>> both = Population(task, "CfC", [config, config], [0, 1], [0, 1])
+        >>> both.train(until=2)
+        >>> both.prune({0: "pruned at step 2"})
+        >>> both.train()
+        >>> [(record.status, record.history.step) for record in both.records()]
+        [('pruned', (2,)), ('finished', (2, 4))]
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        model: str,
+        configs: Sequence[Mapping[str, Any]],
+        seeds: Sequence[int],
+        trials: Sequence[int],
+    ) -> None:
+        self.task, self.model, self.sizes = task, model, sizes_of(task)
+        self.configs, self.seeds, self.trials = list(configs), list(seeds), list(trials)
+        pairs = zip(self.configs, self.seeds, strict=True)
+        models = [build_model(model, config, self.sizes, seed) for config, seed in pairs]
+        settings: dict[str, Any] = {"seed": self.seeds}
+        for name in _defaults(model)[1]:
+            values = [config[name] for config in self.configs]
+            if name in MEMBER_KNOBS:
+                settings[name] = values
+            elif any(value != values[0] for value in values):
+                raise ValueError(f"{name} must be the same for all members of a population, got {values}.")
+            else:
+                settings[name] = values[0]
+        self._run = prepare(models, task, **settings)
+
+    @property
+    def training(self) -> list[int]:
+        """The trials still in training."""
+        return [] if self._run.taken == self._run.steps else [self.trials[i] for i in self._run.active]
+
+    def train(
+        self, progress: Progress | None = None, share: float | None = None, until: int | None = None
+    ) -> None:
+        """Take the steps that are left, or those up to an evaluation.
+
+        Args:
+            progress: The bar to move.
+            share: How far; default one for each member.
+            until: The step to pause after.
+        """
+        with contextlib.ExitStack() as stack:
+            bar = progress or stack.enter_context(
+                Progress(len(self.trials), self.task.name, "trial", shown=False)
+            )
+            self._run.train(bar, len(self.trials) if share is None else share, until)
+
+    def prune(self, reasons: Mapping[int, str]) -> None:
+        """Go on without these trials, each with its reason."""
+        self._run.prune({self.trials.index(trial): reason for trial, reason in reasons.items()})
+
+    def records(self) -> list[Record]:
+        """Write down how each trial went so far."""
+        now, device, task = versions(), _device(), self.task
+        histories = [member.history() for member in self._run.members]
+        return [
+            Record(
+                trial=number,
+                model=self.model,
+                config=config,
+                sizes=self.sizes,
+                seed=seed,
+                task=task.name,
+                data_hash=task.data_hash,
+                metric=task.metric,
+                units=task.units,
+                higher_is_better=task.higher_is_better,
+                score=history.best_score,
+                history=Curves(
+                    step=history.step,
+                    train_loss=history.train_loss,
+                    validation_score=history.validation_score,
+                    best_step=history.best_step,
+                ),
+                status=history.status,
+                reason=history.reason,
+                seconds=history.seconds,
+                versions=now,
+                device=device,
+            )
+            for number, config, seed, history in zip(
+                self.trials, self.configs, self.seeds, histories, strict=True
+            )
+        ]
+
+
+def train_members(
+    task: Task,
+    model: str,
+    configs: Sequence[Mapping[str, Any]],
+    seeds: Sequence[int],
+    trials: Sequence[int],
+    *,
+    progress: Progress | None = None,
+) -> list[Record]:
+    """Train configurations of one shape as one :class:`Population`, and write down how each went.
+
+    Args:
+        task: What to learn.
+        model: ``"CfC"`` or ``"LTC"``.
+        configs: Complete configurations; they differ in member knobs alone.
+        seeds: One for each configuration.
+        trials: Numbers for the records.
+        progress: The bar to move by one for each member.
 
     Returns:
         list[Record]: one for each configuration.
@@ -159,47 +278,20 @@ def train_members(
         >>> [record.seed for record in train_members(task, "CfC", [config, config], [0, 1], [0, 1])]
         [0, 1]
     """
-    sizes = sizes_of(task)
-    models = [build_model(model, config, sizes, seed) for config, seed in zip(configs, seeds, strict=True)]
-    _, of_fit = _defaults(model)
-    settings: dict[str, Any] = {}
-    for name in of_fit:
-        values = [config[name] for config in configs]
-        if name in MEMBER_KNOBS:
-            settings[name] = values
-        elif any(value != values[0] for value in values):
-            raise ValueError(f"{name} must be the same for all members of a population, got {values}.")
-        else:
-            settings[name] = values[0]
-    histories = fit(models, task, seed=list(seeds), progress=progress, **settings)
-    now, device = versions(), _device()
-    return [
-        Record(
-            trial=number,
-            model=model,
-            config=config,
-            sizes=sizes,
-            seed=seed,
-            task=task.name,
-            data_hash=task.data_hash,
-            metric=task.metric,
-            units=task.units,
-            higher_is_better=task.higher_is_better,
-            score=history.best_score,
-            history=Curves(
-                step=history.step,
-                train_loss=history.train_loss,
-                validation_score=history.validation_score,
-                best_step=history.best_step,
-            ),
-            status=history.status,
-            reason=history.reason,
-            seconds=history.seconds,
-            versions=now,
-            device=device,
-        )
-        for number, config, seed, history in zip(trials, configs, seeds, histories, strict=True)
-    ]
+    population = Population(task, model, configs, seeds, trials)
+    population.train(progress)
+    return population.records()
+
+
+def rerun(record: Record, task: Task) -> Record:
+    """Train a record's trial again, as far as it went."""
+    population = Population(task, record.model, [record.config], [record.seed], [record.trial])
+    if record.status == "pruned" and record.history is not None:
+        population.train(until=record.history.step[-1])
+        population.prune({record.trial: str(record.reason)})
+    else:
+        population.train()
+    return population.records()[0]
 
 
 def _device() -> str:

@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what makes the task, where that was made from arrays; FILE.py:FUNCTION too",
     )
     parser.add_argument("--population", type=int, help="train at most so many members at once")
+    parser.add_argument("--seconds", type=float, help="begin nothing after so many")
     parser.add_argument(
         "--lease",
         type=float,
@@ -72,7 +73,7 @@ def work(arguments: argparse.Namespace) -> int:
         study = Study.open(url, arguments.study, task=task)
         if arguments.population is not None:
             study.population = check_int("population", arguments.population)
-        study.run(progress=not arguments.quiet, lease=arguments.lease)
+        study.run(progress=not arguments.quiet, seconds=arguments.seconds, lease=arguments.lease)
     except KeyboardInterrupt:
         say(f"Stopped. What was being trained waits in {shown(url)}.")
         return STOPPED

@@ -1,0 +1,102 @@
+"""The training of one bracket of halving: populations that pause at each rung and go on with the best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ncps_mlx.halving import Bracket, in_contest, kept, rank, rung_step, score_at
+from ncps_mlx.progress import Progress
+from ncps_mlx.records import Record
+from ncps_mlx.train import evaluation_step
+from ncps_mlx.trials import Population
+
+__all__ = ["steps_of", "train_bracket"]
+
+
+def train_bracket(
+    bracket: Bracket,
+    populations: Sequence[Population],
+    told: Mapping[int, Record],
+    seeds: int,
+    progress: Progress,
+) -> Iterator[list[Record]]:
+    """Train a bracket, and give the records of the trials that ended after each rung.
+
+    A bracket that was cut off is taken up by training what was not told again from its start: told trials keep their
+    scores, so every rung ranks the same scores as if nothing had happened.
+
+    Args:
+        bracket: Its rungs.
+        populations: What is to be trained, any number of shapes.
+        told: Records of this bracket from before it was cut off, by trial.
+        seeds: Trials of each configuration; those of a configuration follow each other in number.
+        progress: The bar to move by one for each trial in the populations.
+
+    Returns:
+        Iterator[list[Record]]: at each rung the trials that were pruned or ended by themselves, at last all others.
+    """
+    begun = progress.done
+    members = sum(len(population.trials) for population in populations)
+    records = dict(told)
+    written: set[int] = set(told)
+    ends = np.array([*bracket.rungs, 1.0])
+    work = np.cumsum(np.array(bracket.entrants) * np.diff(ends, prepend=0.0))
+    reached = members * work / work[-1]
+    for level, share in enumerate(ends):
+        last = level == len(bracket.rungs)
+        left = sum(len(population.training) for population in populations)
+        for population in populations:
+            if ours := len(population.training):
+                step = None if last else rung_step(share, *steps_of(population.configs[0]))
+                part = (begun + reached[level] - progress.done) * ours / left
+                population.train(progress, max(0.0, part), step)
+                left -= ours
+        for population in populations:
+            records |= {
+                record.trial: record for record in population.records() if record.trial not in written
+            }
+        if not last:
+            _prune(bracket, share, populations, records, seeds)
+            for population in populations:
+                fresh = population.records()
+                records |= {record.trial: record for record in fresh if record.trial not in written}
+        training = {trial for population in populations for trial in population.training}
+        ended = [record for trial, record in sorted(records.items()) if trial not in training | written]
+        written |= {record.trial for record in ended}
+        yield ended
+    progress.reach(begun + members)
+
+
+def steps_of(config: Mapping[str, Any]) -> tuple[int, int]:
+    """How many steps a configuration trains, and after how many it is evaluated."""
+    return config["steps"], evaluation_step(config["steps"], config["evaluate_every"])
+
+
+def _prune(
+    bracket: Bracket,
+    share: float,
+    populations: Sequence[Population],
+    records: Mapping[int, Record],
+    seeds: int,
+) -> None:
+    """Rank what is in the contest, and stop the worse ones that are in training."""
+    reached: dict[int, list[float]] = {}
+    for trial, record in records.items():
+        step = rung_step(share, *steps_of(record.config))
+        if in_contest(record, step):
+            reached.setdefault(trial // seeds, []).append(score_at(record, step))
+    higher = next(iter(records.values())).higher_is_better
+    order = rank({place: float(np.mean(scores)) for place, scores in reached.items()}, higher)
+    worse = {place: at for at, place in enumerate(order, start=1) if at > kept(len(order), bracket.eta)}
+    for population in populations:
+        step = rung_step(share, *steps_of(population.configs[0]))
+        population.prune(
+            {
+                trial: f"rank {worse[trial // seeds]} of {len(order)} at step {step}"
+                for trial in population.training
+                if trial // seeds in worse
+            }
+        )
