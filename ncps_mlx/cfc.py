@@ -122,7 +122,7 @@ class CfCCell(Cell):
         varying = isinstance(dt, mx.array)
         plan = Plan(
             mode=self._mode,
-            activation=self._activation,
+            activation=self._activation if net.layers else "tanh",  # of no layers: any name will do
             layers=net.layers,
             masked=mask is not None,
             varying_time=varying,

@@ -108,8 +108,9 @@ def test_gradients_equal_automatic_ones(mode, layers, masked, varying, rate, seq
 
 
 @pytest.mark.parametrize("activation", ["lecun_tanh", "tanh", "relu", "sigmoid", "gelu", "silu"])
-def test_every_activation(activation):
-    compare(True, activation=activation, layers=2)
+@pytest.mark.parametrize("layers", [0, 2])
+def test_every_activation(activation, layers):
+    compare(True, activation=activation, layers=layers)
 
 
 @pytest.mark.parametrize("mode", ["default", "pure"])
