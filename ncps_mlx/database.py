@@ -127,10 +127,14 @@ def _sqlite(url: str) -> tuple[str, str, dict[str, Any]]:
         raise ValueError(f"storage must be a file, got the folder {given}.")
     connection: dict[str, Any] = {"timeout": LOCK_SECONDS}
     settings: dict[str, Any] = {"poolclass": NullPool, "connect_args": connection}
-    if path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+    if path.exists() and not (_writable(path) and _writable(path.parent)):
         return given, f"sqlite:///{path}", settings  # it can still be read
     connection["isolation_level"] = None
     return given, f"{DRIVER}:///{path}", settings
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _opened(url: str, settings: dict[str, Any], where: str) -> BaseStorage:
@@ -139,7 +143,9 @@ def _opened(url: str, settings: dict[str, Any], where: str) -> BaseStorage:
 
     from ncps_mlx.sqlite import ImmediateSQLite
 
-    package = "psycopg[binary]" if "psycopg" in url else url.partition("://")[0].partition("+")[2] or "its driver"
+    package = (
+        "psycopg[binary]" if "psycopg" in url else url.partition("://")[0].partition("+")[2] or "its driver"
+    )
     try:
         storage = Patience(where, seconds=0)(_tables, url, settings)
         if isinstance(storage.engine.dialect, ImmediateSQLite):
@@ -189,7 +195,9 @@ def _proxy(url: str) -> BaseStorage:
     try:
         client.wait_server_ready(timeout=10)
     except ConnectionError as error:
-        raise ConnectionError(f"storage must answer, got no proxy at {host}:{port}. Is it running?") from error
+        raise ConnectionError(
+            f"storage must answer, got no proxy at {host}:{port}. Is it running?"
+        ) from error
     return client
 
 
@@ -241,12 +249,16 @@ class Patience:
             raise error
         if waited >= self.seconds:
             much = f" for {waited:.0f} s" if waited > 1 else ""
-            raise ConnectionError(f"storage must answer, got none{much} from {self.where}: {text}.") from error
+            raise ConnectionError(
+                f"storage must answer, got none{much} from {self.where}: {text}."
+            ) from error
         with self._lock:
             if self._away_since is None:
                 self._away_since = time.monotonic()
                 self.outages += 1
-                say(f"{self.where} does not answer ({text}); trying again for up to {self.seconds / 60:.0f} minutes.")
+                say(
+                    f"{self.where} does not answer ({text}); trying again for up to {self.seconds / 60:.0f} minutes."
+                )
 
     def _back(self) -> None:
         with self._lock:
@@ -303,6 +315,8 @@ def _passing(error: Exception) -> bool:
             return code().name in {"UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED"}
         if isinstance(getattr(link, "orig", None), sqlite3.Error):  # a file is never away
             return False
-        if getattr(link, "connection_invalidated", False) or isinstance(link, OperationalError | InterfaceError):
+        if getattr(link, "connection_invalidated", False) or isinstance(
+            link, OperationalError | InterfaceError
+        ):
             return True
     return False

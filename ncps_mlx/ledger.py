@@ -93,14 +93,18 @@ class Ledger:
         with quiet():
             self.storage = open_storage(storage)
             self.call = Patience(self.where)
-            self.optuna = self.call(
-                optuna.create_study,
-                storage=self.storage,
-                study_name=name,
-                direction="maximize" if higher_is_better else "minimize",
-                sampler=optuna.samplers.RandomSampler(seed=0),  # nothing is sampled here: see draw
-                load_if_exists=True,
-            )
+            idle = optuna.samplers.RandomSampler(seed=0)  # nothing is sampled here: see draw
+            try:  # first, because a file that can only be read can be opened, not created
+                self.optuna = self.call(optuna.load_study, storage=self.storage, study_name=name, sampler=idle)
+            except KeyError:
+                self.optuna = self.call(
+                    optuna.create_study,
+                    storage=self.storage,
+                    study_name=name,
+                    direction="maximize" if higher_is_better else "minimize",
+                    sampler=idle,
+                    load_if_exists=True,
+                )
         self._study = self.optuna._study_id  # Optuna's storages know a study by it
         self.alone = storage is None
         self._records: dict[int, Record] = {}

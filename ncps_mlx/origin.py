@@ -111,7 +111,9 @@ def _call(path: str, arguments: Mapping[str, Any]) -> Task:
         raise ValueError(f"path must name a function, got {path!r}: {module} has no function {name}.")
     task = function(**arguments)
     if not isinstance(task, Task):
-        raise ValueError(f"path must name a function that returns a Task, got {type(task).__name__} from {path!r}.")
+        raise ValueError(
+            f"path must name a function that returns a Task, got {type(task).__name__} from {path!r}."
+        )
     return task
 
 

@@ -49,6 +49,7 @@ class Team:
         self._logs: list[IO[bytes]] = []
         self._workers: list[subprocess.Popen[bytes]] = []
         self._reported: set[int] = set()
+        self._words: dict[int, str] = {}  # the last ones of those that ended, once their logs are closed
         command = [sys.executable, "-m", "ncps_mlx", "worker", "-", name, "--quiet"]
         command += [f"--population={population}", f"--lease={lease}"]
         command += [] if seconds is None else [f"--seconds={seconds}"]
@@ -99,9 +100,9 @@ class Team:
         code = self._workers[number].poll()
         if code is not None and code < 0:
             return f"killed by {signal.Signals(-code).name}."
+        if number in self._words:
+            return self._words[number]
         log = self._logs[number]
-        if log.closed:
-            return "it is not known why."
         log.seek(0)
         lines = log.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"exit status {code}."
@@ -116,3 +117,7 @@ class Team:
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
+        for number, log in enumerate(self._logs):
+            if number < len(self._workers):
+                self._words.setdefault(number, self._last_words(number))
+            log.close()

@@ -1,0 +1,41 @@
+"""A study of seconds, made alike by tests and by the processes that they kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ncps_mlx import LogUniform, Space, Study, Task
+from ncps_mlx.data import irregular_sines
+
+SPACE = Space(hidden_size=[3, 4], learning_rate=LogUniform(1e-3, 1e-1))
+CHOICES = Space(hidden_size=[3, 4], learning_rate=[1e-3, 3e-3, 1e-2, 3e-2, 1e-1])
+FIXED = {"backbone_units": 5, "batch_size": 16, "steps": 25}
+
+
+def task() -> Task:
+    return irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
+
+
+def made(storage: Path | str | None, sampler: str = "random") -> Study:
+    """Ten configurations with two seeds, trained in pieces of at most two."""
+    grid = sampler == "grid"
+    settings: dict[str, Any] = {} if grid else {"trials": 10, "members_per_shape": 2}
+    return Study(
+        storage,
+        task(),
+        CHOICES if grid else SPACE,
+        sampler=sampler,
+        seeds=(0, 1),
+        population=2,
+        fixed=FIXED,
+        **settings,
+    )
+
+
+def outcome(study: Study) -> list[tuple[Any, ...]]:
+    """Everything that must not depend on what went wrong, to the last bit."""
+    return [
+        (run.trial, tuple(sorted(run.config.items())), run.seed, run.score, run.status, run.history)
+        for run in study.records
+    ]

@@ -1,0 +1,221 @@
+"""Nothing lost: kills at random moments, a full disk, files that cannot be read or written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ncps_mlx import Record, Study
+from ncps_mlx.records import load, save
+from tests.small_study import made, outcome, task
+
+RUN = """
+import sys
+from tests.small_study import made
+print("ready", flush=True)
+made(sys.argv[1], sys.argv[2]).run(progress=False)
+"""
+
+
+def killed_after(path: Path, sampler: str, seconds: float) -> bool:
+    """Run the study in another process and kill that; false if it ended before."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(path), sampler], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
+    )
+    assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(seconds)
+    child.kill()
+    child.stdout.close()
+    assert child.wait() in (0, -signal.SIGKILL)
+    return child.returncode != 0
+
+
+def done_in(path: Path) -> dict[int, float]:
+    """The scores that a file holds as complete, by place."""
+    if not path.exists():
+        return {}
+    query = """
+        select a.value_json, v.value from trials t join trial_user_attributes a on a.trial_id = t.trial_id
+        join trial_values v on v.trial_id = t.trial_id where t.state = 'COMPLETE' and a.key = 'trial'
+    """
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
+        try:
+            rows = connection.execute(query).fetchall()
+        except sqlite3.OperationalError:  # killed before its tables were made
+            return {}
+    assert len({place for place, _ in rows}) == len(rows)
+    return {int(place): score for place, score in rows}
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_times_lose_nothing(tmp_path: Path) -> None:
+    seed = random.randrange(10**6)
+    print("seed", seed)  # shown if this fails
+    rng = random.Random(seed)
+    kills = 0
+    for sampler in ("random", "grid", "quasi-random", "tpe"):
+        path = tmp_path / f"{sampler}.db"
+        undisturbed = outcome(made(None, sampler).run(progress=False))
+        before: dict[int, float] = {}
+        pause = 0.8
+        for _ in range(5):
+            while not killed_after(
+                path, sampler, rng.uniform(0, pause)
+            ):  # a quick machine: begin again, kill sooner
+                assert outcome(made(path, sampler))[0] == undisturbed[0]
+                path.unlink()
+                before, pause = {}, 0.7 * pause
+            kills += 1
+            after = done_in(path)
+            assert before.items() <= after.items()
+            before = after
+        study = made(path, sampler)
+        started = time.monotonic()
+        resumed = outcome(study.run(progress=False))
+        assert (
+            time.monotonic() - started < 60
+        )  # the dead process is seen at once, not when its lease has run out
+        assert {place: score for place, _, _, score, _, _ in resumed}.items() >= before.items()
+        assert [run[0] for run in resumed] == list(range(20))
+        assert set(study.optuna.user_attrs["ncps_mlx"]) >= {"trials", "sampler"}
+        if sampler == "tpe":
+            for record in study.records[::7]:
+                assert record.rerun(task()).score == record.score
+        else:
+            assert resumed == undisturbed
+    assert kills == 20
+
+
+@contextlib.contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_stops_a_study_that_then_goes_on(tmp_path: Path) -> None:
+    undisturbed = outcome(made(None).run(progress=False))
+    path = tmp_path / "tuning.db"
+    made(path)
+    for room in (0, 20):  # KiB: in the first write, and in a later one
+        study = made(path)
+        size = path.stat().st_size
+        with (
+            file_size_limit(size + room * 1024),
+            pytest.raises(OSError, match="a disk that takes more, got") as caught,
+        ):
+            study.run(progress=False)
+        assert f"for {path}" in str(caught.value) and "run the study again" in str(caught.value)
+        assert outcome(study) == undisturbed[: len(study.records)] or set(outcome(study)) <= set(undisturbed)
+    assert 0 < len(study.records) < 20
+    assert outcome(made(path).run(progress=False)) == undisturbed
+
+
+def test_a_full_disk_leaves_no_half_made_study(tmp_path: Path) -> None:
+    path = tmp_path / "tuning.db"
+    with (
+        file_size_limit(20 * 1024),
+        pytest.raises(OSError, match="storage must lie on a disk that takes more"),
+    ):
+        made(path)
+    assert len(made(path).optuna.trials) == 20
+
+
+def test_a_full_disk_leaves_saved_records(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    record = Record(
+        trial=0, model="CfC", config={}, seed=0, task="a", data_hash="b", metric="rmse", score=1.0
+    )
+    save([record], path)
+    with (
+        file_size_limit(path.stat().st_size),
+        pytest.raises(OSError, match=r"records could not be saved .*as it was"),
+    ):
+        save([record] * 3, path)
+    assert load(path) == [record] and list(tmp_path.iterdir()) == [path]
+
+
+@contextlib.contextmanager
+def without_privileges() -> Iterator[None]:
+    """Permissions do not bind root: be somebody else for the while."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if user == 0:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def readable() -> Iterator[Path]:
+    """A folder that anyone can look into (pytest's own are private), with a study."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        made(folder / "tuning.db").run(progress=False)
+        folder.chmod(0o555)
+        yield folder
+        folder.chmod(0o755)
+
+
+def test_a_folder_that_cannot_be_written_to_can_be_read(readable: Path) -> None:
+    path = readable / "tuning.db"
+    content = path.read_bytes()
+    with without_privileges():
+        study = made(path)
+        assert len(study.records) == 20 and study.best.status == "finished"
+        with pytest.raises(PermissionError, match=r"a folder that you may write to, got .*read"):
+            study.run(progress=False)
+        with pytest.raises(PermissionError, match="a folder that you may write to"):
+            made(readable / "new.db")
+    assert path.read_bytes() == content and list(readable.iterdir()) == [path]
+
+
+def test_a_locked_file_is_named_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ncps_mlx.database.LOCK_SECONDS", 0.2)
+    path = tmp_path / "tuning.db"
+    study = made(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        for attempt in (lambda: made(path), lambda: study.run(progress=False)):
+            with pytest.raises(TimeoutError, match=r"not be held by another program.*locked.* after 0\.2 s"):
+                attempt()
+    assert len(made(path).optuna.trials) == 20 and study.records == []
+
+
+@pytest.mark.parametrize("damage", ["no database", "cut off", "overwritten"])
+def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "tuning.db"
+    if damage == "no database":
+        path.write_bytes(b"trial,score\n" * 500)
+    else:
+        made(path)
+        content = bytearray(path.read_bytes())
+        if damage == "cut off":
+            content = content[: len(content) // 2]
+        else:
+            content[100:] = os.urandom(len(content) - 100)
+        path.write_bytes(content)
+    before = path.read_bytes()
+    with pytest.raises(OSError, match=r"storage must be a sound SQLite file, got .*new file"):
+        made(path)
+    with pytest.raises(OSError, match="storage must be a sound SQLite file"):
+        Study.open(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,559 @@
+"""Workers: who takes what, leases that run out, and processes that share one study."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from ncps_mlx import LTC, Integer, LogUniform, Record, Space, Study, Task, Uniform
+from ncps_mlx import leases as lease_module
+from ncps_mlx.__main__ import main
+from ncps_mlx.claims import LEASE, Claims
+from ncps_mlx.data import irregular_sines, load_task
+from ncps_mlx.database import Patience, open_storage, shown
+from ncps_mlx.definition import restored, written
+from ncps_mlx.leases import Lease, Watch
+from ncps_mlx.ledger import Ledger, Planned, read_definition
+from ncps_mlx.team import Team
+
+RATES = Space(hidden_size=[3, 4], learning_rate=LogUniform(1e-3, 1e-1))
+FIXED = {"backbone_units": 5, "batch_size": 16, "steps": 10}
+OWN = """
+from ncps_mlx.data import irregular_sines
+from ncps_mlx.task import Task
+def make():
+    task = irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
+    return Task("mine", task.train, task.validation, task.test)
+"""
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tuning.db"
+
+
+def study_of(task: Task, storage: Path | None, **changes: Any) -> Study:
+    settings: dict[str, Any] = {"trials": 12, "members_per_shape": 4, "population": 2, "fixed": FIXED}
+    return Study(storage, task, RATES, **(settings | changes))
+
+
+def outcome(study: Study) -> list[tuple[Any, ...]]:
+    return [
+        (run.trial, tuple(sorted(run.config.items())), run.seed, run.score, run.history)
+        for run in study.records
+    ]
+
+
+# The book alone: nothing is trained.
+
+
+def book(path: Path | None, trials: int = 0) -> Ledger:
+    found = Ledger(
+        path, "book", Space(learning_rate=Uniform(0.1, 1.1)), {"trials": trials}, higher_is_better=False
+    )
+    found.add(
+        [Planned(trial=i, seed=0, config={"learning_rate": 0.1 + i / (trials + 1)}) for i in range(trials)]
+    )
+    return found
+
+
+def alike(_: Planned) -> str:
+    return "all of one shape"
+
+
+def record(planned: Planned, score: float = 1.0) -> Record:
+    return Record(
+        trial=planned.trial,
+        model="CfC",
+        config={},
+        seed=0,
+        task="a",
+        data_hash="b",
+        metric="rmse",
+        score=score,
+    )
+
+
+def states(ledger: Ledger) -> Counter[str]:
+    return Counter(trial.state.name for trial in ledger.trials())
+
+
+def elsewhere(monkeypatch: pytest.MonkeyPatch, claims: Claims) -> None:
+    """Let a worker look as if it ran on another machine: its end is not seen, only that its lease stands still."""
+    assert claims._lease is not None
+    monkeypatch.setattr(claims, "_lease", replace(claims._lease, machine="another", pid=1))
+
+
+def test_of_two_changes_of_one_state_one_counts(path: Path) -> None:
+    one, other = book(path, 30), book(path, 30)
+    wins: list[list[bool]] = [[], []]
+    keys = [trial._trial_id for trial in one.trials()]
+
+    def take(number: int, ledger: Ledger) -> None:
+        for key in keys:
+            meet.wait()  # both at the same moment
+            wins[number].append(ledger.set_state(key, "RUNNING"))
+
+    meet = threading.Barrier(2)
+    threads = [threading.Thread(target=take, args=pair) for pair in enumerate((one, other))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [a + b for a, b in zip(*wins, strict=True)] == [1] * 30
+
+
+def test_four_workers_finish_every_trial_once(path: Path) -> None:
+    book(path, 24)
+    finished: list[int] = []
+    taken: list[list[int]] = []
+
+    def work() -> None:
+        ledger = book(path, 24)
+        claims = Claims(ledger)
+        with claims.working():
+            while batch := claims.claim(3, alike):
+                taken.append([item.trial for item in batch])
+                finished.extend(item.trial for item in batch if claims.finish(item, record(item)))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(finished) == list(range(24))
+    assert sorted(taken) == [list(range(start, start + 3)) for start in range(0, 24, 3)]  # whole populations
+    assert states(book(path, 24)) == {"COMPLETE": 24}
+
+
+def test_a_population_is_of_one_kind_and_taken_at_once() -> None:
+    ledger = book(None, 9)
+    claims = Claims(ledger)
+
+    def half(item: Planned) -> bool:
+        return bool(item.config["learning_rate"] < 0.45)
+
+    with claims.working():
+        assert [item.trial for item in claims.claim(9, half)] == [0, 1, 2, 3]
+        assert [item.trial for item in claims.claim(2, half)] == [4, 5]
+
+
+def test_what_is_still_held_waits_again(path: Path) -> None:
+    ledger = book(path, 5)
+    claims = Claims(ledger)
+
+    def interrupted() -> None:
+        with claims.working():
+            batch = claims.claim(3, alike)
+            claims.finish(batch[0], record(batch[0]))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert states(ledger) == {"COMPLETE": 1, "FAIL": 2, "WAITING": 4}
+    assert sorted(ledger.configs()) == [0, 1, 2, 3, 4]
+    with claims.working():
+        assert sorted(item.trial for item in claims.claim(9, alike)) == [1, 2, 3, 4]
+
+
+def test_a_dead_process_of_this_machine_is_seen_at_once(path: Path) -> None:
+    code = """
+import os, sys
+from tests.test_worker import Claims, alike, book, record
+ledger = book(sys.argv[1], 5)
+claims = Claims(ledger)
+with claims.working():
+    one, other = claims.claim(2, alike)
+    ledger.storage.set_trial_user_attr(other.key, "record", record(other).to_json())
+    os._exit(9)
+"""
+    child = subprocess.run(
+        [sys.executable, "-c", code, str(path)], cwd=Path(__file__).parents[1], check=False
+    )
+    assert child.returncode == 9
+    ledger = book(path, 5)
+    claims = Claims(ledger)
+    assert states(ledger) == {"RUNNING": 2, "WAITING": 3}
+    with claims.working():
+        assert claims.others() == []
+        claims.repair()
+        assert states(ledger) == {"COMPLETE": 1, "FAIL": 1, "WAITING": 4}  # one had its record already
+        assert sorted(item.trial for item in claims.claim(9, alike)) == [0, 2, 3, 4]
+
+
+def test_a_lease_that_stands_still_runs_out_and_its_holder_can_write_no_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = book(path, 5)
+    stalled, claims = Claims(book(path, 5)), Claims(ledger)
+    monkeypatch.setattr(lease_module.Heart, "__enter__", lambda self: self)  # no beat
+    with stalled.working(0.5), claims.working():
+        elsewhere(monkeypatch, stalled)
+        batch = stalled.claim(2, alike)
+        claims.repair()
+        assert len(claims.others()) == 1 and states(ledger) == {"RUNNING": 2, "WAITING": 3}
+        assert [item.trial for item in claims.claim(1, alike)] == [2]  # what is held is not free
+        time.sleep(0.6)
+        claims.repair()
+        assert claims.others() == [] and states(ledger) == {"RUNNING": 1, "FAIL": 2, "WAITING": 4}
+        again = claims.claim(9, alike)
+        assert sorted(item.trial for item in again) == [0, 1, 3, 4]
+        assert not stalled.finish(batch[0], record(batch[0], score=2.0))
+        assert all(claims.finish(item, record(item)) for item in again)
+        assert not stalled.finish(batch[1], record(batch[1], score=2.0))
+    assert {run.trial: run.score for run in ledger.done()} == {0: 1.0, 1: 1.0, 3: 1.0, 4: 1.0}
+
+
+def test_a_slow_worker_that_lives_keeps_its_trials(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = book(path, 5)
+    slow, claims = Claims(book(path, 5)), Claims(ledger)
+    with slow.working(0.4), claims.working():
+        elsewhere(monkeypatch, slow)
+        batch = slow.claim(2, alike)
+        for _ in range(8):  # three times as long as its lease lasts
+            time.sleep(0.15)
+            claims.repair()
+        assert states(ledger) == {"RUNNING": 2, "WAITING": 3}
+        assert all(slow.finish(item, record(item)) for item in batch)
+
+
+def test_an_outage_is_no_silence_of_the_workers() -> None:
+    watch, lease = Watch(), replace(Lease.of_this_process(0.2), machine="another")
+    assert watch.living([lease]) == [lease]
+    time.sleep(0.3)
+    watch.forget()  # the storage was away: nobody could renew
+    assert watch.living([lease]) == [lease]
+    time.sleep(0.3)
+    assert watch.living([lease]) == []
+    assert watch.living([lease.renew(())]) != []
+
+
+def test_a_lease_says_who_and_until_when(path: Path) -> None:
+    ledger = book(path, 3)
+    claims = Claims(ledger)
+    with claims.working():
+        claims.claim(2, alike)
+        (written,) = (value for key, value in ledger.attributes().items() if key.startswith(LEASE))
+        assert (
+            written["pid"] == os.getpid()
+            and written["places"] == [0, 1]
+            and written["until"].endswith("+00:00")
+        )
+    (written,) = (value for key, value in ledger.attributes().items() if key.startswith(LEASE))
+    assert written["places"] == [] and written["until"] == ""
+
+
+def test_two_that_want_the_same_withdraw(path: Path) -> None:
+    one, other = Claims(book(path, 4)), Claims(book(path, 4))
+    with one.working(), other.working():
+        assert one.reserve([0, 1])
+        assert not other.reserve([1, 2])
+        assert other.reserve([2, 3])
+
+
+def test_a_process_that_stopped_while_adding_leaves_no_gap(path: Path) -> None:
+    ledger = book(path, 6)
+    claims = Claims(ledger)
+    for trial in ledger.trials()[2:4]:
+        ledger.set_state(trial._trial_id, "FAIL")  # failed, and then killed before it was added again
+    with claims.working():
+        claims.repair()
+        assert sorted(item.trial for item in claims.claim(9, alike)) == list(range(6))
+
+
+# The definition: enough for another process.
+
+
+def test_a_definition_holds_every_argument(task: Task, path: Path) -> None:
+    space = Space(
+        ode_unfolds=Integer(2, 5), learning_rate=LogUniform(1e-3, 1e-1), backbone_dropout=Uniform(0.0, 0.4),
+        time_constant_range=[None, (0.2, 0.6)], clip_norm=[None, 1.0],
+    )  # fmt: skip
+    made = Study(
+        path, task.take(30), space, model=LTC, sampler="tpe", trials=5, seeds=(3, 1), name="whole", population=7,
+        members_per_shape=3, sampler_seed=11,
+        fixed={"backbone_layers": 1, "hidden_size": 4, "steps": 3, "batch_size": 16},
+    )  # fmt: skip
+    opened = Study.open(path, "whole")
+    first, second, kept = (
+        json.dumps(definition, sort_keys=True)
+        for definition in (written(made), written(opened), read_definition(path, "whole"))
+    )
+    assert first == second == kept
+    assert repr(opened.space) == repr(made.space) and opened.fixed == made.fixed
+    known = restored(written(made)).keys() | {"storage", "name"}
+    assert set(inspect.signature(Study.__init__).parameters) - {"self"} <= known
+
+
+def test_what_cannot_be_opened_is_named(task: Task, path: Path) -> None:
+    with pytest.raises(ValueError, match=r"storage must be a file that is there, got .*tuning\.db"):
+        Study.open(path)
+    study_of(task, path, name="mine")
+    optuna.create_study(storage=f"sqlite:///{path}", study_name="theirs")
+    for name in ("absent", "theirs"):
+        with pytest.raises(
+            ValueError, match=rf"name must be that of a study in .*, which holds 'mine', got '{name}'"
+        ):
+            Study.open(path, name)
+    with pytest.raises(
+        ValueError, match=r"task must hold the data of the study, with hash .*, got 'irregular sines'"
+    ):
+        Study.open(path, "mine", task=task.take(20))
+
+
+def test_a_task_from_arrays_needs_to_be_given(task: Task, path: Path) -> None:
+    bare = Task("bare", task.train, task.validation, task.test)
+    study = study_of(bare, path)
+    with pytest.raises(
+        ValueError,
+        match=r"got one made from arrays in 'study'\. Put the code .* with ncps_mlx\.data\.load_task",
+    ):
+        study.run(workers=2, progress=False)
+    with pytest.raises(ValueError, match=r"made from arrays in this study.*--task module:function"):
+        Study.open(path)
+    assert len(Study.open(path, task=bare).run(progress=False).records) == 12
+
+
+def test_workers_need_a_storage(task: Task) -> None:
+    with pytest.raises(
+        ValueError, match=r"workers must be 1 for a study in memory, .* got 2\. Give it a file"
+    ):
+        study_of(task, None).run(workers=2)
+    with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
+        study_of(task, None).run(workers=0)
+
+
+# The command.
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ncps_mlx", "worker", *arguments],
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+
+
+def test_the_command_trains_a_study_to_its_end(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    made = load_task(f"{tmp_path / 'own.py'}:make")
+    bare = Task("mine", made.train, made.validation, made.test)
+    study = study_of(bare, path, name="one")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest keeps its own
+    with pytest.raises(SystemExit) as ended:
+        main(["worker", str(path), "one", "--task", f"{tmp_path / 'own.py'}:make", "--population=5"])
+    assert ended.value.code == 0 and "12/12" in capsys.readouterr().err
+    assert outcome(study) == outcome(study_of(bare, None).run(progress=False))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{path}", "absent"], "ValueError: name must be that of a study in"),
+        (["{path}.none", "study"], "ValueError: storage must be a file that is there"),
+        (["{path}", "study", "--population=0"], "ValueError: population must be at least 1"),
+        (["{path}", "study", "--task", "nowhere:make"], "ModuleNotFoundError: No module named 'nowhere'"),
+        (["carrier://pigeon", "study"], "ValueError: storage must be None, a file's path, or a URL"),
+        (["grpc://pigeon", "study"], "ValueError: storage must name host and port as grpc://HOST:PORT"),
+    ],
+)
+def test_the_command_names_what_is_wrong(
+    task: Task, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    arguments: list[str], message: str,
+) -> None:  # fmt: skip
+    study_of(task, path)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        main(["worker", *(word.format(path=path) for word in arguments)])
+    assert ended.value.code == 1 and message in capsys.readouterr().err
+
+
+def begun(path: Path, least: int = 1) -> None:
+    """Wait until a study in a file has so many trials running."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if states_in(path)["RUNNING"] >= least:
+            return
+        time.sleep(0.05)
+    raise AssertionError(states_in(path))
+
+
+def states_in(path: Path) -> Counter[str]:
+    study = optuna.load_study(study_name="study", storage=f"sqlite:///{path}")
+    return Counter(trial.state.name for trial in study.get_trials(deepcopy=False))
+
+
+def test_a_worker_that_is_stopped_puts_back_what_it_trains(task: Task, path: Path) -> None:
+    study_of(task, path, fixed=FIXED | {"steps": 20_000})
+    worker = command("-", "study", "--quiet")
+    assert worker.stdin is not None and worker.stderr is not None
+    worker.stdin.write(f"{path}\n")
+    worker.stdin.flush()
+    begun(path)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(60) == 130
+    assert f"Stopped. What was being trained waits in {path}." in worker.stderr.read()
+    assert states_in(path) == {"FAIL": 2, "WAITING": 12}
+    worker.stdin.close()
+    worker.stderr.close()
+
+
+# Several processes.
+
+
+@pytest.mark.slow
+def test_two_workers_end_as_one_would(task: Task, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = study_of(task, path, seeds=(0, 1))
+    assert study.run(workers=2, progress=True) is study
+    assert outcome(study) == outcome(study_of(task, None, seeds=(0, 1)).run(progress=False))
+    assert Counter(trial.state.name for trial in study.optuna.trials) == {"COMPLETE": 24}
+    shown = capsys.readouterr().err
+    assert "24/24" in shown and f"best={min(run.score for run in study.records):.4g}" in shown
+    assert (
+        sum(key.startswith(LEASE) for key in study.optuna.user_attrs) == 3
+    )  # the parent's too, while it repairs
+    assert study.best.rerun(task).score == study.best.score
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_workers_stop_with_the_process_that_started_them(task: Task, path: Path, how: signal.Signals) -> None:
+    study_of(task, path, fixed=FIXED | {"steps": 20_000})
+    code = "import sys; from ncps_mlx import Study; Study.open(sys.argv[1]).run(workers=2, progress=False)"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(path)], stderr=subprocess.PIPE)
+    assert parent.stderr is not None
+    begun(path, 4)
+    parent.send_signal(how)
+    parent.wait(60)
+    assert (how == signal.SIGKILL) != (b"KeyboardInterrupt" in parent.stderr.read())
+    parent.stderr.close()
+    deadline = time.monotonic() + 60
+    while states_in(path)["WAITING"] < 12 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert states_in(path) == {"FAIL": 4, "WAITING": 12}
+
+
+def test_workers_that_fail_are_quoted(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    study = study_of(load_task(f"{tmp_path / 'own.py'}:make"), path)
+    (tmp_path / "own.py").unlink()
+    with pytest.raises(
+        RuntimeError, match=r"workers of 'study' stopped .*: ValueError: path must name a file"
+    ):
+        study.run(workers=2, progress=False)
+    assert "Worker 1 stopped: ValueError: path must name a file" in capsys.readouterr().err
+    assert states_in(path) == {"WAITING": 12}
+
+
+def test_a_killed_worker_is_named(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Team(path, "absent", 1, population=1, lease=60.0) as team:
+        team._workers[0].kill()
+        team._workers[0].wait()
+        assert not team.running()
+        assert team.error() == "killed by SIGKILL."
+    assert "Worker 1 stopped: killed by SIGKILL." in capsys.readouterr().err
+
+
+# The storage.
+
+
+def away(times: int) -> Any:
+    """A call that finds its server away so many times."""
+    answers = iter([OperationalError("select", {}, Exception("connection refused")), None] if times else [])
+
+    def call() -> str:
+        nonlocal times
+        if times:
+            times -= 1
+            raise OperationalError("select", {}, Exception("connection refused\nmore")) from next(
+                answers, None
+            )
+        return "here"
+
+    return call
+
+
+def test_a_server_that_is_away_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    patience = Patience("postgresql://ann:***@host/studies")
+    assert patience(away(7)) == "here"
+    assert pauses == [0.5, 1, 2, 4, 8, 15, 15]
+    assert patience.outages == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "postgresql://ann:***@host/studies does not answer (connection refused); trying again for up to 10 minutes.",
+        "postgresql://ann:***@host/studies answers again after 0 s.",
+    ]
+
+
+def test_a_server_that_stays_away_is_an_error() -> None:
+    with pytest.raises(ConnectionError, match="storage must answer, got none from there: connection refused"):
+        Patience("there", seconds=0)(away(1))
+
+
+def test_what_is_wrong_with_the_call_is_not_tried_again() -> None:
+    def call() -> None:
+        raise KeyError("no such study")
+
+    with pytest.raises(KeyError):
+        Patience("there")(call)
+
+
+@pytest.mark.parametrize(
+    ("storage", "error", "message"),
+    [
+        (
+            "sqlite:///:memory:",
+            ValueError,
+            "storage must be None for memory, or name a file as sqlite:///FILE",
+        ),
+        ("sqlite://", ValueError, "storage must be None for memory"),
+        ("{folder}", ValueError, "storage must be a file, got the folder"),
+        ("nowhere/tuning.db", ValueError, "storage must lie in a folder that exists, got nowhere/tuning.db"),
+        ("mysql+nosuch://host/name", ValueError, "storage must be None, a file's path, or a URL"),
+    ],
+)
+def test_a_storage_that_cannot_be_is_named(
+    tmp_path: Path, storage: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        open_storage(storage.format(folder=tmp_path))
+
+
+def test_no_password_is_shown() -> None:
+    assert (
+        shown("postgresql+psycopg://ann:s3cret@host:5432/studies")
+        == "postgresql+psycopg://ann:***@host:5432/studies"
+    )
+    assert shown("postgresql://ann@host/studies") == "postgresql://ann@host/studies"
+    assert shown("grpc://host:13000") == "grpc://host:13000"
+
+
+def test_the_command_has_a_page_of_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["worker", "--help"])
+    text = capsys.readouterr().out
+    assert "postgresql://USER@HOST/NAME" in text and "--task MODULE:FUNCTION" in text
