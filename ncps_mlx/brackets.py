@@ -1,19 +1,59 @@
-"""The training of one bracket of halving: populations that pause at each rung and go on with the best."""
+"""The training of what a study takes at once: a population, or a bracket of halving that pauses at each rung."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from ncps_mlx.design import Design
 from ncps_mlx.halving import Bracket, in_contest, kept, rank, rung_step, score_at
+from ncps_mlx.ledger import Planned
+from ncps_mlx.plans import shape_key
 from ncps_mlx.progress import Progress
 from ncps_mlx.records import Record
-from ncps_mlx.train import evaluation_step
-from ncps_mlx.trials import Population
+from ncps_mlx.trials import Population, steps_of
 
-__all__ = ["steps_of", "train_bracket"]
+__all__ = ["train_batch", "train_bracket"]
+
+
+def train_batch(
+    design: Design, batch: Sequence[Planned], most: int, told: Mapping[int, Record], progress: Progress
+) -> Iterator[tuple[Planned, Record]]:
+    """Train trials of one shape, or a bracket, and give each with its record as soon as that is decided.
+
+    Args:
+        design: What they are part of.
+        batch: The trials.
+        most: At most so many members are trained at once.
+        told: Records of trials that are done, by trial.
+        progress: The bar to move by one for each trial.
+    """
+    shapes: dict[str, list[Planned]] = {}
+    for item in batch:
+        shapes.setdefault(shape_key(design.space, item.config), []).append(item)
+    parts = [items[first : first + most] for items in shapes.values() for first in range(0, len(items), most)]
+    if design.halving is None:
+        for part in parts:
+            population = _population(design, part)
+            population.train(progress)
+            yield from zip(part, population.records(), strict=True)
+        return
+    bracket, waiting = design.bracket(batch[0].trial), {item.trial: item for item in batch}
+    known = {trial: record for trial, record in told.items() if design.bracket(trial) == bracket}
+    populations = [_population(design, part) for part in parts]
+    for ended in train_bracket(bracket, populations, known, len(design.seeds), progress):
+        yield from ((waiting[record.trial], record) for record in ended)
+
+
+def _population(design: Design, items: Sequence[Planned]) -> Population:
+    return Population(
+        design.task,
+        design.model,
+        [design.full(item.config) for item in items],
+        [item.seed for item in items],
+        [item.trial for item in items],
+    )
 
 
 def train_bracket(
@@ -68,11 +108,6 @@ def train_bracket(
         written |= {record.trial for record in ended}
         yield ended
     progress.reach(begun + members)
-
-
-def steps_of(config: Mapping[str, Any]) -> tuple[int, int]:
-    """How many steps a configuration trains, and after how many it is evaluated."""
-    return config["steps"], evaluation_step(config["steps"], config["evaluate_every"])
 
 
 def _prune(

@@ -5,46 +5,36 @@ Optuna samples and stores; what is trained together, and that nothing is lost, i
 
 from __future__ import annotations
 
-import math
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ncps_mlx.brackets import steps_of, train_bracket
-from ncps_mlx.checks import check_choice, check_flag, check_int, check_number
+from ncps_mlx.boundary import Edge, boundary
+from ncps_mlx.brackets import train_batch
+from ncps_mlx.checks import check_flag, check_int, check_number
 from ncps_mlx.claims import Claims
 from ncps_mlx.definition import check_shared, restored, written
-from ncps_mlx.grouping import mean_scores
-from ncps_mlx.halving import Bracket, Halving, Hyperband, rung_step
-from ncps_mlx.knobs import When
+from ncps_mlx.design import Design
+from ncps_mlx.halving import Halving, Hyperband
 from ncps_mlx.leases import LEASE_SECONDS
-from ncps_mlx.ledger import Ledger, Planned, quiet, read_definition
+from ncps_mlx.ledger import Ledger, Planned, read_definition
 from ncps_mlx.limits import Limits
 from ncps_mlx.models import LTC, CfC
-from ncps_mlx.plans import grid_plan, quasi_random_plan, random_plan, shape_key, shape_order
+from ncps_mlx.plans import shape_key
 from ncps_mlx.progress import Progress
 from ncps_mlx.records import Record
+from ncps_mlx.results import best_group, importance, summary, table
 from ncps_mlx.space import Space
 from ncps_mlx.task import Task
 from ncps_mlx.team import Team
-from ncps_mlx.trials import MODELS, Population, check_config, complete, train_members
-from ncps_mlx.values import label, plain
 
 if TYPE_CHECKING:
     import optuna
 
 __all__ = ["Study"]
 
-PLANS = {"random": random_plan, "quasi-random": quasi_random_plan}
-SAMPLERS = ("random", "grid", "quasi-random", "tpe")
-TRIALS = 20
 REST_SECONDS = 0.5  # between two looks at what other workers do
-STARTUP = 10  # configurations that TPE draws at random before it models anything
 
 
 class Study:
@@ -111,71 +101,36 @@ class Study:
         sampler_seed: int = 0,
         halving: Halving | Hyperband | None = None,
     ) -> None:
-        if not isinstance(task, Task):
-            raise ValueError(f"task must be a Task, got {type(task).__name__}.")
-        if not isinstance(space, Space):
-            raise ValueError(f"space must be a Space, got {type(space).__name__}.")
-        if model not in MODELS.values():
-            raise ValueError(f"model must be CfC or LTC, got {model!r}.")
-        self.task, self.space, self.model = task, space, model.__name__
-        self.sampler = check_choice("sampler", sampler, SAMPLERS)
-        self.seeds = _seeds(seeds)
+        self._design = design = Design(
+            task,
+            space,
+            model,
+            sampler=sampler,
+            trials=trials,
+            seeds=seeds,
+            fixed=fixed,
+            members_per_shape=members_per_shape,
+            sampler_seed=sampler_seed,
+            halving=halving,
+        )
+        self.task, self.space, self.model, self.halving = task, space, design.model, halving
+        self.sampler, self.trials, self.seeds, self.fixed = sampler, design.trials, design.seeds, design.fixed
+        self.members_per_shape, self.sampler_seed = design.members_per_shape, design.sampler_seed
         if not name or not isinstance(name, str):
             raise ValueError(f"name must be a non-empty string, got {name!r}.")
         self.name = name
         self.population = check_int("population", population)
-        self.members_per_shape = check_int("members_per_shape", members_per_shape)
-        self.sampler_seed = check_int("sampler_seed", sampler_seed, minimum=0)
-        if both := sorted(space.knobs.keys() & dict(fixed or {}).keys()):
-            raise ValueError(f"fixed must not name a knob of the space, got {', '.join(both)}.")
-        if "seed" in (fixed or {}):
-            raise ValueError("seed must be given as seeds=(0, 1, 2), got it in fixed.")
-        firsts = {knob: values.edges()[0] for knob, values in space.knobs.items()}
-        complete(self.model, firsts)  # names each knob that the model does not have
-        self._defaults = complete(self.model, dict(fixed or {}))
-        self.fixed = {knob: value for knob, value in self._defaults.items() if knob not in space.knobs}
-        if sampler == "grid":
-            if trials is not None:
-                raise ValueError(
-                    f"trials must be left out for a grid, which trains all it has, got {trials}."
-                )
-            self.trials = len(plan := grid_plan(space))
-        else:
-            self.trials = check_int("trials", TRIALS if trials is None else trials)
-            if sampler in PLANS:
-                plan = PLANS[sampler](space, self.trials, self.members_per_shape, self.sampler_seed)
-            else:  # TPE plans nothing ahead: try the ends of each knob
-                plan = [space.corner(knob, v) for knob, values in space.knobs.items() for v in values.edges()]
-        self.halving = halving
-        self._brackets = self._divided()
-        self._check(plan)
-        settings = {
-            **{f"space.{knob}": repr(values) for knob, values in space.knobs.items()},
-            **{f"fixed.{knob}": value for knob, value in self.fixed.items()},
-            "task": task.name,
-            "data_hash": task.data_hash,
-            "metric": task.metric,
-            "model": self.model,
-            "sampler": sampler,
-            "sampler_seed": self.sampler_seed,
-            "members_per_shape": self.members_per_shape,
-            "seeds": list(self.seeds),
-            "trials": self.trials,
-        }
-        if halving is not None:
-            settings["halving"] = halving.over(self.trials)
         self._storage = storage
         self._ledger = Ledger(
             storage,
             name,
             space,
-            settings,
+            design.settings,
             higher_is_better=task.higher_is_better,
             definition=written(self),
         )
         self._claims = Claims(self._ledger)
-        self._plan = [] if sampler == "tpe" else [(i, plan[i]) for i in shape_order(space, plan)]
-        self._ledger.add(self._planned(self._plan))
+        self._ledger.add(design.items(design.order))
 
     @classmethod
     def open(cls, storage: str | Path, name: str = "study", *, task: Task | None = None) -> Study:
@@ -321,32 +276,12 @@ class Study:
     def best(self) -> Record:
         """The best record of the configuration with the best mean over its seeds.
 
-        A configuration counts if every seed was trained, to its end, and converged; if there is none, single records do.
+        A configuration counts if every seed was trained, to its end, and converged; if none was, single records do.
 
         Raises:
             RuntimeError: Nothing has been trained, or nothing converged; the message gives the reasons.
         """
-        records = self.records
-        if not records:
-            raise RuntimeError(f"{self.name!r} has no trial yet. Call run() first.")
-        sign = -1 if self.task.higher_is_better else 1
-        groups = mean_scores(records)
-        seeds = [len({record.seed for record in group}) for _, _, group in groups]
-        whole = [
-            (sign * mean, group)
-            for (_, mean, group), count in zip(groups, seeds, strict=True)
-            if math.isfinite(mean) and count == max(seeds) and all(run.status != "pruned" for run in group)
-        ]
-        pool = min(whole, key=lambda pair: pair[0])[1] if whole else records
-        converged = [record for record in pool if math.isfinite(record.score)]
-        if not converged:
-            reasons = Counter(record.reason or record.status for record in records).most_common(3)
-            raise RuntimeError(
-                f"{self.name!r} has no trial that converged: {len(records)} of {len(records)} diverged "
-                f"({'; '.join(f'{times} x {reason}' for reason, times in reasons)}). "
-                "Search smaller learning rates, or set clip_norm."
-            )
-        return min(converged, key=lambda record: sign * record.score)
+        return best_group(self.records, self.name)[0]
 
     def table(self) -> dict[str, list[Any]]:
         """Return the records as columns: trial, the space's knobs, seed, score, status, seconds.
@@ -361,14 +296,61 @@ class Study:
             >>> study.table()["learning_rate"]
             [0.001, 0.01]
         """
-        records = self.records
-        columns: dict[str, list[Any]] = {"trial": [record.trial for record in records]}
-        there = [self.space.part_of(record.config) for record in records]
-        for knob in self.space.knobs:
-            columns[knob] = [_shown(config.get(knob)) for config in there]
-        for name in ("seed", "score", "status", "seconds"):
-            columns[name] = [getattr(record, name) for record in records]
-        return columns
+        return table(self.space, self.records)
+
+    def boundary(self, within: float = 0.1) -> list[Edge]:
+        """Find the knobs whose best value lies at an end of their range: see :func:`ncps_mlx.boundary.boundary`.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> study = Study(None, task, Space(learning_rate=[1e-8, 1e-7, 1e-3]), sampler="grid",
+            ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 20}).run(progress=False)
+            >>> [(edge.knob, edge.side, edge.end) for edge in study.boundary()]
+            [('learning_rate', 'high', 0.001)]
+        """
+        return boundary(self.space, self.records, within)
+
+    def importance(self) -> dict[str, float]:
+        """Share of each knob in what sets the best tenth of the trials apart, by PED-ANOVA, the greatest first.
+
+        Shares sum to 1. They hold within the ranges searched; from few trials they are rough. Every trial counts, a
+        pruned one with its score so far. With Optuna before 5, knobs that do not always exist are left out.
+
+        Raises:
+            RuntimeError: Fewer than four trials converged.
+
+        Source:
+            Watanabe, Bansal and Hutter, "PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary
+            subspaces" (IJCAI 2023).
+
+        Example:
+            >>> from ncps_mlx import LogUniform
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> space = Space(learning_rate=LogUniform(1e-5, 1e-2), clip_norm=[0.5, 1.0])
+            >>> fixed = {"hidden_size": 4, "backbone_units": 8, "steps": 20}
+            >>> study = Study(None, task, space, trials=16, fixed=fixed).run(progress=False)
+            >>> next(iter(study.importance()))
+            'learning_rate'
+        """
+        return importance(self._ledger)
+
+    def summary(self) -> str:
+        """Say in a few lines what was trained, what was best, and whether it lies at the edge of the space.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> fixed = {"hidden_size": 4, "backbone_units": 8, "steps": 20}
+            >>> study = Study(None, task, Space(learning_rate=[1e-8, 1e-3]), sampler="grid", fixed=fixed)
+            >>> print(study.run(progress=False).summary())
+            Study('study': grid, 2 configurations x 1 seed, 2 of 2 trials done)
+            trials: 2 finished; ... s of training
+            best: rmse ... with learning_rate 0.001
+            learning_rate: best 0.001 at the upper end 0.001, as are 1 of the best 2: widen it upwards
+        """
+        return summary(self.space, self.records, repr(self), self.name)
 
     @property
     def optuna(self) -> optuna.Study:
@@ -381,57 +363,14 @@ class Study:
         head = f"{self.name!r}: {self.sampler}, {self.trials} configurations x {seeds}"
         return f"Study({head}, {done} of {total} trials done)"
 
-    def _check(self, plan: Sequence[Mapping[str, Any]]) -> None:
-        """Refuse a configuration that could not be trained, or halved, before anything is stored."""
-        for config in plan or [{}]:  # a space without knobs has its fixed values alone
-            try:
-                check_config(self.task, self.model, full := self._defaults | dict(config))
-                for share in {share for bracket in self._brackets for share in bracket.rungs}:
-                    rung_step(share, *steps_of(full))
-            except ValueError as error:
-                shown = ", ".join(f"{knob}={value!r}" for knob, value in config.items())
-                raise ValueError(f"{error} In the configuration {shown or 'of fixed'}.") from error
-
-    def _planned(self, plan: Sequence[tuple[int, Mapping[str, Any]]]) -> list[Planned]:
-        """Pair configurations, each with its place, with every seed."""
-        return [
-            Planned(trial=place * len(self.seeds) + j, seed=seed, config=config)
-            for place, config in plan
-            for j, seed in enumerate(self.seeds)
-        ]
-
     def _repair(self) -> None:
         """Bring back what stopped workers left, and complete the plan."""
         self._claims.repair()
-        plan: Iterable[tuple[int, Mapping[str, Any]]] = self._plan
+        plan: Iterable[tuple[int, Mapping[str, Any]]] = self._design.order
         if self.sampler == "tpe":
-            plan = {
-                place // len(self.seeds): config for place, config in self._ledger.configs().items()
-            }.items()
-        self._ledger.add(self._planned(sorted(plan) if self.sampler == "tpe" else list(plan)))
-
-    def _divided(self) -> list[Bracket]:
-        """Divide the plan into brackets of halving."""
-        if self.halving is None:
-            return []
-        if not isinstance(self.halving, Halving | Hyperband):
-            raise ValueError(f"halving must be a Halving or a Hyperband, got {self.halving!r}.")
-        if self.sampler != "tpe":
-            return self.halving.brackets(self.trials)
-        if not isinstance(self.halving, Halving) or self.halving.members not in (
-            None,
-            self.members_per_shape,
-        ):
-            raise ValueError(
-                "halving must be a Halving without members by TPE, where each population asked for is a bracket of "
-                f"members_per_shape={self.members_per_shape}, got {self.halving}."
-            )
-        return replace(self.halving, members=self.members_per_shape).brackets(self.trials)
-
-    def _bracket(self, trial: int) -> Bracket:
-        """The bracket of a trial."""
-        place = trial // len(self.seeds)
-        return next(bracket for bracket in self._brackets if place < bracket.first + bracket.size)
+            known = self._ledger.configs()
+            plan = sorted({trial // len(self.seeds): config for trial, config in known.items()}.items())
+        self._ledger.add(self._design.items(plan))
 
     def _next(self, most: int) -> list[Planned]:
         """Start the next population, trials of one shape; or the next bracket of halving, whole."""
@@ -440,12 +379,10 @@ class Study:
             batch = self._claim(most)
         if not batch or self.halving is None:
             return batch
-        bracket = self._bracket(batch[0].trial)
+        bracket = self._design.bracket(batch[0].trial)
         there = {item.trial for item in batch} | self._ledger.scores().keys()
         places = range(bracket.first * len(self.seeds), (bracket.first + bracket.size) * len(self.seeds))
-        if not there.issuperset(
-            places
-        ):  # another worker has part of it, which cannot be ranked without the rest
+        if not there.issuperset(places):  # another worker has the rest, without which nothing can be ranked
             self._claims.release()
             return []
         return batch
@@ -453,12 +390,12 @@ class Study:
     def _claim(self, most: int) -> list[Planned]:
         if self.halving is None:
             return self._claims.claim(most, lambda item: shape_key(self.space, item.config))
-        return self._claims.claim(self.trials * len(self.seeds), lambda item: self._bracket(item.trial).first)
+        return self._claims.claim(
+            self.trials * len(self.seeds), lambda item: self._design.bracket(item.trial).first
+        )
 
     def _draw(self) -> bool:
         """Let TPE choose one shape and several draws of its member knobs; false if all are drawn."""
-        from optuna.samplers import TPESampler
-
         begun = 1 + max((place // len(self.seeds) for place in self._ledger.configs()), default=-1)
         count = min(self.members_per_shape, self.trials - begun)
         if count < 1:
@@ -469,72 +406,12 @@ class Study:
             or first in self._ledger.configs()
         ):
             return True  # another worker draws them
-        # A seed of its own for each batch: a resumed study must not draw its first numbers again.
-        seed = np.random.SeedSequence([self.sampler_seed, begun]).generate_state(1)
-        with quiet():
-            sampler = TPESampler(
-                n_startup_trials=STARTUP * len(self.seeds),
-                multivariate=True,
-                group=any(isinstance(knob, When) for knob in self.space.knobs.values()),
-                constant_liar=True,  # the members of a population do not know each other's scores
-                seed=int(seed[0]),
-            )
-        drawn = self._ledger.draw(count, self.space.shape, sampler)
-        self._ledger.add(self._planned(list(enumerate(drawn, start=begun))))
+        drawn = self._ledger.draw(count, self.space.shape, self._design.tpe(begun))
+        self._ledger.add(self._design.items(list(enumerate(drawn, start=begun))))
         return True
 
     def _train(self, batch: Sequence[Planned], progress: Progress) -> None:
-        """Train trials of one shape, or a bracket, as many at once as a population may hold, and write them down."""
-        if self.halving is not None:
-            self._halve(batch, progress)
-            return
-        for start in range(0, len(batch), self.population):
-            part = batch[start : start + self.population]
-            trained = train_members(
-                self.task,
-                self.model,
-                [self._defaults | dict(item.config) for item in part],
-                [item.seed for item in part],
-                [item.trial for item in part],
-                progress=progress,
-            )
-            for item, record in zip(part, trained, strict=True):
-                self._claims.finish(item, record)
-
-    def _halve(self, batch: Sequence[Planned], progress: Progress) -> None:
-        """Train a bracket of halving, and write down what each rung decides."""
-        shapes: dict[str, list[Planned]] = {}
-        for item in sorted(batch, key=lambda item: item.trial):
-            shapes.setdefault(shape_key(self.space, item.config), []).append(item)
-        populations = [
-            Population(
-                self.task,
-                self.model,
-                [self._defaults | dict(item.config) for item in part],
-                [item.seed for item in part],
-                [item.trial for item in part],
-            )
-            for items in shapes.values()
-            for part in (items[i : i + self.population] for i in range(0, len(items), self.population))
-        ]
-        bracket, waiting = self._bracket(batch[0].trial), {item.trial: item for item in batch}
-        told = {run.trial: run for run in self.records if self._bracket(run.trial) == bracket}
-        for ended in train_bracket(bracket, populations, told, len(self.seeds), progress):
-            for record in ended:
-                self._claims.finish(waiting[record.trial], record)
-
-
-def _shown(value: Any) -> Any:
-    """A knob's value for a table: a wiring or another mapping as its label."""
-    return label(value) if isinstance(value, Mapping) else value
-
-
-def _seeds(seeds: Any) -> tuple[int, ...]:
-    """Check that seeds are distinct integers of at least 0."""
-    values = plain("seeds", list(seeds)) if isinstance(seeds, Iterable) else ()
-    if not values or isinstance(seeds, str):
-        raise ValueError(f"seeds must be a sequence of at least 1 integer such as (0, 1, 2), got {seeds!r}.")
-    checked = tuple(check_int("seeds", seed, minimum=0) for seed in values)
-    if len(set(checked)) < len(checked):
-        raise ValueError(f"seeds must be distinct, got {list(checked)}.")
-    return checked
+        """Train a population or a bracket, and write down what is decided as it is."""
+        told = {} if self.halving is None else {run.trial: run for run in self.records}
+        for item, record in train_batch(self._design, batch, self.population, told, progress):
+            self._claims.finish(item, record)

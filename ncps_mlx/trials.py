@@ -1,4 +1,4 @@
-"""Training of one population into records: what a study and a rerun have in common."""
+"""Configurations, and their training as a population into records: what a study and a rerun have in common."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ncps_mlx.models import LTC, CfC, RecurrentModel
 from ncps_mlx.progress import Progress
 from ncps_mlx.records import Curves, Record, versions
 from ncps_mlx.task import Task
-from ncps_mlx.train import MEMBER_KNOBS, fit, prepare
+from ncps_mlx.train import MEMBER_KNOBS, evaluation_step, fit, prepare
 from ncps_mlx.values import plain
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "knobs_of",
     "rerun",
     "sizes_of",
-    "train_members",
+    "steps_of",
 ]
 
 MODELS: dict[str, type[CfC] | type[LTC]] = {"CfC": CfC, "LTC": LTC}
@@ -95,6 +95,16 @@ def sizes_of(task: Task) -> dict[str, Any]:
     """
     every_step = task.train.y.ndim == 3
     return {"input_size": task.input_size, "output_size": task.output_size, "return_sequences": every_step}
+
+
+def steps_of(config: Mapping[str, Any]) -> tuple[int, int]:
+    """How many steps a configuration trains, and after how many it is evaluated.
+
+    Example:
+        >>> steps_of(complete("CfC", {"steps": 250}))
+        (250, 25)
+    """
+    return config["steps"], evaluation_step(config["steps"], config["evaluate_every"])
 
 
 def build_model(model: str, config: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> RecurrentModel:
@@ -244,43 +254,6 @@ class Population:
                 self.trials, self.configs, self.seeds, histories, strict=True
             )
         ]
-
-
-def train_members(
-    task: Task,
-    model: str,
-    configs: Sequence[Mapping[str, Any]],
-    seeds: Sequence[int],
-    trials: Sequence[int],
-    *,
-    progress: Progress | None = None,
-) -> list[Record]:
-    """Train configurations of one shape as one :class:`Population`, and write down how each went.
-
-    Args:
-        task: What to learn.
-        model: ``"CfC"`` or ``"LTC"``.
-        configs: Complete configurations; they differ in member knobs alone.
-        seeds: One for each configuration.
-        trials: Numbers for the records.
-        progress: The bar to move by one for each member.
-
-    Returns:
-        list[Record]: one for each configuration.
-
-    Raises:
-        ValueError: The shapes differ, or :func:`~ncps_mlx.fit` refuses a setting.
-
-    Example:
-        >>> from ncps_mlx.data import irregular_sines
-        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-        >>> config = complete("CfC", {"hidden_size": 4, "backbone_units": 8, "steps": 3})
-        >>> [record.seed for record in train_members(task, "CfC", [config, config], [0, 1], [0, 1])]
-        [0, 1]
-    """
-    population = Population(task, model, configs, seeds, trials)
-    population.train(progress)
-    return population.records()
 
 
 def rerun(record: Record, task: Task) -> Record:

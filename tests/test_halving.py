@@ -68,7 +68,7 @@ def whole(task: Task) -> Study:
 def expected(whole: Study, rungs: list[int], eta: int) -> dict[int, int]:
     """From whole trainings: the step at which halving ends each configuration."""
     seeds = len(whole.seeds)
-    ends = {}
+    ends: dict[int, int] = {}
     contest = list(range(whole.trials))
     for step in rungs:
         reached = {}

@@ -38,7 +38,7 @@ from ncps_mlx.data import irregular_sines
 from ncps_mlx.grouping import as_records
 from ncps_mlx.records import Curves
 from ncps_mlx.stats import interval
-from ncps_mlx.trials import train_members
+from ncps_mlx.trials import Population
 
 SMALL = {"backbone_units": 5, "batch_size": 16}
 FAST = {**SMALL, "hidden_size": 4, "steps": 4}
@@ -61,17 +61,17 @@ def outcome(study: Study) -> list[tuple[Any, ...]]:
 
 
 class Interrupting:
-    """Training that is cut off by Ctrl-C in its n-th population, before or after it has trained."""
+    """Training that is cut off by Ctrl-C in its n-th population."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-        self.real, self.calls, self.at = train_members, 0, at
-        monkeypatch.setattr("ncps_mlx.search.train_members", self)
+        self.real, self.calls, self.at = Population.train, 0, at
+        monkeypatch.setattr(Population, "train", lambda *args: self(*args))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> list[Record]:
+    def __call__(self, *args: Any) -> None:
         self.calls += 1
         if self.calls == self.at:
             raise KeyboardInterrupt
-        return self.real(*args, **kwargs)
+        self.real(*args)
 
 
 def test_grid_trains_every_combination_with_every_seed(task: Task) -> None:

@@ -1,0 +1,177 @@
+"""What a study says of itself: edges of its space, importance, a summary, limits of one call."""
+
+import argparse
+import math
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ncps_mlx import AutoNCP, Halving, Integer, LogUniform, Record, Space, Study, Task, Uniform, When
+from ncps_mlx.boundary import boundary
+from ncps_mlx.data import irregular_sines
+from ncps_mlx.grouping import as_records
+from ncps_mlx.worker import add_arguments, work
+
+FAST = {"backbone_units": 5, "hidden_size": 4, "batch_size": 16, "steps": 4}
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
+
+
+def runs(*rows: tuple[dict[str, Any], float], **about: Any) -> list[Record]:
+    return as_records({**config, "seed": 0, "score": score, **about} for config, score in rows)
+
+
+def edges(space: Space, config: dict[str, Any], **about: Any) -> list[tuple[str, str]]:
+    return [(edge.knob, edge.side) for edge in boundary(space, runs((config, 1.0), **about))]
+
+
+@pytest.mark.parametrize(
+    ("knob", "value", "side"),
+    [
+        ({"learning_rate": LogUniform(1e-4, 1e-1)}, 0.9e-1, "high"),
+        ({"learning_rate": LogUniform(1e-4, 1e-1)}, 1.5e-4, "low"),
+        ({"learning_rate": LogUniform(1e-4, 1e-1)}, 3e-4, None),  # near the low end on a linear scale alone
+        ({"learning_rate": [1e-3, 1e-2, 1e-1]}, 1e-2, None),
+        ({"learning_rate": [1e-1, 1e-2, 1e-3]}, 1e-1, "high"),
+        ({"hidden_size": Integer(8, 64, log=True)}, 60, "high"),
+        ({"hidden_size": Integer(8, 64, log=True)}, 8, "low"),
+        ({"hidden_size": Integer(1, 64, log=True)}, 1, None),  # there is no smaller one
+        ({"num_layers": [1, 2, 3]}, 1, None),
+        ({"num_layers": [1, 2, 3]}, 3, "high"),
+        ({"backbone_dropout": Uniform(0.0, 0.4)}, 0.0, None),
+        ({"backbone_dropout": Uniform(0.0, 0.4)}, 0.39, "high"),
+        ({"backbone_dropout": Uniform(0.1, 0.4)}, 0.12, "low"),
+        ({"backbone_dropout": Uniform(0.0, 0.95)}, 0.95, None),  # a tenth more would be above 1
+        ({"weight_decay": [0.0, 0.1]}, 0.0, None),
+        ({"clip_norm": [None, 0.5, 1.0]}, 1.0, "high"),
+        ({"clip_norm": [None, 0.5, 1.0]}, None, None),
+        ({"clip_norm": [None, 0.5]}, 0.5, None),
+        ({"residual": [False, True]}, True, None),
+        ({"mode": ["default", "pure"]}, "pure", None),
+        ({"wiring": [AutoNCP(7, 2), AutoNCP(8, 2)]}, AutoNCP(8, 2), None),
+    ],
+)
+def test_an_edge_is_where_the_range_could_go_on(knob: dict[str, Any], value: Any, side: str | None) -> None:
+    ((name, _),) = knob.items()
+    assert edges(Space(**knob), {name: value}) == ([] if side is None else [(name, side)])
+
+
+def test_the_best_configuration_decides_and_the_next_ones_are_counted() -> None:
+    space = Space(learning_rate=LogUniform(1e-4, 1.0), num_layers=[1, 2, 3])
+    rows = [({"learning_rate": 10.0 ** (-i / 4), "num_layers": 2}, float(i)) for i in range(16)]
+    (edge,) = boundary(space, runs(*rows))
+    assert (edge.knob, edge.side, edge.value, edge.end) == ("learning_rate", "high", 1.0, 1.0)
+    assert (edge.near, edge.of, edge.distance) == (2, 4, 0.0)
+    assert str(edge) == ("learning_rate: best 1 at the upper end 1, as are 2 of the best 4: widen it upwards")
+    (other,) = boundary(space, runs(*rows, higher_is_better=True))
+    assert (other.side, other.near) == ("low", 1)
+    assert "within 6.2 % of the lower end 0.0001" in str(other)
+    assert boundary(space, runs(*rows, higher_is_better=True), within=0.05) == []
+
+
+def test_pruned_diverged_and_absent_knobs_are_no_evidence() -> None:
+    space = Space(
+        backbone_layers=[0, 1],
+        backbone_units=When(Integer(8, 16), backbone_layers=1),
+        learning_rate=Uniform(0.1, 0.9),
+    )
+    inside = {"backbone_layers": 0, "backbone_units": 16, "learning_rate": 0.5}
+    pruned = runs((inside | {"learning_rate": 0.9}, 0.1), status="pruned")
+    diverged = runs((inside | {"learning_rate": 0.1}, math.inf), status="diverged")
+    assert boundary(space, [*pruned, *diverged, *runs((inside, 1.0))]) == []
+    assert edges(space, inside | {"backbone_layers": 1}) == [
+        ("backbone_layers", "high"),
+        ("backbone_units", "high"),
+    ]
+    assert boundary(space, diverged) == []
+    with pytest.raises(ValueError, match=r"within must be at least 0 and below 0.5, got 0.5"):
+        boundary(space, diverged, within=0.5)
+
+
+def test_importance_is_that_of_optuna_over_all_trials(task: Task) -> None:
+    space = Space(
+        learning_rate=LogUniform(1e-9, 1e-2),
+        schedule=["constant", "cosine"],
+        warmup=When([0, 1, 2], schedule="cosine"),
+    )
+    study = Study(None, task, space, trials=24, halving=Halving(eta=2, rungs=1), fixed=FAST | {"steps": 20})
+    with pytest.raises(RuntimeError, match="importance needs at least 4 trials that converged"):
+        study.importance()
+    shares = study.run(progress=False).importance()
+    assert set(shares) == {"learning_rate", "schedule", "warmup"}
+    assert sum(shares.values()) == pytest.approx(1)
+    assert next(iter(shares)) == "learning_rate"
+
+
+def test_a_summary_says_how_trials_ended_and_what_lies_at_the_edge(task: Task) -> None:
+    space = Space(learning_rate=[1e-8, 1e-7, 1e-6, 1e-3], schedule=["constant"])
+    halving = Halving(eta=2, rungs=1)
+    fixed = FAST | {"steps": 20}
+    study = Study(None, task, space, sampler="grid", seeds=(0, 1), halving=halving, fixed=fixed)
+    assert study.summary().splitlines() == [repr(study), "trials: none; 0 s of training"]
+    lines = study.run(progress=False).summary().splitlines()
+    assert lines[0] == repr(study)
+    assert "4 pruned" in lines[1] and "4 finished" in lines[1]
+    assert lines[2].startswith("best: rmse ") and lines[2].endswith(
+        "with learning_rate 0.001, schedule constant"
+    )
+    assert lines[3].startswith("learning_rate: best 0.001 at the upper end 0.001")
+    assert [edge.knob for edge in study.boundary()] == ["learning_rate"]
+
+
+def outcome(study: Study) -> list[Any]:
+    return [(run.trial, run.config, run.seed, run.score, run.status) for run in study.records]
+
+
+def test_one_call_may_be_limited_to_members(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    settings: dict[str, Any] = {"trials": 5, "seeds": (0, 1), "population": 4, "fixed": FAST}
+    space = Space(learning_rate=LogUniform(1e-3, 1e-1))
+    study = Study(None, task, space, **settings)
+    assert len(study.run(members=7).records) == 7
+    assert "7/7" in capsys.readouterr().err
+    assert len(study.run(members=2).records) == 9
+    assert "9/9" in capsys.readouterr().err
+    whole = Study(None, task, space, **settings).run(progress=False)
+    assert outcome(study.run(members=2)) == outcome(whole)
+
+
+def test_a_bracket_is_begun_whole(task: Task) -> None:
+    halving = Halving(eta=2, rungs=1, members=4)
+    space = Space(learning_rate=LogUniform(1e-3, 1e-1))
+    study = Study(None, task, space, trials=12, halving=halving, fixed=FAST | {"steps": 10})
+    assert len(study.run(progress=False, members=5).records) == 8
+    assert len(study.run(progress=False, members=4).records) == 12
+
+
+def test_one_call_may_be_limited_to_seconds(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(tmp_path / "a.db", task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed=FAST)
+    assert study.run(progress=False, seconds=1e-9).records == []
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest keeps its own
+    url = str(tmp_path / "a.db")
+    assert work(parser.parse_args([url, "study", "--seconds", "1e-9", "--quiet"])) == 0
+    assert study.records == []
+    assert work(parser.parse_args([url, "study", "--seconds", "1e6", "--quiet"])) == 0
+    assert len(study.records) == 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"members": 0}, "members must be at least 1, got 0"),
+        ({"seconds": 0}, "seconds must be above 0, got 0"),
+        ({"members": 3, "workers": 2}, "members must be None with 2 workers, who share the plan, got 3"),
+    ],
+)
+def test_bad_limits_are_named(task: Task, limits: dict[str, Any], message: str) -> None:
+    study = Study(None, task, Space(learning_rate=[1e-3]), sampler="grid", fixed=FAST)
+    with pytest.raises(ValueError, match=message):
+        study.run(progress=False, **limits)
