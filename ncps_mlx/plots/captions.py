@@ -20,6 +20,7 @@ __all__ = [
     "check_knob",
     "has_value",
     "off_words",
+    "pruned_words",
     "score_name",
     "score_of",
     "show",
@@ -117,6 +118,12 @@ def off_words(diverged: int, far: int) -> str:
     """Say how many runs are drawn at the edge."""
     words = f" {diverged} diverged run{'s' if diverged > 1 else ''}, shown as crosses." if diverged else ""
     return words + (f" {far} run{'s' if far > 1 else ''} beyond the axis, shown as triangles." if far else "")
+
+
+def pruned_words(runs: Sequence[Record]) -> str:
+    """Say how many runs were pruned."""
+    pruned = sum(run.status == "pruned" for run in runs)
+    return f" {pruned} of the trials pruned, with their score so far." if pruned else ""
 
 
 def has_value(run: Record, knob: str, value: Any) -> bool:

@@ -17,6 +17,7 @@ from ncps_mlx.plots.captions import (
     capital,
     check_knob,
     off_words,
+    pruned_words,
     score_name,
     score_of,
     show,
@@ -66,11 +67,16 @@ def slices(
         check_knob("knobs", name, runs)
     given = dict(baselines or {})
     higher = runs[0].higher_is_better
+    configs = mean_scores(runs)
     rows = [
         {"x": {name: config[name] for name in names}} | spread([score_of(run) for run in group])
-        for config, _, group in mean_scores(runs)
+        for config, _, group in configs
     ]
-    best = best_row(rows, higher)
+    groups = [group for _, _, group in configs]
+    ended = [
+        row for row, group in zip(rows, groups, strict=True) if all(run.status != "pruned" for run in group)
+    ]
+    best = best_row(ended, higher)
     scores = [score_of(run) for run in runs]
     limits = with_baselines(score_limits(scores, higher_is_better=higher), given.values())
     y = score_name(runs, split)
@@ -82,10 +88,16 @@ def slices(
         for i, (ax, name) in enumerate(zip(axes, names, strict=False)):
             scale = Scale(name, [run.config[name] for run in runs])
             points = [(scale.place(run.config[name]), score_of(run)) for run in runs]
-            inside = [point for point in points if limits[0] <= point[1] <= limits[1]]
-            ax.plot(
-                *np.array(inside or [(math.nan, math.nan)]).T, "o", color=COLOURS[0], alpha=0.6, ms=6, mew=0
-            )
+            for pruned in (False, True):  # pruned ones are drawn hollow
+                inside = [
+                    point
+                    for point, run in zip(points, runs, strict=True)
+                    if limits[0] <= point[1] <= limits[1] and (run.status == "pruned") == pruned
+                ]
+                ax.plot(
+                    *np.array(inside or [(math.nan, math.nan)]).T, "o", alpha=0.6, ms=6, mew=1.2 * pruned,
+                    mfc="none" if pruned else COLOURS[0], mec=COLOURS[0],
+                )  # fmt: skip
             if best is not None:
                 ax.plot(
                     scale.place(best["x"][name]),
@@ -118,7 +130,7 @@ def slices(
     text = f"{capital(y)} of {len(runs)} trials{task} against {listed}: {verdict}{baseline_words(given)}."
     return describe(
         fig,
-        text + off_words(*off),
+        text + pruned_words(runs) + off_words(*off),
         {
             "kind": "slices",
             "x": names,
