@@ -91,6 +91,16 @@ def parity(session: nox.Session) -> None:
 
 
 @nox.session
+def scale(session: nox.Session) -> None:
+    """Run workers on one study in a real PostgreSQL, and behind a proxy; kill workers, server and proxy.
+
+    Installs Debian's PostgreSQL where it is missing and we are root; the server runs on loopback, for the tests alone.
+    """
+    install(session, "scale")
+    session.run("pytest", "tests/scale/test_scale.py", *session.posargs, env=environment())
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the site and verify it, running what changed. `-- --refresh` rewrites the outputs shown."""
     install(session, "docs")
