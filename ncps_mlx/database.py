@@ -11,6 +11,8 @@ import sqlite3
 import sys
 import threading
 import time
+import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -150,6 +152,7 @@ def _opened(url: str, settings: dict[str, Any], where: str) -> BaseStorage:
         storage = Patience(where, seconds=0)(_tables, url, settings)
         if isinstance(storage.engine.dialect, ImmediateSQLite):
             storage.engine.dialect.immediate = True
+        weakref.finalize(storage, storage.engine.dispose)  # close the connections that it keeps
         return optuna.storages.get_storage(storage)
     except ImportError as error:
         raise ImportError(
@@ -187,7 +190,9 @@ def _proxy(url: str) -> BaseStorage:
     if not host or not port.isdigit():
         raise ValueError(f"storage must name host and port as grpc://HOST:PORT, got {url}.")
     try:
-        client = optuna.storages.GrpcStorageProxy(host=host, port=int(port))
+        with warnings.catch_warnings():  # Optuna calls it experimental; so does our page
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            client = optuna.storages.GrpcStorageProxy(host=host, port=int(port))
     except ImportError as error:
         raise ImportError(
             f'storage needs the package grpcio for a proxy, got {url}. Install it: pip install "grpcio" "protobuf"'

@@ -295,17 +295,17 @@ def _running(trial: optuna.trial.FrozenTrial) -> optuna.trial.FrozenTrial:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Optuna's notes on each trial out of the way, and its remarks that options may change."""
+    """Keep Optuna's notes on each trial out of the way, and its remarks that options of TPE may change."""
     import optuna
 
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         with warnings.catch_warnings():
-            # Optuna 4 calls the first three experimental, Optuna 5 still the last. Nothing else is hidden.
+            # Optuna 4 calls these experimental; Optuna 5 does not. Nothing else is hidden.
             warnings.filterwarnings(
                 "ignore",
-                ".*(multivariate|constant_liar|group|GrpcStorageProxy)",
+                ".*(multivariate|constant_liar|group)",
                 category=optuna.exceptions.ExperimentalWarning,
             )
             yield

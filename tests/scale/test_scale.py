@@ -1,0 +1,157 @@
+"""One study, several workers, a real PostgreSQL, and what may happen to each of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ncps_mlx import Study
+from ncps_mlx.claims import LEASE
+from tests.scale.server import Server, free_port
+
+HERE = Path(__file__).parent
+SECONDS = 300.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
+    path = tmp_path_factory.mktemp("alone") / "tuning.db"
+    sweep(str(path))
+    return outcome(Study.open(path, "rates").run(progress=False))
+
+
+def environment() -> dict[str, str]:
+    folder = Path(sys.executable).parent
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(HERE.parents[1])}
+
+
+def sweep(url: str) -> None:
+    run = subprocess.run([sys.executable, HERE / "sweep.py", url], check=True, capture_output=True, text=True)
+    assert run.stdout == "Study('rates': random, 48 configurations x 1 seed, 0 of 48 trials done)\n"
+
+
+def machine(url: str, log: Path) -> subprocess.Popen[bytes]:
+    """What one machine runs: two workers."""
+    with log.open("wb") as errors:
+        return subprocess.Popen([HERE / "workers.sh", url, "rates"], stderr=errors, env=environment())
+
+
+def outcome(study: Study) -> list[tuple[Any, ...]]:
+    return [
+        (run.trial, tuple(sorted(run.config.items())), run.seed, run.score, run.history)
+        for run in study.records
+    ]
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def states(study: Study) -> Counter[str]:
+    return Counter(trial.state.name for trial in study.optuna.get_trials(deepcopy=False))
+
+
+def training(study: Study) -> list[int]:
+    """The processes that train at this moment."""
+    trials = study.optuna.get_trials(deepcopy=False)
+    running = {trial.user_attrs["trial"] for trial in trials if trial.state.name == "RUNNING"}
+    leases = [value for key, value in study.optuna.user_attrs.items() if key.startswith(LEASE)]
+    return [lease["pid"] for lease in leases if running.intersection(lease["places"])]
+
+
+def finished_once(study: Study, undisturbed: list[tuple[Any, ...]]) -> None:
+    assert states(study)["COMPLETE"] == 48
+    assert outcome(study) == undisturbed
+    done = [trial for trial in study.optuna.trials if trial.state.name == "COMPLETE"]
+    assert sorted(trial.user_attrs["trial"] for trial in done) == list(range(48))
+    assert set(states(study)) <= {"COMPLETE", "FAIL"}
+
+
+def test_four_workers_outlive_one_of_them_and_the_server(
+    server: Server, tmp_path: Path, undisturbed: list[tuple[Any, ...]]
+) -> None:
+    sweep(server.url)
+    study = Study.open(server.url, "rates")
+    logs = [tmp_path / f"{number}.log" for number in range(2)]
+    machines = [machine(server.url, log) for log in logs]
+    wait_for(lambda: states(study)["COMPLETE"] >= 4 and len(training(study)) == 4)
+    killed = training(study)[0]
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: states(study)["COMPLETE"] >= 12)
+    assert states(study)["COMPLETE"] < 40  # in mid-study
+    server.kill()
+    time.sleep(2)
+    server.start()
+    for each in machines:
+        each.wait(SECONDS)
+    said = [line for log in logs for line in log.read_text().splitlines()]
+    print(*said, states(study), sep="\n")
+    finished_once(study, undisturbed)
+    assert states(study)["FAIL"] >= 1  # what the killed one trained
+    away, back = (
+        [line for line in said if phrase in line] for phrase in ("does not answer", "answers again")
+    )
+    assert len(away) == len(back) == 3  # of the three that live, one line each
+    assert sorted(away + back) == sorted(line for line in said if "Killed" not in line), said
+    assert all("ncps:***@127.0.0.1" in line for line in said if "Killed" not in line)
+
+
+def test_workers_behind_a_proxy_outlive_it(tmp_path: Path, undisturbed: list[tuple[Any, ...]]) -> None:
+    with Server() as database:
+        port = free_port()
+        url = f"grpc://127.0.0.1:{port}"
+        command: list[str | Path] = [sys.executable, HERE / "proxy.py", database.url, str(port)]
+        proxy = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: _answers(url))
+            sweep(url)
+            study = Study.open(database.url, "rates")
+            workers = machine(url, tmp_path / "log")
+            wait_for(lambda: states(study)["COMPLETE"] >= 4)
+            proxy.kill()
+            proxy.wait()
+            time.sleep(1)
+            proxy = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
+            workers.wait(SECONDS)
+            print((tmp_path / "log").read_text(), states(study))
+            finished_once(study, undisturbed)
+            assert (tmp_path / "log").read_text().count("answers again") >= 1
+        finally:
+            proxy.kill()
+            proxy.wait()
+
+
+def _answers(url: str) -> bool:
+    from ncps_mlx.database import open_storage
+
+    try:
+        open_storage(url)
+    except ConnectionError:
+        return False
+    return True
+
+
+def test_a_server_that_refuses_is_named_without_its_password(server: Server) -> None:
+    wrong = server.url.replace("ncps:", "nobody:")
+    with pytest.raises(
+        ConnectionError, match=r"storage must answer, got none from postgresql\+psycopg://nobody:\*\*\*@"
+    ):
+        Study.open(wrong, "rates")
