@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ncps_mlx import _blas as _blas  # first: MLX binds to the BLAS it finds when it is imported
+from ncps_mlx import _memory as _memory
 from ncps_mlx.models import LTC, CfC
 from ncps_mlx.wirings import NCP, AutoNCP, FullyConnected, Random
 
