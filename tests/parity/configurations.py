@@ -147,7 +147,7 @@ def configurations(draw: st.DrawFn, model: str) -> Configuration:
         units=units,
         wiring=wiring,
         options=options,
-        noise=draw(st.sampled_from([0.0, 0.1, 0.5])),
+        noise=draw(st.sampled_from([0.0, 0.1, 0.2])),  # far more makes what no float32 can tell
         batch=units if batch == "as many as units" else draw(SIZES),
         steps=draw(SIZES),
         time_scale=draw(st.none() | st.sampled_from([1e-3, 0.1, 1.0, 3.0, 30.0])),

@@ -5,21 +5,30 @@ from __future__ import annotations
 import mlx.core as mx
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 
 from ncps_mlx import from_torch
-from tests.against_ncps import assert_close, assert_equal_to_ncps, named, our_gradients, run
+from tests.against_ncps import (
+    assert_close,
+    assert_equal_to_ncps,
+    compute,
+    furthest,
+    named,
+    our_gradients,
+    run,
+)
+from tests.parity import live
 from tests.parity.configurations import Configuration, configurations
-from tests.parity.live import compute, make, make_inputs, values
+from tests.parity.live import make, make_inputs, values
 
 # New configurations in every run; a failing one is printed whole, and so can be made again from what is printed.
 thorough = settings(max_examples=150, derandomize=False, deadline=None, print_blob=True)
 
 
 def reference(configuration: Configuration) -> dict[str, np.ndarray]:
-    """What ncps computes in double precision: its own rounding is not what is compared."""
+    """What ncps computes in double precision, by our names: its own rounding is not what is compared."""
     module, options = make(configuration), configuration.options
-    computed = compute(module, make_inputs(configuration), torch.float64)
+    computed = live.compute(module, make_inputs(configuration), torch.float64)
     gradients = our_gradients(
         values(module),
         computed.of_parameters,
@@ -31,18 +40,24 @@ def reference(configuration: Configuration) -> dict[str, np.ndarray]:
 
 
 def check(configuration: Configuration) -> None:
+    """Outputs and states equal to 1e-5; gradients to 5e-5, and nearly always to 1e-5 (the statistics count them).
+
+    A CfC's gate reads a Δt + b: above 10, the rounding of a single grows with Δt, and so does what is allowed.
+    """
     model, inputs = from_torch(make(configuration)), make_inputs(configuration)
-    # A CfC's gate reads a Δt + b: beyond 10, the rounding of a float32 grows with Δt.
     longest = 1.0 if inputs[1] is None or configuration.model == "LTC" else float(inputs[1].max())
     bound = 1e-5 * max(1.0, longest / 10.0)
-    assert_equal_to_ncps(model, inputs, reference(configuration), bound)
+    mine, theirs = compute(model, inputs), reference(configuration)
+    near = "all within 1e-5" if furthest(mine, theirs) <= 1e-5 else "not all within 1e-5"
+    event(f"{near}, Δt {'to' if longest <= 10 else 'above'} 10")
+    assert_equal_to_ncps(mine, theirs, bound, 5 * bound)
     x, time_delta, *state = [None if array is None else mx.array(array) for array in inputs]
     together = run(model, x, time_delta, state)
     for i in range(configuration.batch):  # each sequence alone, without a batch
         own = [None if array is None else mx.array(array[i]) for array in inputs]
         alone = run(model, own[0], own[1], own[2:])
-        for name, ours, theirs in zip("yhc", together, alone, strict=False):
-            assert_close(ours[i], np.array(theirs), f"{name} of sequence {i}", bound)
+        for name, batch, single in zip("yhc", together, alone, strict=False):
+            assert_close(batch[i], np.array(single), f"{name} of sequence {i}", bound)
 
 
 @thorough
