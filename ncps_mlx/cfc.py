@@ -31,6 +31,8 @@ class CfCCell(Cell):
 
     with :math:`f = \tanh(\cdot)`, :math:`g = \tanh(\cdot)`, a, b and p linear heads on the backbone of [x, h].
 
+    Written out in NumPy: :doc:`/models/cfc`.
+
     Source: Hasani et al., "Closed-form continuous-time neural networks", 2022 (arXiv 2106.13898); as ncps 1.0.1.
 
     Args:

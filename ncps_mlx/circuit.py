@@ -31,7 +31,7 @@ class Wiring(ABC):
 
     Wirings are equal, and hash alike, if their class and arguments are equal. One wiring serves many models.
     A recipe of your own is a frozen dataclass that derives from this class and has ``units``, ``output_size`` and
-    :meth:`build`; its fields are its arguments.
+    :meth:`build`; its fields are its arguments. :doc:`/models/wirings` has one.
 
     Attributes:
         units: Number of neurons U, the size of the state.
@@ -106,7 +106,8 @@ class Circuit(Wiring):
     """A finished graph of synapses, with arrays that nothing can write to.
 
     Neurons are numbered as in ncps: motor neurons (the output) first, then command, then inter neurons. A circuit
-    is a wiring too, already built: :meth:`build` returns it itself. Circuits are equal if all synapses are.
+    is a wiring too, already built: :meth:`build` returns it itself. Circuits are equal if all synapses are. One of your
+    own, step by step: :doc:`/models/wirings`.
 
     Args:
         adjacency: Synapses between neurons (U, U), from row to column: 1 excites, -1 inhibits, 0 is none.

@@ -57,6 +57,8 @@ class LTCCell(Cell):
     ``"none"``
         1/tau = raw.
 
+    Written out in NumPy: :doc:`/models/ltc`.
+
     Source: Hasani et al., "Liquid time-constant networks", AAAI 2021 (arXiv 2006.04439), algorithm 1.
 
     Args:

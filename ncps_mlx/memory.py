@@ -67,6 +67,8 @@ class MixedMemory(Cell):
 
     .. math:: (\tilde h, c') = \text{LSTM}(x, (h, c)), \qquad h' = \text{cell}(x, \tilde h, \Delta t)
 
+    Written out in NumPy: :doc:`/models/cfc`.
+
     Source: Lechner and Hasani, "Learning long-term dependencies in irregularly-sampled time series", 2020
     (arXiv 2006.04418); as ncps 1.0.1.
 

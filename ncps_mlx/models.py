@@ -34,6 +34,8 @@ class CfC(RecurrentModel):
 
     .. math:: h' = (1 - s) \tanh f + s \tanh g, \qquad s = \sigma(a \Delta t + b).
 
+    :doc:`/models/cfc` has every equation, and what each argument does to it; :doc:`/guide/cfc` which to choose.
+
     Source: Hasani et al., "Closed-form continuous-time neural networks", Nature Machine Intelligence 2022
     (arXiv 2106.13898). The equations and constants are those of ncps 1.0.1.
 
@@ -132,7 +134,9 @@ class LTC(RecurrentModel):
     .. math:: \frac{dx}{dt} = -\left(\frac{1}{\tau} + f\right) x + f A,
         \qquad f = a(W \cdot \text{backbone}([u, x]) + b),
 
-    solved by ``ode_unfolds`` semi-implicit Euler steps for each reading.
+    solved by ``ode_unfolds`` semi-implicit Euler steps for each reading. With ``wiring``, neurons with conductance
+    synapses instead. :doc:`/models/ltc` has every equation, and what each argument does to it; :doc:`/guide/ltc` which
+    to choose.
 
     Source: Hasani et al., "Liquid time-constant networks", AAAI 2021 (arXiv 2006.04439).
 

@@ -26,7 +26,8 @@ class NCP(Wiring):
 
     No neuron is left out: each inter neuron hears an input, each command neuron an inter neuron, each motor
     neuron a command neuron, and each command neuron reaches a motor neuron. Half of the synapses excite. The
-    synapses of the inputs are drawn first, so those between neurons depend on the number of inputs too.
+    synapses of the inputs are drawn first, so those between neurons depend on the number of inputs too. In pictures:
+    :doc:`/models/wirings`.
 
     Args:
         inter_neurons: Number of inter neurons.
@@ -131,7 +132,8 @@ class AutoNCP(Wiring):
     """A neural circuit policy from its size and sparsity alone.
 
     Of the neurons that are no motor neurons, 40 % are command neurons and the rest inter neurons; each fan-out
-    and fan-in is the share ``1 - sparsity_level`` of what it can be, at least 1. :attr:`ncp` spells it out.
+    and fan-in is the share ``1 - sparsity_level`` of what it can be, at least 1. :attr:`ncp` spells it out. In
+    pictures: :doc:`/models/wirings`.
 
     Args:
         units: Number of neurons U, at least ``output_size + 3``.

@@ -22,6 +22,8 @@ class WiredCfCCell(Cell):
     The layers of the circuit (inter, command, motor) are cells without a backbone: within one step each reads the new
     state of the layer before it, the first the inputs. Every neuron reads its own state too.
 
+    Written out in NumPy: :doc:`/models/cfc`.
+
     Source: Hasani et al., "Closed-form continuous-time neural networks", 2022; as ncps 1.0.1, apart from its masks,
     which there cover the heads f and g alone and leave every layer recurrent throughout.
 

@@ -52,6 +52,8 @@ class WiredLTCCell(Cell):
 
     All synapses act at once as a layer of S sigmoid units between two products, from U neurons and to 2U sums.
 
+    Written out in NumPy: :doc:`/models/ltc`.
+
     Source: Hasani et al., "Liquid time-constant networks", AAAI 2021; Lechner et al., "Neural circuit policies
     enabling auditable autonomy", 2020; as ncps 1.0.1.
 

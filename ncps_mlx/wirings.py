@@ -2,7 +2,7 @@
 
 A wiring is immutable and knows nothing of its inputs; ``wiring.build(input_size)`` draws a new
 :class:`~ncps_mlx.circuit.Circuit`, always the same one. For the same arguments, seed and number of inputs it has
-the synapses that ncps 1.0.1 gives. Does not import MLX.
+the synapses that ncps 1.0.1 gives. :doc:`/models/wirings` shows what each argument does. Does not import MLX.
 
 Example:
     >>> wiring = AutoNCP(19, 4, seed=7)
@@ -35,7 +35,7 @@ class FullyConnected(Wiring):
     """Every input speaks to every neuron, and every neuron to every neuron; two in three synapses excite.
 
     The polarities between neurons are drawn first, those of the inputs after them: between neurons they are the
-    same for every number of inputs.
+    same for every number of inputs. In pictures: :doc:`/models/wirings`.
 
     Args:
         units: Number of neurons U.
@@ -89,7 +89,8 @@ class FullyConnected(Wiring):
 class Random(Wiring):
     """A given share of all synapses, placed at random; two in three excite.
 
-    Nothing guarantees that each input is heard or that each neuron hears something; NCP does.
+    Nothing guarantees that each input is heard or that each neuron hears something; NCP does. In pictures:
+    :doc:`/models/wirings`.
 
     Args:
         units: Number of neurons U.
