@@ -8,6 +8,7 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
 from ncps_mlx.backbone import transposed
 from ncps_mlx.checks import check_flag, check_int, check_number
@@ -18,6 +19,8 @@ from ncps_mlx.recurrent import Cell, State, TimeSteps, run_stack
 from ncps_mlx.trees import leaves
 
 __all__ = ["RecurrentModel", "as_time_steps", "check_dropout_applies"]
+
+LARGEST = 2**24  # of a size: MLX counts in 32 bits, and cells lay several sizes side by side
 
 
 class RecurrentModel(nn.Module):
@@ -40,10 +43,10 @@ class RecurrentModel(nn.Module):
         """
         super().__init__()
         self._config = config
-        self.input_size: int = check_int("input_size", config["input_size"])
+        self.input_size: int = check_int("input_size", config["input_size"], maximum=LARGEST)
         self.wiring: Wiring | None = check_wiring(config["hidden_size"], config["wiring"])
         if self.wiring is None:
-            self.hidden_size: int = check_int("hidden_size", config["hidden_size"])
+            self.hidden_size: int = check_int("hidden_size", config["hidden_size"], maximum=LARGEST)
             refuse(config, wired, "without a wiring", "wiring instead of hidden_size")
         else:
             self.hidden_size = self.wiring.units
@@ -58,13 +61,13 @@ class RecurrentModel(nn.Module):
                 f"share_layers must be False with num_layers={self.num_layers}: the layers from the second on share "
                 "parameters. Set num_layers to at least 3."
             )
-        check_int("backbone_units", config["backbone_units"])
+        check_int("backbone_units", config["backbone_units"], maximum=LARGEST)
         layers = check_int("backbone_layers", config["backbone_layers"], minimum=0)
         rate = check_number("backbone_dropout", config["backbone_dropout"], low=0, high=1, open_high=True)
         check_dropout_applies(rate, layers)
         self.backbone_dropout = rate
         if config["output_size"] is not None:
-            check_int("output_size", config["output_size"])
+            check_int("output_size", config["output_size"], maximum=LARGEST)
 
     def _build(self, initializer: Initializer) -> None:
         """Make the parameters; called under the model's seed."""
@@ -252,15 +255,14 @@ class RecurrentModel(nn.Module):
                 "state must be None for a bidirectional model, which needs the whole sequence at once."
             )
         shape, arrays = (*batch, self.hidden_size), self.layers[0].state_size
-        wanted = [(shape,) * arrays] * self.num_layers
-        fits = isinstance(state, list | tuple) and all(isinstance(layer, list | tuple) for layer in state)
-        got = [tuple(getattr(a, "shape", None) for a in layer) for layer in state] if fits else state
-        if got != wanted:
+        layers = list(state) if isinstance(state, list | tuple) else []
+        if len(layers) != self.num_layers or not all(fits(layer, arrays, shape) for layer in layers):
+            got = [described(layer) for layer in layers] if layers else type(state).__name__
             raise ValueError(
-                f"state must be {self.num_layers} tuple(s), one per layer, of {arrays} array(s) of shape {shape}, "
-                f"as a call returns it, got {got}."
+                f"state must be {self.num_layers} tuple(s), one per layer, of {arrays} floating array(s) of shape "
+                f"{shape}, as a call returns it, got {got}."
             )
-        return [tuple(layer) for layer in state]
+        return [tuple(layer) for layer in layers]
 
 
 def time_first(
@@ -269,6 +271,25 @@ def time_first(
     """Bring inputs to (..., T, B, D), time steps and mask to (..., T, B, 1)."""
     dt = mx.swapaxes(time_delta, -1, -2)[..., None] if isinstance(time_delta, mx.array) else time_delta
     return mx.swapaxes(x, -3, -2), dt, None if mask is None else mx.swapaxes(mask, -1, -2)[..., None]
+
+
+def fits(layer: object, count: int, shape: tuple[int, ...]) -> bool:
+    """Whether a layer's state is as many floating arrays of the shape."""
+    return (
+        isinstance(layer, list | tuple)
+        and len(layer) == count
+        and all(
+            isinstance(a, mx.array) and a.shape == shape and mx.issubdtype(a.dtype, mx.floating)
+            for a in layer
+        )
+    )
+
+
+def described(layer: object) -> object:
+    """What a layer's state is, for a message."""
+    if not isinstance(layer, list | tuple):
+        return type(layer).__name__
+    return tuple(f"{a.dtype} {a.shape}" if isinstance(a, mx.array) else type(a).__name__ for a in layer)
 
 
 def check_wiring(hidden_size: object, wiring: object) -> Wiring | None:
@@ -286,9 +307,11 @@ def check_wiring(hidden_size: object, wiring: object) -> Wiring | None:
 def refuse(config: Mapping[str, Any], defaults: Mapping[str, Any], where: str, cure: str) -> None:
     """Refuse arguments that do not apply."""
     for name, default in defaults.items():
-        if config[name] != default:
+        value = config[name]
+        same = value is default or (isinstance(value, str | int | float | np.generic) and value == default)
+        if not same:
             raise ValueError(
-                f"{name} must be left at {default!r} {where}, where it does not apply, got {config[name]!r}. "
+                f"{name} must be left at {default!r} {where}, where it does not apply, got {value!r}. "
                 f"Give {cure} to choose it."
             )
 

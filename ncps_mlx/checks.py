@@ -10,13 +10,13 @@ from typing import Any
 __all__ = ["check_choice", "check_flag", "check_int", "check_number"]
 
 
-def check_int(name: str, value: Any, *, minimum: int = 1) -> int:
-    """Return ``value`` as an int of at least ``minimum``.
+def check_int(name: str, value: Any, *, minimum: int = 1, maximum: int | None = None) -> int:
+    """Return ``value`` as an int of at least ``minimum`` and, if given, at most ``maximum``.
 
     NumPy integers are accepted (searches produce them); booleans and floats are not.
 
     Raises:
-        ValueError: ``value`` is not an integer or too small.
+        ValueError: ``value`` is not an integer, too small or too large.
 
     Example:
         >>> check_int("hidden_size", 16)
@@ -28,9 +28,12 @@ def check_int(name: str, value: Any, *, minimum: int = 1) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise ValueError(f"{name} must be an integer, got {value!r}.")
-    if value < minimum:
+    number = int(value)
+    if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}.")
-    return int(value)
+    if maximum is not None and number > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got {value}.")
+    return number
 
 
 def check_number(

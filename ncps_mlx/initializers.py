@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -50,7 +51,18 @@ def get_initializer(initializer: str | Initializer | None) -> Initializer:
         return made
     if not callable(initializer):
         raise ValueError(f"initializer must be a name or a callable of mlx.nn.init, got {initializer!r}.")
-    return initializer
+    return partial(_filled, initializer)
+
+
+def _filled(initializer: Initializer, array: mx.array) -> mx.array:
+    """What a callable of the user's gives, if it fits."""
+    values: Any = initializer(array)
+    if not isinstance(values, mx.array) or values.shape != array.shape:
+        got = f"shape {values.shape}" if isinstance(values, mx.array) else type(values).__name__
+        raise ValueError(
+            f"initializer must return an array of the shape it is given, {array.shape}, got {got}."
+        )
+    return values
 
 
 @contextmanager
@@ -72,7 +84,7 @@ def seeded(seed: int | None) -> Iterator[None]:
     if seed is None:
         yield
         return
-    check_int("seed", seed, minimum=0)
+    check_int("seed", seed, minimum=0, maximum=2**64 - 1)
     state: Any = mx.random.state
     high, low = state[0].tolist()  # a key is the two halves of the seed that makes it
     mx.random.seed(seed)
