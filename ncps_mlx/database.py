@@ -6,6 +6,7 @@ damaged) is said at once, with the cure; what the storage holds stays as it is.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import sys
@@ -145,6 +146,8 @@ def _opened(url: str, settings: dict[str, Any], where: str) -> BaseStorage:
 
     from ncps_mlx.sqlite import ImmediateSQLite
 
+    # It says in many lines what Patience says in one.
+    logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
     package = (
         "psycopg[binary]" if "psycopg" in url else url.partition("://")[0].partition("+")[2] or "its driver"
     )
@@ -295,10 +298,11 @@ def _errors() -> tuple[type[Exception], ...]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Go from an error to the first one, also through those met while one was handled (Optuna reads again)."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen
-        seen = seen.__cause__
+        seen = seen.__cause__ or seen.__context__
 
 
 def _text(error: BaseException) -> str:

@@ -90,7 +90,13 @@ class Server:
         """Start it, and wait until it answers."""
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:  # after a kill, its children may still hold its memory for a moment
-            command: list[str | Path] = [self._programs / "postgres", "-D", self._folder / "data", "-p", str(self.port)]
+            command: list[str | Path] = [
+                self._programs / "postgres",
+                "-D",
+                self._folder / "data",
+                "-p",
+                str(self.port),
+            ]
             command += ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self._folder}"]
             with (self._folder / "log").open("ab") as log:
                 server = subprocess.Popen(command, stdout=log, stderr=log, **self._own)
