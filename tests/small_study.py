@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ncps_mlx import LogUniform, Space, Study, Task
+from ncps_mlx import Halving, LogUniform, Space, Study, Task
 from ncps_mlx.data import irregular_sines
 
 SPACE = Space(hidden_size=[3, 4], learning_rate=LogUniform(1e-3, 1e-1))
@@ -17,15 +17,17 @@ def task() -> Task:
     return irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
 
 
-def made(storage: Path | str | None, sampler: str = "random") -> Study:
-    """Ten configurations with two seeds, trained in pieces of at most two."""
-    grid = sampler == "grid"
+def made(storage: Path | str | None, kind: str = "random") -> Study:
+    """Ten configurations with two seeds, trained in pieces of at most two: a sampler's, or halved ones."""
+    grid = kind == "grid"
     settings: dict[str, Any] = {} if grid else {"trials": 10, "members_per_shape": 2}
+    if kind == "halved":
+        settings["halving"] = Halving(eta=2, rungs=1, members=5)
     return Study(
         storage,
         task(),
         CHOICES if grid else SPACE,
-        sampler=sampler,
+        sampler="random" if kind == "halved" else kind,
         seeds=(0, 1),
         population=2,
         fixed=FIXED,

