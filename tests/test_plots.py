@@ -312,6 +312,8 @@ def test_lines_write_numbers_briefly() -> None:
     assert plots.alt_text(counts).endswith("2 points from 4 to 512: a from 3,090 to 1,060,000.")
     counts.canvas.draw()
     assert [text.get_text() for text in first(counts).get_xticklabels()] == ["4", "512"]
+    sizes = plots.lines([8, 512, 1024], {"a": [1024.4, 2048.4, 16.0]}, x="batch size", y="speed", log_x=True)
+    assert "3 points from 8 to 1,024: a from 1,020 to 20, highest 2,050 at 512" in plots.alt_text(sizes)
 
 
 def test_a_legend_is_no_wider_than_its_axes() -> None:

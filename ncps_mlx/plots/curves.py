@@ -90,7 +90,7 @@ def lines(
     scales = [name for name, flag in ((x, log_x), (y, log_y)) if flag]
     scale = f" (logarithmic: {', '.join(scales)})" if scales else ""
     text = f"{capital(y)} against {x}{scale}, {places.size} points from "
-    text += f"{_brief(places[0])} to {_brief(places[-1])}: {_sentence(shown, places, log_y)}"
+    text += f"{_place(places[0])} to {_place(places[-1])}: {_sentence(shown, places, log_y)}"
     if driving:
         text += f". Above, {above_y}: {_sentence(driving, places, False)}"
     summary = [{"x": name} | _extent(line) for name, line in shown.items()]
@@ -150,10 +150,15 @@ def _words(name: str, line: npt.NDArray[Any], places: npt.NDArray[Any], room: fl
     text = f"{name} from {_brief(line[0], room)} to {_brief(line[-1], room)}"
     ends, least = line[[0, -1]], 0.02 * float(np.ptp(line))
     if line.max() > ends.max() + least:
-        text += f", highest {_brief(line.max(), room)} at {_brief(places[line.argmax()])}"
+        text += f", highest {_brief(line.max(), room)} at {_place(places[line.argmax()])}"
     if line.min() < ends.min() - least:
-        text += f", lowest {_brief(line.min(), room)} at {_brief(places[line.argmin()])}"
+        text += f", lowest {_brief(line.min(), room)} at {_place(places[line.argmin()])}"
     return text
+
+
+def _place(value: float) -> str:
+    """Write where something is: whole numbers in full, as the axis has them."""
+    return f"{value:,.0f}" if value == round(value) and 1e3 <= abs(value) < 1e7 else _brief(value)
 
 
 def _brief(value: float, room: float = 0.0) -> str:
