@@ -1,147 +1,42 @@
-"""What CfC and LTC promise: shapes, state, time steps, masks, gradients, errors."""
+"""What CfC and LTC promise beside the contract of all kinds (test_contracts.py): equations, shapes, seeds, errors."""
 
 from __future__ import annotations
-
-import math
 
 import mlx.core as mx
 import numpy as np
 import pytest
-from mlx.utils import tree_flatten
 
-from ncps_mlx import LTC, CfC
+import ncps_mlx.recurrent
+from ncps_mlx import LTC, AutoNCP, CfC
 from ncps_mlx.activations import ACTIVATIONS, LOWER_BOUNDS
-
-B, T, D, H, U = 5, 7, 3, 11, 13
-
-MODELS = {
-    "cfc": (CfC, {"backbone_units": U}),
-    "cfc-pure": (CfC, {"backbone_units": U, "mode": "pure"}),
-    "cfc-no_gate": (CfC, {"backbone_units": U, "mode": "no_gate"}),
-    "cfc-bare": (CfC, {"backbone_layers": 0}),
-    "cfc-deep": (CfC, {"backbone_units": U, "backbone_layers": 2, "num_layers": 3, "residual": True}),
-    "ltc": (LTC, {}),
-    "ltc-backbone": (LTC, {"backbone_units": U, "backbone_layers": 2, "activation": "sigmoid"}),
-    "ltc-deep": (LTC, {"num_layers": 2, "residual": True, "ode_unfolds": 2}),
-}
+from ncps_mlx.circuit import Circuit
+from ncps_mlx.recurrent import dropout_factors
+from tests.contracts import AUTO, KINDS, B, D, H, T, U, close, data, flat, make
 
 
-@pytest.fixture(params=MODELS)
-def build(request):
-    cls, settings = MODELS[request.param]
-    return lambda **more: cls(D, H, seed=more.pop("seed", 0), **{**settings, **more})
-
-
-def data(batch=B, steps=T):
-    rng = np.random.default_rng(0)
-    x = mx.array(rng.normal(size=(batch, steps, D)).astype(np.float32))
-    return x, mx.array(rng.uniform(0.1, 3.0, size=(batch, steps)).astype(np.float32))
-
-
-def close(a, b, tolerance=1e-5):
-    return np.testing.assert_allclose(np.array(a), np.array(b), atol=tolerance, rtol=tolerance)
-
-
-def test_parameters_exist_before_the_first_call(build):
-    assert build().parameter_count > 0
-
-
-def test_shapes(build):
+@pytest.mark.parametrize("kind", KINDS)
+def test_shapes(kind):
     x, dt = data()
-    y, state = build()(x, time_delta=dt)
-    assert y.shape == (B, T, H) and all(h.shape == (B, H) for (h,) in state)
-    y, _ = build(output_size=2)(x, time_delta=dt)
-    assert y.shape == (B, T, 2)
-    y, _ = build(output_size=2, return_sequences=False)(x)
-    assert y.shape == (B, 2)
+    model = make(kind)
+    assert model.parameter_count > 0  # before the first call
+    width = (model.wiring.output_size if model.wiring else H) * (2 if model.bidirectional else 1)
+    arrays = (2 if model.mixed_memory else 1) * (2 if model.bidirectional else 1)
+    for size in (None, 3):
+        for sequences in (True, False):
+            model = make(kind, output_size=size, return_sequences=sequences)
+            y, state = model(x, time_delta=dt)
+            assert model.output_size == (size or width)
+            assert y.shape == ((B, T, model.output_size) if sequences else (B, model.output_size))
+            assert [tuple(a.shape for a in layer) for layer in state] == [
+                ((B, model.hidden_size),) * arrays
+            ] * model.num_layers
 
 
-def test_one_sequence_equals_its_row_of_a_batch(build):
-    model = build(output_size=2)
-    x, dt = data()
-    y, _ = model(x, time_delta=dt)
-    one, state = model(x[2], time_delta=dt[2:3])
-    close(one, y[2])
-    assert one.shape == (T, 2) and state[0][0].shape == (H,)
-
-
-def test_per_sample_time_steps_with_as_many_samples_as_units(build):
-    model = build()
-    x, dt = data(batch=H)
-    y, _ = model(x, time_delta=dt)
-    for i in range(H):
-        close(model(x[i : i + 1], time_delta=dt[i : i + 1])[0][0], y[i])
-
-
-def test_time_delta_forms_agree(build):
-    model = build()
-    x, _ = data()
-    close(model(x)[0], model(x, time_delta=1)[0])
-    close(model(x, time_delta=0.5)[0], model(x, time_delta=mx.full((B, T), 0.5))[0])
-    steps = mx.arange(T, dtype=mx.float32)
-    close(model(x, time_delta=steps)[0], model(x, time_delta=mx.broadcast_to(steps, (B, T)))[0])
-
-
-def test_a_sequence_in_two_halves_equals_it_in_one(build):
-    model = build()
-    x, dt = data()
-    whole, last = model(x, time_delta=dt)
-    first, state = model(x[:, :4], time_delta=dt[:, :4])
-    second, end = model(x[:, 4:], state, dt[:, 4:])
-    close(mx.concatenate([first, second], axis=1), whole)
-    for (a,), (b,) in zip(end, last, strict=True):
-        close(a, b)
-
-
-def test_masked_sequences_equal_each_alone(build):
-    lengths = [7, 3, 1, 5, 6]
-    x, dt = data()
-    mask = mx.array([[t < n for t in range(T)] for n in lengths])
-    for sequences in (True, False):
-        model = build(output_size=2, return_sequences=sequences)
-        y, state = model(x, time_delta=dt, mask=mask)
-        for i, n in enumerate(lengths):
-            alone, own = model(x[i : i + 1, :n], time_delta=dt[i : i + 1, :n])
-            if sequences:
-                close(y[i, :n], alone[0])
-                close(y[i, n:], mx.broadcast_to(alone[0, -1], (T - n, 2)))
-            else:
-                close(y[i], alone[0])
-            close(state[-1][0][i], own[-1][0][0])
-
-
-def test_padding_does_not_matter(build):
-    model = build(output_size=2, return_sequences=False)
-    x, dt = data()
-    mask = mx.array([[t < 4 for t in range(T)]] * B)
-    other = mx.where(mask[..., None], x, 100.0)
-    close(model(x, time_delta=dt, mask=mask)[0], model(other, time_delta=dt, mask=mask)[0])
-
-
-def test_every_parameter_receives_a_gradient(build):
-    model = build(output_size=2)
-    x, dt = data()
-
-    def loss(parameters):
-        model.update(parameters)
-        return mx.square(model(x, time_delta=dt)[0]).sum()
-
-    for name, gradient in tree_flatten(mx.grad(loss)(model.trainable_parameters())):
-        assert mx.all(mx.isfinite(gradient)).item() and mx.any(gradient != 0).item(), name
-
-
-@pytest.mark.parametrize("step", [0.0, 1e-6, 1e6])
-def test_extreme_time_steps_stay_finite(build, step):
-    model = build(output_size=1, return_sequences=False)
-    x, _ = data()
-
-    def loss(parameters):
-        model.update(parameters)
-        return mx.square(model(1e3 * x, time_delta=step)[0]).sum()
-
-    value, gradients = mx.value_and_grad(loss)(model.trainable_parameters())
-    assert math.isfinite(value.item())
-    assert all(mx.all(mx.isfinite(g)).item() for _, g in tree_flatten(gradients))
+@pytest.mark.parametrize("kind", ["cfc-shared", "cfc-auto-shared", "ltc-shared", "ltc-auto-shared"])
+def test_shared_layers_have_one_set_of_parameters(kind):
+    deep, deeper = make(kind, num_layers=3), make(kind, num_layers=6)
+    assert deep.parameter_count == deeper.parameter_count and len(deep.layers) == 2
+    assert deep.parameter_count < make(kind, num_layers=3, share_layers=False).parameter_count
 
 
 def test_no_time_passes_no_change_in_an_ltc():
@@ -150,38 +45,35 @@ def test_no_time_passes_no_change_in_an_ltc():
     assert mx.all(state[0][0] == 0).item()
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.4])
-def test_dropout_acts_in_training_alone(rate):
-    x, dt = data()
-    model = CfC(D, H, backbone_units=U, backbone_dropout=rate, seed=0)
-    plain = CfC(D, H, backbone_units=U, seed=0)
-    mx.random.seed(0)
-    first, second = model(x, time_delta=dt)[0], model(x, time_delta=dt)[0]
-    assert not mx.array_equal(first, second).item()
-    close(model.eval()(x, time_delta=dt)[0], plain(x, time_delta=dt)[0])
-
-
 def test_dropout_keeps_the_expected_share():
-    from ncps_mlx.recurrent import dropout_factors
-
     factors = dropout_factors(mx.random.key(0), 0.25, 1, (50, 20, 30))
     values = np.array(factors[0])
     np.testing.assert_allclose(np.unique(values), [0.0, 1 / 0.75], rtol=1e-6)
     assert abs((values == 0).mean() - 0.25) < 0.01
 
 
-def test_seeds():
-    def first_weight(model):
-        return model.layers[0].backbone.input_weight
+@pytest.mark.parametrize("kind", ["cfc", "cfc-deep", "cfc-shared", "cfc-mixed-deep-bidirectional"])
+def test_each_layer_and_direction_has_its_own_dropout(kind, monkeypatch):
+    keys = []
 
-    assert mx.array_equal(first_weight(CfC(D, H, seed=3)), first_weight(CfC(D, H, seed=3))).item()
-    assert not mx.array_equal(first_weight(CfC(D, H, seed=3)), first_weight(CfC(D, H, seed=4))).item()
+    def noted(key, *rest):
+        keys.append(tuple(key.tolist()))
+        return dropout_factors(key, *rest)
+
+    monkeypatch.setattr(ncps_mlx.recurrent, "dropout_factors", noted)
+    model = make(kind)
+    model.forward(data()[0], None, 1.0, None, rates=0.3, keys=mx.array([5, 7], dtype=mx.uint32))
+    assert len(keys) == len(set(keys)) == model.num_layers * (2 if model.bidirectional else 1)
+
+
+@pytest.mark.parametrize("kind", ["cfc", "cfc-auto-mixed", "ltc", "ltc-auto"])
+def test_without_a_seed_the_global_stream_is_drawn_from(kind):
     mx.random.seed(9)
     before = mx.random.state[0].tolist()
-    CfC(D, H, seed=3)
-    assert mx.random.state[0].tolist() == before
-    CfC(D, H)
+    first, second = make(kind, seed=None), make(kind, seed=None)
     assert mx.random.state[0].tolist() != before
+    pairs = zip(flat(first.parameters()), flat(second.parameters()), strict=True)
+    assert any(not mx.array_equal(a, b).item() for (_, a), (_, b) in pairs)
 
 
 def test_initializer():
@@ -192,15 +84,6 @@ def test_initializer():
 
 def mx_constant(array):
     return mx.full(array.shape, 0.5)
-
-
-def test_config_makes_a_twin(build):
-    model = build()
-    twin = type(model)(**model.config)
-    for (name, a), (_, b) in zip(
-        tree_flatten(model.parameters()), tree_flatten(twin.parameters()), strict=True
-    ):
-        assert mx.array_equal(a, b).item(), name
 
 
 def test_modes_differ_in_heads():
@@ -214,7 +97,7 @@ def test_reference_step_of_each_mode():
     x = np.random.default_rng(1).normal(size=(1, 1, D)).astype(np.float32)
     for mode in ("default", "no_gate", "pure"):
         model = CfC(D, H, mode=mode, backbone_units=U, seed=2)
-        p = {name: np.array(a, dtype=np.float64) for name, a in tree_flatten(model.layers[0].parameters())}
+        p = {name: np.array(a, dtype=np.float64) for name, a in flat(model.layers[0].parameters())}
         z = 1.7159 * np.tanh(0.666 * (p["backbone.input_weight"] @ x[0, 0] + p["backbone.bias"]))
         out = p["backbone.weights.0"] @ z + p["backbone.biases.0"]
         if mode == "pure":
@@ -246,7 +129,11 @@ def test_time_constants_begin_in_their_range(stability):
     [
         (CfC, {"hidden_size": 0}, "hidden_size must be at least 1, got 0."),
         (CfC, {"hidden_size": 2.5}, "hidden_size must be an integer, got 2.5."),
-        (CfC, {"hidden_size": None}, "hidden_size must be given, got None."),
+        (
+            CfC,
+            {"hidden_size": None},
+            "hidden_size or wiring must be given, exactly one of them, got neither.",
+        ),
         (CfC, {"input_size": -1}, "input_size must be at least 1, got -1."),
         (CfC, {"num_layers": 0}, "num_layers must be at least 1, got 0."),
         (CfC, {"mode": "gated"}, "mode must be one of 'default', 'no_gate', 'pure', got 'gated'."),
@@ -272,11 +159,44 @@ def test_time_constants_begin_in_their_range(stability):
             "time_constant_range\\[1\\] must be at least 0.5, got 0.1.",
         ),
         (LTC, {"time_constant_range": 3}, "time_constant_range must be a pair"),
+        (LTC, {"initial_ranges": {"slope": (3, 8)}}, "initial_ranges must be left at None without a wiring"),
+        (CfC, {"ncps_masks": True}, "ncps_masks must be left at False without a wiring"),
+        (CfC, {"wiring": AUTO}, "hidden_size or wiring must be given, exactly one of them, got both"),
+        (CfC, {"hidden_size": None, "wiring": 8}, "wiring must be a wiring such as ncps_mlx.AutoNCP"),
+        (CfC, {"share_layers": True}, "share_layers must be False with num_layers=1"),
+        (CfC, {"seed": 2**64}, "seed must be at most 18446744073709551615"),
+        (CfC, {"input_size": 2**31}, "input_size must be at most 16777216"),
+        (CfC, {"initializer": len}, "initializer must return an array of the shape it is given"),
     ],
 )
 def test_bad_arguments_are_named(cls, arguments, message):
     with pytest.raises(ValueError, match=message):
         cls(**{"input_size": D, "hidden_size": H, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments", "message"),
+    [
+        (CfC, {"activation": "relu"}, "activation must be left at 'lecun_tanh' with a wiring"),
+        (CfC, {"backbone_units": 64}, "backbone_units must be left at 128 with a wiring"),
+        (LTC, {"backbone_dropout": 0.1}, "backbone_dropout must be left at 0.0 with a wiring"),
+        (LTC, {"stability": "clip"}, "stability must be left at 'bounded' with a wiring"),
+        (LTC, {"input_mapping": "square"}, "input_mapping must be one of 'affine', 'linear', 'none'"),
+        (LTC, {"output_mapping": None}, "output_mapping must be one of"),
+        (LTC, {"initial_ranges": {"leek": (1, 2)}}, "initial_ranges must be one of 'leak'"),
+        (LTC, {"initial_ranges": {"leak": (0, 2)}}, r"initial_ranges\['leak'\]\[0\] must be above 0"),
+        (LTC, {"initial_ranges": {"slope": 3}}, r"initial_ranges\['slope'\] must be a pair"),
+        (
+            LTC,
+            {"wiring": Circuit([[1]], [[1], [1]])},
+            "input_size must be 2, for which this circuit was built",
+        ),
+        (CfC, {"wiring": AutoNCP(8, 2).build(D), "num_layers": 2}, "input_size must be 3, for which"),
+    ],
+)
+def test_bad_arguments_beside_a_wiring_are_named(cls, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        cls(D, **{"wiring": AUTO, **arguments})
 
 
 @pytest.mark.parametrize(
@@ -287,7 +207,13 @@ def test_bad_arguments_are_named(cls, arguments, message):
         (lambda m, x: m(x, time_delta=mx.ones((T + 1,))), "time_delta must be a number or have shape"),
         (lambda m, x: m(x, time_delta=[1.0]), "time_delta must be a number or an mx.array"),
         (lambda m, x: m(x, mask=mx.ones((B, T))), "mask must be bool"),
+        (lambda m, x: m(np.array(x)), "x must be an mx.array, got ndarray"),
+        (lambda m, x: m(x, mask=np.ones((B, T), dtype=bool)), "mask must be an mx.array, got ndarray"),
+        (lambda m, x: m(x[0], mask=mx.ones((B, T), dtype=mx.bool_)), r"mask must be bool of shape \(7,\)"),
         (lambda m, x: m(x, [(mx.zeros((B, H + 1)),)]), "state must be 1 tuple"),
+        (lambda m, x: m(x, [(np.zeros((B, H)),)]), r"state must be 1 tuple.*got \[\('ndarray',\)\]"),
+        (lambda m, x: m(x, [mx.zeros((B, H))]), "state must be 1 tuple"),
+        (lambda m, x: m(x, m(x)[1] * 2), "state must be 1 tuple"),
     ],
 )
 def test_bad_arrays_are_named(call, message):
