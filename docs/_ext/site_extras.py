@@ -17,6 +17,7 @@ __all__ = ["setup"]
 # What the README links to on its forge, and where the same lies on the site.
 LINKS = {
     "docs/_static/": "_static/",
+    "docs/howto/coming-from-ncps.rst": "howto/coming-from-ncps.rst",
     "(CONTRIBUTING.md)": "(contributing.md)",
     "(CHANGELOG.md)": "(changelog.md)",
     "(CITATION.cff)": "(../CITATION.cff)",
