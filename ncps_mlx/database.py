@@ -118,7 +118,7 @@ def _sqlite(url: str) -> tuple[str, str, dict[str, Any]]:
     """The path of the file, its URL, and settings without a pool, so that no file stays open."""
     from sqlalchemy.pool import NullPool
 
-    from ncps_mlx.sqlite import DRIVER
+    from ncps_mlx._sqlite import DRIVER
 
     given = url.removeprefix("sqlite:///") if "://" in url else url
     if "://" in given or not given or given == ":memory:":
@@ -144,7 +144,7 @@ def _opened(url: str, settings: dict[str, Any], where: str) -> BaseStorage:
     import optuna
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-    from ncps_mlx.sqlite import ImmediateSQLite
+    from ncps_mlx._sqlite import ImmediateSQLite
 
     # It says in many lines what Patience says in one.
     logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)

@@ -23,7 +23,8 @@ from typing import Any
 
 __all__ = ["LEASE_SECONDS", "Heart", "Lease", "Watch", "machine"]
 
-LEASE_SECONDS = 60.0  # that a lease lasts without being renewed
+LEASE_SECONDS = 60.0
+"""How long a lease lasts without being renewed."""
 BEATS = 4  # renewals in that time
 
 
