@@ -7,14 +7,53 @@ second one waits until the first has written. (The way is that of SQLAlchemy's p
 
 from __future__ import annotations
 
+import sqlite3
+import weakref
 from typing import Any
 
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-__all__ = ["DRIVER", "ImmediateSQLite"]
+__all__ = ["DRIVER", "Connection", "ImmediateSQLite"]
 
 DRIVER = "sqlite+ncps_mlx"
+
+
+class Connection(sqlite3.Connection):
+    """A connection that closes its cursors with itself.
+
+    SQLite keeps a closed connection, and its locks, while one of its statements is at work. After Ctrl-C the exception
+    holds the cursor that was interrupted, and the file would stay locked until Python collects both.
+
+    Example:
+        >>> connection = sqlite3.connect(":memory:", factory=Connection)
+        >>> interrupted = connection.execute("select 1")
+        >>> connection.close()
+        >>> interrupted.fetchone()
+        Traceback (most recent call last):
+        ...
+        sqlite3.ProgrammingError: Cannot operate on a closed ...
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._cursors: weakref.WeakSet[sqlite3.Cursor] = weakref.WeakSet()
+
+    def cursor(self, *arguments: Any) -> Any:
+        """Return a new cursor."""
+        cursor = super().cursor(*arguments)
+        self._cursors.add(cursor)
+        return cursor
+
+    def execute(self, *arguments: Any) -> Any:
+        """Execute a statement by a cursor of its own."""
+        return self.cursor().execute(*arguments)
+
+    def close(self) -> None:
+        """Close all cursors and the connection; what was not committed is undone."""
+        for cursor in list(self._cursors):
+            cursor.close()
+        super().close()
 
 
 class ImmediateSQLite(SQLiteDialect_pysqlite):
@@ -34,6 +73,10 @@ class ImmediateSQLite(SQLiteDialect_pysqlite):
 
     supports_statement_cache = True
     immediate = False
+
+    def connect(self, *arguments: Any, **settings: Any) -> Any:
+        """Open a connection that gives up its locks when it is closed."""
+        return super().connect(*arguments, **{"factory": Connection, **settings})
 
     def do_begin(self, dbapi_connection: Any) -> None:
         """Begin a transaction; one that may write waits while another one does."""

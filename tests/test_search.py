@@ -33,6 +33,7 @@ from ncps_mlx import (
     fit,
     plots,
 )
+from ncps_mlx._sqlite import Connection
 from ncps_mlx.circuit import Circuit
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.grouping import as_records
@@ -266,6 +267,22 @@ def test_ctrl_c_between_two_writes_loses_nothing(task: Task, monkeypatch: pytest
         study.run(progress=False)
     monkeypatch.undo()
     assert outcome(study.run(progress=False)) == undisturbed
+
+
+def test_ctrl_c_in_a_statement_leaves_no_lock(tmp_path: Path) -> None:
+    """As SQLAlchemy ends a connection when Ctrl-C hits a statement: closed, while the exception holds its cursor."""
+    path = str(tmp_path / "a.db")
+    first = sqlite3.connect(path, isolation_level=None, factory=Connection)
+    first.execute("create table t (a)")
+    first.execute("insert into t values (1), (2)")
+    first.execute("begin immediate")
+    first.execute("insert into t values (3)")
+    held = first.execute("select a from t")
+    assert held.fetchone() == (1,)
+    first.close()
+    with contextlib.closing(sqlite3.connect(path, timeout=0)) as second, second:
+        second.execute("insert into t values (4)")
+        assert second.execute("select sum(a) from t").fetchone() == (7,)
 
 
 def test_tpe_resumes_without_losing_or_doubling(
