@@ -19,7 +19,7 @@ from ncps_mlx.claims import LEASE
 from tests.scale.server import Server, free_port
 
 HERE = Path(__file__).parent
-SECONDS = 300.0
+SECONDS = 600.0
 
 
 @pytest.fixture(scope="module")
