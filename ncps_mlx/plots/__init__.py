@@ -14,10 +14,10 @@ Example:
 from ncps_mlx.plots.budget import expected_best
 from ncps_mlx.plots.canvas import alt_text, as_table, numbers
 from ncps_mlx.plots.contrasts import differences
+from ncps_mlx.plots.coordinates import parallel
+from ncps_mlx.plots.course import history
 from ncps_mlx.plots.curves import lines
-from ncps_mlx.plots.history import history
 from ncps_mlx.plots.learning import learning_curves
-from ncps_mlx.plots.parallel import parallel
 from ncps_mlx.plots.slicing import slices
 from ncps_mlx.plots.sweeps import sweep
 from ncps_mlx.plots.timeline import series
