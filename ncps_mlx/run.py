@@ -20,6 +20,7 @@ from ncps_mlx.optimize import PopulationAdam, clip
 from ncps_mlx.population import as_arrays, predict_population
 from ncps_mlx.progress import Progress
 from ncps_mlx.task import Task
+from ncps_mlx.threads import Beside
 
 __all__ = ["Run"]
 
@@ -180,38 +181,40 @@ class Run:
         begun, before = self.taken, progress.done
         if begun == 0:
             self.plan_memory(progress)
-        for t in range(begun, until if self.active else begun):
-            losses.append(self.step(t))
-            mx.async_eval(self.matrix, self.optimizer.state, losses[-1])
-            if len(losses) > 1:
-                mx.eval(losses[-2])  # build the next step's graph while this one runs, no further ahead
-            progress.reach(int(before + share * (t + 1 - begun) / (until - begun)))
-            if (t + 1) % self.evaluate_every and t + 1 < until:
-                continue
-            table = np.array(mx.stack(losses))
-            losses = []
-            outputs = predict_population(
-                self.model, self.parameters, self.task.validation, self.at_once
-            )
-            now = time.perf_counter()
-            seconds, clock = (now - clock) / len(self.active), now
-            improved, finished = [], []
-            for place, i in enumerate(self.active):
-                member = self.members[i]
-                score = self.score(outputs[place])
-                if member.record(t + 1, table[:, place], score, higher):
-                    improved.append(place)
-                member.seconds += seconds
-                if t + 1 < self.steps and member.waited(self.patience):
-                    member.status = "stopped early"
-                if member.status != "finished":
-                    finished.append(place)
-            self.best = self.keep(self.best, improved)
-            for place in improved:
-                progress.best(self.members[self.active[place]].scores[-1])
-            self.drop(finished)
-            if not self.active:
-                break
+        with Beside() as beside:
+            for t in range(begun, until if self.active else begun):
+                beside.step()
+                losses.append(self.step(t))
+                mx.async_eval(self.matrix, self.optimizer.state, losses[-1])
+                if len(losses) > 1:
+                    mx.eval(losses[-2])  # build the next step's graph while this one runs, no further ahead
+                progress.reach(int(before + share * (t + 1 - begun) / (until - begun)))
+                if (t + 1) % self.evaluate_every and t + 1 < until:
+                    continue
+                table = np.array(mx.stack(losses))
+                losses = []
+                outputs = predict_population(
+                    self.model, self.parameters, self.task.validation, self.at_once
+                )
+                now = time.perf_counter()
+                seconds, clock = (now - clock) / len(self.active), now
+                improved, finished = [], []
+                for place, i in enumerate(self.active):
+                    member = self.members[i]
+                    score = self.score(outputs[place])
+                    if member.record(t + 1, table[:, place], score, higher):
+                        improved.append(place)
+                    member.seconds += seconds
+                    if t + 1 < self.steps and member.waited(self.patience):
+                        member.status = "stopped early"
+                    if member.status != "finished":
+                        finished.append(place)
+                self.best = self.keep(self.best, improved)
+                for place in improved:
+                    progress.best(self.members[self.active[place]].scores[-1])
+                self.drop(finished)
+                if not self.active:
+                    break
         self.taken = until
         progress.reach(int(before + share))
         return self.layout.tree(self.best)

@@ -1,0 +1,144 @@
+"""Keep MLX's worker thread on the core of the thread that feeds it, where that is quicker.
+
+On the CPU, Python builds a graph and hands one operation after another to MLX's worker thread. When operations are as
+short as those of a small network, the worker sleeps between them, and waking it on another core costs more than the
+operation, several times more in a virtual machine. On the core of the thread that feeds it, and told not to interrupt
+that thread (``SCHED_BATCH``), it is woken once per step. Where the operations are long, as in a population, the worker
+never sleeps, and the two threads do better on a core each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import mlx.core as mx
+
+__all__ = ["Beside", "find_worker"]
+
+TRIED = 4  # steps, after which the two threads' shares are known
+APART = 4.0  # times the feeding thread's own work: from then on the worker hardly ever sleeps
+
+TASKS = Path("/proc/self/task")
+LIBC: Any = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+
+_workers: dict[int, int] = {}
+
+
+class Beside:
+    """For a training loop: keeps the worker thread beside this one for as long as that pays. Elsewhere does nothing.
+
+    It acts on Linux, when MLX's default device is the CPU, on MLX's worker alone; what it changed is put back at the
+    end. May be entered again, and then knows what it found out.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> with Beside() as beside:
+        ...     for _ in range(3):
+        ...         beside.step()
+        ...         mx.eval(mx.ones((3,)) + 1)
+    """
+
+    def __init__(self) -> None:
+        self.worker: int | None = None
+        self.core = -1
+        self.steps = 0
+        self.apart = False
+        self.work = [0, 0]  # nanoseconds, of this thread and of the worker
+        self.mark = (0, 0)
+
+    def __enter__(self) -> Beside:
+        """Find the worker, and tell it not to interrupt."""
+        worker = None if self.apart else find_worker()
+        if worker is None:
+            return self
+        try:
+            self.cores = os.sched_getaffinity(worker)
+            if os.sched_getscheduler(worker) == os.SCHED_OTHER:  # else someone has plans for it
+                os.sched_setscheduler(worker, os.SCHED_BATCH, os.sched_param(0))
+                self.worker, self.core = worker, -1
+                self.mark = work_of(worker)
+        except OSError:  # a container may forbid it
+            self.worker = None
+        return self
+
+    def step(self) -> None:
+        """To be called where a step begins: the system may have moved this thread meanwhile."""
+        if self.worker is None:
+            return
+        self.count()
+        if self.steps == TRIED and self.work[1] > APART * self.work[0]:
+            self.apart = True
+            self.release()
+            return
+        self.steps += 1
+        core = LIBC.sched_getcpu()
+        if core != self.core:
+            self.core = core
+            with contextlib.suppress(OSError):  # the core may have been taken from this process just now
+                os.sched_setaffinity(self.worker, {core})
+
+    def count(self) -> None:
+        """Add what both threads have worked since the last time."""
+        if self.worker is not None:
+            now = work_of(self.worker)
+            self.work = [sum(part) for part in zip(self.work, now, (-then for then in self.mark), strict=True)]
+            self.mark = now
+
+    def release(self) -> None:
+        """Let the worker run where it likes."""
+        if self.worker is not None:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(self.worker, self.cores)
+                os.sched_setscheduler(self.worker, os.SCHED_OTHER, os.sched_param(0))
+            self.worker = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put everything back."""
+        self.count()
+        self.release()
+
+
+def find_worker() -> int | None:
+    """The system's number of the thread that computes for this one; ``None`` where there is none to keep.
+
+    It is the thread that is busy while this one waits.
+    """
+    if not sys.platform.startswith("linux") or mx.default_device() != mx.Device(mx.cpu):
+        return None
+    own = threading.get_native_id()
+    if own not in _workers:
+        x = mx.zeros((1 << 16,))
+        mx.eval(x, mx.sin(x))  # the thread begins with the first work
+        others = [int(path.name) for path in TASKS.iterdir() if int(path.name) != own]
+        before = {thread: spent(thread) for thread in others}
+        mx.eval(mx.sin(x))
+        busy = {thread: spent(thread) - before[thread] for thread in others}
+        busiest = max(busy, key=lambda thread: busy[thread], default=None)
+        if busiest is None or busy[busiest] == 0:
+            return None
+        _workers[own] = busiest
+    return _workers[own] if (TASKS / str(_workers[own])).exists() else None
+
+
+def work_of(worker: int) -> tuple[int, int]:
+    """Nanoseconds that this thread and the worker have computed so far."""
+    return time.thread_time_ns(), spent(worker)
+
+
+def spent(thread: int) -> int:
+    """Nanoseconds that a thread of this process has computed so far; 0 if it has ended."""
+    clock = (~thread << 3) | 6  # what clock_getcpuclockid(3) makes of a thread: its own time, by the scheduler
+    try:
+        return time.clock_gettime_ns(clock)
+    except OSError:
+        return 0

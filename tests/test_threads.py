@@ -1,0 +1,114 @@
+"""The worker is found, kept beside the thread that feeds it while that pays, and given back as it was."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+import mlx.core as mx
+import pytest
+
+from ncps_mlx import threads
+from ncps_mlx.threads import Beside, find_worker, spent
+
+linux = sys.platform.startswith("linux") and mx.default_device() == mx.Device(mx.cpu)
+
+
+def short(beside, steps):
+    """Steps in which the feeding thread has more to do than the worker."""
+    x = mx.ones((3,))
+    for _ in range(steps):
+        beside.step()
+        for _ in range(300):
+            x = x + 1
+        mx.eval(x)
+
+
+def long(beside, steps):
+    """Steps in which the worker has far more to do."""
+    for _ in range(steps):
+        beside.step()
+        mx.eval(mx.sin(mx.ones((1 << 18,))))
+
+
+def test_the_worker_is_the_thread_that_computes():
+    worker = find_worker()
+    assert (worker is not None) == linux
+    if linux:
+        before = spent(worker), spent(threading.get_native_id())
+        mx.eval(mx.sin(mx.ones((1 << 20,))))
+        after = spent(worker), spent(threading.get_native_id())
+        assert after[0] - before[0] > after[1] - before[1]
+
+
+def test_short_steps_are_kept_together_and_all_is_put_back():
+    if not linux:
+        return
+    worker = find_worker()
+    cores = os.sched_getaffinity(worker)
+    with Beside() as beside:
+        short(beside, threads.TRIED + 2)
+        assert beside.worker == worker and not beside.apart
+        assert os.sched_getaffinity(worker) == {beside.core}
+        assert os.sched_getscheduler(worker) == os.SCHED_BATCH
+    assert os.sched_getaffinity(worker) == cores
+    assert os.sched_getscheduler(worker) == os.SCHED_OTHER
+
+
+def test_long_steps_are_let_go():
+    if not linux:
+        return
+    worker = find_worker()
+    cores = os.sched_getaffinity(worker)
+    with Beside() as beside:
+        long(beside, threads.TRIED + 2)
+        assert beside.apart and beside.worker is None
+        assert os.sched_getaffinity(worker) == cores
+    with beside:
+        assert beside.worker is None  # it remembers
+
+
+def test_an_error_puts_all_back():
+    cores = os.sched_getaffinity(find_worker()) if linux else None
+    with pytest.raises(ZeroDivisionError), Beside() as beside:
+        short(beside, 1 // 0)
+    if linux:
+        assert os.sched_getaffinity(find_worker()) == cores
+        assert os.sched_getscheduler(find_worker()) == os.SCHED_OTHER
+
+
+@pytest.mark.parametrize("forbidden", ["sched_setscheduler", "sched_getaffinity"])
+def test_where_it_is_forbidden_nothing_happens(monkeypatch, forbidden):
+    if not linux:
+        return
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, forbidden, refuse)
+    with Beside() as beside:
+        short(beside, 2)
+        assert beside.worker is None
+
+
+def test_elsewhere_there_is_no_worker(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert find_worker() is None
+    with Beside() as beside:
+        short(beside, 2)
+        assert beside.worker is None
+
+
+def test_a_worker_with_a_policy_of_its_own_is_left_alone():
+    if not linux:
+        return
+    worker = find_worker()
+    os.sched_setscheduler(worker, os.SCHED_BATCH, os.sched_param(0))
+    try:
+        with Beside() as beside:
+            short(beside, 2)
+            assert beside.worker is None
+        assert os.sched_getscheduler(worker) == os.SCHED_BATCH
+    finally:
+        os.sched_setscheduler(worker, os.SCHED_OTHER, os.sched_param(0))
