@@ -19,6 +19,7 @@ from ncps_mlx.population import shell, stack
 from ncps_mlx.progress import Progress
 from ncps_mlx.run import Run
 from ncps_mlx.task import Task
+from ncps_mlx.threads import Beside
 from ncps_mlx.train import check_fits, fit
 
 __all__ = ["BatchSize", "RateRange", "find_batch_size", "find_learning_rate"]
@@ -135,10 +136,11 @@ def find_learning_rate(
     ]
     run = Run(shell(models[0]), task, parameters, members, steps, batch_size, accumulate=1)
     losses = []
-    with Progress(steps, f"{task.name}, learning rates", "step", shown=progress) as bar:
+    with Progress(steps, f"{task.name}, learning rates", "step", shown=progress) as bar, Beside() as beside:
         for t in range(steps):
+            beside.step()
             losses.append(run.step(t))
-            mx.eval(losses[-1], run.parameters, run.optimizer.state)
+            mx.eval(losses[-1], run.matrix, run.optimizer.state)
             bar.reach(t + 1)
     return read_range(rates, np.array(mx.stack(losses, axis=1), dtype=np.float64))
 
@@ -271,11 +273,13 @@ def measure(
     mx.eval(run.step(0), run.parameters, run.optimizer.state)
     peak = mx.get_peak_memory()
     speeds = []
-    for first in range(1, updates, steps):
-        clock = time.perf_counter()
-        for t in range(first, first + steps):
-            mx.eval(run.step(t), run.parameters, run.optimizer.state)
-        speeds.append(steps * size / (time.perf_counter() - clock))
+    with Beside() as beside:
+        for first in range(1, updates, steps):
+            clock = time.perf_counter()
+            for t in range(first, first + steps):
+                beside.step()
+                mx.eval(run.step(t), run.matrix, run.optimizer.state)
+            speeds.append(steps * size / (time.perf_counter() - clock))
     rate, score = tune(model, task, size, learning_rates, tuning_steps)
     return BatchSize(
         batch_size=size,
