@@ -16,12 +16,26 @@ __all__ = ["Backbone", "all_steps", "transposed"]
 
 
 def transposed(weight: mx.array) -> mx.array:
-    """Turn weights (..., out, in) into a contiguous (..., in, out), once before a loop over time."""
+    """Turn weights (..., out, in) into a contiguous (..., in, out), once before a loop over time.
+
+    Example:
+        >>> transposed(mx.zeros((11, 3))).shape
+        (3, 11)
+    """
     return mx.contiguous(mx.swapaxes(weight, -1, -2))
 
 
 def all_steps(function: Callable[[mx.array], mx.array], x: mx.array) -> mx.array:
-    """Apply a function of (..., B, D) to (..., T, B, D), all steps at once."""
+    """Apply a function of (..., B, D) to (..., T, B, D), all steps at once.
+
+    Args:
+        function: What to apply; it must treat rows alike.
+        x: Its arguments.
+
+    Example:
+        >>> all_steps(lambda each: each @ mx.ones((3, 11)), mx.ones((7, 5, 3))).shape
+        (7, 5, 11)
+    """
     *lead, steps, batch, features = x.shape
     z = function(x.reshape(*lead, steps * batch, features))
     return z.reshape(*z.shape[:-2], steps, batch, z.shape[-1])
@@ -47,6 +61,15 @@ class Backbone(nn.Module):
         initializer: Fills each weight matrix, given as (out, in).
         mask: Which weights of the first product exist, 0 or 1 (sum of its outputs, D + H); ``None`` for all. The
             others are zero, count for nothing and receive no gradient.
+
+    Example:
+        >>> from ncps_mlx.initializers import get_initializer
+        >>> net = Backbone(
+        ...     3, 11, units=16, layers=1, outputs=[11] * 4, activation="tanh", initializer=get_initializer(None)
+        ... )
+        >>> z = net.inputs(mx.zeros((7, 5, 3)))
+        >>> z.shape, net.bind()(z[0], mx.zeros((5, 11)), []).shape
+        ((7, 5, 16), (5, 44))
     """
 
     def __init__(

@@ -29,6 +29,17 @@ class RecurrentModel(nn.Module):
     Attributes:
         layers: The cells that run forward in time; with ``share_layers`` the second serves for all from there on.
         backward_layers: With ``bidirectional``, those that run backward.
+
+    Raises:
+        ValueError: An argument that all models share is out of its range.
+
+    Example:
+        >>> from ncps_mlx import CfC
+        >>> model = CfC(3, 11, seed=0)
+        >>> isinstance(model, RecurrentModel), model.config["hidden_size"]
+        (True, 11)
+        >>> type(model)(**model.config).parameter_count == model.parameter_count
+        True
     """
 
     layers: list[Cell]
@@ -127,7 +138,22 @@ class RecurrentModel(nn.Module):
         return ", ".join(f"{name}={value!r}" for name, value in self._config.items())
 
     def save(self, path: str | Path) -> None:
-        """Write parameters and configuration into one safetensors file; see :func:`ncps_mlx.storage.save`."""
+        """Write parameters and configuration into one safetensors file; see :func:`ncps_mlx.storage.save`.
+
+        Args:
+            path: The file, replaced as a whole if it exists.
+
+        Raises:
+            ValueError: The configuration holds what a file cannot, such as a callable.
+
+        Example:
+            >>> import tempfile
+            >>> from ncps_mlx import CfC, load
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     CfC(3, 11, seed=0).save(f"{folder}/model.safetensors")
+            ...     load(f"{folder}/model.safetensors").parameter_count
+            7596
+        """
         from ncps_mlx.storage import save
 
         save(self, path)
@@ -156,6 +182,19 @@ class RecurrentModel(nn.Module):
 
         Raises:
             ValueError: An array's shape or dtype does not fit.
+
+        Example:
+            >>> import mlx.core as mx
+            >>> from ncps_mlx import CfC
+            >>> model = CfC(3, 11, output_size=2, seed=0)
+            >>> x = mx.random.normal((5, 7, 3), key=mx.random.key(0))
+            >>> y, state = model(x, time_delta=0.5)
+            >>> y.shape, state[0][0].shape
+            ((5, 7, 2), (5, 11))
+            >>> begin, state = model(x[:, :4], time_delta=0.5)  # the same as a stream
+            >>> end, _ = model(x[:, 4:], state, time_delta=0.5)
+            >>> mx.allclose(mx.concatenate([begin, end], axis=1), y, atol=1e-5).item()
+            True
         """
         x, dt, mask, state, single = self._checked(x, time_delta, mask, state)
         y, last = self.forward(x, state, dt, mask, rates=self.backbone_dropout if self.training else 0.0)
@@ -217,6 +256,15 @@ class RecurrentModel(nn.Module):
             mask: (..., B, T), or ``None``.
             rates: Dropout rate: a number, or (N,); 0 for evaluation.
             keys: Dropout keys, (2,) or (N, 2); ``None`` draws from MLX's global stream.
+
+        Returns:
+            As of :meth:`__call__`, with the leading axis.
+
+        Example:
+            >>> from ncps_mlx import CfC
+            >>> y, _ = CfC(3, 11, seed=0).forward(mx.zeros((5, 7, 3)), None, 1.0, None)
+            >>> y.shape
+            (5, 7, 11)
         """
         x, dt, held = time_first(x, time_delta, mask)
         h, last = run_stack(
@@ -317,7 +365,23 @@ def refuse(config: Mapping[str, Any], defaults: Mapping[str, Any], where: str, c
 
 
 def check_dropout_applies(rate: float, layers: int) -> None:
-    """Refuse a dropout rate where there is no backbone to drop from."""
+    """Refuse a dropout rate where there is no backbone to drop from.
+
+    Args:
+        rate: Probability of dropping a unit.
+        layers: Backbone layers.
+
+    Raises:
+        ValueError: The rate is above 0, and there are no layers.
+
+    Example:
+        >>> check_dropout_applies(0.1, 1)
+        >>> check_dropout_applies(0.1, 0)
+        Traceback (most recent call last):
+        ...
+        ValueError: backbone_dropout must be 0 when backbone_layers is 0, got 0.1: there is no backbone to drop from.
+        Set backbone_layers to at least 1.
+    """
     if rate > 0 and layers == 0:
         raise ValueError(
             f"backbone_dropout must be 0 when backbone_layers is 0, got {rate}: there is no backbone to drop from. "
@@ -328,7 +392,24 @@ def check_dropout_applies(rate: float, layers: int) -> None:
 def as_time_steps(
     time_delta: mx.array | float | None, batch: int, steps: int, dtype: mx.Dtype = mx.float32
 ) -> TimeSteps:
-    """Bring ``time_delta`` to one number or (B, T), within what ``dtype`` can hold."""
+    """Bring ``time_delta`` to one number or (B, T), within what ``dtype`` can hold.
+
+    Args:
+        time_delta: A number, an array (), (T,) or (B, T), or ``None`` for 1. Its values are not looked at, so that
+            calls can be compiled.
+        batch: B.
+        steps: T.
+        dtype: Of the inputs.
+
+    Raises:
+        ValueError: It is something else, or its shape does not fit.
+
+    Example:
+        >>> as_time_steps(None, 5, 7), as_time_steps(2, 5, 7)
+        (1.0, 2.0)
+        >>> as_time_steps(mx.ones(7), 5, 7).shape
+        (5, 7)
+    """
     if time_delta is None:
         return 1.0
     greatest = float(mx.finfo(dtype).max) / 16  # 4094 in float16: its product with a rate fits too

@@ -44,6 +44,21 @@ class CfCCell(Cell):
         backbone_units: U, width of the backbone.
         backbone_layers: Its layers; with 0 the heads read [x, h] directly.
         mask: Which weights of the first product exist, 0 or 1 (outputs, D + H); ``None`` for all.
+
+    Example:
+        >>> from ncps_mlx.initializers import get_initializer
+        >>> cell = CfCCell(
+        ...     3,
+        ...     11,
+        ...     mode="default",
+        ...     activation="lecun_tanh",
+        ...     initializer=get_initializer(None),
+        ...     backbone_units=16,
+        ...     backbone_layers=1,
+        ... )
+        >>> y, (h,) = cell.run(mx.zeros((7, 5, 3)), (mx.zeros((5, 11)),), 1.0, None, [], sequences=True)
+        >>> y.shape, h.shape
+        ((7, 5, 11), (5, 11))
     """
 
     def __init__(

@@ -71,6 +71,25 @@ class LTCCell(Cell):
         stability: How 1/tau is kept in bounds.
         backbone_units: U, width of the backbone.
         backbone_layers: Its layers; 0 for none.
+
+    Example:
+        >>> from ncps_mlx.initializers import get_initializer
+        >>> cell = LTCCell(
+        ...     3,
+        ...     11,
+        ...     activation="tanh",
+        ...     initializer=get_initializer(None),
+        ...     unfolds=6,
+        ...     time_constants=(0.1, 0.9),
+        ...     stability="bounded",
+        ...     backbone_units=16,
+        ...     backbone_layers=0,
+        ... )
+        >>> y, (h,) = cell.run(mx.zeros((7, 5, 3)), (mx.zeros((5, 11)),), 1.0, None, [], sequences=True)
+        >>> y.shape, h.shape
+        ((7, 5, 11), (5, 11))
+        >>> cell.leak().min().item() >= 1  # 1/tau outweighs the least value of tanh
+        True
     """
 
     def __init__(

@@ -29,6 +29,15 @@ class Memory(nn.Module):
         hidden_size: H, units.
         initializer: Fills the input weights.
         recurrent_initializer: Fills the recurrent weights.
+
+    Example:
+        >>> from ncps_mlx.initializers import get_initializer
+        >>> xavier = get_initializer(None)
+        >>> memory = Memory(3, 11, initializer=xavier, recurrent_initializer=xavier)
+        >>> z = memory.inputs(mx.zeros((7, 5, 3)))
+        >>> h, c = memory.bind()(z[0], mx.zeros((5, 11)), mx.zeros((5, 11)))
+        >>> z.shape, h.shape, c.shape
+        ((7, 5, 44), (5, 11), (5, 11))
     """
 
     def __init__(
@@ -77,6 +86,12 @@ class MixedMemory(Cell):
         input_size: D, features of the input.
         initializer: Fills the LSTM's input weights.
         recurrent_initializer: Fills its recurrent weights.
+
+    Example:
+        >>> from ncps_mlx import LTC
+        >>> (layer,) = LTC(3, 11, mixed_memory=True, seed=0).layers
+        >>> layer.state_size, type(layer.cell).__name__, layer.memory.bias.shape
+        (2, 'LTCCell', (44,))
     """
 
     state_size = 2

@@ -13,6 +13,7 @@ __all__ = [
     "State",
     "Step",
     "TimeSteps",
+    "Value",
     "dropout_factors",
     "run_stack",
     "slice_time",
@@ -30,6 +31,7 @@ Step = Callable[[State, State, TimeSteps, Sequence[mx.array]], State]
 """One step of a cell: (what the inputs contribute at t, state, time step, dropout factors) to the next state."""
 
 Value = TypeVar("Value")
+"""What :meth:`Cell.over_time` keeps of each step."""
 
 
 def unstack_time(x: mx.array) -> list[mx.array]:
@@ -37,6 +39,11 @@ def unstack_time(x: mx.array) -> list[mx.array]:
 
     Slicing inside the loop instead would make the backward pass write into the whole array at every step. So would
     ``mx.unstack`` beyond ten pieces, which MLX makes by slicing; hence pieces of pieces, ten at a time.
+
+    Example:
+        >>> pieces = unstack_time(mx.zeros((23, 5, 3)))
+        >>> len(pieces), pieces[0].shape
+        (23, (5, 3))
     """
     steps = x.shape[-3]
     if steps <= 10:
@@ -52,6 +59,10 @@ def slice_time(x: mx.array) -> list[mx.array]:
     """As :func:`unstack_time`, for what all layers read and seldom is differentiated: time steps and masks.
 
     ``mx.compile`` (MLX 0.32) stumbles over equal splits: ``IndexError: _Map_base::at``.
+
+    Example:
+        >>> len(slice_time(mx.zeros((23, 5, 1))))
+        23
     """
     return [x[..., t, :, :] for t in range(x.shape[-3])]
 
@@ -59,11 +70,25 @@ def slice_time(x: mx.array) -> list[mx.array]:
 class Cell(nn.Module):
     """What a layer runs over time: subclasses say what one step does.
 
+    A subclass has parameters, :meth:`inputs`, what the inputs of all steps contribute at once, and :meth:`bind`, a
+    function of one step. Every array may carry the leading axis N of a population.
+
     Attributes:
         hidden_size: H, units of the state.
         output_size: O, what a layer above reads.
         state_size: How many arrays the state has.
         absent: How many stored numbers are held at zero, being weights of synapses that do not exist.
+
+    Example:
+        >>> class Integrator(Cell):
+        ...     hidden_size = output_size = 3
+        ...     def inputs(self, x):
+        ...         return (x,)
+        ...     def bind(self):
+        ...         return lambda z, state, dt, dropout: (state[0] + dt * z[0],)
+        >>> y, (end,) = Integrator().run(mx.ones((7, 5, 3)), (mx.zeros((5, 3)),), 0.5, None, [], sequences=True)
+        >>> y.shape, end[0].tolist()
+        ((7, 5, 3), [3.5, 3.5, 3.5])
     """
 
     hidden_size: int
@@ -150,6 +175,14 @@ class Cell(nn.Module):
     ) -> tuple[mx.array, State]:
         """Run over a sequence: arguments as of :meth:`over_time`.
 
+        Args:
+            x: Inputs (..., T, B, D).
+            state: First state, each array (..., B, H).
+            dt: Time steps.
+            mask: Where there is a reading, or ``None``.
+            dropout: Factors for each backbone layer.
+            sequences: Whether the outputs of all steps are wanted.
+
         Returns:
             The outputs of all steps (..., T, B, O), or of the last (..., B, O); and the last state.
         """
@@ -171,6 +204,11 @@ def dropout_factors(
 
     Returns:
         L arrays (..., T, B, U).
+
+    Example:
+        >>> (layer,) = dropout_factors(mx.random.key(0), 0.75, 1, (7, 5, 11))
+        >>> layer.shape, sorted(set(layer.flatten().tolist()))
+        ((7, 5, 11), [0.0, 4.0])
     """
     steps, batch, units = shape
     size = (layers, steps, batch, units)
@@ -245,6 +283,24 @@ def run_stack(
     Returns:
         The outputs of the last layer, (..., T, B, O), or (..., B, O) of each direction's last step; both directions
         stand side by side. And each layer's last state.
+
+    Example:
+        >>> from ncps_mlx import CfC
+        >>> cells = CfC(3, 11, num_layers=2, seed=0).layers
+        >>> zero = [(mx.zeros((5, 11)),)] * 2
+        >>> y, state = run_stack(
+        ...     [(cell,) for cell in cells],
+        ...     mx.zeros((7, 5, 3)),  # time first
+        ...     zero,
+        ...     1.0,
+        ...     None,
+        ...     residual=True,
+        ...     sequences=True,
+        ...     rates=0.0,
+        ...     keys=None,
+        ... )
+        >>> y.shape, len(state)
+        ((7, 5, 11), 2)
     """
     last = []
     drops = isinstance(rates, mx.array) or rates > 0

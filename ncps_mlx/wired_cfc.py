@@ -35,6 +35,15 @@ class WiredCfCCell(Cell):
 
     Raises:
         ValueError: The circuit has layers, and synapses that skip one or go back.
+
+    Example:
+        >>> from ncps_mlx import AutoNCP
+        >>> from ncps_mlx.initializers import get_initializer
+        >>> circuit = AutoNCP(11, 2).build(3)
+        >>> cell = WiredCfCCell(circuit, mode="default", initializer=get_initializer(None), ncps_masks=False)
+        >>> y, (h,) = cell.run(mx.zeros((7, 5, 3)), (mx.zeros((5, 11)),), 1.0, None, [], sequences=True)
+        >>> y.shape, [part.shape[-1] for part in cell.split(h)]  # inter, command, motor neurons
+        ((7, 5, 2), [6, 3, 2])
     """
 
     def __init__(self, circuit: Circuit, *, mode: str, initializer: Initializer, ncps_masks: bool) -> None:

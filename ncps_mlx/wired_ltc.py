@@ -65,6 +65,20 @@ class WiredLTCCell(Cell):
         initial_ranges: Least and greatest initial value by name, in place of those of :data:`INITIAL_RANGES`.
         time_constants: Least and greatest initial time constant at rest, c/g, drawn log-uniformly; ``None`` leaves
             it to the ranges of capacitance and leak.
+
+    Example:
+        >>> from ncps_mlx import AutoNCP
+        >>> cell = WiredLTCCell(
+        ...     AutoNCP(11, 2).build(3),
+        ...     unfolds=6,
+        ...     input_mapping="affine",
+        ...     output_mapping="none",
+        ...     initial_ranges={},
+        ...     time_constants=None,
+        ... )
+        >>> y, (h,) = cell.run(mx.zeros((7, 5, 3)), (mx.zeros((5, 11)),), 1.0, None, [], sequences=True)
+        >>> y.shape, h.shape, cell.resting_time_constants().shape
+        ((7, 5, 2), (5, 11), (11,))
     """
 
     def __init__(
