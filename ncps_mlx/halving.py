@@ -219,8 +219,8 @@ def rung_step(share: float, steps: int, evaluate_every: int) -> int:
     step = int(share * steps + 1e-9) // evaluate_every * evaluate_every
     if step < 1:
         raise ValueError(
-            f"evaluate_every must be at most {share * steps:.3g} for a rung after {share:.3g} of {steps} steps, "
-            f"got {evaluate_every}."
+            f"evaluate_every must be at most {share * steps:.3g} to rank after {share:.3g} of {steps} steps, got "
+            f"{evaluate_every}. Evaluate more often, or take fewer rungs or a smaller eta."
         )
     return step
 

@@ -356,7 +356,7 @@ def test_members_of_a_study_that_grows(task: Task, tmp_path: Path) -> None:
         ),
         (
             {"halving": Halving(), "fixed": FIXED | {"evaluate_every": 5}},
-            "evaluate_every must be at most 2.22 for a rung after 0.111 of 20 steps, got 5.* In the configuration",
+            "evaluate_every must be at most 2.22 to rank after 0.111 of 20 steps, got 5. Evaluate .* In the conf",
         ),
     ],
 )
