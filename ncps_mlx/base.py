@@ -144,7 +144,8 @@ class RecurrentModel(nn.Module):
             path: The file, replaced as a whole if it exists.
 
         Raises:
-            ValueError: The configuration holds what a file cannot, such as a callable.
+            ValueError: The parameters are not those of the configuration, as while the model holds a population.
+            OSError: The file cannot be written.
 
         Example:
             >>> import tempfile

@@ -271,6 +271,15 @@ def load(path: str | Path) -> list[Record]:
 
     Raises:
         ValueError: A line is not a record; the message names it.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "none.jsonl"
+        ...     save([], path)
+        ...     load(path)
+        []
     """
     found = []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):

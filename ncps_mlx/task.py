@@ -186,6 +186,12 @@ class Task:
 
         Raises:
             ValueError: The shape or dtype is wrong, or the split is unknown.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> task.score(task.test.y), task.score(np.full_like(task.test.y, np.nan))
+            (0.0, nan)
         """
         data: Split = getattr(self, check_choice("split", split, SPLITS))
         outputs = real_array("predictions", predictions)
@@ -208,7 +214,18 @@ class Task:
         return float(np.sqrt(np.mean(np.square(error))))
 
     def to_units(self, values: npt.ArrayLike) -> Array:
-        """Map outputs or targets of a regression to real units, in double precision."""
+        """Map outputs or targets of a regression to real units, in double precision.
+
+        Args:
+            values: Numbers on the scale of ``y``.
+
+        Example:
+            >>> from ncps_mlx.data import glucose
+            >>> task = glucose(n_train=24, n_validation=12, n_test=12)
+            >>> mean, above = task.to_units([0.0, 1.0])  # standardised values, in mg/dl
+            >>> bool(50 < mean < above < 300)
+            True
+        """
         array = np.asarray(values, dtype=np.float64)
         return array if self.inverse is None else np.asarray(self.inverse(array), dtype=np.float64)
 
@@ -225,6 +242,12 @@ class Task:
 
         Raises:
             ValueError: The task was made without baselines, or the split is neither.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> sorted(task.baselines()) == sorted(task.baselines("validation"))
+            True
         """
         check_choice("split", split, SPLITS[1:])
         source: Task | None = self.__dict__["_source"]
@@ -250,6 +273,13 @@ class Task:
 
         Raises:
             ValueError: ``n`` is below 1 or above the size of the training split, or only one class is left.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> few = task.take(5)
+            >>> len(few.train), len(few.test)
+            (5, 12)
         """
         if check_int("n", n) > len(self.train):
             raise ValueError(f"n must be at most {len(self.train)}, the training sequences, got {n}.")
@@ -304,6 +334,13 @@ class Task:
 
         Raises:
             ValueError: The kind is unknown, or the task has no ``time_delta``.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> scaled = task.scaled_time("normalized")
+            >>> round(float(scaled.train.time_delta.mean()), 3)
+            1.0
         """
         scaled = {
             name: replace(self.splits[name], time_delta=time_delta)
@@ -320,6 +357,12 @@ class Task:
 
         Raises:
             ValueError: The task has no ``time_delta``.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> task.input_size, task.with_gap_as_input().input_size
+            (1, 2)
         """
         plain = {
             name: replace(
@@ -333,7 +376,14 @@ class Task:
         return task._after(self, "with_gap_as_input")
 
     def without_time(self) -> Task:
-        """Return the task with no ``time_delta``: the model sees every step last 1."""
+        """Return the task with no ``time_delta``: the model sees every step last 1.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> task.without_time().train.time_delta is None
+            True
+        """
         plain = {name: replace(split, time_delta=None) for name, split in self.splits.items()}
         task = self._with(**plain, time_unit="", source=self.__dict__["_source"] or self)
         return task._after(self, "without_time")

@@ -100,6 +100,11 @@ class TimeScaler:
         Raises:
             ValueError: A step is negative or not finite, no step is left, the mask has another shape or
                 dtype, or the median (``log``, ``bounded``) or mean (``normalized``) is 0.
+
+        Example:
+            >>> scaler = TimeScaler("normalized").fit([[5.0, 15.0, 0.0]], mask=[[True, True, False]])
+            >>> scaler.transform([20.0]).tolist()  # their mean is 10
+            [2.0]
         """
         steps = check_time_delta("time_delta", time_delta)
         if mask is not None:
@@ -134,6 +139,10 @@ class TimeScaler:
         Raises:
             ValueError: The scaler was not fitted, a step is negative or not finite, or a scaled step does
                 not fit in float32.
+
+        Example:
+            >>> TimeScaler("bounded").fit([1.0, 2.0, 3.0]).transform([0.0, 2e6]).tolist()
+            [0.0, 1.0]
         """
         if self.scale is None:
             raise ValueError(
