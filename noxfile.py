@@ -90,6 +90,16 @@ def parity(session: nox.Session) -> None:
     session.run("pytest", "tests/parity", *session.posargs, env=environment())
 
 
+@nox.session(venv_backend="venv")
+def bench(session: nox.Session) -> None:
+    """Time training beside ncps on PyTorch; fails where it is slower than it must be. Minutes, on a quiet machine.
+
+    `-- --write docs/evidence/bench.json` records what the performance page shows. Outside the lock, as parity is.
+    """
+    session.install("torch==2.13.0", "ncps==1.0.1", "-e", ".")
+    session.run("python", "-m", "tests.bench", *session.posargs, env=environment())
+
+
 @nox.session
 def scale(session: nox.Session) -> None:
     """Run workers on one study in a real PostgreSQL, and behind a proxy; kill workers, server and proxy.

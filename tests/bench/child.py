@@ -1,0 +1,53 @@
+"""A process that runs benchmark cases when told to: one line of JSON in, one line of JSON out.
+
+Two of these take turns, so that what else the machine does meets both alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["Case", "serve"]
+
+Case = Callable[[int], None]
+"""Takes a number of training steps, and returns when the last one is done."""
+
+
+def serve(make: Mapping[str, Callable[..., Any]], facts: Callable[[], dict[str, Any]]) -> None:
+    """Answer until the input ends.
+
+    ``{"make": KEY, "kind": NAME, "settings": {...}}`` prepares a case; ``{"run": KEY, "steps": K}`` gives the
+    milliseconds per step, by the clock and of processor time over all threads; ``{"call": NAME, "settings": {...}}``
+    gives a function's own answer; ``{"facts": true}`` gives versions.
+
+    Args:
+        make: Makers of cases, and functions to call, by name.
+        facts: What to tell of this process.
+    """
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not get between the answers
+    cases: dict[str, Case] = {}
+    for line in sys.stdin:
+        asked = json.loads(line)
+        answer: Any = True
+        if "make" in asked:
+            cases[asked["make"]] = make[asked["kind"]](**asked["settings"])
+            cases[asked["make"]](3)
+        elif "run" in asked:
+            case, steps = cases[asked["run"]], asked["steps"]
+            clock, cpu = time.perf_counter(), time.process_time()
+            case(steps)
+            answer = [
+                1e3 * (time.perf_counter() - clock) / steps,
+                1e3 * (time.process_time() - cpu) / steps,
+            ]
+        elif "call" in asked:
+            answer = make[asked["call"]](**asked["settings"])
+        else:
+            answer = facts()
+        print(json.dumps(answer), file=out, flush=True)

@@ -1,0 +1,150 @@
+"""The child that trains CfCs of this library: the steps that ``fit`` takes, of one model or of a population."""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import io
+import platform
+import time
+from typing import Any
+
+import ncps_mlx  # isort: skip (before mlx: OpenBLAS is put in front)
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers
+import numpy as np
+
+from ncps_mlx import CfC
+from ncps_mlx._blas import blas_name
+from ncps_mlx.member import Member
+from ncps_mlx.population import shell, stack
+from ncps_mlx.run import Run
+from ncps_mlx.task import Split, Task
+from ncps_mlx.threads import Beside, find_worker, spent
+from tests.bench.child import Case, serve
+
+RATES, SEEDS = (1e-3, 3e-3, 1e-2, 3e-2), 4
+
+
+def models(members: int, inputs: int, hidden: int, backbone: int) -> list[CfC]:
+    """Models that differ in their seed alone."""
+    return [
+        CfC(inputs, hidden, backbone_units=backbone, output_size=1, return_sequences=False, seed=i % SEEDS)
+        for i in range(members)
+    ]
+
+
+def prepare(
+    *, inputs: int, hidden: int, backbone: int, steps: int, batch: int, members: int, irregular: bool, count: int
+) -> Run:
+    """A run of ``count`` steps as :func:`ncps_mlx.fit` prepares it, without clipping: ncps does none."""
+    rng = np.random.default_rng(0)
+
+    def split(n: int) -> Split:
+        x, y = rng.normal(size=(n, steps, inputs)), rng.normal(size=(n, 1))
+        return Split(x=x, y=y, time_delta=rng.uniform(0.1, 2.0, size=(n, steps)) if irregular else None)
+
+    task = Task("bench", split(2 * batch), split(batch), split(batch))
+    given = {"weight_decay": 0.0, "clip_norm": None, "backbone_dropout": None, "schedule": "cosine", "warmup": 0}
+    built = models(members, inputs, hidden, backbone)
+    settings = [
+        Member.checked(
+            model, count, "adam", {**given, "learning_rate": RATES[i // SEEDS % len(RATES)], "seed": i}
+        )
+        for i, model in enumerate(built)
+    ]
+    return Run(shell(built[0]), task, stack(built), settings, count, batch, accumulate=1)
+
+
+def population(*, members: int = 1, irregular: bool = False, **sizes: int) -> Case:
+    """What ``fit`` does between evaluations, as :meth:`ncps_mlx.run.Run.train` does it."""
+    run = prepare(members=members, irregular=irregular, count=2000, **sizes)
+    taken = 0
+    together = Beside()
+
+    def take(count: int) -> None:
+        nonlocal taken
+        before: mx.array | None = None
+        with together as beside:
+            for _ in range(count):
+                beside.step()
+                losses = run.step(taken % run.steps)
+                taken += 1
+                mx.async_eval(run.matrix, run.optimizer.state, losses)
+                if before is not None:
+                    mx.eval(before)
+                before = losses
+            mx.eval(run.matrix, run.optimizer.state)
+
+    return take
+
+
+def plain(*, inputs: int, hidden: int, backbone: int, steps: int, batch: int) -> Case:
+    """The step that MLX's documentation writes, with its optimizer."""
+    (model,) = models(1, inputs, hidden, backbone)
+    optimizer = mlx.optimizers.Adam(1e-3, bias_correction=True)
+    x, y = mx.random.normal((batch, steps, inputs)), mx.random.normal((batch, 1))
+
+    def loss(model: CfC) -> mx.array:
+        return nn.losses.mse_loss(model(x)[0], y, reduction="mean")
+
+    gradient = nn.value_and_grad(model, loss)
+
+    def take(count: int) -> None:
+        for _ in range(count):
+            value, gradients = gradient(model)
+            optimizer.update(model, gradients)
+            mx.eval(value, model.parameters(), optimizer.state)
+
+    return take
+
+
+def peak(*, members: int, **sizes: int) -> int:
+    """Most bytes in use during a training step, less the data."""
+    run = prepare(members=members, irregular=False, count=4, **sizes)
+    mx.eval(run.data, run.matrix, run.optimizer.state)
+    data = sum(array.nbytes for array in run.data if array is not None)
+    highest = 0
+    for t in range(run.steps):
+        gc.collect()
+        mx.reset_peak_memory()
+        mx.eval(run.step(t), run.matrix, run.optimizer.state)
+        highest = max(highest, mx.get_peak_memory())
+    return highest - data
+
+
+def profile(**size: int) -> dict[str, float]:
+    """Where the processor time of one model's step goes: medians, in milliseconds, and the operations in its graph."""
+    run = prepare(members=1, irregular=False, count=40, **size)
+    worker = find_worker()
+    spans = []
+    with Beside() as beside:
+        for t in range(run.steps):
+            beside.step()
+            start, computed = time.thread_time_ns(), spent(worker) if worker else 0
+            losses = run.step(t)
+            built = time.thread_time_ns()
+            mx.eval(run.matrix, run.optimizer.state, losses)
+            end = time.thread_time_ns()
+            spans.append((built - start, end - built, (spent(worker) if worker else 0) - computed))
+    graph, handing, computing = np.median(spans, axis=0) / 1e6
+    written = io.StringIO()
+    mx.export_to_dot(written, run.step(0), run.matrix, run.optimizer.state)
+    operations = sum("shape=rectangle" in line for line in written.getvalue().splitlines())
+    return {"graph": graph, "handing": handing, "computing": computing, "operations": operations}
+
+
+def facts() -> dict[str, Any]:
+    """Versions, and the machine without its name."""
+    versions = {name: importlib.metadata.version(name) for name in ("mlx", "numpy")}
+    return {
+        "ncps_mlx": ncps_mlx.__version__,
+        **versions,
+        "Python": platform.python_version(),
+        "BLAS": blas_name(),
+    }
+
+
+if __name__ == "__main__":
+    serve({"population": population, "plain": plain, "peak": peak, "profile": profile}, facts)

@@ -1,0 +1,93 @@
+"""What a benchmark found, against what is wanted: rows, a table, and what misses its Must."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["WANTED", "Row", "Wanted", "failures", "table"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A condition and where to go.
+
+    Attributes:
+        must: What a ratio must reach, or stay below.
+        goal: Where to go.
+        least: Whether ratios count from below (speed) or from above (growth).
+    """
+
+    must: float
+    goal: float
+    least: bool = True
+
+    def met(self, ratio: float, bound: float) -> bool:
+        """Whether a ratio keeps a bound."""
+        return ratio >= bound if self.least else ratio <= bound
+
+
+WANTED = {
+    "one middle": Wanted(1.3, 1.6),
+    "one small": Wanted(2.2, 3.0),
+    "one large": Wanted(1.0, 1.4),
+    "sweep middle": Wanted(2.0, 3.0),
+    "sweep small": Wanted(5.0, 7.0),
+    "length": Wanted(8.8, 8.2, least=False),
+    "memory": Wanted(17.0, 16.0, least=False),
+}
+"""By the rows' keys; other rows are for information."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison.
+
+    Attributes:
+        key: What was compared, and at which size.
+        ours: Median: milliseconds per step and model (row ``memory``: MiB of the population).
+        theirs: The same of what it is compared with.
+        ratio: Of the two, the median over the rounds: how many times faster; or how much more.
+        quartiles: Of the ratio over the rounds.
+        cpu: Median processor time of all threads, ours and theirs, in the same units.
+    """
+
+    key: str
+    ours: float
+    theirs: float
+    ratio: float
+    quartiles: tuple[float, float] | None = None
+    cpu: tuple[float, float] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """With what is wanted of it."""
+        wanted = WANTED.get(self.key)
+        return {**asdict(self), "wanted": None if wanted is None else asdict(wanted)}
+
+
+def failures(rows: Sequence[Row]) -> list[str]:
+    """A message for each row that misses its Must, or is absent."""
+    found = {row.key: row.ratio for row in rows}
+    messages = []
+    for key, wanted in WANTED.items():
+        sign = "at least" if wanted.least else "at most"
+        if key not in found:
+            messages.append(f"{key}: not measured; it must be {sign} {wanted.must}.")
+        elif not wanted.met(found[key], wanted.must):
+            messages.append(f"{key}: the ratio is {found[key]:.2f}, it must be {sign} {wanted.must}.")
+    return messages
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as text."""
+    head = f"{'':17}{'ours':>8}{'theirs':>8}{'ratio':>7}  {'quartiles':13}{'must':>5}{'goal':>6}"
+    lines = [f"{head}   processor time: ours, theirs"]
+    for row in rows:
+        wanted = WANTED.get(row.key)
+        quartiles = "" if row.quartiles is None else "{:.2f}-{:.2f}".format(*row.quartiles)
+        bounds = " " * 11 if wanted is None else f"{wanted.must:5.1f}{wanted.goal:6.1f}"
+        cpu = "" if row.cpu is None else "   {:8.2f}{:8.2f}".format(*row.cpu)
+        numbers = f"{row.ours:8.2f}{row.theirs:8.2f}{row.ratio:7.2f}"
+        lines.append(f"{row.key:17}{numbers}  {quartiles:13}{bounds}{cpu}".rstrip())
+    return "\n".join(lines)
