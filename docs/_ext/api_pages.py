@@ -145,7 +145,7 @@ def write_pages(app: Sphinx) -> None:
 
 
 def point_home(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement) -> Any:
-    """Resolve names of ours by where they are defined; spell out the prefixes of other packages."""
+    """Resolve names of ours, data in annotations too, by where they are defined; spell out other packages' prefixes."""
     if node.get("refdomain") != "py":
         return None
     target = str(node["reftarget"])
@@ -156,7 +156,7 @@ def point_home(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: 
     owner, _, attribute = target.rpartition(".")
     aliases: dict[str, str] = env.api_aliases  # type: ignore[attr-defined]  # set in write_pages
     ours = aliases.get(target) or (f"{aliases[owner]}.{attribute}" if owner in aliases else None)
-    if ours is None or ours == target:
+    if ours is None:
         return None
     domain = env.domains.python_domain
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", ours, node, content)
