@@ -37,6 +37,7 @@ extensions = [
     "myst_nb",
     "guide_pages",
     "recorded_pages",
+    "evidence_pages",
     "api_pages",
     "gallery_figures",
     "site_extras",

@@ -101,7 +101,7 @@ class Result(SphinxRole):
 def outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
     """Read the pages again when their folder or the library's code changed."""
     root = Path(app.srcdir).parent
-    files = sorted(path for path in (Path(app.srcdir) / FOLDER).glob("*") if path.suffix in {".py", ".jsonl"})
+    files = sorted(path for path in (Path(app.srcdir) / FOLDER).glob("*") if path.suffix in {".py", ".json", ".jsonl"})
     now = digest_of(library_digest(root), *(path.read_text(encoding="utf-8") for path in files))
     before, env.evidence = getattr(env, "evidence", ""), now  # type: ignore[attr-defined]  # Sphinx keeps it
     pages = [name for name in env.found_docs if name.startswith(f"{FOLDER}/")]
