@@ -76,11 +76,12 @@ class Split:
 
     def __add__(self, other: Split) -> Split:
         """Return the sequences of both, one split after the other."""
-        arrays = {}
-        for name in ("x", "y", "time_delta", "mask"):
-            first, second = getattr(self, name), getattr(other, name)
-            arrays[name] = None if first is None or second is None else np.concatenate([first, second])
-        return Split(**arrays)
+        return Split(
+            x=np.concatenate([self.x, other.x]),
+            y=np.concatenate([self.y, other.y]),
+            time_delta=_joined(self.time_delta, other.time_delta),
+            mask=_joined(self.mask, other.mask),
+        )
 
     def __getitem__(self, rows: slice | Array) -> Split:
         """Return the sequences that ``rows`` (a slice, indices or booleans) picks."""
@@ -139,6 +140,11 @@ def check_values(name: str, split: Split, kind: str, allow_unsafe_time: bool) ->
         raise ValueError(f"{name}.y must be {rule} for {kind}, got {split.y.dtype} {split.y.shape}.")
     if classes and np.unique(split.y).size < 2:
         raise ValueError(f"{name}.y must hold at least 2 classes, got only class {int(split.y[0])}.")
+
+
+def _joined(first: Array | None, second: Array | None) -> Array | None:
+    """One array after the other; ``None`` if either is."""
+    return None if first is None or second is None else np.concatenate([first, second])
 
 
 def check_like(name: str, split: Split, train: Split) -> None:

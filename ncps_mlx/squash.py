@@ -97,7 +97,7 @@ def constant(heads: Sequence[float], shape: Sequence[int], dtype: mx.Dtype) -> m
     """An array with one number for each of the heads that lie side by side in the last axis."""
     if len(heads) == 1:
         return mx.broadcast_to(mx.array(heads[0], dtype=dtype), shape)
-    row = mx.repeat(mx.array(heads, dtype=dtype), shape[-1] // len(heads))
+    row = mx.repeat(mx.array(list(heads), dtype=dtype), shape[-1] // len(heads))
     return mx.contiguous(mx.broadcast_to(row, shape))
 
 
