@@ -97,9 +97,16 @@ def lengths_of(encoding: str) -> list[int]:
 def cell(length: int, encoding: str, model: str) -> str:
     """A mean with its interval; a baseline measured on one draw stands alone."""
     values = list(tested(length, encoding, model).values())
-    if len(set(values)) == 1:
+    if model in xor.BASELINES and len(xor.PROTOCOLS[length].draws) == 1:
         return f"{values[0]:.1f}"
-    return str(stats.interval(values))
+    return written(stats.interval(values))
+
+
+def written(found: stats.Interval) -> str:
+    """Write an interval; one of no width, such as that of five models of one answer, with one decimal."""
+    if found.high - found.low > 1e-6:
+        return str(found)
+    return f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]"
 
 
 def scores(encoding: str) -> list[list[str]]:
@@ -109,11 +116,11 @@ def scores(encoding: str) -> list[list[str]]:
     head = ["Model", *(["Published"] if with_paper else []), *(f"P = {length}" for length in lengths)]
     table = [head]
     for model in (*xor.MODELS, *xor.BASELINES):
-        paper = [PUBLISHED.get(model, "")] if with_paper else []
+        paper = [PUBLISHED.get(model, "–")] if with_paper else []
         table.append([model, *paper, *(cell(length, encoding, model) for length in lengths)])
     if with_paper:
         others = [model for model in PUBLISHED if model not in xor.MODELS]
-        table += [[model, PUBLISHED[model], *("" for _ in lengths)] for model in others]
+        table += [[model, PUBLISHED[model], *("–" for _ in lengths)] for model in others]
     return table
 
 
@@ -123,19 +130,20 @@ def contrast(length: int, encoding: str, model: str, other: str) -> stats.Paired
     return stats.paired([a[key] for key in keys(length)], [b[key] for key in keys(length)])
 
 
-def contrasts(other: str) -> list[list[str]]:
+def contrasts(other: str, encoding: str) -> list[list[str]]:
     """Every model minus another, in points; an interval that holds 0 leaves it open, and says so."""
-    cases = [(length, encoding) for encoding in xor.ENCODINGS for length in lengths_of(encoding)]
-    table = [["Model", *(f"{encoding}, P = {length}" for length, encoding in cases)]]
+    table = [["Model", *(f"P = {length}" for length in lengths_of(encoding))]]
     for model in xor.MODELS:
         if model != other:
-            table.append([model, *(signed(contrast(*case, model, other)) for case in cases)])
+            found = [contrast(length, encoding, model, other) for length in lengths_of(encoding)]
+            table.append([model, *map(signed, found)])
     return table
 
 
 def signed(found: stats.Interval) -> str:
     """Write a difference with its sign, and whether it is open."""
-    return f"{'+' if found.mean > 0 else ''}{found}{' open' if found.low <= 0 <= found.high else ''}"
+    is_open = " open" if found.low <= 0 <= found.high else ""
+    return f"{'+' if found.mean > 0 else ''}{written(found)}{is_open}"
 
 
 def difference(length: str, encoding: str, model: str, other: str) -> str:
@@ -181,28 +189,23 @@ def protocol() -> list[list[str]]:
         ("updates", "200 epochs", [f"{each.steps:,}" for each in ours]),
         ("batch size", "128 to 256", [str(each.batch_size) for each in ours]),
         ("units and backbone units", "64 to 192", [str(each.hidden_size) for each in ours]),
-        ("draws of the hold-out", "", [str(len(each.draws)) for each in ours]),
-        ("seeds on each draw", "", [str(len(each.seeds)) for each in ours]),
+        ("draws of the hold-out", "–", [str(len(each.draws)) for each in ours]),
+        ("seeds on each draw", "–", [str(len(each.seeds)) for each in ours]),
     ]
     head = ["", f"Published, P = {PUBLISHED_LENGTH}", *(f"P = {length}" for length in xor.PROTOCOLS)]
     return [head, *([what, paper, *own] for what, paper, own in lines)]
 
 
 def choices() -> list[list[str]]:
-    """What validation chose, and what the models cost: a range over lengths and encodings where it varies."""
-    table = [["Model", "Units", "Parameters", "Learning rate", "Core-seconds for one training"]]
+    """Sizes, and what validation chose: a range over lengths and encodings where it varies."""
+    table = [["Model", "Units", "Parameters", "Learning rate"]]
     for model in xor.MODELS:
         own = [row for row in rows() if row["model"] == model]
         rates = [
             chosen(length, encoding, model) for encoding in xor.ENCODINGS for length in lengths_of(encoding)
         ]
-        columns: list[Sequence[float]] = [
-            [row["hidden_size"] for row in own],
-            [row["parameters"] for row in own],
-            rates,
-            [round(row["seconds"], 1) for row in own],
-        ]
-        table.append([model, *map(span, columns)])
+        sizes = [[row[name] for row in own] for name in ("hidden_size", "parameters")]
+        table.append([model, *map(span, [*sizes, rates])])
     return table
 
 
@@ -234,21 +237,21 @@ def recorded_on() -> str:
 def against_trees(encoding: str) -> Figure:
     """Each model minus boosted trees on streams of up to 7 bits, every draw of the hold-out a dot."""
     return plots.differences(
-        trials(8, encoding, (*xor.MODELS, "boosted trees")), "model", "boosted trees", split="test"
+        trials(8, encoding, (*xor.MODELS, "boosted trees")), "method", "boosted trees", split="test"
     )
 
 
 def by_length(encoding: str) -> Figure:
     """Accuracy against length, every training a dot."""
     shown = [trial for length in lengths_of(encoding) for trial in trials(length, encoding, xor.MODELS)]
-    return plots.sweep(shown, "length", hue="model", log=False, split="test")
+    return plots.sweep(shown, "length", hue="method", log=False, split="test")
 
 
 def trials(length: int, encoding: str, models: Sequence[str]) -> list[Mapping[str, Any]]:
     """Rows as plots take them, each pair of draw and seed a seed."""
     about = {"length": length, "metric": "accuracy", "units": "%", "higher_is_better": True}
     return [
-        about | {"model": model, "seed": place, "score": tested(length, encoding, model)[key]}
+        about | {"method": model, "seed": place, "score": tested(length, encoding, model)[key]}
         for model in models
         for place, key in enumerate(keys(length))
     ]
