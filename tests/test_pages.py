@@ -18,6 +18,7 @@ def runs(request: pytest.FixtureRequest) -> Iterator[dict[Path, Future[pagerun.P
     """Run the chosen pages two at a time, each in a process of its own."""
     params = [getattr(item, "callspec", None) for item in request.session.items]
     chosen = [p.params["page"] for p in params if p is not None and p.params.get("page") in PAGES]
+    pagerun.code_behind()
     with ThreadPoolExecutor(2) as pool:
         yield {page: pool.submit(pagerun.run_page, page) for page in dict.fromkeys(chosen)}
 

@@ -11,7 +11,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-__all__ = ["code_digest", "digest_of", "has_openblas", "library_digest", "source_digest", "versions"]
+__all__ = ["code_digest", "digest_of", "file_digest", "has_openblas", "library_digest", "source_digest", "versions"]
 
 DEPENDENCIES = ("mlx", "numpy", "scipy", "optuna", "matplotlib")
 
@@ -40,8 +40,15 @@ def code_digest(source: str) -> str:
 def library_digest(root: Path) -> str:
     """Return the digest of all that ``root/ncps_mlx`` computes; prose in it does not count."""
     files = sorted((root / "ncps_mlx").rglob("*.py"))
-    parts = [path.relative_to(root).as_posix() + _code_of(path, path.stat().st_mtime_ns) for path in files]
-    return digest_of(*parts)
+    return digest_of(*(path.relative_to(root).as_posix() + file_digest(path) for path in files))
+
+
+def file_digest(path: Path) -> str:
+    """Return the digest of a file's code, kept until the file changes.
+
+    Python 3.11 fails now and then if two threads parse at once: ask once before threads begin.
+    """
+    return _code_of(path, path.stat().st_mtime_ns)
 
 
 @cache

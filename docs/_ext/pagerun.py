@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digest import code_digest, digest_of, has_openblas, library_digest, versions
+from digest import digest_of, file_digest, has_openblas, library_digest, versions
 from pageblocks import Block, Page, Problem, parse_page
 
 __all__ = [
@@ -90,8 +90,13 @@ def environment() -> dict[str, str]:
 
 
 def _key(page: Page, root: Path) -> str:
-    tools = [code_digest((Path(__file__).parent / name).read_text(encoding="utf-8")) for name in TOOLS]
-    return digest_of(library_digest(root), versions(), *tools, *(block.code for block in page.blocks))
+    return digest_of(*code_behind(root), versions(), *(block.code for block in page.blocks))
+
+
+def code_behind(root: Path = ROOT) -> list[str]:
+    """Digests of the code that every page depends on; to be asked for once before threads begin."""
+    tools = [Path(__file__).parent / name for name in TOOLS]
+    return [library_digest(root), *map(file_digest, tools)]
 
 
 TOOLS = ("figures.py", "pagechild.py")
@@ -215,6 +220,7 @@ def run_pages(
             report(f"executed {run.page.name}: {len(run.results)} blocks, {run.seconds:.1f} s")
         return run
 
+    code_behind(root)
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(one, paths))
 
