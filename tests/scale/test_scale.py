@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,15 @@ from tests.scale.server import Server, free_port
 
 HERE = Path(__file__).parent
 SECONDS = 600.0
+Machine = Callable[[str, Path], subprocess.Popen[bytes]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ended() -> Iterator[None]:
+    """End as after Ctrl-C when somebody ends the session, so that no server stays behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +55,24 @@ def sweep(url: str) -> None:
     assert run.stdout == "Study('rates': random, 48 configurations x 1 seed, 0 of 48 trials done)\n"
 
 
-def machine(url: str, log: Path) -> subprocess.Popen[bytes]:
-    """What one machine runs: two workers."""
-    with log.open("wb") as errors:
-        return subprocess.Popen([HERE / "workers.sh", url, "rates"], stderr=errors, env=environment())
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """What one machine runs: two workers. None outlives the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(url: str, log: Path) -> subprocess.Popen[bytes]:
+        command = [HERE / "workers.sh", url, "rates"]
+        with log.open("wb") as errors:
+            started.append(
+                subprocess.Popen(command, stderr=errors, env=environment(), start_new_session=True)
+            )
+        return started[-1]
+
+    yield start
+    for each in started:
+        with suppress(ProcessLookupError):
+            os.killpg(each.pid, signal.SIGKILL)
+        each.wait()
 
 
 def outcome(study: Study) -> list[tuple[Any, ...]]:
@@ -103,7 +127,7 @@ def finished_once(study: Study, undisturbed: list[tuple[Any, ...]]) -> None:
 
 
 def test_four_workers_outlive_one_of_them_and_the_server(
-    server: Server, tmp_path: Path, undisturbed: list[tuple[Any, ...]]
+    server: Server, machine: Machine, tmp_path: Path, undisturbed: list[tuple[Any, ...]]
 ) -> None:
     sweep(server.url)
     study = Study.open(server.url, "rates")
@@ -130,7 +154,9 @@ def test_four_workers_outlive_one_of_them_and_the_server(
     assert all("ncps:***@127.0.0.1" in line for line in said if "Killed" not in line)
 
 
-def test_workers_behind_a_proxy_outlive_it(tmp_path: Path, undisturbed: list[tuple[Any, ...]]) -> None:
+def test_workers_behind_a_proxy_outlive_it(
+    machine: Machine, tmp_path: Path, undisturbed: list[tuple[Any, ...]]
+) -> None:
     with Server() as database:
         port = free_port()
         url = f"grpc://127.0.0.1:{port}"
