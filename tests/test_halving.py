@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from ncps_mlx import CfC, Halving, Hyperband, LogUniform, Record, Space, Study, Task, Uniform, fit
 from ncps_mlx.claims import Claims
-from ncps_mlx.data import irregular_sines
+from ncps_mlx.data import glucose, irregular_sines
 from ncps_mlx.halving import rung_step
 from ncps_mlx.trials import Population
 
@@ -179,24 +179,29 @@ def test_a_bracket_cut_off_ends_as_if_it_had_not_been(
     assert {trial.state.name for trial in study.optuna.trials} <= {"COMPLETE", "PRUNED", "FAIL"}
 
 
-KILLED = """
+SEARCH = """
 import sys
-from ncps_mlx import Halving, LogUniform, Space, Study
-from ncps_mlx.data import irregular_sines
-task = irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
-space = Space(hidden_size=[3, 4, 6], learning_rate=LogUniform(1e-3, 1e-1))
-Study(sys.argv[1], task, space, trials=12, members_per_shape=4, halving=Halving(eta=2, rungs=2),
-      fixed={"backbone_units": 5, "batch_size": 16, "steps": 120}).run(progress=False)
+from ncps_mlx import Halving, LogUniform, Space, Study, Uniform
+from ncps_mlx.data import glucose
+task = glucose(300, 60, 60, readings=6).scaled_time("log")
+space = Space(learning_rate=LogUniform(1e-3, 1e-1), backbone_dropout=Uniform(0.0, 0.4), clip_norm=[None, 1.0])
+Study(sys.argv[1], task, space, trials=64, population=64, halving=Halving(eta=4, rungs=2),
+      fixed={"hidden_size": 6, "backbone_units": 7, "steps": 64, "evaluate_every": 4}).run(progress=False)
 """
 
 
-def test_a_process_killed_between_rungs_resumes(task: Task, tmp_path: Path) -> None:
-    space = Space(hidden_size=[3, 4, 6], learning_rate=LogUniform(1e-3, 1e-1))
+def test_a_search_killed_between_rungs_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A random search with 64 members on irregular glucose, killed, ends in one bar as if it had not been."""
+    task = glucose(300, 60, 60, readings=6).scaled_time("log")
+    space = Space(
+        learning_rate=LogUniform(1e-3, 1e-1), backbone_dropout=Uniform(0.0, 0.4), clip_norm=[None, 1.0]
+    )
+    fixed = {"hidden_size": 6, "backbone_units": 7, "steps": 64, "evaluate_every": 4}
     settings: dict[str, Any] = {
-        "trials": 12, "members_per_shape": 4, "halving": Halving(eta=2, rungs=2), "fixed": FIXED | {"steps": 120},
+        "trials": 64, "population": 64, "halving": Halving(eta=4, rungs=2), "fixed": fixed,
     }  # fmt: skip
     path = tmp_path / "tuning.db"
-    child = subprocess.Popen([sys.executable, "-c", KILLED, str(path)])
+    child = subprocess.Popen([sys.executable, "-c", SEARCH, str(path)])
     deadline = time.monotonic() + 300
     while child.poll() is None and time.monotonic() < deadline and not pruned_in(path):
         time.sleep(0.01)
@@ -204,10 +209,12 @@ def test_a_process_killed_between_rungs_resumes(task: Task, tmp_path: Path) -> N
     assert child.wait() == -signal.SIGKILL
     study = Study(path, task, space, **settings)
     begun = outcome(study)
-    assert 1 <= len(begun) < 12
-    resumed = outcome(study.run(progress=False))
-    assert [run[0] for run in resumed] == list(range(12))
+    assert 1 <= len(begun) < 64
+    resumed = outcome(study.run())
+    assert "64/64" in capsys.readouterr().err
+    assert [run[0] for run in resumed] == list(range(64))
     assert all(run in resumed for run in begun)
+    assert [run[4] for run in resumed].count("pruned") == 60
     assert resumed == outcome(Study(None, task, space, **settings).run(progress=False))
 
 
