@@ -61,7 +61,7 @@ def machine() -> Iterator[Machine]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(url: str, log: Path) -> subprocess.Popen[bytes]:
-        command = [HERE / "workers.sh", url, "rates"]
+        command = [str(HERE / "workers.sh"), url, "rates"]
         with log.open("wb") as errors:
             started.append(
                 subprocess.Popen(command, stderr=errors, env=environment(), start_new_session=True)

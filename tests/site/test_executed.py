@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -34,6 +35,14 @@ def executed_cells(name: str) -> list[nbformat.NotebookNode]:
     return [cell for cell in cells if cell.cell_type == "code" and cell.execution_count is not None]
 
 
+def run_by_scale(path: Path) -> list[str]:
+    """The programs a page includes that the session `scale` runs, with the servers that they need."""
+    included = re.findall(r"literalinclude:: \S*tests/scale/(\w+\.py)", path.read_text(encoding="utf-8"))
+    tests = (ROOT / "tests" / "scale" / "test_scale.py").read_text(encoding="utf-8")
+    assert all(f'"{name}"' in tests for name in included), f"{path.name} shows a program that nothing runs"
+    return included
+
+
 def executed_blocks() -> dict[str, int]:
     """How many blocks of each page were executed, from what the executions left behind."""
     counts: dict[str, int] = {}
@@ -44,7 +53,7 @@ def executed_blocks() -> dict[str, int]:
         for program, _ in elsewhere:
             assert recorded.read_record(program).code == recorded.code_of(program), f"{program.name} is stale"
         here = sum(result["error"] is None for result in run.results)
-        counts[pagerun.docname_of(path)] = here + len(elsewhere)
+        counts[pagerun.docname_of(path)] = here + len(elsewhere) + len(run_by_scale(path))
     for path in sorted((ROOT / "gallery").glob("*.py")):
         code = [block.content for block in split_code_and_text_blocks(str(path))[1] if block.type == "code"]
         run_file = ROOT / ".cache" / "gallery" / path.stem / "run.json"
