@@ -28,8 +28,8 @@ PACKAGE = "ncps_mlx"
 # Modules that users' programs name, in reading order; the rest follows as what these are made of.
 USED = (
     PACKAGE,
-    *(f"{PACKAGE}.{name}" for name in ("models", "data", "timescale", "train", "space", "search", "records")),
-    *(f"{PACKAGE}.{name}" for name in ("stats", "plots", "anomalies")),
+    *(f"{PACKAGE}.{name}" for name in ("models", "data", "timescale", "train", "space", "knobs", "search")),
+    *(f"{PACKAGE}.{name}" for name in ("halving", "records", "stats", "plots", "anomalies")),
 )
 
 # How names look in annotations (as imported, or where a package hides them), and what its inventory calls them.
