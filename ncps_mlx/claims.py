@@ -62,8 +62,8 @@ class Claims:
                     yield
         finally:
             try:
-                with suppress(OSError):  # a lease that cannot be given back runs out
-                    self._give_back()
+                with suppress(OSError), self._ledger.call.leaving():
+                    self._give_back()  # a lease that cannot be given back runs out
             finally:
                 self._lease = None
 

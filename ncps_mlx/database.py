@@ -15,6 +15,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -226,6 +227,8 @@ class Patience:
         self.outages = 0  # how often the storage was away
         self._away_since: float | None = None
         self._lock = threading.Lock()
+        self._leaving = threading.Event()
+        self._wait = self._leaving.wait
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function, again and again while its server is away.
@@ -245,8 +248,22 @@ class Patience:
                 if self._away_since is not None:
                     self._back()
                 return result
-            time.sleep(pause)
+            self._wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Wait for nothing in here, nor elsewhere meanwhile: this process is about to end.
+
+        Example:
+            >>> with Patience("tuning.db").leaving():
+            ...     pass
+        """
+        self._leaving.set()
+        try:
+            yield
+        finally:
+            self._leaving.clear()
 
     def _raise_if_lasting(self, error: Exception, waited: float) -> None:
         text = _text(error)
@@ -255,7 +272,7 @@ class Patience:
                 raise kind(message.format(text=text, where=self.where, lock=LOCK_SECONDS)) from error
         if not _passing(error):
             raise error
-        if waited >= self.seconds:
+        if waited >= self.seconds or self._leaving.is_set():
             much = f" for {waited:.0f} s" if waited > 1 else ""
             raise ConnectionError(
                 f"storage must answer, got none{much} from {self.where}: {text}."

@@ -138,15 +138,17 @@ class Watch:
 class Heart:
     """A thread that renews a lease while its worker trains.
 
+    Leaving it waits for no renewal under way, which may be one that waits for its server.
+
     Args:
         beat: Renews it.
         seconds: How long the lease lasts.
 
     Example:
-        >>> beats = []
-        >>> with Heart(lambda: beats.append(1), 0.04):
-        ...     while len(beats) < 2:
-        ...         time.sleep(0.01)
+        >>> renewed = threading.Event()
+        >>> with Heart(renewed.set, 0.04):
+        ...     renewed.wait(60)
+        True
     """
 
     def __init__(self, beat: Callable[[], object], seconds: float) -> None:

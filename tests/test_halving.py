@@ -331,7 +331,7 @@ def test_brackets_divide_the_plan(trials: int, eta: int, rungs: int) -> None:
 
 
 def test_members_of_a_study_that_grows(task: Task, tmp_path: Path) -> None:
-    settings = {name: value for name, value in SETTINGS.items() if name != "trials"}
+    settings = {name: value for name, value in SETTINGS.items() if name not in ("trials", "seeds")}
     halving = Halving(eta=2, rungs=1, members=6)
     small = outcome(
         Study(tmp_path / "a.db", task, SPACE, trials=6, halving=halving, **settings).run(progress=False)
@@ -339,7 +339,7 @@ def test_members_of_a_study_that_grows(task: Task, tmp_path: Path) -> None:
     grown = outcome(
         Study(tmp_path / "a.db", task, SPACE, trials=12, halving=halving, **settings).run(progress=False)
     )
-    assert grown[:12] == small
+    assert grown[:6] == small
     assert grown == outcome(
         Study(None, task, SPACE, trials=12, halving=halving, **settings).run(progress=False)
     )

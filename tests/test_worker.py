@@ -507,8 +507,8 @@ def test_a_server_that_is_away_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
     patience = Patience("postgresql://ann:***@host/studies")
+    monkeypatch.setattr(patience, "_wait", pauses.append)
     assert patience(away(7)) == "here"
     assert pauses == [0.5, 1, 2, 4, 8, 15, 15]
     assert patience.outages == 1
@@ -522,6 +522,27 @@ def test_a_server_that_is_away_is_waited_for(
 def test_a_server_that_stays_away_is_an_error() -> None:
     with pytest.raises(ConnectionError, match="storage must answer, got none from there: connection refused"):
         Patience("there", seconds=0)(away(1))
+
+
+def test_a_process_that_ends_waits_for_no_server() -> None:
+    patience, call = Patience("there"), away(10**6)
+    errors: list[ConnectionError] = []
+
+    def beat() -> None:
+        try:
+            patience(call)
+        except ConnectionError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    while not patience.outages:
+        time.sleep(0.01)
+    with patience.leaving():
+        thread.join(60)  # it need not sit out its ten minutes
+        assert len(errors) == 1
+        with pytest.raises(ConnectionError):
+            patience(call)
 
 
 def test_a_server_that_goes_while_a_read_is_tried_again_is_away_too() -> None:

@@ -67,8 +67,13 @@ class Server:
         password = secrets.token_urlsafe(16)
         self.url = f"postgresql://ncps:{password}@127.0.0.1:{self.port}/postgres"
         self._own: dict[str, Any] = {"cwd": self._folder, "env": {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}}
+        self._password = password
+        self._server: subprocess.Popen[Any] | None = None
+
+    def _make(self) -> None:
+        """Hand the folder to the server's user, and make the database in it."""
         secret = self._folder / "password"
-        secret.write_text(password)
+        secret.write_text(self._password)
         if os.geteuid() == 0:
             user = pwd.getpwnam(USER)
             for path in (self._folder, secret):
@@ -76,7 +81,6 @@ class Server:
             self._own |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         settings = ["--username=ncps", f"--pwfile={secret}", "--auth=scram-sha-256", "--encoding=UTF8"]
         self._run("initdb", f"--pgdata={self._folder / 'data'}", *settings)
-        self._server: subprocess.Popen[Any] | None = None
 
     def _run(self, program: str, *arguments: str) -> int:
         done = subprocess.run(
@@ -119,6 +123,7 @@ class Server:
 
     def __enter__(self) -> Server:
         try:
+            self._make()
             self.start()
         except BaseException:
             self.__exit__(None, None, None)
