@@ -192,6 +192,10 @@ def detection_baselines(task: Task) -> dict[str, dict[str, float]]:
 
     Raises:
         ValueError: The task has no labels.
+
+    Example:
+        >>> sorted(detection_baselines(injected_anomalies()))
+        ['nearest window', 'ridge', 'second difference']
     """
     series = task.test.y[:, 0].astype(np.float64)
     bend = np.pad(np.abs(np.diff(series, n=2)), 1)

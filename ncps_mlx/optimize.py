@@ -94,6 +94,14 @@ class PopulationAdam:
         weight_decay: :math:`\lambda` of each member (N,).
         betas: Decay of the running means.
         eps: Added to the denominator.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> weights = {"w": mx.array([[1.0, 1.0], [1.0, 1.0]])}
+        >>> adam = PopulationAdam(weights, weight_decay=mx.zeros((2,)))
+        >>> gradients = {"w": mx.array([[1.0, -1.0], [1.0, -1.0]])}
+        >>> adam.update(weights, gradients, learning_rate=mx.array([0.1, 0.01]))["w"].tolist()
+        [[0.9, 1.1], [0.99, 1.01]]
     """
 
     def __init__(

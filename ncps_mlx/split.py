@@ -98,6 +98,10 @@ def real_array(name: str, value: npt.ArrayLike) -> Array:
 
     Raises:
         ValueError: The dtype is not one of real numbers.
+
+    Example:
+        >>> real_array("x", [1, 2]).dtype.kind
+        'i'
     """
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
@@ -116,6 +120,13 @@ def check_values(name: str, split: Split, kind: str, allow_unsafe_time: bool) ->
 
     Raises:
         ValueError: As said.
+
+    Example:
+        >>> import numpy as np
+        >>> check_values("train", Split(x=np.full((1, 2, 1), np.nan), y=np.zeros((1, 1))), "regression", False)
+        Traceback (most recent call last):
+        ...
+        ValueError: train.x must be finite, got 2 values that are not.
     """
     if not isinstance(split, Split):
         raise ValueError(f"{name} must be a Split, got {type(split).__name__}.")
@@ -152,6 +163,14 @@ def check_like(name: str, split: Split, train: Split) -> None:
 
     Raises:
         ValueError: As said.
+
+    Example:
+        >>> import numpy as np
+        >>> short, long = (Split(x=np.zeros((1, T, 1)), y=np.zeros((1, 1))) for T in (2, 3))
+        >>> check_like("test", long, short)
+        Traceback (most recent call last):
+        ...
+        ValueError: test.x must have the shape (n, 2, 1) of train, got (n, 3, 1).
     """
     for part in ("x", "y"):
         shape, expected = getattr(split, part).shape[1:], getattr(train, part).shape[1:]
@@ -169,14 +188,27 @@ def check_like(name: str, split: Split, train: Split) -> None:
 
 
 def last_valid_step(mask: Array | None, sequences: int, steps: int) -> Array:
-    """Return the index (n,) of each sequence's last valid step."""
+    """Return the index (n,) of each sequence's last valid step.
+
+    Example:
+        >>> import numpy as np
+        >>> last_valid_step(np.array([[True, True, False], [True, False, False]]), 2, 3).tolist()
+        [1, 0]
+    """
     if mask is None:
         return np.full(sequences, steps - 1)
     return np.asarray(steps - 1 - mask[:, ::-1].argmax(axis=1))
 
 
 def digest(splits: Iterable[Split], *more: object) -> str:
-    """Return 16 hexadecimal digits of the SHA-256 of all arrays, with their shapes and dtypes."""
+    """Return 16 hexadecimal digits of the SHA-256 of all arrays, with their shapes and dtypes.
+
+    Example:
+        >>> import numpy as np
+        >>> one, other = (Split(x=np.full((1, 2, 1), value), y=np.zeros((1, 1))) for value in (0.0, 1.0))
+        >>> len(digest([one])), digest([one]) == digest([other])
+        (16, False)
+    """
     sha = hashlib.sha256()
     arrays = [part for split in splits for part in (split.x, split.y, split.time_delta, split.mask)]
     for part in (*arrays, *more):
