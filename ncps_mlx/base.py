@@ -18,7 +18,7 @@ from ncps_mlx.memory import MixedMemory
 from ncps_mlx.recurrent import Cell, State, TimeSteps, run_stack
 from ncps_mlx.trees import leaves
 
-__all__ = ["RecurrentModel", "as_time_steps", "check_dropout_applies"]
+__all__ = ["RecurrentModel", "as_time_steps", "check_dropout_applies", "check_scale_applies"]
 
 LARGEST = 2**24  # of a size: MLX counts in 32 bits, and cells lay several sizes side by side
 
@@ -387,6 +387,28 @@ def check_dropout_applies(rate: float, layers: int) -> None:
         raise ValueError(
             f"backbone_dropout must be 0 when backbone_layers is 0, got {rate}: there is no backbone to drop from. "
             "Set backbone_layers to at least 1."
+        )
+
+
+def check_scale_applies(scale: float, model: RecurrentModel) -> None:
+    """Refuse to scale the weights that a wired LTC begins with: its parameters are drawn from ranges.
+
+    Raises:
+        ValueError: The scale is not 1, and the model is a wired LTC.
+
+    Example:
+        >>> from ncps_mlx import LTC, FullyConnected
+        >>> check_scale_applies(0.5, LTC(3, 11))
+        >>> check_scale_applies(0.5, LTC(3, wiring=FullyConnected(11)))
+        Traceback (most recent call last):
+        ...
+        ValueError: initial_scale must be 1 for an LTC with a wiring, whose parameters begin within ranges, got 0.5. Set
+        its initial_ranges.
+    """
+    if scale != 1.0 and model.wiring is not None and "initial_ranges" in model.config:
+        raise ValueError(
+            "initial_scale must be 1 for an LTC with a wiring, whose parameters begin within ranges, got "
+            f"{scale}. Set its initial_ranges."
         )
 
 

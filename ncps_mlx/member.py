@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx.base import RecurrentModel, check_dropout_applies
+from ncps_mlx.base import RecurrentModel, check_dropout_applies, check_scale_applies
 from ncps_mlx.checks import check_choice, check_int, check_number
 from ncps_mlx.optimize import SCHEDULES, schedule_factors
+from ncps_mlx.timescale import KINDS
 
 __all__ = ["History", "Member"]
 
@@ -51,6 +52,8 @@ class Member:
     clip_norm: float
     dropout: float
     seed: int
+    time_scaling: str = "raw"
+    initial_scale: float = 1.0
     higher: bool = False
     step: list[int] = field(default_factory=list)
     train_loss: list[float] = field(default_factory=list)
@@ -75,12 +78,16 @@ class Member:
         drop = check_number("backbone_dropout", drop, low=0, high=1, open_high=True)
         check_dropout_applies(drop, model.dropping_layers)
         check_choice("schedule", given["schedule"], SCHEDULES)
+        scale = check_number("initial_scale", given.get("initial_scale", 1.0), low=0, open_low=True)
+        check_scale_applies(scale, model)
         return cls(
             learning_rates=rate * schedule_factors(given["schedule"], steps, given["warmup"]),
             weight_decay=decay,
             clip_norm=limit,
             dropout=drop,
             seed=check_int("seed", given["seed"], minimum=0),
+            time_scaling=check_choice("time_scaling", given.get("time_scaling", "raw"), KINDS),
+            initial_scale=scale,
         )
 
     def batches(self, n: int, count: int, size: int) -> npt.NDArray[np.int32]:

@@ -11,10 +11,11 @@ import numpy.typing as npt
 from mlx.utils import tree_map
 
 from ncps_mlx.base import RecurrentModel
+from ncps_mlx.clock import Clock
 from ncps_mlx.split import Split
 from ncps_mlx.trees import leaves
 
-__all__ = ["as_arrays", "predict_population", "shell", "stack", "unstack"]
+__all__ = ["as_arrays", "predict_population", "rescale", "shell", "stack", "unstack"]
 
 CHUNK = 512  # sequences predicted at once; bounds memory
 
@@ -54,23 +55,41 @@ def unstack(models: Sequence[RecurrentModel], parameters: Any) -> None:
         mx.eval(model.parameters())
 
 
+def rescale(parameters: Any, factors: Sequence[float]) -> Any:
+    """Multiply each member's weight matrices by its factor: what an initializer filled, not biases and the like.
+
+    Args:
+        parameters: Each array (N, ...).
+        factors: N of them; those that are 1 leave every bit.
+
+    Example:
+        >>> tree = {"weight": mx.ones((2, 1, 1)), "bias": mx.ones((2, 1))}
+        >>> {name: array.flatten().tolist() for name, array in rescale(tree, [1.0, 0.5]).items()}
+        {'weight': [1.0, 0.5], 'bias': [1.0, 1.0]}
+    """
+    if all(factor == 1.0 for factor in factors):
+        return parameters
+    each = mx.array(list(factors))
+
+    def scaled(array: mx.array) -> mx.array:
+        matrices = array.ndim > 2
+        return array * each.reshape(-1, *[1] * (array.ndim - 1)).astype(array.dtype) if matrices else array
+
+    return tree_map(scaled, parameters)
+
+
 def shell(model: RecurrentModel) -> RecurrentModel:
     """A twin of the model to hold a population's parameters."""
     return type(model)(**{**model.config, "seed": 0})
 
 
-def as_arrays(split: Split) -> tuple[mx.array, mx.array, mx.array | None, mx.array | None]:
-    """The inputs, targets, time steps and mask of a split, on MLX's device."""
-    return (
-        mx.array(split.x),
-        mx.array(split.y),
-        None if split.time_delta is None else mx.array(split.time_delta),
-        None if split.mask is None else mx.array(split.mask),
-    )
+def as_arrays(split: Split) -> tuple[mx.array, mx.array, mx.array | None]:
+    """The inputs, targets and mask of a split, on MLX's device; a :class:`~ncps_mlx.clock.Clock` has its time steps."""
+    return mx.array(split.x), mx.array(split.y), None if split.mask is None else mx.array(split.mask)
 
 
 def predict_population(
-    model: RecurrentModel, parameters: Any, split: Split, at_once: int | None = None
+    model: RecurrentModel, parameters: Any, split: Split, at_once: int | None = None, clock: Clock | None = None
 ) -> npt.NDArray[np.float32]:
     """What each member predicts, without dropout: (N, n, O), or (N, n, T, O) for every step.
 
@@ -79,21 +98,26 @@ def predict_population(
         parameters: Theirs, each array (N, ...).
         split: The sequences.
         at_once: How many members to compute together; ``None`` for all.
+        clock: The split's time steps as each member reads them; ``None``: as they are.
     """
     members = leaves(parameters)[0].shape[0]
     size = members if at_once is None else at_once
-    groups = [
-        predict_group(model, tree_map(lambda a, first=first: a[first : first + size], parameters), split)
-        for first in range(0, members, size)
-    ]
+    time_steps = Clock(split.time_delta, [None] * members) if clock is None else clock
+    groups = []
+    for first in range(0, members, size):
+        group = slice(first, first + size)
+        theirs = tree_map(lambda array, group=group: array[group], parameters)
+        groups.append(predict_group(model, theirs, split, time_steps, group))
     return groups[0] if len(groups) == 1 else np.concatenate(groups)
 
 
-def predict_group(model: RecurrentModel, parameters: Any, split: Split) -> npt.NDArray[np.float32]:
-    """As :func:`predict_population`, all members at once."""
+def predict_group(
+    model: RecurrentModel, parameters: Any, split: Split, clock: Clock, group: slice
+) -> npt.NDArray[np.float32]:
+    """As :func:`predict_population`, all members of a group at once."""
     model.update(parameters)
     members = leaves(parameters)[0].shape[0]
-    x, _, time_delta, mask = as_arrays(split)
+    x, _, mask = as_arrays(split)
     chunks = []
     for start in range(0, len(split), CHUNK):
         rows = slice(start, start + CHUNK)
@@ -102,11 +126,9 @@ def predict_group(model: RecurrentModel, parameters: Any, split: Split) -> npt.N
             part = array[rows]
             return mx.broadcast_to(part, (members, *part.shape))
 
+        time_delta = clock.chunk(rows, group)
         y, _ = model.forward(
-            each(x),
-            None,
-            1.0 if time_delta is None else each(time_delta),
-            None if mask is None else each(mask),
+            each(x), None, 1.0 if time_delta is None else time_delta, None if mask is None else each(mask)
         )
         chunks.append(np.array(y))
     return np.concatenate(chunks, axis=1)

@@ -191,9 +191,9 @@ class Record:
             >>> record.build().parameter_count
             10884
         """
-        from ncps_mlx.trials import build_model  # trials import MLX, and records are read without it
+        from ncps_mlx.trials import begun  # trials import MLX, and records are read without it
 
-        return build_model(self.model, self.config, self.sizes, self.seed)
+        return begun(self)
 
     def rerun(self, task: Task) -> Record:
         """Train again from the record alone. On the same machine and versions the CPU gives the same bits.

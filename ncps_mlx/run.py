@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx.base import RecurrentModel
+from ncps_mlx.clock import Clock, check_time_scaling
 from ncps_mlx.flat import Layout
 from ncps_mlx.member import Member
 from ncps_mlx.memory_plan import measured, members_at_once
@@ -68,6 +69,9 @@ class Run:
         self.active = list(range(len(members)))
         self.taken = 0  # steps
         self.data = as_arrays(task.train)
+        scalers = [check_time_scaling(m.time_scaling, task) for m in members]
+        self.clock = Clock(task.train.time_delta, scalers)
+        self.validation_clock = Clock(task.validation.time_delta, scalers)
         count = steps * accumulate
         # (batches, N, ...): row t holds what every member needs for batch t.
         self.rows = np.stack([m.batches(len(task.train), count, batch_size) for m in members], axis=1)
@@ -126,9 +130,8 @@ class Run:
     def group_gradient(self, i: int, group: slice) -> tuple[mx.array, mx.array]:
         """The losses (n,) and gradients (n, P) of some members."""
         rows = mx.array(self.rows[i][group])
-        x, y, time_delta, mask = self.data
-        held = None if mask is None else mask[rows]
-        batch = (x[rows], y[rows], None if time_delta is None else time_delta[rows], held)
+        x, y, mask = self.data
+        batch = (x[rows], y[rows], self.clock.rows(rows, group), None if mask is None else mask[rows])
         keys = None if self.keys is None else mx.array(self.keys[i][group])
         rates = self.dropout[group] if isinstance(self.dropout, mx.array) else self.dropout
         parameters = self.layout.tree(self.matrix[group])
@@ -194,7 +197,7 @@ class Run:
                 table = np.array(mx.stack(losses))
                 losses = []
                 outputs = predict_population(
-                    self.model, self.parameters, self.task.validation, self.at_once
+                    self.model, self.parameters, self.task.validation, self.at_once, self.validation_clock
                 )
                 now = time.perf_counter()
                 seconds, clock = (now - clock) / len(self.active), now
@@ -252,6 +255,7 @@ class Run:
         self.matrix = self.matrix[members]
         self.optimizer.take(members)
         self.rows, self.rates = self.rows[:, kept], self.rates[:, kept]
+        self.clock, self.validation_clock = self.clock.take(kept), self.validation_clock.take(kept)
         self.limits = None if self.limits is None else self.limits[members]
         self.keys = None if self.keys is None else self.keys[:, kept]
         if isinstance(self.dropout, mx.array):

@@ -1,8 +1,8 @@
 """Spaces: which knobs a study varies, and over what.
 
 A knob's name says what it is. Shape knobs (a model's constructor arguments, batch size, steps...) make
-a new graph; member knobs (learning rate, weight decay, dropout rate, clip norm, schedule, warm-up) vary
-within one population, so drawing more of them costs little.
+a new graph; member knobs (learning rate, weight decay, dropout rate, clip norm, schedule, warm-up, time scaling,
+initial scale) vary within one population, so drawing more of them costs little.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ncps_mlx.circuit import Wiring
 from ncps_mlx.knobs import Choice, Integer, Knob, When, as_knob
 from ncps_mlx.models import check_ranges
 from ncps_mlx.optimize import OPTIMIZERS, SCHEDULES
+from ncps_mlx.timescale import KINDS
 from ncps_mlx.train import MEMBER_KNOBS
 from ncps_mlx.trials import FROM_TASK, MODELS, knobs_of
 
@@ -39,6 +40,8 @@ RULES: dict[str, Callable[[str, Any], object]] = {
     "schedule": lambda name, value: check_choice(name, value, SCHEDULES),
     "warmup": _at_least(0),
     "backbone_dropout": lambda name, value: check_number(name, value, low=0, high=1, open_high=True),
+    "time_scaling": lambda name, value: check_choice(name, value, KINDS),
+    "initial_scale": _positive,
     "optimizer": lambda name, value: check_choice(name, value, OPTIMIZERS),
     "steps": _at_least(1),
     "batch_size": _at_least(1),

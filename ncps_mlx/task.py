@@ -121,7 +121,7 @@ class Task:
             "metric": metric, "inverse": inverse, "units": str(units), "time_unit": str(time_unit),
             "labels": labels, "score_at": score_at, "allow_unsafe_time": allow_unsafe_time,
             "data_hash": digest((train, validation, test), labels, kind),
-            "_baselines": baselines, "_source": None, "_measured": {}, "_origin": None,
+            "_baselines": baselines, "_source": None, "_measured": {}, "_scalers": {}, "_origin": None,
         }  # fmt: skip
         self.__dict__.update(fields)
 
@@ -350,6 +350,29 @@ class Task:
         task = self._with(**scaled, time_unit=unit, source=self.__dict__["_source"] or self)
         return task._after(self, "scaled_time", kind)
 
+    def time_scaler(self, kind: str) -> TimeScaler:
+        """Return the scaler of :meth:`scaled_time`: fitted on the training split's valid steps, once for each kind.
+
+        Args:
+            kind: ``"raw"``, ``"log"``, ``"normalized"`` or ``"bounded"``.
+
+        Raises:
+            ValueError: The kind is unknown, or the task has no ``time_delta``.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> bool((task.time_scaler("log").transform(task.test.time_delta)
+            ...       == task.scaled_time("log").test.time_delta).all())
+            True
+        """
+        if self.train.time_delta is None:
+            raise ValueError(f"time_delta must be there to be scaled, got None in the task {self.name!r}.")
+        fitted: dict[str, TimeScaler] = self.__dict__["_scalers"]
+        if kind not in fitted:
+            fitted[kind] = TimeScaler(kind).fit(self.train.time_delta, self.train.mask)
+        return fitted[kind]
+
     def with_gap_as_input(self) -> Task:
         """Return the task with the log-scaled time step as one more input feature, and no ``time_delta``.
 
@@ -389,14 +412,12 @@ class Task:
         return task._after(self, "without_time")
 
     def _scaled_steps(self, kind: str) -> dict[str, Array]:
-        scaler = TimeScaler(kind)
-        steps = {
-            name: split.time_delta for name, split in self.splits.items() if split.time_delta is not None
+        scaler = self.time_scaler(kind)
+        return {
+            name: scaler.transform(split.time_delta)
+            for name, split in self.splits.items()
+            if split.time_delta is not None
         }
-        if not steps:
-            raise ValueError(f"time_delta must be there to be scaled, got None in the task {self.name!r}.")
-        scaler.fit(steps["train"], self.train.mask)
-        return {name: scaler.transform(time_delta) for name, time_delta in steps.items()}
 
     def _with(self, *, source: Task | None, **changes: Any) -> Task:
         arguments = {

@@ -12,7 +12,7 @@ from ncps_mlx.base import RecurrentModel
 from ncps_mlx.checks import check_choice, check_flag, check_int, check_number
 from ncps_mlx.member import History, Member
 from ncps_mlx.optimize import OPTIMIZERS
-from ncps_mlx.population import predict_population, shell, stack, unstack
+from ncps_mlx.population import predict_population, rescale, shell, stack, unstack
 from ncps_mlx.progress import Progress
 from ncps_mlx.run import Run
 from ncps_mlx.split import Split
@@ -30,6 +30,8 @@ class MemberSettings(TypedDict, total=False):
     schedule: str | Sequence[str]
     warmup: int | Sequence[int]
     backbone_dropout: float | Sequence[float | None] | None
+    time_scaling: str | Sequence[str]
+    initial_scale: float | Sequence[float]
     seed: int | Sequence[int]
 
 
@@ -73,6 +75,8 @@ def fit(
     warmup: int | Sequence[int] = 0,
     accumulate: int = 1,
     backbone_dropout: float | Sequence[float | None] | None = None,
+    time_scaling: str | Sequence[str] = "raw",
+    initial_scale: float | Sequence[float] = 1.0,
     patience: int | None = None,
     evaluate_every: int | None = None,
     seed: int | Sequence[int] = 0,
@@ -81,8 +85,8 @@ def fit(
 ) -> History | list[History]:
     """Train a model, or a population of models of one shape in one graph, and keep the best parameters.
 
-    Learning rate, weight decay, clip norm, schedule, warm-up, dropout rate and seed take one value, or one for each
-    model. On the CPU each member ends with the same bits as the same model trained alone.
+    Learning rate, weight decay, clip norm, schedule, warm-up, dropout rate, time scaling, initial scale and seed take
+    one value, or one for each model. On the CPU each member ends with the same bits as the same model trained alone.
 
     Args:
         model: A model, or N models of one shape. Each ends with the parameters of its best validation score.
@@ -97,6 +101,10 @@ def fit(
         warmup: Steps of linear rise before the schedule.
         accumulate: Batches whose gradients are averaged for one update.
         backbone_dropout: Rate to train with; ``None`` takes each model's own.
+        time_scaling: A kind of :class:`~ncps_mlx.TimeScaler`: train and validate as on ``task.scaled_time(kind)``. The
+            model then knows time in that scale alone: evaluate it with ``evaluate(model, task.scaled_time(kind))``.
+        initial_scale: What the weight matrices (of two axes: what the model's initializer filled) are multiplied by
+            when training begins.
         patience: Stop after this many evaluations without a better one; ``None`` never stops early.
         evaluate_every: Steps between evaluations on the validation split; default a tenth of ``steps``.
         seed: Of the order of the data and of dropout (initial parameters have the model's own seed).
@@ -109,7 +117,8 @@ def fit(
 
     Raises:
         ValueError: An argument is out of its range, a sequence of settings has not one value for each model, the
-            model does not fit the task, or the batch is larger than the training split.
+            model does not fit the task, the batch is larger than the training split, there are no time steps to scale,
+            or the model is a wired LTC, whose parameters are no weight matrices, and its initial scale is not 1.
 
     Example:
         >>> from ncps_mlx import CfC, fit
@@ -149,7 +158,10 @@ def prepare(
     memory: float | None = None,
     **of_members: Any,
 ) -> Run:
-    """Check the settings of :func:`fit`, all of which but ``memory`` are needed, and make the run that trains."""
+    """Check the settings of :func:`fit` and make the run that trains.
+
+    All are needed but ``memory``, ``time_scaling`` and ``initial_scale``.
+    """
     if not isinstance(task, Task):
         raise ValueError(f"task must be a Task, got {type(task).__name__}.")
     parameters = stack(models)
@@ -166,7 +178,7 @@ def prepare(
         check_number("memory", memory, low=0, open_low=True)
     if patience is not None:
         check_int("patience", patience)
-    columns = {name: spread(name, of_members[name], len(models)) for name in sorted(MEMBER_KNOBS)}
+    columns = {name: spread(name, value, len(models)) for name, value in sorted(of_members.items())}
     members = [
         Member.checked(each, steps, optimizer, {name: values[i] for name, values in columns.items()})
         for i, each in enumerate(models)
@@ -174,7 +186,7 @@ def prepare(
     return Run(
         shell(models[0]),
         task,
-        parameters,
+        rescale(parameters, [member.initial_scale for member in members]),
         members,
         steps,
         batch_size,

@@ -13,8 +13,10 @@ import mlx.core as mx
 
 from ncps_mlx.checks import check_choice
 from ncps_mlx.circuit import Wiring
+from ncps_mlx.clock import check_time_scaling
 from ncps_mlx.member import Member
 from ncps_mlx.models import LTC, CfC, RecurrentModel
+from ncps_mlx.population import rescale, stack, unstack
 from ncps_mlx.progress import Progress
 from ncps_mlx.records import Curves, Record, versions
 from ncps_mlx.task import Task
@@ -24,6 +26,7 @@ from ncps_mlx.values import plain
 __all__ = [
     "MODELS",
     "Population",
+    "begun",
     "build_model",
     "check_config",
     "complete",
@@ -108,7 +111,7 @@ def steps_of(config: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def build_model(model: str, config: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> RecurrentModel:
-    """Build the untrained model of a configuration.
+    """Build the untrained model of a configuration, before its initial scale.
 
     Raises:
         ValueError: The sizes lack the model's ``input_size``, the wiring's class is not known here, or the constructor
@@ -145,7 +148,8 @@ def check_config(task: Task, model: str, config: Mapping[str, Any]) -> None:
     if config["batch_size"] > len(task.train):
         size = config["batch_size"]
         raise ValueError(f"batch_size must be at most the {len(task.train)} training sequences, got {size}.")
-    Member.checked(built, config["steps"], config["optimizer"], {**config, "seed": 0})
+    member = Member.checked(built, config["steps"], config["optimizer"], {**config, "seed": 0})
+    check_time_scaling(member.time_scaling, task)
 
 
 class Population:
@@ -256,9 +260,17 @@ class Population:
         ]
 
 
+def begun(record: Record) -> RecurrentModel:
+    """Build the model that a record's trial began with, its weights in their initial scale."""
+    model = build_model(record.model, record.config, record.sizes, record.seed)
+    unstack([model], rescale(stack([model]), [record.config.get("initial_scale", 1.0)]))
+    return model
+
+
 def rerun(record: Record, task: Task) -> Record:
     """Train a record's trial again, as far as it went."""
-    population = Population(task, record.model, [record.config], [record.seed], [record.trial])
+    config = complete(record.model, record.config)  # an older record lacks the knobs that came after it
+    population = Population(task, record.model, [config], [record.seed], [record.trial])
     if record.status == "pruned" and record.history is not None:
         population.train(until=record.history.step[-1])
         population.prune({record.trial: str(record.reason)})

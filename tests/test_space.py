@@ -213,6 +213,8 @@ def test_tuples_survive_a_store_of_plain_values() -> None:
         ({"weight_decay": [-0.1]}, "weight_decay must be at least 0"),
         ({"warmup": [-1]}, "warmup must be at least 0"),
         ({"schedule": ["linear"]}, "schedule must be one of"),
+        ({"time_scaling": ["raw", "zscore"]}, "time_scaling must be one of"),
+        ({"initial_scale": Uniform(0, 2)}, "initial_scale must be above 0, got 0"),
         ({"optimizer": ["sgd"]}, "optimizer must be one of"),
         ({"patience": [None, 0]}, "patience must be at least 1"),
         ({"mode": [print]}, "mode must be None, a bool"),

@@ -8,14 +8,15 @@ import mlx.core as mx
 import mlx.optimizers
 import numpy as np
 import pytest
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_map
 
 from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random, evaluate, fit, predict
 from ncps_mlx.optimize import PopulationAdam, clip, schedule_factors
 from ncps_mlx.population import unstack
 from ncps_mlx.progress import Progress
 from ncps_mlx.task import Split, Task
-from ncps_mlx.train import prepare
+from ncps_mlx.timescale import KINDS
+from ncps_mlx.train import MEMBER_KNOBS, prepare
 
 T, D, H, U, O = 6, 3, 11, 13, 2
 
@@ -56,6 +57,8 @@ SETTINGS = {
     "clip_norm": [1.0, None, 0.1],
     "schedule": ["cosine", "constant", "exponential"],
     "warmup": [0, 3, 5],
+    "time_scaling": ["raw", "log", "bounded"],
+    "initial_scale": [1.0, 0.5, 1.7],
     "seed": [4, 5, 6],
 }
 
@@ -79,7 +82,12 @@ SETTINGS = {
 )
 def test_members_equal_lone_runs_bit_for_bit(cls, settings, kind):
     task = make_task(kind, masked=kind != "last")
-    rates = [0.0, 0.1, 0.4] if build(cls, **settings).dropping_layers else [0.0] * 3
+    varied = {**SETTINGS, "backbone_dropout": [0.0, 0.1, 0.4]}
+    assert varied.keys() == MEMBER_KNOBS
+    if not build(cls, **settings).dropping_layers:
+        varied["backbone_dropout"] = [None] * 3
+    if cls is LTC and "wiring" in settings:
+        varied["initial_scale"] = [1.0] * 3
     common = {
         "steps": 12,
         "batch_size": 8,
@@ -89,11 +97,11 @@ def test_members_equal_lone_runs_bit_for_bit(cls, settings, kind):
         "progress": False,
     }
     together = [build(cls, kind, seed, **settings) for seed in range(3)]
-    histories = fit(together, task, backbone_dropout=rates, **SETTINGS, **common)
+    histories = fit(together, task, **varied, **common)
     for i, (member, history) in enumerate(zip(together, histories, strict=True)):
         alone = build(cls, kind, i, **settings)
-        own = {name: values[i] for name, values in SETTINGS.items()}
-        lone = fit(alone, task, backbone_dropout=rates[i], **own, **common)
+        own = {name: values[i] for name, values in varied.items()}
+        lone = fit(alone, task, **own, **common)
         assert same(member, alone)
         assert (lone.train_loss, lone.validation_score) == (history.train_loss, history.validation_score)
         assert lone.status == history.status
@@ -114,10 +122,12 @@ def test_survivors_of_halving_equal_lone_runs_bit_for_bit(cls, settings):
     """Seven members pause at steps 4 and 8; three and then two stop there; the others go on."""
     task = make_task("every", masked=True)
     dropping = build(cls, "every", **settings).dropping_layers
+    scaling = cls is CfC or "wiring" not in settings
     common = {"steps": 12, "batch_size": 8, "optimizer": "adamw", "evaluate_every": 2}
     own = [
         {"learning_rate": 1e-3 * 2**i, "weight_decay": 0.01 * i, "clip_norm": [1.0, None, 0.1][i % 3], "seed": i,
-         "schedule": ["cosine", "constant"][i % 2], "warmup": i, "backbone_dropout": 0.05 * i if dropping else None}
+         "schedule": ["cosine", "constant"][i % 2], "warmup": i, "backbone_dropout": 0.05 * i if dropping else None,
+         "time_scaling": ["raw", "log", "normalized", "bounded"][i % 4], "initial_scale": 1 + 0.1 * i if scaling else 1}
         for i in range(7)
     ]  # fmt: skip
     models = [build(cls, "every", seed, **settings) for seed in range(7)]
@@ -147,6 +157,7 @@ def test_members_are_exact_after_others_were_dropped():
     task = make_task()
     models = [build(seed=seed, backbone_dropout=0.2) for seed in range(4)]
     rates = [1e-2, 1e30, 1e-2, 1e-8]
+    scales = ["log", "raw", "bounded", "log"]
     common = {
         "steps": 40,
         "batch_size": 8,
@@ -155,14 +166,50 @@ def test_members_are_exact_after_others_were_dropped():
         "clip_norm": None,
         "progress": False,
     }
-    histories = fit(models, task, learning_rate=rates, seed=[0, 1, 2, 3], **common)
+    histories = fit(models, task, learning_rate=rates, time_scaling=scales, seed=[0, 1, 2, 3], **common)
     assert histories[1].status == "diverged" and "became" in histories[1].reason
     assert histories[1].best_score == math.inf
     assert len({len(history.step) for history in histories}) > 1
     for i in (0, 2, 3):
         alone = build(seed=i, backbone_dropout=0.2)
-        fit(alone, task, learning_rate=rates[i], seed=i, **common)
+        fit(alone, task, learning_rate=rates[i], time_scaling=scales[i], seed=i, **common)
         assert same(models[i], alone)
+
+
+def test_scaling_time_in_training_is_training_on_scaled_time():
+    for task in (make_task("every", masked=True), make_task().scaled_time("normalized")):
+        kind = "every" if task.train.y.ndim == 3 else "last"
+        together = [build(kind=kind, seed=i) for i in range(4)]
+        histories = fit(together, task, time_scaling=list(KINDS), steps=8, batch_size=8, progress=False)
+        for i, (scale, member) in enumerate(zip(KINDS, together, strict=True)):
+            scaled, alone = task.scaled_time(scale), build(kind=kind, seed=i)
+            lone = fit(alone, scaled, steps=8, batch_size=8, progress=False)
+            assert same(member, alone)
+            assert lone.validation_score == histories[i].validation_score
+            assert evaluate(member, scaled, "validation") == histories[i].best_score
+            if scale in ("log", "bounded"):  # normalizing twice is normalizing
+                assert evaluate(member, task, "validation") != histories[i].best_score
+
+
+@pytest.mark.parametrize(
+    ("cls", "settings"),
+    [
+        (CfC, {"backbone_layers": 2, "mode": "pure"}),
+        (CfC, {"mixed_memory": True, "num_layers": 2}),
+        (CfC, {"wiring": AutoNCP(H, 4, seed=1)}),
+        (LTC, {"ode_unfolds": 1}),
+    ],
+)
+def test_scaling_initial_weights_is_training_scaled_ones(cls, settings):
+    task = make_task()
+    scales = [1.0, 0.3, 2.5]
+    together = [build(cls, seed=i, **settings) for i in range(3)]
+    fit(together, task, initial_scale=scales, steps=4, batch_size=8, progress=False)
+    for i, (scale, member) in enumerate(zip(scales, together, strict=True)):
+        alone = build(cls, seed=i, **settings)
+        alone.update(tree_map(lambda a, by=scale: by * a if a.ndim == 2 else a, alone.parameters()))
+        fit(alone, task, steps=4, batch_size=8, progress=False)
+        assert same(member, alone)
 
 
 @pytest.mark.parametrize("form", [tuple, list, np.array])
@@ -183,11 +230,13 @@ def test_settings_may_come_as_any_sequence(form):
 def test_a_population_split_for_memory_trains_to_the_same_bits(kind, capsys):
     task = make_task(kind, masked=True)
     common = {"steps": 6, "batch_size": 8, "backbone_dropout": 0.2, "seed": range(5), "accumulate": 2}
+    common["time_scaling"] = ["raw", "log", "bounded", "log", "raw"]
     together = [build(kind=kind, seed=seed) for seed in range(5)]
     split = [build(kind=kind, seed=seed) for seed in range(5)]
-    fit(together, task, progress=False, **common)
-    fit(split, task, memory=1e-3, **common)
+    whole = fit(together, task, progress=False, **common)
+    parts = fit(split, task, memory=1e-3, **common)
     assert all(map(same, together, split))
+    assert [each.validation_score for each in whole] == [each.validation_score for each in parts]
     assert "1 of 5 members at a time: each needs about" in capsys.readouterr().err
 
 
@@ -305,12 +354,23 @@ def test_progress_shows_the_best_score(capsys):
         ({"memory": 0}, "memory must be above 0, got 0."),
         ({"accumulate": 0}, "accumulate must be at least 1, got 0."),
         ({"seed": -1}, "seed must be at least 0, got -1."),
+        ({"time_scaling": "zscore"}, "time_scaling must be one of 'raw', 'log', 'normalized', 'bounded', got"),
+        ({"initial_scale": 0}, "initial_scale must be above 0, got 0."),
         ({"backbone_dropout": 1.5}, "backbone_dropout must be at least 0 and below 1, got 1.5."),
     ],
 )
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         fit(build(), make_task(), **settings)
+
+
+def test_scales_that_cannot_apply_are_named():
+    with pytest.raises(ValueError, match="time_scaling must be 'raw' for 'toy', a task without time_delta, got"):
+        fit(build(), make_task().without_time(), time_scaling="log")
+    wired = build(LTC, wiring=FullyConnected(H))
+    with pytest.raises(ValueError, match=r"initial_scale must be 1 for an LTC with a wiring.*initial_ranges"):
+        fit(wired, make_task(), initial_scale=0.5)
+    fit(wired, make_task(), initial_scale=1, steps=1, batch_size=8, progress=False)
 
 
 def test_models_that_do_not_fit_are_named():
