@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,7 @@ def measured(work: Callable[[], Any]) -> float:
         >>> round(measured(lambda: mx.zeros((1000, 250)) + 1.0))
         1
     """
+    gc.collect()  # else what a former training left may be freed while this is measured, and hide it
     before = mx.get_active_memory()
     mx.reset_peak_memory()
     mx.eval(work())
