@@ -122,15 +122,32 @@ class Claims:
         time.sleep(random.uniform(*WITHDRAWN))
         return False
 
-    def claim(self, limit: int, kind: Callable[[Planned], object]) -> list[Planned]:
+    def claim(
+        self,
+        limit: int,
+        kind: Callable[[Planned], object],
+        ready: Callable[[Sequence[Planned]], bool] = bool,
+    ) -> list[Planned]:
         """Take the next population: free trials of one kind, all at once, marked as running.
 
         Args:
             limit: At most so many.
             kind: What trials must share to be trained together.
+            ready: Whether all that is free of one kind may be begun; otherwise the next kind's turn comes.
 
         Returns:
-            list[Planned]: ``[]`` if nothing is free.
+            list[Planned]: ``[]`` if nothing is free and ready.
+
+        Example:
+            >>> from ncps_mlx import Space
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {"trials": 3}, higher_is_better=False)
+            >>> book.add([Planned(trial=i, seed=i, config={"hidden_size": 8 * min(i, 1) + 8}) for i in range(3)])
+            >>> claims = Claims(book)
+            >>> with claims.working():
+            ...     [item.trial for item in claims.claim(8, lambda item: item.config["hidden_size"])]
+            ...     [item.trial for item in claims.claim(8, lambda item: item.config["hidden_size"])]
+            [0]
+            [1, 2]
         """
         while True:
             trials = self._ledger.trials()  # before the leases: whoever's trial runs here has said so there
@@ -140,20 +157,18 @@ class Claims:
                 for place, trial in self._ledger.first(trials).items()
                 if trial.state.name == "WAITING" and place not in held
             ]
-            wanted = [item for item in free if kind(item) == kind(free[0])][:limit]
+            kinds: dict[object, list[Planned]] = {}
+            for item in free:
+                kinds.setdefault(kind(item), []).append(item)
+            wanted = next((items[:limit] for items in kinds.values() if ready(items)), [])
             if not wanted:
                 return []
             if self.reserve([item.trial for item in wanted]):
                 won = [item for item in wanted if self._ledger.set_state(item.key, "RUNNING")]
-                if len(won) < len(wanted):
-                    self._hold([item.trial for item in won])
-                if won:
+                if len(won) == len(wanted):
                     return won
-
-    def release(self) -> None:
-        """Put back what is held, untrained."""
-        self._hold(())
-        self.repair()
+                self._hold(())  # somebody finished one of them since we looked: look again
+                self.repair()
 
     def finish(self, planned: Planned, record: Record) -> bool:
         """Keep the record, then mark the trial as done; false if it was given to another worker meanwhile."""

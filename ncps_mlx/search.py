@@ -175,7 +175,8 @@ class Study:
             progress: Show how many trials are done, the best score, the rate and the time left (default True).
             members: Begin at most so many trials in this call; a bracket of halving is begun whole, and only within
                 the limit's last member. Default: all.
-            seconds: Begin no population after so many; what has begun is finished. Default: no limit.
+            seconds: Begin no population, or bracket of halving, after so many; what has begun is finished. Default: no
+                limit.
             workers: 1 (default) trains in this process; more start so many processes on this machine, which ends
                 when they have trained everything. They need a storage, and a task that can be made from its name.
             lease: Seconds after which a worker on another machine that gives no sign of life has lost its trials.
@@ -377,22 +378,20 @@ class Study:
         batch = self._claim(most)
         if not batch and self.sampler == "tpe" and self._draw():
             batch = self._claim(most)
-        if not batch or self.halving is None:
-            return batch
-        bracket = self._design.bracket(batch[0].trial)
-        there = {item.trial for item in batch} | self._ledger.scores().keys()
-        places = range(bracket.first * len(self.seeds), (bracket.first + bracket.size) * len(self.seeds))
-        if not there.issuperset(places):  # another worker has the rest, without which nothing can be ranked
-            self._claims.release()
-            return []
         return batch
 
     def _claim(self, most: int) -> list[Planned]:
         if self.halving is None:
             return self._claims.claim(most, lambda item: shape_key(self.space, item.config))
         return self._claims.claim(
-            self.trials * len(self.seeds), lambda item: self._design.bracket(item.trial).first
+            self.trials * len(self.seeds), lambda item: self._design.bracket(item.trial), self._whole
         )
+
+    def _whole(self, items: Sequence[Planned]) -> bool:
+        """Whether all else of a bracket is done: what another worker holds could not be ranked."""
+        bracket, seeds = self._design.bracket(items[0].trial), len(self.seeds)
+        there = {item.trial for item in items} | self._ledger.scores().keys()
+        return there.issuperset(range(bracket.first * seeds, (bracket.first + bracket.size) * seeds))
 
     def _draw(self) -> bool:
         """Let TPE choose one shape and several draws of its member knobs; false if all are drawn."""

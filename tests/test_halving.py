@@ -311,6 +311,22 @@ def test_two_workers_share_brackets(tmp_path: Path, task: Task) -> None:
     assert outcome(shared) == alone
 
 
+def test_a_bracket_held_in_part_is_left_to_its_worker(tmp_path: Path, task: Task) -> None:
+    """What another worker trains cannot be ranked with the rest of its bracket: the next bracket's turn comes."""
+    settings = SETTINGS | {"halving": Halving(eta=3, rungs=1, members=6), "seeds": (0,)}
+    path = tmp_path / "a.db"
+    study, other = (Study(path, task, SPACE, **settings) for _ in range(2))
+    with study._claims.working(), other._claims.working():
+        assert other._claims.reserve([4])
+        assert sorted(item.trial for item in study._next(99)) == list(range(6, 12))
+        assert sorted(item.trial for item in study._next(99)) == list(range(12, 18))
+        assert study._next(99) == []
+        states = [trial.state.name for trial in study.optuna.trials]
+        assert (states.count("RUNNING"), states.count("WAITING")) == (12, 6)
+        other._claims._hold(())
+        assert sorted(item.trial for item in study._next(99)) == list(range(6))
+
+
 def test_one_bar_counts_members(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
     study = Study(None, task, SPACE, halving=Halving(), **SETTINGS).run()
     shown = capsys.readouterr().err
