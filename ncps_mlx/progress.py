@@ -43,7 +43,7 @@ class Progress:
     ) -> None:
         from tqdm.auto import tqdm
 
-        self.done = done
+        self.done, self._total = done, total
         self._best = -math.inf if higher_is_better else math.inf
         self._better: Any = max if higher_is_better else min
         self._bar = tqdm(
@@ -64,8 +64,9 @@ class Progress:
         self._bar.close()
 
     def add(self, count: int) -> None:
-        """So much more is done."""
+        """So much more is done; a total that was too small grows with it."""
         self.done += count
+        self._total = self._bar.total = max(self._total, self.done)
         self._bar.update(count)
 
     def reach(self, done: int) -> None:

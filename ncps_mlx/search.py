@@ -172,7 +172,8 @@ class Study:
         processes may run the same study at the same time; each trial is trained by one of them.
 
         Args:
-            progress: Show how many trials are done, the best score, the rate and the time left (default True).
+            progress: Show how many trials are done, the best score, the rate and the time left (default True); in the
+                end also each knob whose best value lies at an edge of the space, as :meth:`boundary` finds it.
             members: Begin at most so many trials in this call; a bracket of halving is begun whole, and only within
                 the limit's last member. Default: all.
             seconds: Begin no population, or bracket of halving, after so many; what has begun is finished. Default: no
@@ -219,6 +220,10 @@ class Study:
             else:
                 with self._claims.working(lease):
                     self._work(bar, limits)
+            self._show(bar)
+            if self._finished():
+                for edge in self.boundary():
+                    bar.say(str(edge))
         return self
 
     def _work(self, bar: Progress, limits: Limits) -> None:
@@ -252,7 +257,6 @@ class Study:
             while team.running():
                 time.sleep(REST_SECONDS)
                 self._show(bar)
-        self._show(bar)
         if not self._finished() and (seconds is None or team.error(default="")):
             raise RuntimeError(
                 f"workers of {self.name!r} stopped before everything was trained: {team.error()}"

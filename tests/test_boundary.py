@@ -124,6 +124,18 @@ def test_a_summary_says_how_trials_ended_and_what_lies_at_the_edge(task: Task) -
     assert [edge.knob for edge in study.boundary()] == ["learning_rate"]
 
 
+def test_a_run_that_ends_warns_of_edges_unasked(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    space = Space(learning_rate=[1e-8, 1e-7, 1e-6, 1e-3], schedule=["constant"])
+    study = Study(None, task, space, sampler="grid", fixed=FAST | {"steps": 20})
+    warning = "learning_rate: best 0.001 at the upper end 0.001, as are 1 of the best 3: widen it upwards\n"
+    study.run(members=3)
+    assert "widen" not in capsys.readouterr().err  # the study has not ended
+    study.run()
+    assert capsys.readouterr().err.count(warning) == 1
+    study.run(progress=False)
+    assert capsys.readouterr().err == ""
+
+
 def outcome(study: Study) -> list[Any]:
     return [(run.trial, run.config, run.seed, run.score, run.status) for run in study.records]
 
@@ -140,12 +152,36 @@ def test_one_call_may_be_limited_to_members(task: Task, capsys: pytest.CaptureFi
     assert outcome(study.run(members=2)) == outcome(whole)
 
 
-def test_a_bracket_is_begun_whole(task: Task) -> None:
+def test_a_bracket_is_begun_whole(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
     halving = Halving(eta=2, rungs=1, members=4)
     space = Space(learning_rate=LogUniform(1e-3, 1e-1))
     study = Study(None, task, space, trials=12, halving=halving, fixed=FAST | {"steps": 10})
-    assert len(study.run(progress=False, members=5).records) == 8
+    assert len(study.run(members=5).records) == 8
+    assert "8/8" in capsys.readouterr().err  # the bar's end moves with the bracket
     assert len(study.run(progress=False, members=4).records) == 12
+
+
+class Clock:
+    """Stands for the module time: a second passes at each look."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 1
+        return self.now
+
+
+def test_when_the_time_is_over_a_bracket_is_finished(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    halving = Halving(eta=2, rungs=1, members=4)
+    space = Space(learning_rate=LogUniform(1e-3, 1e-1))
+    settings: dict[str, Any] = {"trials": 12, "halving": halving, "fixed": FAST | {"steps": 10}}
+    study = Study(None, task, space, **settings)
+    for done, seconds in ((4, 1.5), (4, 0.5), (8, 1.5)):
+        with monkeypatch.context() as patch:
+            patch.setattr("ncps_mlx.limits.time", Clock())
+            assert len(study.run(progress=False, seconds=seconds).records) == done
+    assert outcome(study.run(progress=False)) == outcome(Study(None, task, space, **settings).run(progress=False))
 
 
 def test_one_call_may_be_limited_to_seconds(

@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -205,6 +207,34 @@ def test_initial_ranges_and_a_fixed_wiring(task: Task) -> None:
     rates = Space(learning_rate=[second.config["learning_rate"]])  # a record's configuration can be fixed
     repeated = Study(None, task, rates, model=LTC, sampler="grid", fixed=again).run(progress=False)
     assert repeated.best.score == second.score
+
+
+def test_a_whole_plan_is_enqueued_at_once_and_sorted_by_shape(task: Task) -> None:
+    study = Study(None, task, RANGES, trials=40, members_per_shape=4, seeds=(0, 1), fixed={**SMALL, "steps": 1})
+    trials = study.optuna.trials
+    assert {trial.state.name for trial in trials} == {"WAITING"}
+    assert sorted(trial.user_attrs["trial"] for trial in trials) == list(range(80))
+    widths = [trial.params["hidden_size"] for trial in trials]
+    assert len([width for width, _ in itertools.groupby(widths)]) == len(set(widths)) == 3
+    places = [trial.user_attrs["trial"] for trial in trials]
+    assert places != sorted(places)  # a shape came up again later
+
+
+def test_a_drawn_shape_is_one_population_of_eight(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    real = Population.__init__
+
+    def counted(self: Population, *args: Any) -> None:
+        real(self, *args)
+        sizes.append(len(self.trials))
+
+    monkeypatch.setattr(Population, "__init__", counted)
+    space = Space(hidden_size=Integer(2, 60), learning_rate=LogUniform(1e-3, 1e-1))
+    for sampler in ("random", "quasi-random", "tpe"):
+        sizes.clear()
+        study = Study(None, task, space, sampler=sampler, trials=24, fixed={**SMALL, "steps": 1})
+        assert len({run.config["hidden_size"] for run in study.run(progress=False).records}) == 3
+        assert sizes == [8, 8, 8]
 
 
 def test_random_draws_are_seeded(task: Task) -> None:
@@ -477,6 +507,7 @@ def test_progress_counts_members_and_shows_the_best(task: Task, capsys: pytest.C
     shown = capsys.readouterr().err
     assert "4/4" in shown
     assert f"best={study.best.score:.4g}" in shown
+    assert re.search(r"4/4 \[\d\d:\d\d<\d\d:\d\d, +[\d.]+(trial/s|s/trial), best=", shown)  # time left, rate
     assert "Trial" not in shown  # Optuna's own notes
 
 
