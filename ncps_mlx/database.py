@@ -149,9 +149,6 @@ def _opened(url: str, settings: dict[str, Any], where: str) -> BaseStorage:
 
     # It says in many lines what Patience says in one.
     logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
-    package = (
-        "psycopg[binary]" if "psycopg" in url else url.partition("://")[0].partition("+")[2] or "its driver"
-    )
     try:
         storage = Patience(where, seconds=0)(_tables, url, settings)
         if isinstance(storage.engine.dialect, ImmediateSQLite):
@@ -160,7 +157,8 @@ def _opened(url: str, settings: dict[str, Any], where: str) -> BaseStorage:
         return optuna.storages.get_storage(storage)
     except ImportError as error:
         raise ImportError(
-            f'storage needs a package for this kind of database, got {where}. Install it: pip install "{package}"'
+            f"storage needs a package for this kind of database, got {where}: {error}. For PostgreSQL: "
+            'pip install "psycopg[binary]"'
         ) from error
     except (ArgumentError, NoSuchModuleError) as error:
         raise ValueError(

@@ -138,7 +138,8 @@ class Watch:
 class Heart:
     """A thread that renews a lease while its worker trains.
 
-    Leaving it waits for no renewal under way, which may be one that waits for its server.
+    Leaving it waits for no renewal under way, which may be one that waits for its server. A renewal that fails is not
+    the last one: the storage may be back before the worker, which is training, asks it for anything.
 
     Args:
         beat: Renews it.
@@ -157,8 +158,8 @@ class Heart:
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
     def _run(self) -> None:
-        with suppress(OSError):  # the worker itself meets it at its next word with the storage, and says so
-            while not self._stop.wait(self._pause):
+        while not self._stop.wait(self._pause):
+            with suppress(OSError):  # the worker itself meets what lasts at its next word with the storage
                 self._beat()
 
     def __enter__(self) -> Heart:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -61,6 +62,7 @@ class Team:
                 self._logs.append(log)
                 worker = subprocess.Popen(
                     command,
+                    bufsize=0,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=log,
@@ -69,8 +71,8 @@ class Team:
                 )
                 self._workers.append(worker)
                 if worker.stdin is not None:
-                    worker.stdin.write(f"{storage}\n".encode())
-                    worker.stdin.flush()
+                    with suppress(BrokenPipeError):  # it has ended already: its last words say why
+                        worker.stdin.write(f"{storage}\n".encode())
         except BaseException:
             self._stop()
             raise

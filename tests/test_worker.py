@@ -236,6 +236,20 @@ def test_a_slow_worker_that_lives_keeps_its_trials(path: Path, monkeypatch: pyte
         assert all(slow.finish(item, record(item)) for item in batch)
 
 
+def test_a_renewal_that_fails_is_not_the_last() -> None:
+    beats: list[int] = []
+    renewed = threading.Event()
+
+    def beat() -> None:
+        beats.append(len(beats))
+        if len(beats) < 3:
+            raise ConnectionError
+        renewed.set()
+
+    with lease_module.Heart(beat, 0.04):
+        assert renewed.wait(60)
+
+
 def test_an_outage_is_no_silence_of_the_workers() -> None:
     watch, lease = Watch(), replace(Lease.of_this_process(0.2), machine="another")
     assert watch.living([lease]) == [lease]
@@ -282,6 +296,25 @@ def test_a_process_that_stopped_while_adding_leaves_no_gap(path: Path) -> None:
     with claims.working():
         claims.repair()
         assert sorted(item.trial for item in claims.claim(9, alike)) == list(range(6))
+
+
+def test_what_was_finished_since_one_looked_is_not_taken(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = book(path, 4)
+    claims, other = Claims(ledger), Claims(book(path, 4))
+    real = ledger.trials
+
+    def look(*states: str) -> Any:
+        found = real(*states)
+        monkeypatch.setattr(ledger, "trials", real)
+        with other.working():  # between our two looks, a quick worker takes two trials and finishes them
+            for item in other.claim(2, alike):
+                assert other.finish(item, record(item))
+        return found
+
+    with claims.working():
+        monkeypatch.setattr(ledger, "trials", look)
+        assert sorted(item.trial for item in claims.claim(3, alike)) == [2, 3]
+    assert states(ledger)["COMPLETE"] == 2
 
 
 # The definition: enough for another process.
@@ -463,6 +496,35 @@ def test_workers_stop_with_the_process_that_started_them(task: Task, path: Path,
     assert found.keys() == {"FAIL", "WAITING"} and found["WAITING"] == 12 and found["FAIL"] >= 4
 
 
+def test_a_bar_ends_with_what_others_trained(
+    task: Task, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, other = study_of(task, path), study_of(task, path)
+
+    def look(_: int) -> list[Planned]:  # before we look, the other one trains all
+        other.run(progress=False)
+        return []
+
+    monkeypatch.setattr(study, "_next", look)
+    study.run()
+    assert "12/12" in capsys.readouterr().err
+
+
+def test_a_worker_that_ends_before_it_is_told_the_storage_is_quoted(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: list[str], **settings: Any) -> subprocess.Popen[bytes]:
+        process = real([sys.executable, "-c", "import sys; sys.exit('no such module')"], **settings)
+        process.wait()
+        return process
+
+    real = subprocess.Popen
+    monkeypatch.setattr("ncps_mlx.team.subprocess.Popen", start)
+    with Team(path, "study", 2, population=1, lease=60.0) as team:
+        assert not team.running()
+        assert team.error() == "no such module"
+
+
 def test_workers_that_fail_are_quoted(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "own.py").write_text(OWN)
     study = study_of(load_task(f"{tmp_path / 'own.py'}:make"), path)
@@ -562,6 +624,21 @@ def test_what_is_wrong_with_the_call_is_not_tried_again() -> None:
 
     with pytest.raises(KeyError):
         Patience("there")(call)
+
+
+@pytest.mark.parametrize(
+    ("package", "storage", "message"),
+    [
+        ("psycopg", "postgresql://host/name", r"got postgresql\+psycopg://host/name: .*install \"psycopg\[binary\]"),
+        ("grpc", "grpc://host:1", "storage needs the package grpcio for a proxy, got grpc://host:1"),
+    ],
+)
+def test_a_package_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, package: str, storage: str, message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=message):
+        open_storage(storage)
 
 
 @pytest.mark.parametrize(
