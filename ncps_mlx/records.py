@@ -77,7 +77,8 @@ class Record:
         status: ``"finished"``, ``"stopped early"``, ``"diverged"`` or ``"pruned"``.
         reason: Why it diverged or was pruned; ``None`` otherwise.
         seconds: Wall time, a population's divided by its members.
-        versions: Of Python, the packages and the BLAS.
+        versions: Of Python, the packages and the BLAS; and as ``"tanh"`` how that was computed
+            (:func:`ncps_mlx.squash.using`).
         device: Where it ran.
 
     Example:
@@ -197,6 +198,8 @@ class Record:
 
     def rerun(self, task: Task) -> Record:
         """Train again from the record alone. On the same machine and versions the CPU gives the same bits.
+
+        Tanh is computed as the record says, whatever is chosen now (:func:`ncps_mlx.squash.using`).
 
         Args:
             task: The task of the record, with the same data.

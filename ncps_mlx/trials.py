@@ -11,6 +11,7 @@ from typing import Any
 
 import mlx.core as mx
 
+from ncps_mlx import squash
 from ncps_mlx.checks import check_choice
 from ncps_mlx.circuit import Wiring
 from ncps_mlx.clock import check_time_scaling
@@ -199,6 +200,7 @@ class Population:
             else:
                 settings[name] = values[0]
         self._run = prepare(models, task, **settings)
+        self.tanh = squash.chosen()
 
     @property
     def training(self) -> list[int]:
@@ -219,6 +221,7 @@ class Population:
             bar = progress or stack.enter_context(
                 Progress(len(self.trials), self.task.name, "trial", shown=False)
             )
+            stack.enter_context(squash.using(self.tanh))
             self._run.train(bar, len(self.trials) if share is None else share, until)
 
     def prune(self, reasons: Mapping[int, str]) -> None:
@@ -227,7 +230,7 @@ class Population:
 
     def records(self) -> list[Record]:
         """Write down how each trial went so far."""
-        now, device, task = versions(), _device(), self.task
+        now, device, task = versions() | {"tanh": self.tanh}, _device(), self.task
         histories = [member.history() for member in self._run.members]
         return [
             Record(
@@ -270,7 +273,8 @@ def begun(record: Record) -> RecurrentModel:
 def rerun(record: Record, task: Task) -> Record:
     """Train a record's trial again, as far as it went."""
     config = complete(record.model, record.config)  # an older record lacks the knobs that came after it
-    population = Population(task, record.model, [config], [record.seed], [record.trial])
+    with squash.using(record.versions.get("tanh", "auto")):
+        population = Population(task, record.model, [config], [record.seed], [record.trial])
     if record.status == "pruned" and record.history is not None:
         population.train(until=record.history.step[-1])
         population.prune({record.trial: str(record.reason)})
