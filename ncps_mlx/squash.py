@@ -10,8 +10,8 @@ with an absolute error of at most 2e-7 (tanh) and 1e-7 (sigmoid), the size of ro
 ``mx.tanh`` are 1.1e-7 and 0.5e-7. ``nox -s bench`` measures what it gains. (A rational tanh, compiled, has twice the
 error, is no quicker in populations and slower for one model.)
 
-Which of the two is used is a choice, :func:`ncps_mlx.squash.using`, that a :class:`~ncps_mlx.Record` keeps as ``versions["tanh"]`` and
-that it reruns with: runs of the same choice are equal bit for bit, those of different choices are not.
+Which of the two is used is a choice, :func:`ncps_mlx.squash.using`, that a :class:`~ncps_mlx.Record` keeps as
+``versions["tanh"]`` and reruns with: runs of the same choice are equal bit for bit, those of different choices are not.
 """
 
 from __future__ import annotations
