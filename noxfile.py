@@ -105,9 +105,10 @@ def scale(session: nox.Session) -> None:
     """Run workers on one study in a real PostgreSQL, and behind a proxy; kill workers, server and proxy.
 
     Installs Debian's PostgreSQL where it is missing and we are root; the server runs on loopback, for the tests alone.
+    Opens a study's file in optuna-dashboard, too.
     """
     install(session, "scale")
-    session.run("pytest", "tests/scale/test_scale.py", *session.posargs, env=environment())
+    session.run("pytest", "tests/scale", *session.posargs, env=environment())
 
 
 @nox.session
