@@ -25,9 +25,12 @@ ARCHIVES = sorted((HTML / "_downloads").glob("*/*.zip"))
 
 
 def copied(page):
-    """The page's python blocks as the copy button gives them, in order; not those that need PyTorch."""
+    """The page's python blocks as the copy button gives them, in order.
+
+    Not those that need PyTorch, which `parity` runs, nor whole files that need a server, which `scale` runs.
+    """
     soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-    return [block.get_text() for block in soup.select("div.highlight-python:not(.recorded) pre")]
+    return [block.get_text() for block in soup.select("div.highlight-python:not(.recorded, .file) pre")]
 
 
 def run(program, folder, *arguments):
