@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ncps_mlx.data import sunspots
@@ -13,6 +13,7 @@ from ncps_mlx.folds import KINDS, fold_rows
 
 # Nine blocks of 36 sequences and more leave training sequences beside any of these gaps.
 @given(n=st.integers(36, 200), folds=st.integers(2, 8), kind=st.sampled_from(KINDS), gap=st.integers(0, 2))
+@settings(deadline=None)
 def test_no_sequence_trains_and_validates(n, folds, kind, gap):
     gap = 0 if kind == "shuffled" else gap
     validated = []

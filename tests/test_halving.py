@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ncps_mlx import CfC, Halving, Hyperband, LogUniform, Record, Space, Study, Task, Uniform, fit
@@ -335,6 +335,7 @@ def test_one_bar_counts_members(task: Task, capsys: pytest.CaptureFixture[str]) 
 
 
 @given(trials=st.integers(3, 300), eta=st.integers(2, 5), rungs=st.integers(1, 2))
+@settings(deadline=None)
 def test_brackets_divide_the_plan(trials: int, eta: int, rungs: int) -> None:
     for halving in (Halving(eta=eta, rungs=rungs), Hyperband(eta=eta, rungs=rungs)):
         brackets = halving.brackets(trials)
