@@ -108,7 +108,7 @@ def scale(session: nox.Session) -> None:
     Opens a study's file in optuna-dashboard, too.
     """
     install(session, "scale")
-    files = ["tests/scale/test_scale.py", "tests/scale/test_dashboard.py"]  # beside them lie programs that need arguments
+    files = ["tests/scale/test_scale.py", "tests/scale/test_dashboard.py"]  # other files there need arguments
     session.run("pytest", *files, *session.posargs, env=environment())
 
 
