@@ -186,6 +186,11 @@ class Design:
             )
 
     @property
+    def members(self) -> int:
+        """How many trials there are: each configuration with each seed."""
+        return self.trials * len(self.seeds)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What must be the same when a study is opened again, as JSON can hold it."""
         task, space = self.task, self.space

@@ -6,25 +6,24 @@ Optuna samples and stores; what is trained together, and that nothing is lost, i
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncps_mlx.boundary import Edge, boundary
-from ncps_mlx.brackets import train_batch
 from ncps_mlx.checks import check_flag, check_int, check_number
 from ncps_mlx.claims import Claims
 from ncps_mlx.definition import check_shared, restored, written
 from ncps_mlx.design import Design
 from ncps_mlx.halving import Halving, Hyperband
 from ncps_mlx.leases import LEASE_SECONDS
-from ncps_mlx.ledger import Ledger, Planned, read_definition
+from ncps_mlx.ledger import Ledger, read_definition
 from ncps_mlx.limits import Limits
 from ncps_mlx.models import LTC, CfC
-from ncps_mlx.plans import shape_key
 from ncps_mlx.progress import Progress
 from ncps_mlx.records import Record
 from ncps_mlx.results import best_group, importance, summary, table
+from ncps_mlx.shift import Shift
 from ncps_mlx.space import Space
 from ncps_mlx.task import Task
 from ncps_mlx.team import Team
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Study"]
 
-REST_SECONDS = 0.5  # between two looks at what other workers do
+LOOK_SECONDS = 0.5  # between two looks at what the workers did
 
 
 class Study:
@@ -205,7 +204,8 @@ class Study:
             raise ValueError(
                 f"members must be None with {workers} workers, who share the plan, got {members}."
             )
-        total, done = self.trials * len(self.seeds), len(self._ledger.scores())
+        shift = Shift(self._design, self._ledger, self._claims, self.population)
+        total, done = self._design.members, len(self._ledger.scores())
         with Progress(
             done + limits.of(total - done),
             self.name,
@@ -214,34 +214,21 @@ class Study:
             shown=progress,
             higher_is_better=self.task.higher_is_better,
         ) as bar:
-            self._show(bar)
+            shift.show(bar)
             if workers > 1:
-                self._run_team(workers, lease, bar, seconds)
+                self._run_team(shift, workers, lease, bar, seconds)
             else:
                 with self._claims.working(lease):
-                    self._work(bar, limits)
-            self._show(bar)
-            if self._finished():
+                    shift.work(bar, limits)
+            shift.show(bar)
+            if shift.finished():
                 for edge in self.boundary():
                     bar.say(str(edge))
         return self
 
-    def _work(self, bar: Progress, limits: Limits) -> None:
-        """Take what is free and train it, until all is done, by this worker or by others, or the limits are reached."""
-        self._repair()
-        while most := limits.next(self.population):
-            batch = self._next(most)
-            limits.spend(len(batch))
-            if batch:
-                self._train(batch, bar)
-            elif self._finished():
-                return
-            else:  # others train what is left; should one of them stop, it is for us
-                time.sleep(REST_SECONDS)
-                self._repair()
-            self._show(bar)
-
-    def _run_team(self, workers: int, lease: float, bar: Progress, seconds: float | None) -> None:
+    def _run_team(
+        self, shift: Shift, workers: int, lease: float, bar: Progress, seconds: float | None
+    ) -> None:
         """Start workers and watch them."""
         if self._storage is None:
             raise ValueError(
@@ -249,28 +236,18 @@ class Study:
                 f'got {workers}. Give it a file: Study("tuning.db", ...).'
             )
         check_shared(self.task, self.name)
-        left = self.trials * len(self.seeds) - len(self._ledger.scores())
+        left = self._design.members - len(self._ledger.scores())
         size = max(1, min(self.population, -(-left // workers)))  # a share for each, however few are left
         with self._claims.working(lease):
-            self._repair()
+            shift.repair()
         with Team(self._storage, self.name, workers, population=size, lease=lease, seconds=seconds) as team:
             while team.running():
-                time.sleep(REST_SECONDS)
-                self._show(bar)
-        if not self._finished() and (seconds is None or team.error(default="")):
+                time.sleep(LOOK_SECONDS)
+                shift.show(bar)
+        if not shift.finished() and (seconds is None or team.error(default="")):
             raise RuntimeError(
                 f"workers of {self.name!r} stopped before everything was trained: {team.error()}"
             )
-
-    def _show(self, bar: Progress) -> None:
-        """Bring the bar to what the storage holds, whoever trained it."""
-        scores = self._ledger.scores()
-        for score in scores.values():
-            bar.best(score)
-        bar.reach(len(scores))
-
-    def _finished(self) -> bool:
-        return len(self._ledger.scores()) >= self.trials * len(self.seeds)
 
     @property
     def records(self) -> list[Record]:
@@ -364,57 +341,6 @@ class Study:
 
     def __repr__(self) -> str:
         seeds = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
-        done, total = len(self.records), self.trials * len(self.seeds)
+        done, total = len(self.records), self._design.members
         head = f"{self.name!r}: {self.sampler}, {self.trials} configurations x {seeds}"
         return f"Study({head}, {done} of {total} trials done)"
-
-    def _repair(self) -> None:
-        """Bring back what stopped workers left, and complete the plan."""
-        self._claims.repair()
-        plan: Iterable[tuple[int, Mapping[str, Any]]] = self._design.order
-        if self.sampler == "tpe":
-            known = self._ledger.configs()
-            plan = sorted({trial // len(self.seeds): config for trial, config in known.items()}.items())
-        self._ledger.add(self._design.items(plan))
-
-    def _next(self, most: int) -> list[Planned]:
-        """Start the next population, trials of one shape; or the next bracket of halving, whole."""
-        batch = self._claim(most)
-        if not batch and self.sampler == "tpe" and self._draw():
-            batch = self._claim(most)
-        return batch
-
-    def _claim(self, most: int) -> list[Planned]:
-        if self.halving is None:
-            return self._claims.claim(most, lambda item: shape_key(self.space, item.config))
-        return self._claims.claim(
-            self.trials * len(self.seeds), lambda item: self._design.bracket(item.trial), self._whole
-        )
-
-    def _whole(self, items: Sequence[Planned]) -> bool:
-        """Whether all else of a bracket is done: what another worker holds could not be ranked."""
-        bracket, seeds = self._design.bracket(items[0].trial), len(self.seeds)
-        there = {item.trial for item in items} | self._ledger.scores().keys()
-        return there.issuperset(range(bracket.first * seeds, (bracket.first + bracket.size) * seeds))
-
-    def _draw(self) -> bool:
-        """Let TPE choose one shape and several draws of its member knobs; false if all are drawn."""
-        begun = 1 + max((place // len(self.seeds) for place in self._ledger.configs()), default=-1)
-        count = min(self.members_per_shape, self.trials - begun)
-        if count < 1:
-            return False
-        first = begun * len(self.seeds)
-        if (
-            not self._claims.reserve(range(first, first + count * len(self.seeds)))
-            or first in self._ledger.configs()
-        ):
-            return True  # another worker draws them
-        drawn = self._ledger.draw(count, self.space.shape, self._design.tpe(begun))
-        self._ledger.add(self._design.items(list(enumerate(drawn, start=begun))))
-        return True
-
-    def _train(self, batch: Sequence[Planned], progress: Progress) -> None:
-        """Train a population or a bracket, and write down what is decided as it is."""
-        told = {} if self.halving is None else {run.trial: run for run in self.records}
-        for item, record in train_batch(self._design, batch, self.population, told, progress):
-            self._claims.finish(item, record)

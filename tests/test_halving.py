@@ -20,6 +20,7 @@ from ncps_mlx import CfC, Halving, Hyperband, LogUniform, Record, Space, Study, 
 from ncps_mlx.claims import Claims
 from ncps_mlx.data import glucose, irregular_sines
 from ncps_mlx.halving import rung_step
+from ncps_mlx.shift import Shift
 from ncps_mlx.trials import Population
 
 SPACE = Space(hidden_size=[3, 4, 6], learning_rate=LogUniform(1e-3, 1e-1), backbone_dropout=Uniform(0.0, 0.4))
@@ -316,15 +317,16 @@ def test_a_bracket_held_in_part_is_left_to_its_worker(tmp_path: Path, task: Task
     settings = SETTINGS | {"halving": Halving(eta=3, rungs=1, members=6), "seeds": (0,)}
     path = tmp_path / "a.db"
     study, other = (Study(path, task, SPACE, **settings) for _ in range(2))
+    shift = Shift(study._design, study._ledger, study._claims, population=99)
     with study._claims.working(), other._claims.working():
         assert other._claims.reserve([4])
-        assert sorted(item.trial for item in study._next(99)) == list(range(6, 12))
-        assert sorted(item.trial for item in study._next(99)) == list(range(12, 18))
-        assert study._next(99) == []
+        assert sorted(item.trial for item in shift.take(99)) == list(range(6, 12))
+        assert sorted(item.trial for item in shift.take(99)) == list(range(12, 18))
+        assert shift.take(99) == []
         states = [trial.state.name for trial in study.optuna.trials]
         assert (states.count("RUNNING"), states.count("WAITING")) == (12, 6)
         other._claims._hold(())
-        assert sorted(item.trial for item in study._next(99)) == list(range(6))
+        assert sorted(item.trial for item in shift.take(99)) == list(range(6))
 
 
 def test_one_bar_counts_members(task: Task, capsys: pytest.CaptureFixture[str]) -> None:

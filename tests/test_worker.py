@@ -28,6 +28,7 @@ from ncps_mlx.database import Patience, open_storage, shown
 from ncps_mlx.definition import restored, written
 from ncps_mlx.leases import Lease, Watch
 from ncps_mlx.ledger import Ledger, Planned, read_definition
+from ncps_mlx.shift import Shift
 from ncps_mlx.team import Team
 
 RATES = Space(hidden_size=[3, 4], learning_rate=LogUniform(1e-3, 1e-1))
@@ -509,11 +510,14 @@ def test_a_bar_ends_with_what_others_trained(
 ) -> None:
     study, other = study_of(task, path), study_of(task, path)
 
-    def look(_: int) -> list[Planned]:  # before we look, the other one trains all
+    real = Shift.take
+
+    def look(*_: Any) -> list[Planned]:  # before we look, the other one trains all
+        monkeypatch.setattr(Shift, "take", real)
         other.run(progress=False)
         return []
 
-    monkeypatch.setattr(study, "_next", look)
+    monkeypatch.setattr(Shift, "take", look)
     study.run()
     assert "12/12" in capsys.readouterr().err
 
