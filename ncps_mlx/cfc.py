@@ -12,7 +12,8 @@ from ncps_mlx.activations import DERIVATIVES
 from ncps_mlx.backbone import Backbone, transposed
 from ncps_mlx.fused import Kept, Plan, combine, run_fused
 from ncps_mlx.initializers import Initializer
-from ncps_mlx.recurrent import Cell, State, Step, TimeSteps
+from ncps_mlx.lstm import Lstm
+from ncps_mlx.recurrent import FusedCell, State, Step, TimeSteps
 
 __all__ = ["HEADS", "CfCCell"]
 
@@ -20,7 +21,7 @@ HEADS: dict[str, int] = {"default": 4, "no_gate": 4, "pure": 1}
 """How many heads of H outputs each mode reads off the backbone."""
 
 
-class CfCCell(Cell):
+class CfCCell(FusedCell):
     r"""One step of a CfC.
 
     .. math::
@@ -122,20 +123,24 @@ class CfCCell(Cell):
             return ()
         return mx.abs(self.decay)[..., None, :], self.amplitude[..., None, :]
 
-    def run(
+    @property
+    def fusible(self) -> bool:
+        """Whether the activation's slope is known from its value."""
+        return not self.backbone.layers or self._activation in DERIVATIVES
+
+    def fused(
         self,
         x: mx.array,
         state: State,
         dt: TimeSteps,
         mask: mx.array | None,
         dropout: Sequence[mx.array],
+        lstm: Lstm | None,
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As :meth:`Cell.run`, with a hand-written gradient where the activation has one."""
+        """As :meth:`FusedCell.fused`."""
         net = self.backbone
-        if net.layers and self._activation not in DERIVATIVES:
-            return super().run(x, state, dt, mask, dropout, sequences=sequences)
         varying = isinstance(dt, mx.array)
         plan = Plan(
             mode=self._mode,
@@ -155,6 +160,7 @@ class CfCCell(Cell):
             dt=dt if isinstance(dt, mx.array) else None,
             mask=mask,
             dropout=tuple(dropout),
+            lstm=lstm,
         )
         states, last = run_fused(plan, arrays, 0.0 if isinstance(dt, mx.array) else dt, sequences=sequences)
-        return last if states is None else states, (last,)
+        return last[0] if states is None else states, last

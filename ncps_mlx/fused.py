@@ -13,6 +13,7 @@ from typing import Any
 import mlx.core as mx
 
 from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES, LECUN, sigmoid
+from ncps_mlx.lstm import Lstm
 from ncps_mlx.squash import Function, Squash, squash_for
 from ncps_mlx.unrolled import Folded, Form, unrolled
 
@@ -45,6 +46,7 @@ class Kept:
         dt: Time steps (..., T, B, 1), if they vary.
         mask: Where there is a reading (..., T, B, 1).
         dropout: For each backbone layer (..., T, B, U).
+        lstm: Of an LSTM that takes each step before the cell does; its ``z`` is in rows.
     """
 
     z: mx.array
@@ -56,9 +58,12 @@ class Kept:
     dt: mx.array | None
     mask: mx.array | None
     dropout: tuple[mx.array, ...]
+    lstm: Lstm | None = None
 
 
-def run_fused(plan: Plan, arrays: Kept, dt: float, *, sequences: bool) -> tuple[mx.array | None, mx.array]:
+def run_fused(
+    plan: Plan, arrays: Kept, dt: float, *, sequences: bool
+) -> tuple[mx.array | None, tuple[mx.array, ...]]:
     """Run the layer.
 
     Args:
@@ -68,7 +73,7 @@ def run_fused(plan: Plan, arrays: Kept, dt: float, *, sequences: bool) -> tuple[
         sequences: Whether the states of all steps are wanted.
 
     Returns:
-        All states (..., T, B, H), or ``None``, and the last (..., B, H).
+        All states (..., T, B, H), or ``None``, and the last (..., B, H), with an LSTM followed by its memory.
     """
     *lead, steps, batch, _ = arrays.z.shape
     squash = squash_for(arrays.z.dtype)
@@ -102,7 +107,7 @@ def run_fused(plan: Plan, arrays: Kept, dt: float, *, sequences: bool) -> tuple[
         else:
             weights[j] = (scale * activation.rate) * weights[j]
             added[j] = activation.rate * added[j] if j else added[j]  # the first's takes effect while adding
-    last, states = unrolled(
+    states, last = unrolled(
         form,
         Folded(
             z=added[0],
@@ -113,6 +118,7 @@ def run_fused(plan: Plan, arrays: Kept, dt: float, *, sequences: bool) -> tuple[
             dt=None if arrays.dt is None else rows(arrays.dt),
             mask=None if arrays.mask is None else rows(arrays.mask).astype(arrays.z.dtype),
             dropout=tuple(rows(factors) for factors in arrays.dropout),
+            lstm=arrays.lstm,
         ),
     )
     return (states.reshape(*lead, steps, batch, states.shape[-1]) if sequences else None), last

@@ -18,7 +18,9 @@ from typing import Any
 
 import mlx.core as mx
 
+from ncps_mlx import lstm
 from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES
+from ncps_mlx.lstm import Lstm
 from ncps_mlx.recurrent import slice_time, unstack_time
 from ncps_mlx.squash import Squash
 
@@ -30,6 +32,8 @@ Step = Callable[[mx.array, mx.array], tuple[mx.array, mx.array]]
 
 class Drive(ABC):
     """Where p and q come from; built on its own arrays, each with a batch axis: (..., 1 or more, F)."""
+
+    squash: Squash
 
     @abstractmethod
     def bind(self, v: mx.array) -> Step:
@@ -158,9 +162,10 @@ def run_fused_ltc(
     v: mx.array,
     dt: mx.array | float,
     mask: mx.array | None,
+    before: Lstm | None,
     *,
     unfolds: int,
-) -> tuple[mx.array, mx.array]:
+) -> tuple[mx.array, tuple[mx.array, ...]]:
     """Run the layer.
 
     Args:
@@ -171,44 +176,61 @@ def run_fused_ltc(
         v: First state (..., B, U).
         dt: Time steps: a number, or (..., T, B, 1).
         mask: Where there is a reading, (..., T, B, 1), or ``None``.
+        before: Of an LSTM that takes each step before the cell does, if one does.
         unfolds: Solver steps for each time step.
 
     Returns:
-        All states (..., T, B, U), and the last (..., B, U).
+        All states (..., T, B, U), and the last (..., B, U), with an LSTM followed by its memory.
     """
     varying = isinstance(dt, mx.array)
     optional = [array for array in (dt if varying else None, mask) if isinstance(array, mx.array)]
     fixed = [v, z, solver.capacitance, solver.driven, solver.leak]
+    memory = [] if before is None else before.flat()
+    ends = 1 if before is None else 2
 
-    def parts(flat: Sequence[mx.array]) -> tuple[Drive, Solver, Any, mx.array | None]:
+    def parts(flat: Sequence[mx.array]) -> tuple[Drive, Solver, Any, mx.array | None, Lstm | None]:
         drive = make(*flat[5 : 5 + len(own)])
         rest = list(flat[5 + len(own) :])
         step = rest.pop(0) if varying else dt
-        return drive, Solver(*flat[2:5]), step, rest[0] if rest else None
+        held = None if mask is None else rest.pop(0)
+        return drive, Solver(*flat[2:5]), step, held, Lstm(*rest) if rest else None
 
     def layer(*flat: mx.array) -> list[mx.array]:
         return forward(*parts(flat), flat[0], flat[1], unfolds)
 
     def pullback(primals: Any, cotangents: Any, outputs: Any) -> list[mx.array]:
-        return backward(*parts(primals), unfolds, outputs[2:], cotangents[0], cotangents[1])
+        kept = outputs[1 + ends :]
+        return backward(*parts(primals), unfolds, kept, cotangents[0], cotangents[1 : 1 + ends])
 
     function: Any = mx.custom_function(layer)
     function.vjp(pullback)
-    last, states, *_ = function(*fixed, *own, *optional)
-    return states, last
+    states, *rest = function(*fixed, *own, *optional, *memory)
+    return states, tuple(rest[:ends])
 
 
 def forward(
-    drive: Drive, solver: Solver, dt: Any, mask: mx.array | None, v: mx.array, z: mx.array, unfolds: int
+    drive: Drive,
+    solver: Solver,
+    dt: Any,
+    mask: mx.array | None,
+    before: Lstm | None,
+    v: mx.array,
+    z: mx.array,
+    unfolds: int,
 ) -> list[mx.array]:
-    """Last state, all states, and kept of all solver steps: activity, sums (p, q), states before and after."""
+    """All states; the last ones; and kept of all solver steps: activity, sums (p, q), states before and after."""
     zs = unstack_time(z)
     deltas = slice_time(dt / unfolds) if isinstance(dt, mx.array) else [dt / unfolds] * len(zs)
     masks = None if mask is None else slice_time(mask)
     c, step = solver.capacitance, drive.bind(v)
+    remember = None
+    if before is not None:
+        remember = lstm.Forward(before, drive.squash, len(zs), mask_rows(mask, v))
     states, kept, sums, between = [], [], [], []
     for t, delta in enumerate(deltas):
-        before = v
+        last = v
+        if remember is not None:
+            v = remember.step(t, v)
         between.append(v)
         for _ in range(unfolds):
             a, both = step(v, zs[t])
@@ -218,15 +240,16 @@ def forward(
             sums.append(both)
             between.append(v)
         if masks is not None:
-            v = mx.where(masks[t], v, before)
+            v = mx.where(masks[t], v, last)
         states.append(v)
     steps = len(zs)
     return [
-        v,
         mx.stack(states, axis=-3),
+        *([v] if remember is None else [v, remember.c]),
         folded(kept, steps),
         folded(sums, steps),
         folded(between, steps),
+        *([] if remember is None else remember.kept()),
     ]
 
 
@@ -235,13 +258,14 @@ def backward(
     solver: Solver,
     dt: Any,
     mask: mx.array | None,
+    before: Lstm | None,
     unfolds: int,
     outputs: Sequence[mx.array],
-    of_last: mx.array,
     of_states: mx.array,
+    of_ends: Sequence[mx.array],
 ) -> list[mx.array]:
-    """Gradients with respect to v, z, capacitance, driven, leak, the drive's arrays, and dt and mask if arrays."""
-    kept, sums, between = outputs
+    """Gradients with respect to v, z, the solver's arrays, the drive's, dt and mask if arrays, and the LSTM's."""
+    kept, sums, between, *remembered = outputs
     steps = of_states.shape[-3]
     delta = dt[..., :, None, :, :] / unfolds if isinstance(dt, mx.array) else dt / unfolds
     first, after = between[..., :-1, :, :], between[..., 1:, :, :]  # (..., T, K, B, U)
@@ -253,10 +277,12 @@ def backward(
     slopes = [each_step(s) for s in drive.slopes(kept, by_p, by_q)]
     direct = each_step(c * inverse)
     above = unstack_time(of_states)
-    masks = None if mask is None else slice_time(mask.astype(of_last.dtype))
+    masks = None if mask is None else slice_time(mask.astype(of_states.dtype))
+    g, remember = of_ends[0], None
+    if before is not None:
+        remember = lstm.Backward(before, drive.squash, steps, mask_rows(mask, g), remembered, of_ends[1])
     grown: list[mx.array] = []
     through: list[mx.array] = []
-    g = of_last
     for t in reversed(range(steps)):
         g = g + above[t]
         held = None
@@ -268,6 +294,8 @@ def backward(
             inner, product_of = drive.back(g, [s[k] for s in slopes])
             through.append(product_of)
             g = inner + g * direct[k]
+        if remember is not None:
+            g = remember.step(t, g)
         if held is not None:
             g = g + held
     of_after = folded(grown[::-1], steps)
@@ -290,7 +318,17 @@ def backward(
         *of_own,
         *of_time,
         *([] if mask is None else [mx.zeros_like(mask)]),
+        *([] if remember is None else remember.gradients()),
     ]
+
+
+def mask_rows(mask: mx.array | None, like: mx.array) -> mx.array | None:
+    """A mask (..., T, B, 1) as the LSTM takes it, (..., R, 1) of 0 and 1, with the leading axes of ``like``."""
+    if mask is None:
+        return None
+    lead = like.shape[:-2]
+    every = mx.broadcast_to(mask.astype(like.dtype), (*lead, *mask.shape[-3:]))
+    return every.reshape(*lead, -1, 1)
 
 
 def folded(values: list[mx.array], steps: int) -> mx.array:

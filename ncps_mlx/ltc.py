@@ -11,7 +11,8 @@ from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES, LOWER_BOUNDS, softplu
 from ncps_mlx.backbone import Backbone
 from ncps_mlx.fused_ltc import Gate, Solver, gate_rate, run_fused_ltc
 from ncps_mlx.initializers import Initializer
-from ncps_mlx.recurrent import Cell, State, Step, TimeSteps
+from ncps_mlx.lstm import Lstm
+from ncps_mlx.recurrent import FusedCell, State, Step, TimeSteps
 from ncps_mlx.squash import squash_for
 
 __all__ = ["STABILITY", "LTCCell", "slowest_time_constant"]
@@ -35,7 +36,7 @@ def slowest_time_constant(activation: str, stability: str) -> float:
     return 1.0 / least if stability == "bounded" and least > 0 else float("inf")
 
 
-class LTCCell(Cell):
+class LTCCell(FusedCell):
     r"""One step of an LTC.
 
     It takes ``unfolds`` semi-implicit Euler steps of
@@ -171,19 +172,23 @@ class LTCCell(Cell):
 
         return step
 
-    def run(
+    @property
+    def fusible(self) -> bool:
+        """Whether there is no backbone, and the activation's slope is known from its value."""
+        return not self.backbone.layers and self._activation_name in DERIVATIVES
+
+    def fused(
         self,
         x: mx.array,
         state: State,
         dt: TimeSteps,
         mask: mx.array | None,
-        dropout: Sequence[mx.array],
+        dropout: Sequence[mx.array],  # noqa: ARG002  # there is no backbone to drop from
+        lstm: Lstm | None,
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As :meth:`Cell.run`, with a hand-written gradient where there is no backbone and the activation has one."""
-        if self.backbone.layers or self._activation_name not in DERIVATIVES:
-            return super().run(x, state, dt, mask, dropout, sequences=sequences)
+        """As :meth:`FusedCell.fused`."""
         squash = squash_for(state[0].dtype)
         rate = gate_rate(self._activation_name, squash)
         leak, target = self.leak()[..., None, :], self.target[..., None, :]
@@ -196,9 +201,10 @@ class LTCCell(Cell):
             state[0],
             dt,
             mask,
+            lstm,
             unfolds=self._unfolds,
         )
-        return states if sequences else last, (last,)
+        return states if sequences else last[0], last
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:
         """A function to 1 / (1/tau + f), (..., B, H)."""

@@ -10,7 +10,9 @@ import mlx.nn as nn
 from ncps_mlx.activations import sigmoid
 from ncps_mlx.backbone import all_steps, transposed
 from ncps_mlx.initializers import Initializer
-from ncps_mlx.recurrent import Cell, State, Step, TimeSteps
+from ncps_mlx.lstm import GATES, Lstm
+from ncps_mlx.recurrent import Cell, FusedCell, State, Step, TimeSteps
+from ncps_mlx.squash import squash_for
 
 __all__ = ["Memory", "MixedMemory"]
 
@@ -58,6 +60,15 @@ class Memory(nn.Module):
         """The inputs' part of the gates: (..., T, B, D) to (..., T, B, 4H)."""
         weight, bias = transposed(self.input_weight), self.bias[..., None, :]
         return all_steps(lambda each: each @ weight + bias, x)
+
+    def lstm(self, x: mx.array, c: mx.array) -> Lstm:
+        """What a cell needs to take the LSTM's steps before its own: of inputs (..., T, B, D), memory (..., B, H)."""
+        rates = squash_for(c.dtype).head_rates(self.bias.shape[-1], c.dtype, GATES)
+        weight, recurrent = rates * transposed(self.input_weight), rates * transposed(self.recurrent_weight)
+        bias = rates * self.bias[..., None, :]
+        *lead, steps, batch, features = x.shape
+        z = x.reshape(*lead, steps * batch, features) @ weight + bias
+        return Lstm(z=z, c=c, recurrent=recurrent)
 
     def bind(self) -> Callable[[mx.array, mx.array, mx.array], tuple[mx.array, mx.array]]:
         """A function of one step: (inputs at t, h, c) to the next h and c."""
@@ -138,6 +149,22 @@ class MixedMemory(Cell):
             return *cell(z[1:], (h,), dt, dropout), c
 
         return step
+
+    def run(
+        self,
+        x: mx.array,
+        state: State,
+        dt: TimeSteps,
+        mask: mx.array | None,
+        dropout: Sequence[mx.array],
+        *,
+        sequences: bool,
+    ) -> tuple[mx.array, State]:
+        """As :meth:`Cell.run`, with a hand-written gradient where the cell has one."""
+        if not isinstance(self.cell, FusedCell) or not self.cell.fusible:
+            return super().run(x, state, dt, mask, dropout, sequences=sequences)
+        lstm = self.memory.lstm(x, state[1])
+        return self.cell.fused(x, state[:1], dt, mask, dropout, lstm, sequences=sequences)
 
     def outputs(self, h: mx.array) -> mx.array:
         """What the cell shows."""

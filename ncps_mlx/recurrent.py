@@ -8,8 +8,11 @@ from typing import Any, TypeVar
 import mlx.core as mx
 import mlx.nn as nn
 
+from ncps_mlx.lstm import Lstm
+
 __all__ = [
     "Cell",
+    "FusedCell",
     "State",
     "Step",
     "TimeSteps",
@@ -188,6 +191,51 @@ class Cell(nn.Module):
         """
         states, last = self.over_time(x, state, dt, mask, dropout, lambda _, new: new[0])
         return self.outputs(mx.stack(states, axis=-3) if sequences else last[0]), last
+
+
+class FusedCell(Cell):
+    """A cell that runs over time with a gradient written by hand, alone or after each step of an LSTM.
+
+    Example:
+        >>> from ncps_mlx import CfC
+        >>> cell = CfC(3, 11, activation="gelu", seed=0).layers[0]
+        >>> isinstance(cell, FusedCell), cell.fusible  # a gelu's slope is not known from its value
+        (True, False)
+    """
+
+    @property
+    def fusible(self) -> bool:
+        """Whether that gradient covers the cell's settings."""
+        return True
+
+    def fused(
+        self,
+        x: mx.array,
+        state: State,
+        dt: TimeSteps,
+        mask: mx.array | None,
+        dropout: Sequence[mx.array],
+        lstm: Lstm | None,
+        *,
+        sequences: bool,
+    ) -> tuple[mx.array, State]:
+        """As :meth:`run`, with that gradient; the last state is followed by the LSTM's memory if there is one."""
+        raise NotImplementedError  # abstract: each cell has its own equation
+
+    def run(
+        self,
+        x: mx.array,
+        state: State,
+        dt: TimeSteps,
+        mask: mx.array | None,
+        dropout: Sequence[mx.array],
+        *,
+        sequences: bool,
+    ) -> tuple[mx.array, State]:
+        """As :meth:`Cell.run`."""
+        if not self.fusible:
+            return super().run(x, state, dt, mask, dropout, sequences=sequences)
+        return self.fused(x, state, dt, mask, dropout, None, sequences=sequences)
 
 
 def dropout_factors(

@@ -84,27 +84,36 @@ class Squash:
             return 1.0 - value * value
         return (1 / self.sigmoid_rate) * (value * (1.0 - value))
 
-    def heads(self, shape: Sequence[int], dtype: mx.Dtype) -> Function:
-        """The same for three heads (..., 3H) side by side: tanh, tanh and sigmoid.
+    def heads(self, shape: Sequence[int], dtype: mx.Dtype, kinds: str) -> Function:
+        """The same for heads that lie side by side in the last axis, such as ``"tts"``: tanh, tanh and sigmoid.
 
         Example:
-            >>> f = TANH.heads((3,), mx.float32)
+            >>> f = TANH.heads((3,), mx.float32, "tts")
             >>> f(mx.array([0.5, 0.5, 0.5 * TANH.sigmoid_rate])).tolist()
             [0.46211719512939453, 0.46211719512939453, 0.622459352016449]
         """
-        if self.powers:
-            return by_powers(constant([1.0, 1.0, 0.0], shape, dtype), constant([2.0, 2.0, -1.0], shape, dtype))
-        offset, gain = constant([0.0, 0.0, 0.5], shape, dtype), constant([1.0, 1.0, 0.5], shape, dtype)
-        return lambda p: offset + gain * mx.tanh(p)
+        of_tanh, of_sigmoid = ((1.0, 2.0), (0.0, -1.0)) if self.powers else ((0.0, 1.0), (0.5, 0.5))
+        offset = by_kind(kinds, of_tanh[0], of_sigmoid[0], shape, dtype)
+        gain = by_kind(kinds, of_tanh[1], of_sigmoid[1], shape, dtype)
+        return by_powers(offset, gain) if self.powers else lambda p: offset + gain * mx.tanh(p)
 
-    def head_slopes(self, values: mx.array) -> mx.array:
-        """Derivatives of :meth:`heads` from its values (..., 3H)."""
+    def head_slopes(self, values: mx.array, kinds: str) -> mx.array:
+        """Derivatives of :meth:`heads` from its values."""
         t, s = 1 / self.tanh_rate, 1 / self.sigmoid_rate
         row = (values.shape[-1],)
-        least = constant([t, t, 0.0], row, values.dtype)
-        linear = constant([0.0, 0.0, s], row, values.dtype)
-        square = constant([t, t, s], row, values.dtype)
+        least = by_kind(kinds, t, 0.0, row, values.dtype)
+        linear = by_kind(kinds, 0.0, s, row, values.dtype)
+        square = by_kind(kinds, t, s, row, values.dtype)
         return least + values * (linear - square * values)
+
+    def head_rates(self, width: int, dtype: mx.Dtype, kinds: str) -> mx.array:
+        """What the columns (..., width) before :meth:`heads` must be multiplied by.
+
+        Example:
+            >>> TANH.head_rates(4, mx.float32, "ts").tolist()
+            [1.0, 1.0, 0.5, 0.5]
+        """
+        return by_kind(kinds, self.tanh_rate, self.sigmoid_rate, (width,), dtype)
 
 
 def constant(heads: Sequence[float], shape: Sequence[int], dtype: mx.Dtype) -> mx.array:
@@ -113,6 +122,11 @@ def constant(heads: Sequence[float], shape: Sequence[int], dtype: mx.Dtype) -> m
         return mx.broadcast_to(mx.array(heads[0], dtype=dtype), shape)
     row = mx.repeat(mx.array(list(heads), dtype=dtype), shape[-1] // len(heads))
     return mx.contiguous(mx.broadcast_to(row, shape))
+
+
+def by_kind(kinds: str, tanh: float, sigmoid: float, shape: Sequence[int], dtype: mx.Dtype) -> mx.array:
+    """An array with one number where heads are tanh, another where they are sigmoid."""
+    return constant([tanh if kind == "t" else sigmoid for kind in kinds], shape, dtype)
 
 
 def by_powers(offset: mx.array, gain: mx.array) -> Function:

@@ -13,9 +13,14 @@ from typing import Any
 
 import mlx.core as mx
 
+from ncps_mlx import lstm
+from ncps_mlx.lstm import Lstm
+from ncps_mlx.rows import beside, by_step, together, weight_gradient, wide
 from ncps_mlx.squash import Function, Squash
 
 __all__ = ["Folded", "Form", "unrolled"]
+
+HEADS = "tts"  # the functions of the heads f, g and s
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Folded:
         dt: Time steps (..., R, 1), if they vary.
         mask: Where there is a reading, 0 or 1 (..., R, 1).
         dropout: For each backbone layer what to multiply by (..., R, U).
+        lstm: Of an LSTM that takes each step before the cell does, if one does.
     """
 
     z: mx.array
@@ -68,11 +74,13 @@ class Folded:
     dt: mx.array | None
     mask: mx.array | None
     dropout: tuple[mx.array, ...]
+    lstm: Lstm | None = None
 
     def flat(self) -> list[mx.array]:
         """All arrays in order."""
         optional = [array for array in (self.dt, self.mask) if array is not None]
-        return [self.z, self.h, *self.weights, *self.biases, *self.pure, *optional, *self.dropout]
+        before = [] if self.lstm is None else self.lstm.flat()
+        return [self.z, self.h, *self.weights, *self.biases, *self.pure, *optional, *self.dropout, *before]
 
     def like(self, arrays: Sequence[mx.array]) -> Folded:
         """The inverse of :meth:`flat`, for arrays as these."""
@@ -90,58 +98,33 @@ class Folded:
             dt=None if self.dt is None else next(rest),
             mask=None if self.mask is None else next(rest),
             dropout=take(self.dropout),
+            lstm=None if self.lstm is None else Lstm(*rest),
         )
 
 
-def unrolled(form: Form, arrays: Folded) -> tuple[mx.array, mx.array]:
+def unrolled(form: Form, arrays: Folded) -> tuple[mx.array, tuple[mx.array, ...]]:
     """Run the layer.
 
     Returns:
-        The last state (..., B, H), and all states (..., R, H).
+        All states (..., R, H), and the last (..., B, H), with an LSTM followed by its memory.
     """
+    ends = 1 if arrays.lstm is None else 2
 
     def layer(*flat: mx.array) -> list[mx.array]:
         return forward(form, arrays.like(flat))
 
     def pullback(primals: Any, cotangents: Any, outputs: Any) -> list[mx.array]:
-        every = cotangents[1] if form.sequences else None
-        return backward(form, arrays.like(primals), outputs[2:], cotangents[0], every)
+        every = cotangents[0] if form.sequences else None
+        return backward(form, arrays.like(primals), outputs[1 + ends :], every, cotangents[1 : 1 + ends])
 
     function: Any = mx.custom_function(layer)
     function.vjp(pullback)
-    last, states, *_ = function(*arrays.flat())
-    return last, states
-
-
-def by_step(rows: mx.array, steps: int) -> list[mx.array]:
-    """Split (..., R, F) into T arrays (..., B, F).
-
-    By slices: ``mx.compile`` (MLX 0.32) stumbles over equal splits, such as those of the time steps in stacked layers,
-    and nothing here is differentiated further. Above ten pieces ``mx.split`` itself slices, and quicker.
-    """
-    if steps > 10:
-        return list(mx.split(rows, steps, axis=-2))
-    batch = rows.shape[-2] // steps
-    return [rows[..., t * batch : (t + 1) * batch, :] for t in range(steps)]
-
-
-def together(steps: Sequence[mx.array]) -> mx.array:
-    """The inverse of :func:`by_step`."""
-    return mx.concatenate(list(steps), axis=-2)
-
-
-def beside(columns: mx.array, count: int) -> mx.array:
-    """The columns (..., F) repeated, (..., count * F)."""
-    return mx.concatenate([columns] * count, axis=-1)
-
-
-def wide(column: mx.array, width: int) -> mx.array:
-    """A column (..., R, 1) as (..., R, F) without copies, so that the loop need not broadcast it."""
-    return mx.broadcast_to(column, (*column.shape[:-1], width))
+    states, *rest = function(*arrays.flat())
+    return states, tuple(rest[:ends])
 
 
 def forward(form: Form, own: Folded) -> list[mx.array]:
-    """The last state, all states, the state before each step, and all steps' values of each kind, in rows."""
+    """All states; the last ones; what the cell read at each step, and all steps' values of each kind, in rows."""
     first, *rest = own.weights
     lead, width, dtype = own.h.shape[:-1], own.h.shape[-1], own.h.dtype
     zs = by_step(own.z, form.steps)
@@ -150,14 +133,17 @@ def forward(form: Form, own: Folded) -> list[mx.array]:
     masks = None if own.mask is None else by_step(wide(own.mask, width).astype(mx.bool_), form.steps)
     drops = [by_step(factors, form.steps) for factors in own.dropout]
     bends = [form.bend((*lead, weight.shape[-2]), dtype) for weight in rest]
-    squash = form.squash.heads((*lead, 3 * width), dtype)
+    squash = form.squash.heads((*lead, 3 * width), dtype, HEADS)
     rate = form.rate if rest else 1.0
+    before = None if own.lstm is None else lstm.Forward(own.lstm, form.squash, form.steps, own.mask)
     h = own.h
-    states = [h]
+    states: list[mx.array] = []
+    read: list[mx.array] = []
     layers: list[list[mx.array]] = [[] for _ in rest]
     heads: list[list[mx.array]] = []
     for t in range(form.steps):
-        y = mx.addmm(zs[t], h, first, beta=rate)
+        read.append(h if before is None else before.step(t, h))
+        y = mx.addmm(zs[t], read[-1], first, beta=rate)
         for i, weight in enumerate(rest):
             y = bends[i](y)
             layers[i].append(y)
@@ -171,8 +157,10 @@ def forward(form: Form, own: Folded) -> list[mx.array]:
         h = new if masks is None else mx.where(masks[t], new, h)
         heads.append(values)
         states.append(h)
-    kinds = [states[1:], states[:-1], *layers, *map(list, zip(*heads, strict=True))]
-    return [h, *map(together, kinds)]
+    kinds = [read, *layers, *map(list, zip(*heads, strict=True))]
+    remembered = [] if before is None else before.kept()
+    ends = [h] if before is None else [h, before.c]
+    return [together(states), *ends, *map(together, kinds), *remembered]
 
 
 def gated(mode: str, squash: Function, y: mx.array, dt: mx.array | None) -> tuple[mx.array, list[mx.array]]:
@@ -196,14 +184,18 @@ def decayed(y: mx.array, dt: Any, pure: tuple[mx.array, ...]) -> tuple[mx.array,
 
 
 def backward(
-    form: Form, own: Folded, kept: Sequence[mx.array], of_last: mx.array, of_states: mx.array | None
+    form: Form,
+    own: Folded,
+    kept: Sequence[mx.array],
+    of_states: mx.array | None,
+    of_ends: Sequence[mx.array],
 ) -> list[mx.array]:
     """Gradients with respect to each array of :meth:`Folded.flat`."""
     products = len(own.weights)
-    before, *activations = kept[:products]
-    heads = kept[products:]
+    read, *activations = kept[:products]
+    heads = kept[products:] if own.lstm is None else kept[products:-4]
     slopes = head_slopes(form, own, heads)
-    count = slopes.shape[-1] // before.shape[-1]  # heads side by side: what comes to the state goes to each
+    count = slopes.shape[-1] // read.shape[-1]  # heads side by side: what comes to the state goes to each
     if own.mask is not None:
         slopes = slopes * own.mask
     inner = [form.slope(a) for a in activations]
@@ -215,13 +207,17 @@ def backward(
     if inner:
         scales[1] *= rate
     back = [mx.contiguous(mx.swapaxes(w, -1, -2)) * c for w, c in zip(own.weights, scales, strict=True)]
-    back[0] = beside(back[0], count)
+    before = None
+    if own.lstm is None:
+        back[0] = beside(back[0], count)
+    else:
+        before = lstm.Backward(own.lstm, form.squash, form.steps, own.mask, kept[-4:], of_ends[1], count)
     slopes_at, inner_at = by_step(slopes, form.steps), [by_step(d, form.steps) for d in inner]
     held = None if own.mask is None else by_step(wide(1.0 - own.mask, slopes.shape[-1]), form.steps)
     above = None if of_states is None else by_step(beside(of_states, count), form.steps)
     grown: list[list[mx.array]] = [[] for _ in own.weights]  # gradients of each product's output
     of_state: list[mx.array] = []
-    g = beside(of_last, count)
+    g = beside(of_ends[0], count)
     for t in reversed(range(form.steps)):
         if above is not None:
             g = g + above[t]
@@ -231,21 +227,25 @@ def backward(
             grown[i + 1].append(d)
             d = (d @ back[i + 1]) * inner_at[i][t]
         grown[0].append(d)
-        g = d @ back[0] if held is None else d @ back[0] + g * held[t]
+        d = d @ back[0]
+        if before is not None:
+            d = before.step(t, d)
+        g = d if held is None else d + g * held[t]
     outputs = [together(ds[::-1]) for ds in grown]
-    fed = [before, *activations]
+    fed = [read, *activations]
     if own.dropout:
         fed[1:] = [a * factors for a, factors in zip(activations, own.dropout, strict=True)]
     of_weights = [weight_gradient(a, d) for a, d in zip(fed, outputs, strict=True)]
     return [
         outputs[0],
-        g[..., : before.shape[-1]],
+        g[..., : read.shape[-1]],
         of_weights[0] / rate,
         *of_weights[1:],
         *(d.sum(axis=-2, keepdims=True) for d in outputs[1:]),
         *head_parameters(form, own, heads, of_state, outputs[-1]),
         *([] if own.mask is None else [mx.zeros_like(own.mask)]),
         *(mx.zeros_like(factors) for factors in own.dropout),
+        *([] if before is None else before.gradients()),
     ]
 
 
@@ -257,7 +257,7 @@ def head_slopes(form: Form, own: Folded, heads: Sequence[mx.array]) -> mx.array:
     values = heads[0]
     f, g, s = mx.split(values, 3, axis=-1)
     parts = [1.0 - s, s, g - f] if form.mode == "default" else [mx.ones_like(s), s, g]
-    slopes = mx.concatenate(parts, axis=-1) * form.squash.head_slopes(values)
+    slopes = mx.concatenate(parts, axis=-1) * form.squash.head_slopes(values, HEADS)
     if own.dt is None:
         return slopes
     of_fg, of_b = mx.split(slopes, [2 * f.shape[-1]], axis=-1)
@@ -287,8 +287,3 @@ def head_parameters(
         *(each.sum(axis=-2, keepdims=True) for each in of_pure),
         *(each.sum(axis=-1, keepdims=True) for each in of_time),
     ]
-
-
-def weight_gradient(inputs: mx.array, outputs: mx.array) -> mx.array:
-    """The gradient of weights (..., in, out) over all rows, as one product."""
-    return mx.swapaxes(inputs, -1, -2) @ outputs

@@ -13,7 +13,8 @@ from ncps_mlx.backbone import all_steps
 from ncps_mlx.circuit import Array, Circuit
 from ncps_mlx.fused_ltc import Solver, run_fused_ltc
 from ncps_mlx.fused_ltc import Synapses as SynapseDrive
-from ncps_mlx.recurrent import Cell, State, Step, TimeSteps
+from ncps_mlx.lstm import Lstm
+from ncps_mlx.recurrent import FusedCell, State, Step, TimeSteps
 from ncps_mlx.squash import TANH, Squash, squash_for
 
 __all__ = ["INITIAL_RANGES", "MAPPINGS", "WiredLTCCell"]
@@ -34,7 +35,7 @@ INITIAL_RANGES: dict[str, tuple[float, float]] = {
 EPSILON = 1e-8  # as ncps: keeps the denominator from zero where nothing leaks and no synapse acts
 
 
-class WiredLTCCell(Cell):
+class WiredLTCCell(FusedCell):
     r"""Neurons that leak, and synapses whose conductance depends on the neuron they come from.
 
     .. math:: c_i \frac{dx_i}{dt} = g_i (v_i - x_i) + \sum_j w_{ji}\, \sigma(s_{ji} (x_j - m_{ji})) (E_{ji} - x_i)
@@ -195,25 +196,26 @@ class WiredLTCCell(Cell):
 
         return step
 
-    def run(
+    def fused(
         self,
         x: mx.array,
         state: State,
         dt: TimeSteps,
         mask: mx.array | None,
         dropout: Sequence[mx.array],  # noqa: ARG002  # there is no backbone to drop from
+        lstm: Lstm | None,
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As :meth:`Cell.run`, with a hand-written gradient."""
+        """As :meth:`FusedCell.fused`."""
         leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())
         solver = Solver(capacitance, leak * self.resting[..., None, :], leak + EPSILON)
         squash = squash_for(state[0].dtype)
         *own, base = self.synapses("", squash)
         z = self.inputs(x)[0] + base[..., None, :, :]
         drive = partial(SynapseDrive, squash)
-        states, last = run_fused_ltc(drive, own, solver, z, state[0], dt, mask, unfolds=self._unfolds)
-        return self.outputs(states if sequences else last), (last,)
+        states, last = run_fused_ltc(drive, own, solver, z, state[0], dt, mask, lstm, unfolds=self._unfolds)
+        return self.outputs(states if sequences else last[0]), last
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:
         """A function to c / (g + sum of w s), (..., B, U)."""

@@ -64,9 +64,10 @@ def same(a: RecurrentModel, b: RecurrentModel) -> bool:
     ("cls", "settings"),
     [
         (CfC, {"hidden_size": 4, "backbone_units": 5, "mode": "no_gate"}),
+        (CfC, {"hidden_size": 4, "backbone_units": 5, "mixed_memory": True}),
         (CfC, {"wiring": AutoNCP(7, 2)}),
         (LTC, {"hidden_size": 4, "ode_unfolds": 2}),
-        (LTC, {"wiring": FullyConnected(4), "ode_unfolds": 2}),
+        (LTC, {"wiring": FullyConnected(4), "ode_unfolds": 2, "mixed_memory": True}),
     ],
 )
 def test_members_equal_lone_runs_of_the_same_choice(cls: Any, settings: dict[str, Any], tanh: str) -> None:

@@ -1,0 +1,46 @@
+"""A sequence as rows, the steps one after the other: (..., T * B, F) and its pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+
+__all__ = ["beside", "by_step", "together", "weight_gradient", "wide"]
+
+
+def by_step(rows: mx.array, steps: int) -> list[mx.array]:
+    """Split (..., R, F) into T arrays (..., B, F).
+
+    By slices: ``mx.compile`` (MLX 0.32) stumbles over equal splits, such as those of the time steps in stacked layers,
+    and nothing here is differentiated further. Above ten pieces ``mx.split`` itself slices, and quicker.
+
+    Example:
+        >>> pieces = by_step(mx.zeros((35, 3)), 7)
+        >>> len(pieces), pieces[0].shape
+        (7, (5, 3))
+    """
+    if steps > 10:
+        return list(mx.split(rows, steps, axis=-2))
+    batch = rows.shape[-2] // steps
+    return [rows[..., t * batch : (t + 1) * batch, :] for t in range(steps)]
+
+
+def together(steps: Sequence[mx.array]) -> mx.array:
+    """The inverse of :func:`by_step`."""
+    return mx.concatenate(list(steps), axis=-2)
+
+
+def beside(columns: mx.array, count: int) -> mx.array:
+    """The columns (..., F) repeated, (..., count * F)."""
+    return mx.concatenate([columns] * count, axis=-1)
+
+
+def wide(column: mx.array, width: int) -> mx.array:
+    """A column (..., R, 1) as (..., R, F) without copies, so that a loop need not broadcast it."""
+    return mx.broadcast_to(column, (*column.shape[:-1], width))
+
+
+def weight_gradient(inputs: mx.array, outputs: mx.array) -> mx.array:
+    """The gradient of weights (..., in, out) over all rows, as one product."""
+    return mx.swapaxes(inputs, -1, -2) @ outputs
