@@ -110,14 +110,14 @@ class CfCCell(FusedCell):
 
     def bind(self) -> Step:
         """A function of one step."""
-        heads, pure, mode = self.backbone.bind(), self._pure(), self._mode
+        heads, pure, mode = self.backbone.bind(), self.pure(), self._mode
 
         def step(z: State, state: State, dt: TimeSteps, dropout: Sequence[mx.array]) -> State:
             return (combine(mode, heads(z[0], state[0], dropout), dt, pure),)
 
         return step
 
-    def _pure(self) -> tuple[mx.array, ...]:
+    def pure(self) -> tuple[mx.array, ...]:
         """Decay and amplitude of mode pure, each (..., 1, H); nothing in the other modes."""
         if self._mode != "pure":
             return ()
@@ -156,7 +156,7 @@ class CfCCell(FusedCell):
             recurrent=net.first_weights()[1],
             weights=tuple(transposed(weight) for weight in net.weights),
             biases=tuple(bias[..., None, :] for bias in net.biases),
-            pure=self._pure(),
+            pure=self.pure(),
             dt=dt if isinstance(dt, mx.array) else None,
             mask=mask,
             dropout=tuple(dropout),

@@ -18,40 +18,64 @@ from ncps_mlx.lstm import Lstm
 from ncps_mlx.rows import beside, by_step, together, weight_gradient, wide
 from ncps_mlx.squash import Function, Squash
 
-__all__ = ["Folded", "Form", "unrolled"]
+__all__ = ["Around", "Folded", "Form", "Shape", "unrolled"]
 
 HEADS = "tts"  # the functions of the heads f, g and s
 
 
 @dataclass(frozen=True)
-class Form:
-    """What of a layer is no array.
+class Shape:
+    """What of a layer's heads is no array.
 
     Attributes:
         mode: As of :class:`ncps_mlx.CfC`.
         squash: How tanh and sigmoid of the heads are computed.
-        bend: The backbone's activation, for a shape and a type; its argument comes multiplied by ``rate``.
-        slope: The activation's derivative from its value, less the constant ``factor``.
-        rate: See ``bend``.
-        factor: See ``slope``.
         steps: T.
         dt: The time step of mode pure, where it does not vary (elsewhere it is in the weights, or an array).
-        sequences: Whether the states of all steps are wanted.
     """
 
     mode: str
     squash: Squash
+    steps: int
+    dt: float
+
+
+@dataclass(frozen=True)
+class Form(Shape):
+    """What of a layer is no array.
+
+    Attributes:
+        bend: The backbone's activation, for a shape and a type; its argument comes multiplied by ``rate``.
+        slope: The activation's derivative from its value, less the constant ``factor``.
+        rate: See ``bend``.
+        factor: See ``slope``.
+        sequences: Whether the states of all steps are wanted.
+    """
+
     bend: Callable[[Sequence[int], mx.Dtype], Function]
     slope: Function
     rate: float
     factor: float
-    steps: int
-    dt: float
     sequences: bool
 
 
 @dataclass(frozen=True)
-class Folded:
+class Around:
+    """What a layer's heads read beside their sums.
+
+    Attributes:
+        pure: Decay and amplitude of mode pure, each (..., 1, H).
+        dt: Time steps (..., R, 1), if they vary.
+        mask: Where there is a reading, 0 or 1 (..., R, 1).
+    """
+
+    pure: tuple[mx.array, ...]
+    dt: mx.array | None
+    mask: mx.array | None
+
+
+@dataclass(frozen=True)
+class Folded(Around):
     """A layer's arrays; rows R = T * B, the steps one after the other.
 
     Attributes:
@@ -59,9 +83,6 @@ class Folded:
         h: First state (..., B, H).
         weights: Of all products, each (..., in, out); the first reads the state.
         biases: Of all products but the first, each (..., 1, out).
-        pure: Decay and amplitude of mode pure, each (..., 1, H).
-        dt: Time steps (..., R, 1), if they vary.
-        mask: Where there is a reading, 0 or 1 (..., R, 1).
         dropout: For each backbone layer what to multiply by (..., R, U).
         lstm: Of an LSTM that takes each step before the cell does, if one does.
     """
@@ -70,9 +91,6 @@ class Folded:
     h: mx.array
     weights: tuple[mx.array, ...]
     biases: tuple[mx.array, ...]
-    pure: tuple[mx.array, ...]
-    dt: mx.array | None
-    mask: mx.array | None
     dropout: tuple[mx.array, ...]
     lstm: Lstm | None = None
 
@@ -249,7 +267,7 @@ def backward(
     ]
 
 
-def head_slopes(form: Form, own: Folded, heads: Sequence[mx.array]) -> mx.array:
+def head_slopes(form: Shape, own: Around, heads: Sequence[mx.array]) -> mx.array:
     """Derivatives of the next state by each head, side by side."""
     if form.mode == "pure":
         y, e = heads
@@ -265,7 +283,7 @@ def head_slopes(form: Form, own: Folded, heads: Sequence[mx.array]) -> mx.array:
 
 
 def head_parameters(
-    form: Form, own: Folded, heads: Sequence[mx.array], of_state: list[mx.array], of_heads: mx.array
+    form: Shape, own: Around, heads: Sequence[mx.array], of_state: list[mx.array], of_heads: mx.array
 ) -> list[mx.array]:
     """Gradients of decay and amplitude, and of the time steps where they vary."""
     of_time = []

@@ -8,15 +8,17 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx import fused_circuit
 from ncps_mlx.cfc import HEADS, CfCCell
 from ncps_mlx.circuit import Circuit
 from ncps_mlx.initializers import Initializer
-from ncps_mlx.recurrent import Cell, State, Step, TimeSteps
+from ncps_mlx.lstm import Lstm
+from ncps_mlx.recurrent import FusedCell, State, Step, TimeSteps
 
 __all__ = ["WiredCfCCell", "head_masks"]
 
 
-class WiredCfCCell(Cell):
+class WiredCfCCell(FusedCell):
     """A CfC whose neurons read what their synapses bring.
 
     The layers of the circuit (inter, command, motor) are cells without a backbone: within one step each reads the new
@@ -51,6 +53,7 @@ class WiredCfCCell(Cell):
         if not ncps_masks:
             check_layered(circuit)
         self.hidden_size, self.output_size = circuit.units, circuit.output_size
+        self._mode = mode
         self._sizes = [len(layer) for layer in circuit.layers]
         widths = [circuit.input_size, *self._sizes[:-1]]
         self.cells = [
@@ -104,23 +107,41 @@ class WiredCfCCell(Cell):
         first = self.hidden_size - self._sizes[-1]
         return h[..., first : first + self.output_size]
 
-    def run(
+    def fused(
         self,
         x: mx.array,
         state: State,
         dt: TimeSteps,
         mask: mx.array | None,
         dropout: Sequence[mx.array],
+        lstm: Lstm | None,
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As :meth:`Cell.run`, but each layer over the whole sequence: no layer reads a later one."""
+        """As :meth:`FusedCell.fused`; alone, each layer over the whole sequence: no layer reads a later one."""
+        if lstm is not None:
+            layers = tuple(self._layer(i) for i in range(len(self.cells)))
+            circuit = fused_circuit.Circuit(z=self.inputs(x)[0], h=state[0], layers=layers, lstm=lstm)
+            states, end = fused_circuit.run_fused_circuit(self._mode, circuit, dt, mask)
+            return self.outputs(states if sequences else end[0]), end
         last: list[mx.array] = []
         for i, (cell, h) in enumerate(zip(self.cells, self.split(state[0]), strict=True)):
             every = sequences or i < len(self.cells) - 1
             x, end = cell.run(x, (h,), dt, mask, dropout, sequences=every)
             last.extend(end)
         return x[..., : self.output_size], (mx.concatenate(last, axis=-1),)
+
+    def _layer(self, i: int) -> fused_circuit.Layer:
+        """A layer's arrays as its equations have them."""
+        net = self.cells[i].backbone
+        given, recurrent = net.first_weights()
+        return fused_circuit.Layer(
+            recurrent=recurrent,
+            given=(given, net.bias[..., None, :]) if i else (),
+            pure=self.cells[i].pure(),
+            dt=None,
+            mask=None,
+        )
 
 
 def head_masks(circuit: Circuit, heads: int, ncps_masks: bool) -> list[npt.NDArray[np.float32]]:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten, tree_map
 
+import ncps_mlx.fused_circuit
 import ncps_mlx.lstm
-from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected
+from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random
 from ncps_mlx.base import RecurrentModel
 from ncps_mlx.memory import MixedMemory
 from ncps_mlx.population import stack
@@ -25,6 +26,9 @@ KINDS: dict[str, tuple[type[CfC] | type[LTC], dict[str, Any]]] = {
     "no_gate": (CfC, {"hidden_size": H, "backbone_units": U, "mode": "no_gate", "backbone_layers": 3}),
     "pure": (CfC, {"hidden_size": H, "backbone_units": U, "mode": "pure"}),
     "bare": (CfC, {"hidden_size": H, "backbone_layers": 0}),
+    "cfc-ncp": (CfC, {"wiring": AutoNCP(H, 4, seed=1)}),
+    "pure-ncp": (CfC, {"wiring": AutoNCP(H, 4, seed=1), "mode": "pure"}),
+    "no_gate-random": (CfC, {"wiring": Random(H, 4, sparsity_level=0.5), "mode": "no_gate"}),
     "ltc": (LTC, {"hidden_size": H, "ode_unfolds": 3}),
     "ltc-ncp": (LTC, {"wiring": AutoNCP(H, 4, seed=1), "ode_unfolds": 3}),
     "ltc-full": (LTC, {"wiring": FullyConnected(H), "ode_unfolds": 1}),
@@ -108,7 +112,7 @@ def test_either_tanh(kind: str, tanh: str) -> None:
         compare(kind, masked=True, varying=True, sequences=True)
 
 
-@pytest.mark.parametrize("kind", ["cfc", "ltc", "ltc-ncp"])
+@pytest.mark.parametrize("kind", ["cfc", "cfc-ncp", "ltc", "ltc-ncp"])
 @pytest.mark.parametrize("fault", ["recurrent", "memory", "state"])
 def test_a_planted_fault_is_seen(monkeypatch: pytest.MonkeyPatch, kind: str, fault: str) -> None:
     step, gradients = ncps_mlx.lstm.Backward.step, ncps_mlx.lstm.Backward.gradients
@@ -127,3 +131,11 @@ def test_a_planted_fault_is_seen(monkeypatch: pytest.MonkeyPatch, kind: str, fau
     monkeypatch.setattr(ncps_mlx.lstm.Backward, "gradients", wrong_gradients)
     with pytest.raises(AssertionError):
         compare(kind, masked=False, varying=True, sequences=True)
+
+
+@pytest.mark.parametrize("fault", ["weight_gradient", "head_slopes", "transposed"])
+def test_a_planted_fault_in_a_circuit_is_seen(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    right = getattr(ncps_mlx.fused_circuit, fault)
+    monkeypatch.setattr(ncps_mlx.fused_circuit, fault, lambda *args: 1.01 * right(*args))
+    with pytest.raises(AssertionError):
+        compare("cfc-ncp", masked=False, varying=True, sequences=True)

@@ -66,6 +66,7 @@ def same(a: RecurrentModel, b: RecurrentModel) -> bool:
         (CfC, {"hidden_size": 4, "backbone_units": 5, "mode": "no_gate"}),
         (CfC, {"hidden_size": 4, "backbone_units": 5, "mixed_memory": True}),
         (CfC, {"wiring": AutoNCP(7, 2)}),
+        (CfC, {"wiring": AutoNCP(7, 2), "mixed_memory": True}),
         (LTC, {"hidden_size": 4, "ode_unfolds": 2}),
         (LTC, {"wiring": FullyConnected(4), "ode_unfolds": 2, "mixed_memory": True}),
     ],

@@ -1,0 +1,248 @@
+"""The layers of a CfC on a circuit, step by step after an LSTM, with a hand-written gradient.
+
+Alone each layer of a circuit runs over the whole sequence before the next begins. An LSTM mixes all their states at
+every step, so here the loop over time goes through LSTM and layers; else it is that of :mod:`ncps_mlx.unrolled`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from ncps_mlx import lstm
+from ncps_mlx.fused import Plan, merge
+from ncps_mlx.lstm import Lstm
+from ncps_mlx.rows import beside, by_step, together, weight_gradient, wide
+from ncps_mlx.squash import squash_for
+from ncps_mlx.unrolled import HEADS, Around, Shape, decayed, gated, head_parameters, head_slopes
+
+__all__ = ["Circuit", "Layer", "run_fused_circuit"]
+
+
+@dataclass(frozen=True)
+class Layer(Around):
+    """One layer's arrays, beside what all heads read.
+
+    Attributes:
+        recurrent: Weights from its own state (..., U, heads).
+        given: Weights from the layer before it (..., units there, heads) and bias (..., 1, heads); nothing of the
+            first, which reads the inputs.
+    """
+
+    recurrent: mx.array
+    given: tuple[mx.array, ...]
+
+    @property
+    def units(self) -> int:
+        """U."""
+        return int(self.recurrent.shape[-2])
+
+    def own(self) -> list[mx.array]:
+        """The arrays that are its alone."""
+        return [self.recurrent, *self.given, *self.pure]
+
+    def like(self, rest: Iterator[mx.array]) -> Layer:
+        """The inverse of :meth:`own`."""
+        return replace(
+            self,
+            recurrent=next(rest),
+            given=tuple(next(rest) for _ in self.given),
+            pure=tuple(next(rest) for _ in self.pure),
+        )
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """All arrays, in rows where they have time (see :class:`ncps_mlx.unrolled.Folded`).
+
+    Attributes:
+        z: What the inputs contribute to the first layer's product (..., R, heads).
+        h: First state, of all layers side by side (..., B, H).
+        layers: In the circuit's order.
+        lstm: Of the LSTM.
+    """
+
+    z: mx.array
+    h: mx.array
+    layers: tuple[Layer, ...]
+    lstm: Lstm
+
+    def flat(self) -> list[mx.array]:
+        """All arrays in order."""
+        shared = [each for each in (self.layers[0].dt, self.layers[0].mask) if each is not None]
+        own = [array for layer in self.layers for array in layer.own()]
+        return [self.z, self.h, *shared, *own, *self.lstm.flat()]
+
+    def like(self, arrays: Sequence[mx.array]) -> Circuit:
+        """The inverse of :meth:`flat`, for arrays as these."""
+        rest = iter(arrays)
+        z, h = next(rest), next(rest)
+        dt = None if self.layers[0].dt is None else next(rest)
+        mask = None if self.layers[0].mask is None else next(rest)
+        layers = tuple(replace(layer.like(rest), dt=dt, mask=mask) for layer in self.layers)
+        return Circuit(z=z, h=h, layers=layers, lstm=Lstm(*rest))
+
+    def split(self, h: mx.array) -> list[mx.array]:
+        """Each layer's part of (..., H)."""
+        if len(self.layers) == 1:
+            return [h]
+        return list(mx.split(h, np.cumsum([layer.units for layer in self.layers])[:-1].tolist(), axis=-1))
+
+
+def run_fused_circuit(
+    mode: str,
+    circuit: Circuit,
+    dt: mx.array | float,
+    mask: mx.array | None,
+) -> tuple[mx.array, tuple[mx.array, ...]]:
+    """Run the layers.
+
+    Args:
+        mode: As of :class:`ncps_mlx.CfC`.
+        circuit: The arrays as the equations have them, without time steps and mask; ``z`` is (..., T, B, heads).
+        dt: Time steps: a number, or (..., T, B, 1).
+        mask: Where there is a reading, (..., T, B, 1), or ``None``.
+
+    Returns:
+        All states (..., T, B, H), and the last (..., B, H) with the LSTM's memory.
+    """
+    *lead, steps, batch, _ = circuit.z.shape
+    squash = squash_for(circuit.z.dtype)
+    varying = isinstance(dt, mx.array)
+    plan = Plan(mode, "tanh", layers=0, masked=mask is not None, varying_time=varying, dropping=False)
+    number = 0.0 if isinstance(dt, mx.array) else dt
+
+    def full(array: mx.array) -> mx.array:
+        return mx.broadcast_to(array, (*lead, *array.shape[-2:]))
+
+    def rows(array: mx.array) -> mx.array:
+        every = mx.broadcast_to(array, (*lead, steps, batch, array.shape[-1]))
+        return every.reshape(*lead, steps * batch, array.shape[-1])
+
+    def folded(array: mx.array) -> mx.array:
+        return merge(plan, squash, array, number)
+
+    layers = tuple(
+        Layer(
+            recurrent=folded(full(layer.recurrent)),
+            given=tuple(folded(full(each)) for each in layer.given),
+            pure=tuple(map(full, layer.pure)),
+            dt=rows(dt) if isinstance(dt, mx.array) else None,
+            mask=None if mask is None else rows(mask).astype(circuit.z.dtype),
+        )
+        for layer in circuit.layers
+    )
+    form = Shape(mode=mode, squash=squash, steps=steps, dt=number)
+    whole = Circuit(z=folded(rows(circuit.z)), h=full(circuit.h), layers=layers, lstm=circuit.lstm)
+
+    def pass_(*flat: mx.array) -> list[mx.array]:
+        return forward(form, whole.like(flat))
+
+    def pullback(primals: Any, cotangents: Any, outputs: Any) -> list[mx.array]:
+        return backward(form, whole.like(primals), outputs[3:], *cotangents[:3])
+
+    function: Any = mx.custom_function(pass_)
+    function.vjp(pullback)
+    states, h, c, *_ = function(*whole.flat())
+    return states.reshape(*lead, steps, batch, states.shape[-1]), (h, c)
+
+
+def forward(form: Shape, own: Circuit) -> list[mx.array]:
+    """All states; the last, and memory; what layers read and gave; each one's values of each kind; the LSTM's."""
+    lead, steps, dtype = own.h.shape[:-1], form.steps, own.h.dtype
+    zs, dt, mask = by_step(own.z, steps), own.layers[0].dt, own.layers[0].mask
+    masks = None if mask is None else by_step(wide(mask, own.h.shape[-1]).astype(mx.bool_), steps)
+    dts = [None if dt is None else by_step(wide(dt, layer.units), steps) for layer in own.layers]
+    heads = [form.squash.heads((*lead, 3 * layer.units), dtype, HEADS) for layer in own.layers]
+    given = [layer.given for layer in own.layers[1:]]
+    biases = [mx.broadcast_to(bias, (*lead, bias.shape[-1])) for _, bias in given]
+    before = lstm.Forward(own.lstm, form.squash, steps, mask)
+    h, states, read, fresh = own.h, [], [], []
+    values: list[list[list[mx.array]]] = [[] for _ in own.layers]
+    for t in range(steps):
+        read.append(before.step(t, h))
+        new: list[mx.array] = []
+        for k, (layer, part) in enumerate(zip(own.layers, own.split(read[-1]), strict=True)):
+            heard = mx.addmm(biases[k - 1], new[-1], given[k - 1][0]) if k else zs[t]
+            y = mx.addmm(heard, part, layer.recurrent)
+            step = dts[k]
+            if form.mode == "pure":
+                out, kept = decayed(y, form.dt if step is None else step[t], layer.pure)
+            else:
+                out, kept = gated(form.mode, heads[k], y, None if step is None else step[t])
+            new.append(out)
+            values[k].append(kept)
+        fresh.append(mx.concatenate(new, axis=-1))
+        h = fresh[-1] if masks is None else mx.where(masks[t], fresh[-1], h)
+        states.append(h)
+    kinds = [read, fresh, *(list(kind) for each in values for kind in zip(*each, strict=True))]
+    return [together(states), h, before.c, *map(together, kinds), *before.kept()]
+
+
+def backward(
+    form: Shape,
+    own: Circuit,
+    kept: Sequence[mx.array],
+    of_states: mx.array,
+    of_last: mx.array,
+    of_memory: mx.array,
+) -> list[mx.array]:
+    """Gradients with respect to each array of :meth:`Circuit.flat`."""
+    steps, mask, layers = form.steps, own.layers[0].mask, own.layers
+    read, fresh, *rest = kept
+    kinds = (len(rest) - 4) // len(layers)
+    heads = [rest[k * kinds : (k + 1) * kinds] for k in range(len(layers))]
+    slopes = [head_slopes(form, layer, values) for layer, values in zip(layers, heads, strict=True)]
+    if mask is not None:
+        slopes = [each * mask for each in slopes]
+    counts = [each.shape[-1] // layer.units for each, layer in zip(slopes, layers, strict=True)]
+    slopes_at = [by_step(each, steps) for each in slopes]
+    held = None if mask is None else by_step(wide(1.0 - mask, own.h.shape[-1]), steps)
+    above = by_step(of_states, steps)
+    before = lstm.Backward(own.lstm, form.squash, steps, mask, rest[-4:], of_memory)
+    back = [transposed(layer.recurrent) for layer in layers]
+    through = [transposed(layer.given[0]) for layer in layers[1:]]
+    grown: list[list[mx.array]] = [[] for _ in layers]
+    of_layer: list[list[mx.array]] = [[] for _ in layers]
+    g = of_last
+    for t in reversed(range(steps)):
+        g = g + above[t]
+        parts = own.split(g)
+        of_read = []
+        for k in reversed(range(len(layers))):
+            of_layer[k].append(parts[k])
+            d = beside(parts[k], counts[k]) * slopes_at[k][t]
+            grown[k].append(d)
+            of_read.append(d @ back[k])
+            if k:
+                parts[k - 1] = parts[k - 1] + d @ through[k - 1]
+        d = before.step(t, mx.concatenate(of_read[::-1], axis=-1))
+        g = d if held is None else d + g * held[t]
+    outputs = [together(each[::-1]) for each in grown]
+    reads, gives = own.split(read), own.split(fresh)
+    found: list[mx.array] = []
+    of_time: list[mx.array] = []
+    for k, layer in enumerate(layers):
+        found.append(weight_gradient(reads[k], outputs[k]))
+        if k:
+            found += [weight_gradient(gives[k - 1], outputs[k]), outputs[k].sum(axis=-2, keepdims=True)]
+        of_heads = head_parameters(form, layer, heads[k], of_layer[k], outputs[k])
+        found += of_heads[: len(layer.pure)]
+        of_time += of_heads[len(layer.pure) :]
+    return [
+        outputs[0],
+        g,
+        *([sum(of_time[1:], of_time[0])] if of_time else []),
+        *([] if mask is None else [mx.zeros_like(mask)]),
+        *found,
+        *before.gradients(),
+    ]
+
+
+def transposed(weight: mx.array) -> mx.array:
+    """A contiguous (..., out, in)."""
+    return mx.contiguous(mx.swapaxes(weight, -1, -2))
