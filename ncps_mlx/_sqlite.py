@@ -3,6 +3,9 @@
 Optuna reads a trial's state and then writes it in one transaction, and locks the row for that where the database can.
 SQLite cannot lock rows: two workers could both read "waiting" and both write "running". With ``BEGIN IMMEDIATE`` the
 second one waits until the first has written. (The way is that of SQLAlchemy's page on its SQLite dialect.)
+
+While Optuna opens a file it uses two connections at once. One that held a read lock in a transaction, while the other
+one waits for its own behind a writer, who waits for the first, would stop all three: statements then stand alone.
 """
 
 from __future__ import annotations
@@ -60,7 +63,7 @@ class ImmediateSQLite(SQLiteDialect_pysqlite):
     """SQLAlchemy's dialect for the sqlite3 module, with transactions that begin with the write lock.
 
     Attributes:
-        immediate: Whether they do. Not while Optuna opens a file: it then uses two connections at once.
+        immediate: Whether there are transactions. Not while Optuna opens a file.
 
     Example:
         >>> import sqlalchemy
@@ -79,8 +82,9 @@ class ImmediateSQLite(SQLiteDialect_pysqlite):
         return super().connect(*arguments, **{"factory": Connection, **settings})
 
     def do_begin(self, dbapi_connection: Any) -> None:
-        """Begin a transaction; one that may write waits while another one does."""
-        dbapi_connection.execute("BEGIN IMMEDIATE" if self.immediate else "BEGIN")
+        """Begin a transaction; it waits while another one writes."""
+        if self.immediate:
+            dbapi_connection.execute("BEGIN IMMEDIATE")
 
 
 registry.register("sqlite.ncps_mlx", __name__, "ImmediateSQLite")

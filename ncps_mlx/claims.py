@@ -163,12 +163,15 @@ class Claims:
             wanted = next((items[:limit] for items in kinds.values() if ready(items)), [])
             if not wanted:
                 return []
-            if self.reserve([item.trial for item in wanted]):
-                won = [item for item in wanted if self._ledger.set_state(item.key, "RUNNING")]
-                if len(won) == len(wanted):
-                    return won
-                self._hold(())  # somebody finished one of them since we looked: look again
-                self.repair()
+            if not self.reserve([item.trial for item in wanted]):
+                continue
+            waiting = {trial._trial_id for trial in self._ledger.trials("WAITING")}
+            if not waiting.issuperset(item.key for item in wanted):
+                continue  # a quick worker took and finished one of them since we looked
+            if sum(self._ledger.set_state(item.key, "RUNNING") for item in wanted) == len(wanted):
+                return wanted
+            self._hold(())  # we were asleep for so long that our lease ran out
+            self.repair()
 
     def finish(self, planned: Planned, record: Record) -> bool:
         """Keep the record, then mark the trial as done; false if it was given to another worker meanwhile."""

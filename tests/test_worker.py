@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -126,14 +128,12 @@ def test_of_two_changes_of_one_state_one_counts(path: Path) -> None:
 def test_four_workers_finish_every_trial_once(path: Path) -> None:
     book(path, 24)
     finished: list[int] = []
-    taken: list[list[int]] = []
 
     def work() -> None:
         ledger = book(path, 24)
         claims = Claims(ledger)
         with claims.working():
             while batch := claims.claim(3, alike):
-                taken.append([item.trial for item in batch])
                 finished.extend(item.trial for item in batch if claims.finish(item, record(item)))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -142,7 +142,6 @@ def test_four_workers_finish_every_trial_once(path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(finished) == list(range(24))
-    assert sorted(taken) == [list(range(start, start + 3)) for start in range(0, 24, 3)]  # whole populations
     assert states(book(path, 24)) == {"COMPLETE": 24}
 
 
@@ -314,8 +313,43 @@ def test_what_was_finished_since_one_looked_is_not_taken(path: Path, monkeypatch
 
     with claims.working():
         monkeypatch.setattr(ledger, "trials", look)
-        assert sorted(item.trial for item in claims.claim(3, alike)) == [2, 3]
-    assert states(ledger)["COMPLETE"] == 2
+        assert [item.trial for item in claims.claim(3, alike)] == [2, 3]
+        assert states(ledger) == {"COMPLETE": 2, "RUNNING": 2}
+
+
+def test_a_population_is_taken_whole_or_not(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = book(path, 4)
+    claims = Claims(ledger)
+    real = ledger.set_state
+
+    def lose(*_: Any) -> bool:  # as if another worker had taken it while we slept
+        monkeypatch.setattr(ledger, "set_state", real)
+        return False
+
+    with claims.working():
+        monkeypatch.setattr(ledger, "set_state", lose)
+        assert sorted(item.trial for item in claims.claim(3, alike)) == [0, 1, 3]
+        assert states(ledger) == {"FAIL": 2, "WAITING": 1, "RUNNING": 3}
+
+
+def test_a_file_is_opened_beside_a_writer(path: Path) -> None:
+    """Optuna looks at a file with two connections at once; a writer may come between them."""
+    book(path, 1)
+    stop = threading.Event()
+
+    def write() -> None:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as connection:
+            while not stop.is_set():
+                connection.execute("update version_info set library_version = library_version")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(40):
+            open_storage(path)
+    finally:
+        stop.set()
+        writer.join()
 
 
 # The definition: enough for another process.
