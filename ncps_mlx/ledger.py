@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ncps_mlx.database import Patience, open_storage, shown
+from ncps_mlx.database import open_storage, shown
 from ncps_mlx.knobs import Knob
+from ncps_mlx.patience import Patience
 from ncps_mlx.records import Record
 from ncps_mlx.space import Space
 

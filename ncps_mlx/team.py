@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from ncps_mlx.database import say
+from ncps_mlx.patience import say
 
 __all__ = ["Team"]
 

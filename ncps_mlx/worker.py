@@ -14,8 +14,9 @@ import threading
 from types import FrameType
 
 from ncps_mlx.checks import check_int
-from ncps_mlx.database import say, shown
+from ncps_mlx.database import shown
 from ncps_mlx.leases import LEASE_SECONDS
+from ncps_mlx.patience import say
 
 __all__ = ["add_arguments", "work"]
 

@@ -26,10 +26,11 @@ from ncps_mlx import leases as lease_module
 from ncps_mlx.__main__ import main
 from ncps_mlx.claims import LEASE, Claims
 from ncps_mlx.data import irregular_sines, load_task
-from ncps_mlx.database import Patience, open_storage, shown
+from ncps_mlx.database import open_storage, shown
 from ncps_mlx.definition import restored, written
 from ncps_mlx.leases import Lease, Watch
 from ncps_mlx.ledger import Ledger, Planned, read_definition
+from ncps_mlx.patience import Patience
 from ncps_mlx.shift import Shift
 from ncps_mlx.team import Team
 
