@@ -4,145 +4,25 @@ Dense or wired, one solver step is
 
     v' = (c v + delta (d + p)) / (c + delta (l + q)),
 
-where p and q depend on v and the inputs through the gate (dense) or the synapses (wired). Going forward, each
-step keeps what p and q came from. Going back, all that is pointwise is formed for all steps at once, so that the loop
-is two products and three operations, and every weight's gradient is one product after it.
+where p and q depend on v and the inputs through the gate (dense) or the synapses (wired): :mod:`ncps_mlx.drives`.
+Going forward, each step keeps what p and q came from. Going back, all that is pointwise is formed for all steps at
+once, so that the loop is the products and three operations, and every weight's gradient is one product after it.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 
 from ncps_mlx import lstm
-from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES
+from ncps_mlx.drives import Drive, Kept, rows, wide
 from ncps_mlx.lstm import Lstm
 from ncps_mlx.recurrent import slice_time, unstack_time
-from ncps_mlx.squash import Squash
 
-__all__ = ["Drive", "Gate", "Solver", "Synapses", "gate_rate", "run_fused_ltc"]
-
-
-Step = Callable[[mx.array, mx.array], tuple[mx.array, mx.array]]
-
-
-class Drive(ABC):
-    """Where p and q come from; built on its own arrays, each with a batch axis: (..., 1 or more, F)."""
-
-    squash: Squash
-
-    @abstractmethod
-    def bind(self, v: mx.array) -> Step:
-        """A function of state (..., B, U), like ``v``, and inputs' part to what is kept, and p and q side by side."""
-
-    @abstractmethod
-    def slopes(self, kept: mx.array, by_p: mx.array, by_q: mx.array) -> tuple[mx.array, ...]:
-        """For all steps at once, what :meth:`back` multiplies by."""
-
-    @abstractmethod
-    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, mx.array]:
-        """From the gradient of v' to that of v through p and q, and that of the product with v on the way."""
-
-    @abstractmethod
-    def gradients(
-        self, v: mx.array, kept: mx.array, through: mx.array, of_sums: mx.array
-    ) -> tuple[mx.array, list[mx.array]]:
-        """Gradients of z at each solver step, and of the drive's own arrays."""
-
-
-class Synapses(Drive):
-    """Wired: (p, q) = a gather + z, where a is the form of sigmoid that ``squash`` gives of v spread - shift.
-
-    Args:
-        squash: How to compute sigmoids; its constants are in the arrays.
-        spread: From U states to S synapses (..., U, S).
-        shift: (..., 1, S).
-        gather: From the synapses to both sums (..., S, 2U).
-    """
-
-    def __init__(self, squash: Squash, spread: mx.array, shift: mx.array, gather: mx.array) -> None:
-        self.squash, self.spread, self.shift, self.gather = squash, spread, shift, gather
-        self.spread_back = mx.contiguous(mx.swapaxes(spread, -1, -2))
-        self.gather_back = mx.contiguous(mx.swapaxes(gather, -1, -2))
-
-    def bind(self, v: mx.array) -> Step:
-        """The synapses' activity (..., B, S) is kept."""
-        act = self.squash.sigmoid((*v.shape[:-1], self.shift.shape[-1]), v.dtype)
-
-        def step(v: mx.array, z: mx.array) -> tuple[mx.array, mx.array]:
-            a = act(v @ self.spread - self.shift)
-            return a, a @ self.gather + z
-
-        return step
-
-    def slopes(self, kept: mx.array, by_p: mx.array, by_q: mx.array) -> tuple[mx.array, ...]:
-        """Of both sums; and the activity, whose slopes cost less step by step than for all steps at once."""
-        return mx.concatenate([by_p, by_q], axis=-1), kept
-
-    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, mx.array]:
-        """Through the sums, then through the activity."""
-        both = (g[..., None, :] * slopes[0].reshape(*g.shape[:-1], 2, -1)).reshape(slopes[0].shape)
-        inner = (both @ self.gather_back) * self.squash.sigmoid_slopes(slopes[1])
-        return inner @ self.spread_back, inner
-
-    def gradients(
-        self, v: mx.array, kept: mx.array, through: mx.array, of_sums: mx.array
-    ) -> tuple[mx.array, list[mx.array]]:
-        """Each a product over all steps."""
-        of_shift = -rows(through).sum(axis=-2, keepdims=True)
-        return of_sums, [product(v, through), of_shift, product(kept, of_sums)]
-
-
-class Gate(Drive):
-    """Dense: f = activation(v recurrent + z), p = f target, q = f.
-
-    Args:
-        activation: Its name; it must have a derivative by its own value.
-        squash: How to compute tanh; its constant is in the arrays if that is the activation.
-        recurrent: (..., U, U).
-        target: A, (..., 1, U).
-    """
-
-    def __init__(self, activation: str, squash: Squash, recurrent: mx.array, target: mx.array) -> None:
-        self.activation, self.squash, self.recurrent, self.target = activation, squash, recurrent, target
-        self.recurrent_back = mx.contiguous(mx.swapaxes(recurrent, -1, -2))
-
-    def bind(self, v: mx.array) -> Step:
-        """The gate (..., B, U) is kept."""
-        tanh = self.activation == "tanh"
-        act = self.squash.tanh(v.shape, v.dtype) if tanh else ACTIVATIONS[self.activation]
-
-        def step(v: mx.array, z: mx.array) -> tuple[mx.array, mx.array]:
-            f = act(v @ self.recurrent + z)
-            return f, mx.concatenate([f * self.target, f], axis=-1)
-
-        return step
-
-    def slopes(self, kept: mx.array, by_p: mx.array, by_q: mx.array) -> tuple[mx.array, ...]:
-        """Of the gate's sum."""
-        rate = gate_rate(self.activation, self.squash)
-        return ((by_p * wide(self.target) + by_q) * DERIVATIVES[self.activation](kept) * (1 / rate),)
-
-    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, mx.array]:
-        """Through the gate."""
-        inner = g * slopes[0]
-        return inner @ self.recurrent_back, inner
-
-    def gradients(
-        self, v: mx.array, kept: mx.array, through: mx.array, of_sums: mx.array
-    ) -> tuple[mx.array, list[mx.array]]:
-        """Each over all steps."""
-        of_p = mx.split(of_sums, 2, axis=-1)[0]
-        return through, [product(v, through), rows(of_p * kept).sum(axis=-2, keepdims=True)]
-
-
-def gate_rate(activation: str, squash: Squash) -> float:
-    """What a gate's weights and inputs are to be multiplied by."""
-    return squash.tanh_rate if activation == "tanh" else 1.0
+__all__ = ["Solver", "run_fused_ltc"]
 
 
 @dataclass(frozen=True)
@@ -169,7 +49,7 @@ def run_fused_ltc(
     """Run the layer.
 
     Args:
-        make: Builds the :class:`Drive` from its own arrays.
+        make: Builds the :class:`ncps_mlx.drives.Drive` from its own arrays.
         own: Those arrays.
         solver: The solver's.
         z: What the inputs contribute (..., T, B, U or 2U).
@@ -218,7 +98,7 @@ def forward(
     z: mx.array,
     unfolds: int,
 ) -> list[mx.array]:
-    """All states; the last ones; and kept of all solver steps: activity, sums (p, q), states before and after."""
+    """All states; the last ones; and of all solver steps sums (p, q), states before and after, and what is kept."""
     zs = unstack_time(z)
     deltas = slice_time(dt / unfolds) if isinstance(dt, mx.array) else [dt / unfolds] * len(zs)
     masks = None if mask is None else slice_time(mask)
@@ -226,17 +106,18 @@ def forward(
     remember = None
     if before is not None:
         remember = lstm.Forward(before, drive.squash, len(zs), mask_rows(mask, v))
-    states, kept, sums, between = [], [], [], []
+    states, sums, between = [], [], []
+    kept: list[Kept] = []
     for t, delta in enumerate(deltas):
         last = v
         if remember is not None:
             v = remember.step(t, v)
         between.append(v)
         for _ in range(unfolds):
-            a, both = step(v, zs[t])
+            values, both = step(t, v, zs[t])
             p, q = mx.split(both, 2, axis=-1)
             v = (c * v + delta * (solver.driven + p)) / (c + delta * (solver.leak + q))
-            kept.append(a)
+            kept.append(values)
             sums.append(both)
             between.append(v)
         if masks is not None:
@@ -246,9 +127,9 @@ def forward(
     return [
         mx.stack(states, axis=-3),
         *([v] if remember is None else [v, remember.c]),
-        folded(kept, steps),
         folded(sums, steps),
         folded(between, steps),
+        *(folded(list(kind), steps) for kind in zip(*kept, strict=True)),
         *([] if remember is None else remember.kept()),
     ]
 
@@ -265,7 +146,8 @@ def backward(
     of_ends: Sequence[mx.array],
 ) -> list[mx.array]:
     """Gradients with respect to v, z, the solver's arrays, the drive's, dt and mask if arrays, and the LSTM's."""
-    kept, sums, between, *remembered = outputs
+    sums, between, *rest = outputs
+    kept = tuple(rest if before is None else rest[:-4])
     steps = of_states.shape[-3]
     delta = dt[..., :, None, :, :] / unfolds if isinstance(dt, mx.array) else dt / unfolds
     first, after = between[..., :-1, :, :], between[..., 1:, :, :]  # (..., T, K, B, U)
@@ -280,9 +162,9 @@ def backward(
     masks = None if mask is None else slice_time(mask.astype(of_states.dtype))
     g, remember = of_ends[0], None
     if before is not None:
-        remember = lstm.Backward(before, drive.squash, steps, mask_rows(mask, g), remembered, of_ends[1])
+        remember = lstm.Backward(before, drive.squash, steps, mask_rows(mask, g), rest[-4:], of_ends[1])
     grown: list[mx.array] = []
-    through: list[mx.array] = []
+    through: list[Kept] = []
     for t in reversed(range(steps)):
         g = g + above[t]
         held = None
@@ -291,8 +173,8 @@ def backward(
             g = g * masks[t]
         for k in reversed(range(t * unfolds, (t + 1) * unfolds)):
             grown.append(g)
-            inner, product_of = drive.back(g, [s[k] for s in slopes])
-            through.append(product_of)
+            inner, products = drive.back(g, [s[k] for s in slopes])
+            through.append(products)
             g = inner + g * direct[k]
         if remember is not None:
             g = remember.step(t, g)
@@ -301,9 +183,9 @@ def backward(
     of_after = folded(grown[::-1], steps)
     of_top = of_after * inverse
     of_bottom = -of_top * after
-    of_z, of_own = drive.gradients(
-        first, kept, folded(through[::-1], steps), mx.concatenate([of_after * by_p, of_after * by_q], axis=-1)
-    )
+    of_products = tuple(folded(list(each), steps) for each in zip(*through[::-1], strict=True))
+    of_sums = mx.concatenate([of_after * by_p, of_after * by_q], axis=-1)
+    of_z, of_own = drive.gradients(first, kept, of_products, of_sums)
     of_time = []
     if isinstance(dt, mx.array):
         each = of_top * (d + p) + of_bottom * leaking
@@ -342,19 +224,3 @@ def each_step(x: mx.array) -> list[mx.array]:
     """Split (..., T, K, B, F) into T*K arrays (..., B, F)."""
     *lead, steps, unfolds, batch, features = x.shape
     return unstack_time(x.reshape(*lead, steps * unfolds, batch, features))
-
-
-def wide(x: mx.array) -> mx.array:
-    """(..., 1, U) against (..., T, K, B, U)."""
-    return x[..., None, None, :, :]
-
-
-def rows(x: mx.array) -> mx.array:
-    """(..., T, K, B, F) to (..., T*K*B, F)."""
-    *lead, steps, unfolds, batch, features = x.shape
-    return x.reshape(*lead, steps * unfolds * batch, features)  # features is 0 of a circuit without synapses
-
-
-def product(inputs: mx.array, outputs: mx.array) -> mx.array:
-    """The gradient of weights (..., in, out) over all steps, as one product."""
-    return mx.swapaxes(rows(inputs), -1, -2) @ rows(outputs)

@@ -8,8 +8,9 @@ from functools import partial
 import mlx.core as mx
 
 from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES, LOWER_BOUNDS, softplus, softplus_inverse
-from ncps_mlx.backbone import Backbone
-from ncps_mlx.fused_ltc import Gate, Solver, gate_rate, run_fused_ltc
+from ncps_mlx.backbone import Backbone, transposed
+from ncps_mlx.drives import Gate, gate_rate
+from ncps_mlx.fused_ltc import Solver, run_fused_ltc
 from ncps_mlx.initializers import Initializer
 from ncps_mlx.lstm import Lstm
 from ncps_mlx.recurrent import FusedCell, State, Step, TimeSteps
@@ -174,8 +175,8 @@ class LTCCell(FusedCell):
 
     @property
     def fusible(self) -> bool:
-        """Whether there is no backbone, and the activation's slope is known from its value."""
-        return not self.backbone.layers and self._activation_name in DERIVATIVES
+        """Whether the activation's slope is known from its value."""
+        return self._activation_name in DERIVATIVES
 
     def fused(
         self,
@@ -183,7 +184,7 @@ class LTCCell(FusedCell):
         state: State,
         dt: TimeSteps,
         mask: mx.array | None,
-        dropout: Sequence[mx.array],  # noqa: ARG002  # there is no backbone to drop from
+        dropout: Sequence[mx.array],
         lstm: Lstm | None,
         *,
         sequences: bool,
@@ -192,10 +193,13 @@ class LTCCell(FusedCell):
         squash = squash_for(state[0].dtype)
         rate = gate_rate(self._activation_name, squash)
         leak, target = self.leak()[..., None, :], self.target[..., None, :]
+        net = self.backbone
+        weights = [rate * transposed(weight) for weight in net.weights]
+        biases = [rate * bias[..., None, :] for bias in net.biases]
         solver = Solver(mx.ones_like(leak), mx.zeros_like(leak), leak)
         states, last = run_fused_ltc(
-            partial(Gate, self._activation_name, squash),
-            (rate * self.backbone.first_weights()[1], target),
+            partial(Gate, self._activation_name, squash, net.layers),
+            (rate * net.first_weights()[1], target, *weights, *biases, *dropout),
             solver,
             rate * self.inputs(x)[0],
             state[0],

@@ -11,8 +11,8 @@ import numpy as np
 from ncps_mlx.activations import softplus, softplus_inverse
 from ncps_mlx.backbone import all_steps
 from ncps_mlx.circuit import Array, Circuit
+from ncps_mlx.drives import Synapses as SynapseDrive
 from ncps_mlx.fused_ltc import Solver, run_fused_ltc
-from ncps_mlx.fused_ltc import Synapses as SynapseDrive
 from ncps_mlx.lstm import Lstm
 from ncps_mlx.recurrent import FusedCell, State, Step, TimeSteps
 from ncps_mlx.squash import TANH, Squash, squash_for

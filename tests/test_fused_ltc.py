@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
+import ncps_mlx.drives
 import ncps_mlx.fused_ltc
 from ncps_mlx import LTC, AutoNCP, FullyConnected, Random
 from ncps_mlx.population import stack
-from ncps_mlx.recurrent import Cell
+from ncps_mlx.recurrent import Cell, dropout_factors
 
 B, T, D, H = 5, 7, 3, 11
 
@@ -20,13 +21,15 @@ KINDS = {
     "dense": {"hidden_size": H},
     "sigmoid": {"hidden_size": H, "activation": "sigmoid"},
     "clip": {"hidden_size": H, "stability": "clip", "activation": "relu"},
+    "backbone": {"hidden_size": H, "backbone_layers": 1, "backbone_units": 13},
+    "deep": {"hidden_size": H, "backbone_layers": 3, "backbone_units": 13, "activation": "lecun_tanh"},
     "ncp": {"wiring": AutoNCP(H, 4, seed=1)},
     "random": {"wiring": Random(H, 4, sparsity_level=0.7, seed=2), "input_mapping": "none"},
     "full": {"wiring": FullyConnected(H), "output_mapping": "linear"},
 }
 
 
-def compare(kind, *, varying=True, masked=False, sequences=True, members=None, unfolds=3):
+def compare(kind, *, varying=True, masked=False, sequences=True, members=None, unfolds=3, rate=0.0):
     models = [LTC(D, seed=seed, ode_unfolds=unfolds, **KINDS[kind]) for seed in range(members or 1)]
     cell = models[0].layers[0]
     lead = (members,) if members else ()
@@ -39,11 +42,14 @@ def compare(kind, *, varying=True, masked=False, sequences=True, members=None, u
     x, h = draw(T, B, D), draw(B, H)
     dt = mx.abs(draw(T, B, 1)) if varying else 0.7
     mask = mx.array(rng.random((*lead, T, B, 1)) < 0.6) if masked else None
+    keys = mx.array(rng.integers(0, 2**32, size=(*lead, 2), dtype=np.uint32))
+    layers, units = cell.dropout
+    dropout = dropout_factors(keys, rate, layers, (T, B, units)) if rate else []
 
     def gradients(run):
         def loss(parameters, x, h, dt):
             cell.update(parameters)
-            y, (last,) = run(x, (h,), dt, mask, [], sequences=sequences)
+            y, (last,) = run(x, (h,), dt, mask, dropout, sequences=sequences)
             first = (mx.sin(mx.arange(y.size).reshape(y.shape)) * y).sum()
             return first + (mx.cos(mx.arange(last.size).reshape(last.shape)) * mx.square(last)).sum()
 
@@ -68,10 +74,16 @@ def test_gradients_equal_automatic_ones(kind, varying, masked, sequences):
     compare(kind, varying=varying, masked=masked, sequences=sequences)
 
 
-@pytest.mark.parametrize("kind", ["dense", "ncp", "full"])
+@pytest.mark.parametrize("kind", ["dense", "deep", "ncp", "full"])
 @pytest.mark.parametrize("masked", [False, True])
 def test_populations(kind, masked):
     compare(kind, members=4, masked=masked)
+
+
+@pytest.mark.parametrize("kind", ["backbone", "deep"])
+@pytest.mark.parametrize("members", [None, 4])
+def test_dropout(kind, members):
+    compare(kind, masked=True, members=members, rate=0.3)
 
 
 def test_one_unfold():
@@ -79,10 +91,11 @@ def test_one_unfold():
     compare("dense", unfolds=1)
 
 
-@pytest.mark.parametrize("kind", ["dense", "ncp"])
+@pytest.mark.parametrize("kind", ["dense", "backbone", "ncp"])
 @pytest.mark.parametrize("fault", ["product", "folded", "rows"])
 def test_a_planted_fault_is_seen(monkeypatch, kind, fault):
-    right = getattr(ncps_mlx.fused_ltc, fault)
-    monkeypatch.setattr(ncps_mlx.fused_ltc, fault, lambda *args: 1.01 * right(*args))
+    place = ncps_mlx.fused_ltc if fault == "folded" else ncps_mlx.drives
+    right = getattr(place, fault)
+    monkeypatch.setattr(place, fault, lambda *args: 1.01 * right(*args))
     with pytest.raises(AssertionError):
         compare(kind)

@@ -30,6 +30,7 @@ KINDS: dict[str, tuple[type[CfC] | type[LTC], dict[str, Any]]] = {
     "pure-ncp": (CfC, {"wiring": AutoNCP(H, 4, seed=1), "mode": "pure"}),
     "no_gate-random": (CfC, {"wiring": Random(H, 4, sparsity_level=0.5), "mode": "no_gate"}),
     "ltc": (LTC, {"hidden_size": H, "ode_unfolds": 3}),
+    "ltc-backbone": (LTC, {"hidden_size": H, "backbone_layers": 1, "backbone_units": U, "ode_unfolds": 2}),
     "ltc-ncp": (LTC, {"wiring": AutoNCP(H, 4, seed=1), "ode_unfolds": 3}),
     "ltc-full": (LTC, {"wiring": FullyConnected(H), "ode_unfolds": 1}),
 }
