@@ -28,6 +28,18 @@ def train_batch(
         most: At most so many members are trained at once.
         told: Records of trials that are done, by trial.
         progress: The bar to move by one for each trial.
+
+    Example:
+        >>> from ncps_mlx import CfC, LogUniform, Space
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> fixed = {"hidden_size": 4, "backbone_units": 8, "steps": 5}
+        >>> design = Design(task, Space(learning_rate=LogUniform(1e-3, 1e-1)), CfC, sampler="random", trials=3,
+        ...                 seeds=(0,), fixed=fixed, members_per_shape=8, sampler_seed=0, halving=None)
+        >>> with Progress(3, "study", "trial", shown=False) as bar:
+        ...     batch = design.items(design.order)
+        ...     [record.status for _, record in train_batch(design, batch, most=8, told={}, progress=bar)]
+        ['finished', 'finished', 'finished']
     """
     shapes: dict[str, list[Planned]] = {}
     for item in batch:
@@ -77,6 +89,19 @@ def train_bracket(
 
     Returns:
         Iterator[list[Record]]: at each rung the trials that were pruned or ended by themselves, at last all others.
+
+    Example:
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> from ncps_mlx.trials import complete
+        >>> fixed = {"hidden_size": 4, "backbone_units": 8, "steps": 8, "evaluate_every": 2}
+        >>> configs = [complete("CfC", fixed | {"learning_rate": rate}) for rate in (1e-8, 1e-2, 3e-2, 1e-7)]
+        >>> members = Population(task, "CfC", configs, [0] * 4, [0, 1, 2, 3])
+        >>> bracket = Bracket(first=0, size=4, rungs=(0.5,), eta=2)
+        >>> with Progress(4, "study", "trial", shown=False) as bar:
+        ...     rungs = list(train_bracket(bracket, [members], {}, 1, bar))
+        >>> [[(record.trial, record.status) for record in ended] for ended in rungs]
+        [[(0, 'pruned'), (3, 'pruned')], [(1, 'finished'), (2, 'finished')]]
     """
     begun = progress.done
     members = sum(len(population.trials) for population in populations)

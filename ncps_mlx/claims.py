@@ -51,7 +51,20 @@ class Claims:
 
     @contextmanager
     def working(self, seconds: float = LEASE_SECONDS) -> Iterator[None]:
-        """Hold a lease, renewed by a thread; in the end, or after an error, what is still held waits again."""
+        """Hold a lease, renewed by a thread; in the end, or after an error, what is still held waits again.
+
+        Example:
+            >>> from ncps_mlx import Space
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
+            >>> claims = Claims(book)
+            >>> with claims.working():
+            ...     taken = claims.claim(1, lambda planned: "one shape")
+            ...     [trial.state.name for trial in book.trials()]
+            ['RUNNING']
+            >>> [trial.state.name for trial in book.trials()]
+            ['FAIL', 'WAITING']
+        """
         self._lease = Lease.of_this_process(seconds)
         try:
             if self._ledger.alone:
@@ -94,7 +107,16 @@ class Claims:
                 self._lease = None
 
     def others(self) -> list[Lease]:
-        """Return the leases of the other workers that live."""
+        """Return the leases of the other workers that live.
+
+        Example:
+            >>> from ncps_mlx import Space
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
+            >>> claims = Claims(book)
+            >>> claims.others()  # a study in memory has one worker
+            []
+        """
         if self._ledger.alone:
             return []
         attributes = self._ledger.attributes()
@@ -114,6 +136,15 @@ class Claims:
         """Hold these places alone among all living workers; false if another one wants them too.
 
         Each of two workers writes what it wants before it looks, so at least one of them sees the other.
+
+        Example:
+            >>> from ncps_mlx import Space
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
+            >>> claims = Claims(book)
+            >>> with claims.working():
+            ...     claims.reserve([0])
+            True
         """
         self._hold(places)
         if self._held().isdisjoint(places):
@@ -174,7 +205,21 @@ class Claims:
             self.repair()
 
     def finish(self, planned: Planned, record: Record) -> bool:
-        """Keep the record, then mark the trial as done; false if it was given to another worker meanwhile."""
+        """Keep the record, then mark the trial as done; false if it was given to another worker meanwhile.
+
+        Example:
+            >>> from ncps_mlx import Space
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
+            >>> claims = Claims(book)
+            >>> done = Record(trial=0, model="CfC", config={"hidden_size": 16}, seed=3, task="sines", data_hash="",
+            ...               metric="rmse", score=0.2)
+            >>> with claims.working():
+            ...     [claims.finish(planned, done) for planned in claims.claim(1, lambda planned: "one shape")]
+            [True]
+            >>> book.scores()
+            {0: 0.2}
+        """
         from optuna.exceptions import UpdateFinishedTrialError
 
         try:
@@ -192,7 +237,18 @@ class Claims:
         return self._ledger.set_state(key, "PRUNED", [record.score])
 
     def repair(self) -> None:
-        """Take up what stopped workers left: what has its record is done, the rest waits again."""
+        """Take up what stopped workers left: what has its record is done, the rest waits again.
+
+        Example:
+            >>> from ncps_mlx import Space
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
+            >>> claims = Claims(book)
+            >>> _ = book.set_state(book.trials()[0]._trial_id, "RUNNING")  # by a worker that is no more
+            >>> claims.repair()
+            >>> [trial.state.name for trial in book.trials()]
+            ['FAIL', 'WAITING']
+        """
         trials = self._ledger.trials("WAITING", "RUNNING")  # before the leases, as in claim
         held = self._held() | set(self._lease.places if self._lease else ())
         for trial in trials:

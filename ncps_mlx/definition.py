@@ -52,6 +52,14 @@ def restored(definition: Mapping[str, Any], task: Task | None = None) -> dict[st
 
     Raises:
         ValueError: The task is needed, or holds other data.
+
+    Example:
+        >>> from ncps_mlx import Study
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed={"hidden_size": 4})
+        >>> restored(written(study))["space"]
+        Space(learning_rate=[0.001, 0.01])
     """
     if task is None:
         if definition["task"] is None:
@@ -76,6 +84,16 @@ def check_shared(task: Task, name: str) -> None:
 
     Raises:
         ValueError: It was made from arrays.
+
+    Example:
+        >>> from ncps_mlx import Task
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> check_shared(task, "study")  # made by a function with a name
+        >>> check_shared(Task("mine", task.train, task.validation, task.test), "study")
+        Traceback (most recent call last):
+        ...
+        ValueError: task must be one that other processes can make, got one made from arrays in 'study'...
     """
     if task.origin is None:
         raise ValueError(_not_shared(repr(name)))

@@ -149,11 +149,32 @@ class Design:
                 raise ValueError(f"{error} In the configuration {shown or 'of fixed'}.") from error
 
     def full(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of all knobs in a configuration."""
+        """Return the values of all knobs in a configuration.
+
+        Example:
+            >>> from ncps_mlx import CfC
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> design = Design(task, Space(learning_rate=[1e-3, 1e-2]), CfC, sampler="grid", trials=None, seeds=(0, 1),
+            ...                 fixed={"hidden_size": 4}, members_per_shape=8, sampler_seed=0, halving=None)
+            >>> full = design.full({"learning_rate": 1e-3})
+            >>> full["learning_rate"], full["hidden_size"], full["mode"]
+            (0.001, 4, 'default')
+        """
         return self.defaults | dict(config)
 
     def items(self, plan: Iterable[tuple[int, Mapping[str, Any]]]) -> list[Planned]:
-        """Pair configurations, each with its place, with every seed."""
+        """Pair configurations, each with its place, with every seed.
+
+        Example:
+            >>> from ncps_mlx import CfC
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> design = Design(task, Space(learning_rate=[1e-3, 1e-2]), CfC, sampler="grid", trials=None, seeds=(0, 1),
+            ...                 fixed={"hidden_size": 4}, members_per_shape=8, sampler_seed=0, halving=None)
+            >>> [(item.trial, item.seed) for item in design.items([(1, {"learning_rate": 1e-2})])]
+            [(2, 0), (3, 1)]
+        """
         return [
             Planned(trial=place * len(self.seeds) + j, seed=seed, config=config)
             for place, config in plan
@@ -161,7 +182,18 @@ class Design:
         ]
 
     def bracket(self, trial: int) -> Bracket:
-        """Return the bracket of halving that a trial belongs to."""
+        """Return the bracket of halving that a trial belongs to.
+
+        Example:
+            >>> from ncps_mlx import CfC
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> design = Design(task, Space(learning_rate=[1e-3, 1e-2]), CfC, sampler="grid", trials=None, seeds=(0, 1),
+            ...                 fixed={"hidden_size": 4}, members_per_shape=8, sampler_seed=0,
+            ...                 halving=Halving(eta=2, rungs=1))
+            >>> design.bracket(3)
+            Bracket(first=0, size=2, rungs=(0.5,), eta=2)
+        """
         return self._brackets[self._bracket_at(trial // len(self.seeds))]
 
     def _bracket_at(self, place: int) -> int:
@@ -187,12 +219,32 @@ class Design:
 
     @property
     def members(self) -> int:
-        """How many trials there are: each configuration with each seed."""
+        """How many trials there are: each configuration with each seed.
+
+        Example:
+            >>> from ncps_mlx import CfC
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> design = Design(task, Space(learning_rate=[1e-3, 1e-2]), CfC, sampler="grid", trials=None, seeds=(0, 1),
+            ...                 fixed={"hidden_size": 4}, members_per_shape=8, sampler_seed=0, halving=None)
+            >>> design.members
+            4
+        """
         return self.trials * len(self.seeds)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What must be the same when a study is opened again, as JSON can hold it."""
+        """What must be the same when a study is opened again, as JSON can hold it.
+
+        Example:
+            >>> from ncps_mlx import CfC
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> design = Design(task, Space(learning_rate=[1e-3, 1e-2]), CfC, sampler="grid", trials=None, seeds=(0, 1),
+            ...                 fixed={"hidden_size": 4}, members_per_shape=8, sampler_seed=0, halving=None)
+            >>> design.settings["space.learning_rate"], design.settings["seeds"]
+            ('[0.001, 0.01]', [0, 1])
+        """
         task, space = self.task, self.space
         settings = {
             **{f"space.{knob}": repr(values) for knob, values in space.knobs.items()},

@@ -51,7 +51,12 @@ class Bracket:
 
     @property
     def entrants(self) -> tuple[int, ...]:
-        """How many configurations begin at each rung, the first of which is the start."""
+        """How many configurations begin at each rung, the first of which is the start.
+
+        Example:
+            >>> Bracket(first=0, size=64, rungs=(1 / 16, 1 / 4), eta=4).entrants
+            (64, 16, 4)
+        """
         counts = [self.size]
         for _ in self.rungs:
             counts.append(kept(counts[-1], self.eta))
@@ -59,7 +64,12 @@ class Bracket:
 
     @property
     def cost(self) -> float:
-        """What the bracket costs, in whole trainings."""
+        """What the bracket costs, in whole trainings.
+
+        Example:
+            >>> Bracket(first=0, size=27, rungs=(1 / 9, 1 / 3), eta=3).cost
+            7.0
+        """
         ends = [0.0, *self.rungs, 1.0]
         shares = [end - begin for begin, end in itertools.pairwise(ends)]
         return sum(n * share for n, share in zip(self.entrants, shares, strict=True))
@@ -105,6 +115,10 @@ class Halving:
 
         Raises:
             ValueError: ``trials`` is no multiple of ``members``.
+
+        Example:
+            >>> [(bracket.first, bracket.entrants) for bracket in Halving(members=6).brackets(12)]
+            [(0, (6, 2, 1)), (6, (6, 2, 1))]
         """
         size = trials if self.members is None else self.members
         if trials % size:
@@ -113,7 +127,12 @@ class Halving:
         return [Bracket(first=i, size=size, rungs=shares, eta=self.eta) for i in range(0, trials, size)]
 
     def over(self, trials: int) -> str:
-        """Say how a plan of so many is halved: what must not change while a study grows."""
+        """Say how a plan of so many is halved: what must not change while a study grows.
+
+        Example:
+            >>> Halving().over(27)
+            'Halving(eta=3, rungs=2, members=27)'
+        """
         return repr(self if self.members else Halving(eta=self.eta, rungs=self.rungs, members=trials))
 
 
@@ -150,6 +169,10 @@ class Hyperband:
 
         Raises:
             ValueError: There are fewer trials than brackets.
+
+        Example:
+            >>> [(bracket.first, bracket.entrants) for bracket in Hyperband(rungs=1).brackets(10)]
+            [(0, (6, 2)), (6, (4,))]
         """
         if trials <= self.rungs:
             raise ValueError(
@@ -171,7 +194,12 @@ class Hyperband:
         return made
 
     def over(self, trials: int) -> str:
-        """Say how a plan of so many is halved: what must not change while a study grows."""
+        """Say how a plan of so many is halved: what must not change while a study grows.
+
+        Example:
+            >>> Hyperband().over(33)
+            'Hyperband(eta=3, rungs=2) of 33'
+        """
         return f"{self!r} of {trials}"
 
 
@@ -245,7 +273,16 @@ def score_at(record: Record, step: int) -> float:
 
 
 def in_contest(record: Record, step: int) -> bool:
-    """Whether a trial was still in training at a rung, or had ended by itself: not pruned at an earlier one."""
+    """Whether a trial was still in training at a rung, or had ended by itself: not pruned at an earlier one.
+
+    Example:
+        >>> from ncps_mlx.records import Curves
+        >>> curves = Curves(step=(5, 10), train_loss=(3, 2), validation_score=(0.5, 0.3), best_step=10)
+        >>> trial = Record(trial=0, model="CfC", config={}, seed=0, task="sines", data_hash="", metric="rmse",
+        ...                score=0.3, history=curves, status="pruned")
+        >>> in_contest(trial, 10), in_contest(trial, 20)
+        (True, False)
+    """
     return record.status != "pruned" or (record.history is not None and record.history.step[-1] >= step)
 
 

@@ -28,40 +28,87 @@ class Knob:
     """
 
     def draw(self, rng: np.random.Generator) -> Any:
-        """Draw one value."""
+        """Draw one value.
+
+        Example:
+            >>> Uniform(0.0, 0.5).draw(np.random.default_rng(0)) < 0.5
+            True
+        """
         raise NotImplementedError  # abstract
 
     def at(self, share: float) -> Any:
-        """Return the value below which this share of the draws lies, 0 <= share < 1."""
+        """Return the value below which this share of the draws lies, 0 <= share < 1.
+
+        Example:
+            >>> Uniform(0.0, 0.4).at(0.5), Choice((8, 16, 32)).at(0.5)
+            (0.2, 16)
+            >>> round(LogUniform(1e-3, 1e-1).at(0.5), 6)
+            0.01
+        """
         raise NotImplementedError  # abstract
 
     def edges(self) -> tuple[Any, ...]:
-        """Return the values that show whether the range is allowed: the ends, or every choice."""
+        """Return the values that show whether the range is allowed: the ends, or every choice.
+
+        Example:
+            >>> Integer(8, 64).edges(), Choice((8, 16, 32)).edges()
+            ((8, 64), (8, 16, 32))
+        """
         raise NotImplementedError  # abstract
 
     def distribution(self) -> BaseDistribution:
-        """Return Optuna's form of the range."""
+        """Return Optuna's form of the range.
+
+        Example:
+            >>> Integer(8, 64).distribution()
+            IntDistribution(high=64, log=False, low=8, step=1)
+        """
         raise NotImplementedError  # abstract
 
     def holds(self, value: Any) -> bool:
-        """Whether a value lies in the range."""
+        """Whether a value lies in the range.
+
+        Example:
+            >>> Integer(8, 64).holds(16), Integer(8, 64).holds(16.5)
+            (True, False)
+        """
         raise NotImplementedError  # abstract
 
     def encode(self, value: Any) -> Any:
-        """Write a value as Optuna can store it."""
+        """Write a value as Optuna can store it.
+
+        Example:
+            >>> Choice(((0.1, 1.0), None)).encode((0.1, 1.0))
+            '(0.1, 1.0)'
+        """
         return value
 
     def decode(self, stored: Any) -> Any:
-        """Find the value that Optuna stored."""
+        """Find the value that Optuna stored.
+
+        Example:
+            >>> Choice(((0.1, 1.0), None)).decode("(0.1, 1.0)")
+            (0.1, 1.0)
+        """
         return stored
 
     @property
     def size(self) -> float:
-        """How many values there are; infinite where they are continuous."""
+        """How many values there are; infinite where they are continuous.
+
+        Example:
+            >>> Integer(8, 64).size, Uniform(0.0, 0.4).size
+            (57, inf)
+        """
         return math.inf
 
     def written(self) -> dict[str, Any]:
-        """Write the range as JSON can hold it; :func:`restored` reads it."""
+        """Write the range as JSON can hold it; :func:`restored` reads it.
+
+        Example:
+            >>> Uniform(0.0, 0.4).written()
+            {'kind': 'Uniform', 'low': 0.0, 'high': 0.4}
+        """
         raise NotImplementedError  # abstract
 
 
@@ -274,7 +321,12 @@ class Integer(Knob):
 
     @property
     def values(self) -> tuple[int, ...]:
-        """All values."""
+        """All values.
+
+        Example:
+            >>> Integer(1, 3).values
+            (1, 2, 3)
+        """
         return tuple(range(self.low, self.high + 1))
 
     @property
@@ -330,7 +382,12 @@ class When(Knob):
         }
 
     def met(self, config: Mapping[str, Any]) -> bool:
-        """Whether the knob exists beside these values of the others."""
+        """Whether the knob exists beside these values of the others.
+
+        Example:
+            >>> When([16, 32], backbone_layers=[1, 2]).met({"backbone_layers": 0})
+            False
+        """
         return all(name in config and held.holds(config[name]) for name, held in self.conditions.items())
 
     def draw(self, rng: np.random.Generator) -> Any:

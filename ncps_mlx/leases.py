@@ -63,7 +63,12 @@ class Lease:
 
     @classmethod
     def of_this_process(cls, seconds: float) -> Lease:
-        """Begin a lease."""
+        """Begin a lease.
+
+        Example:
+            >>> Lease.of_this_process(60.0).pid == os.getpid()
+            True
+        """
         host, pid = platform.node(), os.getpid()
         return cls(
             worker=f"{host}-{pid}-{uuid.uuid4().hex[:8]}",
@@ -75,33 +80,64 @@ class Lease:
         ).renew(())
 
     def renew(self, places: Iterable[int]) -> Lease:
-        """Return it with these trials, one beat on."""
+        """Return it with these trials, one beat on.
+
+        Example:
+            >>> lease = Lease.of_this_process(60.0).renew([3, 4])
+            >>> lease.beat, lease.places
+            (2, (3, 4))
+        """
         until = datetime.now(UTC) + timedelta(seconds=self.seconds)
         return replace(
             self, beat=self.beat + 1, places=tuple(places), until=until.isoformat(timespec="seconds")
         )
 
     def end(self) -> Lease:
-        """Return it as that of a worker that has stopped."""
+        """Return it as that of a worker that has stopped.
+
+        Example:
+            >>> Lease.of_this_process(60.0).renew([3, 4]).end().places
+            ()
+        """
         return replace(self, beat=self.beat + 1, places=(), until="")
 
     @property
     def ended(self) -> bool:
-        """Whether its worker has stopped."""
+        """Whether its worker has stopped.
+
+        Example:
+            >>> Lease.of_this_process(60.0).ended
+            False
+        """
         return not self.until
 
     @property
     def gone(self) -> bool:
-        """Whether its process is known to be gone: only seen from the same machine."""
+        """Whether its process is known to be gone: only seen from the same machine.
+
+        Example:
+            >>> Lease.of_this_process(60.0).gone
+            False
+        """
         return self.machine == machine() and os.name == "posix" and _started(self.pid) != self.started
 
     def written(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return it as JSON can hold it.
+
+        Example:
+            >>> Lease.of_this_process(60.0).renew([3, 4]).written()["places"]
+            [3, 4]
+        """
         return {**asdict(self), "places": list(self.places)}
 
     @classmethod
     def read(cls, written: Mapping[str, Any]) -> Lease:
-        """Read what :meth:`written` gave."""
+        """Read what :meth:`written` gave.
+
+        Example:
+            >>> Lease.read(Lease.of_this_process(60.0).renew([3, 4]).written()).places
+            (3, 4)
+        """
         return cls(**{**written, "places": tuple(written["places"])})
 
 
@@ -118,11 +154,25 @@ class Watch:
         self._seen: dict[str, tuple[int, float]] = {}
 
     def forget(self) -> None:
-        """Start watching anew: the storage was away, and nobody could renew a lease."""
+        """Start watching anew: the storage was away, and nobody could renew a lease.
+
+        Example:
+            >>> watch, lease = Watch(), Lease.of_this_process(60.0)
+            >>> watch.forget()
+            >>> len(watch.living([lease]))
+            1
+        """
         self._seen.clear()
 
     def living(self, leases: Iterable[Lease]) -> list[Lease]:
-        """Return the leases of workers that are not known to be dead."""
+        """Return the leases of workers that are not known to be dead.
+
+        Example:
+            >>> lease = Lease.of_this_process(60.0)
+            >>> gone = replace(lease, worker="another", started="yesterday")  # another process had this number
+            >>> Watch().living([lease, gone]) == [lease]
+            True
+        """
         now = time.monotonic()
         found = []
         for lease in leases:

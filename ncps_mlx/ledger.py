@@ -143,20 +143,47 @@ class Ledger:
             self.note(SETTINGS, dict(settings))
 
     def attributes(self) -> dict[str, Any]:
-        """Return what is noted about the study itself."""
+        """Return what is noted about the study itself.
+
+        Example:
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.attributes()
+            {'ncps_mlx:definition': {}, 'ncps_mlx': {}}
+        """
         return self.call(self.storage.get_study_user_attrs, self._study)
 
     def note(self, key: str, value: Any) -> None:
-        """Note something about the study itself, as JSON can hold it."""
+        """Note something about the study itself, as JSON can hold it.
+
+        Example:
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.note("by", "Ann")
+            >>> book.attributes()["by"]
+            'Ann'
+        """
         self.call(self.storage.set_study_user_attr, self._study, key, value)
 
     def trials(self, *states: str) -> list[optuna.trial.FrozenTrial]:
-        """Return the trials in these states (default all), in the order in which they were added."""
+        """Return the trials in these states (default all), in the order in which they were added.
+
+        Example:
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
+            >>> len(book.trials("WAITING")), book.trials("RUNNING")
+            (1, [])
+        """
         trials = self.call(self.optuna.get_trials, deepcopy=False)
         return [trial for trial in trials if not states or trial.state.name in states]
 
     def set_state(self, key: int, state: str, values: Sequence[float] | None = None) -> bool:
-        """Change a trial's state; false if another worker did before."""
+        """Change a trial's state; false if another worker did before.
+
+        Example:
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
+            >>> [book.set_state(trial._trial_id, "RUNNING") for trial in book.trials()]
+            [True]
+        """
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
@@ -166,18 +193,43 @@ class Ledger:
             return False
 
     def report(self, key: int, step: int, score: float) -> None:
-        """Note a score on the way, which Optuna's sampler and dashboard want of a pruned trial."""
+        """Note a score on the way, which Optuna's sampler and dashboard want of a pruned trial.
+
+        Example:
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
+            >>> (trial,) = book.trials()
+            >>> _ = book.set_state(trial._trial_id, "RUNNING")
+            >>> book.report(trial._trial_id, step=5, score=0.3)
+            >>> book.trials()[0].intermediate_values
+            {5: 0.3}
+        """
         from optuna.exceptions import UpdateFinishedTrialError
 
         with suppress(UpdateFinishedTrialError):  # another worker finished it: see set_state
             self.call(self.storage.set_trial_intermediate_value, key, step, score)
 
     def whole(self, trial: optuna.trial.FrozenTrial) -> bool:
-        """Whether a trial is one of the plan, with all of its configuration."""
+        """Whether a trial is one of the plan, with all of its configuration.
+
+        Example:
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
+            >>> book.optuna.enqueue_trial({})  # another program's
+            >>> [book.whole(trial) for trial in book.trials()]
+            [True, False]
+        """
         return "trial" in trial.user_attrs and self.space.whole(self._config(trial))
 
     def read(self, trial: optuna.trial.FrozenTrial) -> Planned:
-        """Return what a trial is to train."""
+        """Return what a trial is to train.
+
+        Example:
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
+            >>> [book.read(trial).config for trial in book.trials()]
+            [{'hidden_size': 16}]
+        """
         config = self._config(trial)
         return Planned(
             trial=trial.user_attrs["trial"],
@@ -194,7 +246,17 @@ class Ledger:
         return {name: knobs[name].decode(trial.params[name]) for name in knobs if name in trial.params}
 
     def first(self, trials: Iterable[optuna.trial.FrozenTrial]) -> dict[int, optuna.trial.FrozenTrial]:
-        """Return the trial that counts for each place, striking out later ones that wait."""
+        """Return the trial that counts for each place, striking out later ones that wait.
+
+        Example:
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
+            >>> book.optuna.add_trial(book.trials()[0])  # the same once more
+            >>> [(place, trial.number) for place, trial in book.first(book.trials()).items()]
+            [(0, 0)]
+            >>> [trial.state.name for trial in book.trials()]
+            ['WAITING', 'FAIL']
+        """
         first: dict[int, optuna.trial.FrozenTrial] = {}
         for trial in trials:
             if trial.state.name not in LIVE or not self.whole(trial):
@@ -204,7 +266,16 @@ class Ledger:
         return first
 
     def add(self, planned: Sequence[Planned]) -> None:
-        """Add trials as waiting, leaving out those that wait, run or are done already."""
+        """Add trials as waiting, leaving out those that wait, run or are done already.
+
+        Example:
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> planned = Planned(trial=0, seed=3, config={"hidden_size": 16})
+            >>> book.add([planned])
+            >>> book.add([planned])
+            >>> len(book.trials())
+            1
+        """
         from optuna.trial import TrialState, create_trial
 
         there = self.first(self.trials())
@@ -223,6 +294,13 @@ class Ledger:
 
         The sampler asks a copy in memory, where what waits counts as running: asking the study itself would take
         another worker's waiting trial, and a question that is cut off would stay behind.
+
+        Example:
+            >>> import optuna
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> drawn = book.draw(3, ["hidden_size"], optuna.samplers.RandomSampler(seed=0))
+            >>> len(drawn), drawn[0] == drawn[1] == drawn[2], book.trials()
+            (3, True, [])
         """
         import optuna
 
@@ -244,19 +322,42 @@ class Ledger:
         return drawn
 
     def done(self) -> list[Record]:
-        """Return the records, sorted by their place in the plan."""
+        """Return the records, sorted by their place in the plan.
+
+        Example:
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
+            >>> book.done()
+            []
+        """
         for trial in self.trials(*DONE):
             if trial.number not in self._records and "record" in trial.user_attrs:
                 self._records[trial.number] = Record.from_json(trial.user_attrs["record"])
         return sorted(self._records.values(), key=lambda record: record.trial)
 
     def scores(self) -> dict[int, float]:
-        """Return the score of every place that is done: what a progress bar needs, without reading records."""
+        """Return the score of every place that is done: what a progress bar needs, without reading records.
+
+        Example:
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
+            >>> (trial,) = book.trials()
+            >>> _ = book.set_state(trial._trial_id, "COMPLETE", [0.3])
+            >>> book.scores()
+            {0: 0.3}
+        """
         done = self.trials(*DONE)
         return {trial.user_attrs["trial"]: trial.value for trial in done if trial.value is not None}
 
     def configs(self) -> dict[int, Mapping[str, Any]]:
-        """Return the configuration of every place in the plan that waits, runs or is done."""
+        """Return the configuration of every place in the plan that waits, runs or is done.
+
+        Example:
+            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
+            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
+            >>> book.configs()
+            {0: {'hidden_size': 16}}
+        """
         return {place: self.read(trial).config for place, trial in self.first(self.trials()).items()}
 
 
@@ -266,6 +367,14 @@ def read_definition(storage: str | Path, name: str) -> dict[str, Any]:
     Raises:
         ValueError: There is no file, or no study of this name in it that was made here.
         OSError: The storage cannot be read; the message gives the cure.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "tuning.db"
+        >>> space = Space(hidden_size=[8, 16])
+        >>> book = Ledger(file, "study", space, {}, higher_is_better=False, definition={"seeds": [3]})
+        >>> read_definition(file, "study")
+        {'seeds': [3]}
     """
     where = shown(storage)
     file = str(storage).removeprefix("sqlite:///")
@@ -296,7 +405,13 @@ def _running(trial: optuna.trial.FrozenTrial) -> optuna.trial.FrozenTrial:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Optuna's notes on each trial out of the way, and its remarks that options of TPE may change."""
+    """Keep Optuna's notes on each trial out of the way, and its remarks that options of TPE may change.
+
+    Example:
+        >>> import optuna
+        >>> with quiet():
+        ...     study = optuna.create_study()
+    """
     import optuna
 
     before = optuna.logging.get_verbosity()

@@ -33,13 +33,30 @@ class Limits:
         self._end = time.monotonic() + limit
 
     def spend(self, members: int) -> None:
-        """So many were begun."""
+        """So many were begun.
+
+        Example:
+            >>> limits = Limits(members=3)
+            >>> limits.spend(4)  # a bracket is begun whole
+            >>> limits.next(8)
+            0
+        """
         self._members -= members
 
     def next(self, most: int) -> int:
-        """How many may be begun now."""
+        """How many may be begun now.
+
+        Example:
+            >>> Limits(members=3).next(8), Limits().next(8)
+            (3, 8)
+        """
         return 0 if time.monotonic() >= self._end else int(max(0, min(most, self._members)))
 
     def of(self, members: int) -> int:
-        """How many of these the limit on members allows."""
+        """How many of these the limit on members allows.
+
+        Example:
+            >>> Limits(members=3).of(20), Limits().of(20)
+            (3, 20)
+        """
         return int(min(members, self._members))

@@ -44,7 +44,14 @@ class Origin:
     steps: list[list[Any]]
 
     def then(self, method: str, *arguments: Any) -> Origin:
-        """Return the origin of what that method of the task returns."""
+        """Return the origin of what that method of the task returns.
+
+        Example:
+            >>> sines = "ncps_mlx.data:irregular_sines"
+            >>> origin = Origin(maker=sines, arguments={"n_train": 20, "readings": 8}, steps=[])
+            >>> origin.then("take", 12).steps
+            [['take', [12]]]
+        """
         steps = [*self.steps, [method, list(arguments)]]
         return Origin(maker=self.maker, arguments=self.arguments, steps=steps)
 
@@ -54,6 +61,12 @@ class Origin:
         Raises:
             ValueError: The path names no function that returns a task.
             ImportError: Its module, or a package that it needs, is not installed.
+
+        Example:
+            >>> sines = "ncps_mlx.data:irregular_sines"
+            >>> origin = Origin(maker=sines, arguments={"n_train": 20, "readings": 8}, steps=[])
+            >>> len(origin.make().train)
+            20
         """
         task = _call(self.maker, self.arguments).made_by(self.maker, **self.arguments)
         for method, arguments in self.steps:
@@ -61,13 +74,27 @@ class Origin:
         return task
 
     def to_json(self) -> str:
-        """Write it as one line of JSON."""
+        """Write it as one line of JSON.
+
+        Example:
+            >>> sines = "ncps_mlx.data:irregular_sines"
+            >>> origin = Origin(maker=sines, arguments={"n_train": 20, "readings": 8}, steps=[])
+            >>> origin.to_json()
+            '{"arguments": {"n_train": 20, "readings": 8}, "maker": "ncps_mlx.data:irregular_sines", "steps": []}'
+        """
         parts = {"maker": self.maker, "arguments": self.arguments, "steps": self.steps}
         return json.dumps(parts, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Origin:
-        """Read what :meth:`to_json` wrote."""
+        """Read what :meth:`to_json` wrote.
+
+        Example:
+            >>> sines = "ncps_mlx.data:irregular_sines"
+            >>> origin = Origin(maker=sines, arguments={"n_train": 20, "readings": 8}, steps=[])
+            >>> Origin.from_json(origin.to_json()).arguments
+            {'n_train': 20, 'readings': 8}
+        """
         return cls(**json.loads(text))
 
 

@@ -64,23 +64,48 @@ class Progress:
         self._bar.close()
 
     def add(self, count: int) -> None:
-        """So much more is done; a total that was too small grows with it."""
+        """So much more is done; a total that was too small grows with it.
+
+        Example:
+            >>> with Progress(4, "training", "step", shown=False) as bar:
+            ...     bar.add(3)
+            ...     bar.done
+            3
+        """
         self.done += count
         self._total = self._bar.total = max(self._total, self.done)
         self._bar.update(count)
 
     def reach(self, done: int) -> None:
-        """So much is done in all; what was reached before stays reached."""
+        """So much is done in all; what was reached before stays reached.
+
+        Example:
+            >>> with Progress(4, "training", "step", shown=False) as bar:
+            ...     bar.reach(3)
+            ...     bar.reach(2)
+            ...     bar.done
+            3
+        """
         if done > self.done:
             self.add(done - self.done)
 
     def say(self, text: str) -> None:
-        """Write a line above the bar, if it is shown."""
+        """Write a line above the bar, if it is shown.
+
+        Example:
+            >>> with Progress(4, "training", "step", shown=False) as bar:
+            ...     bar.say("half of them at a time")
+        """
         if not self._bar.disable:
             self._bar.write(text, file=sys.stderr)
 
     def best(self, score: float) -> None:
-        """A score was reached; the best one is shown with the bar's next update."""
+        """A score was reached; the best one is shown with the bar's next update.
+
+        Example:
+            >>> with Progress(4, "training", "step", shown=False) as bar:
+            ...     bar.best(0.5)
+        """
         self._best = self._better(self._best, score)
         if math.isfinite(self._best):
             self._bar.set_postfix(best=f"{self._best:.4g}", refresh=False)

@@ -88,6 +88,16 @@ def importance(ledger: Ledger) -> dict[str, float]:
     Source:
         Watanabe, Bansal and Hutter, "PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary
         subspaces" (IJCAI 2023); computed by Optuna.
+
+    Example:
+        >>> from ncps_mlx import Study
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> fixed = {"hidden_size": 4, "backbone_units": 8, "steps": 20}
+        >>> space = Space(learning_rate=[1e-7, 1e-6, 1e-3, 1e-2], schedule=["constant", "cosine"])
+        >>> study = Study(None, task, space, sampler="grid", fixed=fixed).run(progress=False)
+        >>> next(iter(importance(study._ledger)))
+        'learning_rate'
     """
     import optuna
     from optuna.trial import TrialState, create_trial
@@ -113,7 +123,17 @@ def importance(ledger: Ledger) -> dict[str, float]:
 
 
 def summary(space: Space, records: Sequence[Record], head: str, name: str) -> str:
-    """Say in a few lines what was trained, what was best, and whether it lies at the edge of the space."""
+    """Say in a few lines what was trained, what was best, and whether it lies at the edge of the space.
+
+    Example:
+        >>> from ncps_mlx.grouping import as_records
+        >>> rows = [{"learning_rate": rate, "seed": 0, "score": 1 - rate} for rate in (0.001, 0.01, 0.1)]
+        >>> print(summary(Space(learning_rate=[0.001, 0.01, 0.1]), as_records(rows), "Study('rates')", "rates"))
+        Study('rates')
+        trials: 3 finished; 0 s of training
+        best: score 0.9 with learning_rate 0.1
+        learning_rate: best 0.1 at the upper end 0.1, as are 1 of the best 3: widen it upwards
+    """
     lines = [head]
     ends = Counter(record.status for record in records)
     seconds = sum(record.seconds for record in records)

@@ -251,7 +251,16 @@ class Study:
 
     @property
     def records(self) -> list[Record]:
-        """What is done so far, sorted by trial."""
+        """What is done so far, sorted by trial.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
+            ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5}).run(progress=False)
+            >>> [(record.trial, record.config["learning_rate"]) for record in study.records]
+            [(0, 0.001), (1, 0.01)]
+        """
         return self._ledger.done()
 
     @property
@@ -262,6 +271,14 @@ class Study:
 
         Raises:
             RuntimeError: Nothing has been trained, or nothing converged; the message gives the reasons.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
+            ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5}).run(progress=False)
+            >>> study.best.score == min(study.table()["score"])
+            True
         """
         return best_group(self.records, self.name)[0]
 
@@ -336,7 +353,16 @@ class Study:
 
     @property
     def optuna(self) -> optuna.Study:
-        """The Optuna study behind this one, for its plots and dashboards."""
+        """The Optuna study behind this one, for its plots and dashboards.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
+            ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5}).run(progress=False)
+            >>> study.optuna.best_value == study.best.score
+            True
+        """
         return self._ledger.optuna
 
     def __repr__(self) -> str:

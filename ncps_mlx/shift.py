@@ -61,18 +61,52 @@ class Shift:
             self.show(bar)
 
     def show(self, bar: Progress) -> None:
-        """Bring a bar to what the storage holds, whoever trained it."""
+        """Bring a bar to what the storage holds, whoever trained it.
+
+        Example:
+            >>> from ncps_mlx import Space, Study
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed={"hidden_size": 4})
+            >>> shift = Shift(study._design, study._ledger, study._claims, population=4)
+            >>> with Progress(2, "study", "trial", shown=False) as bar:
+            ...     shift.show(bar)
+            ...     bar.done
+            0
+        """
         scores = self._ledger.scores()
         for score in scores.values():
             bar.best(score)
         bar.reach(len(scores))
 
     def finished(self) -> bool:
-        """Whether everything is trained."""
+        """Whether everything is trained.
+
+        Example:
+            >>> from ncps_mlx import Space, Study
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed={"hidden_size": 4})
+            >>> shift = Shift(study._design, study._ledger, study._claims, population=4)
+            >>> shift.finished()
+            False
+        """
         return len(self._ledger.scores()) >= self._design.members
 
     def repair(self) -> None:
-        """Bring back what stopped workers left, and complete the plan."""
+        """Bring back what stopped workers left, and complete the plan.
+
+        Example:
+            >>> from ncps_mlx import Space, Study
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed={"hidden_size": 4})
+            >>> shift = Shift(study._design, study._ledger, study._claims, population=4)
+            >>> _ = study._ledger.set_state(study.optuna.trials[0]._trial_id, "FAIL")  # and then the process was killed
+            >>> shift.repair()
+            >>> [trial.state.name for trial in study.optuna.trials]
+            ['FAIL', 'WAITING', 'WAITING']
+        """
         self._claims.repair()
         plan: Iterable[tuple[int, Mapping[str, Any]]] = self._design.order
         if self._design.sampler == "tpe":
@@ -85,6 +119,16 @@ class Shift:
 
         Returns:
             list[Planned]: ``[]`` if nothing is free at the moment.
+
+        Example:
+            >>> from ncps_mlx import Space, Study
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed={"hidden_size": 4})
+            >>> shift = Shift(study._design, study._ledger, study._claims, population=4)
+            >>> with study._claims.working():
+            ...     [item.config for item in shift.take(4)]
+            [{'learning_rate': 0.001}, {'learning_rate': 0.01}]
         """
         batch = self._claim(most)
         if not batch and self._design.sampler == "tpe" and self._draw():

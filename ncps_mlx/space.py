@@ -122,7 +122,14 @@ class Space:
         return knob.met(config) if isinstance(knob, When) else True
 
     def whole(self, config: Mapping[str, Any]) -> bool:
-        """Whether a configuration has a value for every knob that exists in it."""
+        """Whether a configuration has a value for every knob that exists in it.
+
+        Example:
+            >>> from ncps_mlx import When
+            >>> space = Space(backbone_layers=[0, 1], backbone_units=When([16, 32], backbone_layers=1))
+            >>> space.whole({"backbone_layers": 0}), space.whole({"backbone_layers": 1})
+            (True, False)
+        """
         return all(name in config for name in self.knobs if self.exists(name, config))
 
     def fill(
@@ -137,6 +144,12 @@ class Space:
             pick: Is given a knob's name and range, and chooses.
             names: The knobs to pick for (default: all).
             given: Values of others, returned too.
+
+        Example:
+            >>> from ncps_mlx import When
+            >>> space = Space(backbone_layers=[0, 1], backbone_units=When([16, 32], backbone_layers=1))
+            >>> space.fill(lambda name, knob: knob.edges()[-1])
+            {'backbone_layers': 1, 'backbone_units': 32}
         """
         config = dict(given or {})
         for name in self.knobs if names is None else names:
@@ -167,7 +180,14 @@ class Space:
         return self.count(self.knobs)
 
     def count(self, names: Iterable[str], given: Mapping[str, Any] | None = None) -> float:
-        """Count the combinations of some knobs, beside these values of others; infinite with a continuous one."""
+        """Count the combinations of some knobs, beside these values of others; infinite with a continuous one.
+
+        Example:
+            >>> from ncps_mlx import When
+            >>> space = Space(backbone_layers=[0, 1], backbone_units=When([16, 32], backbone_layers=1))
+            >>> space.count(["backbone_units"], {"backbone_layers": 1}), space.count(space.knobs)
+            (2, 3)
+        """
         rest = list(names)
         if not rest:
             return 1
@@ -182,7 +202,14 @@ class Space:
         return sum(self.count(after, config | {name: value}) for value in plain.values)
 
     def corner(self, name: str, value: Any) -> dict[str, Any]:
-        """Return a configuration in which a knob exists and has this value, all others the first of theirs."""
+        """Return a configuration in which a knob exists and has this value, all others the first of theirs.
+
+        Example:
+            >>> from ncps_mlx import When
+            >>> space = Space(backbone_layers=[0, 1], backbone_units=When([16, 32], backbone_layers=1))
+            >>> space.corner("backbone_units", 32)
+            {'backbone_layers': 1, 'backbone_units': 32}
+        """
         wanted = {name: value}
         for other in reversed(list(self.knobs)):
             knob = self.knobs[other]

@@ -35,6 +35,14 @@ class Team:
         population: At most so many members each trains at once.
         lease: Seconds their leases last.
         seconds: They begin nothing after so many; ``None`` for no limit.
+
+    Example:
+        >>> import time
+        >>> with Team("nowhere.db", "study", 1, population=8, lease=60.0) as team:
+        ...     while team.running():
+        ...         time.sleep(0.05)
+        >>> team.error()
+        'ValueError: storage must be a file that is there, got nowhere.db.'
     """
 
     def __init__(

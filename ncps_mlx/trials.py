@@ -204,7 +204,16 @@ class Population:
 
     @property
     def training(self) -> list[int]:
-        """The trials still in training."""
+        """The trials still in training.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> config = complete("CfC", {"hidden_size": 4, "backbone_units": 8, "steps": 4, "evaluate_every": 2})
+            >>> both = Population(task, "CfC", [config, config], [0, 1], [0, 1])
+            >>> both.training
+            [0, 1]
+        """
         return [] if self._run.taken == self._run.steps else [self.trials[i] for i in self._run.active]
 
     def train(
@@ -216,6 +225,16 @@ class Population:
             progress: The bar to move.
             share: How far; default one for each member.
             until: The step to pause after.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> config = complete("CfC", {"hidden_size": 4, "backbone_units": 8, "steps": 4, "evaluate_every": 2})
+            >>> both = Population(task, "CfC", [config, config], [0, 1], [0, 1])
+            >>> both.train(until=2)
+            >>> both.train()
+            >>> both.training
+            []
         """
         with contextlib.ExitStack() as stack:
             bar = progress or stack.enter_context(
@@ -225,11 +244,32 @@ class Population:
             self._run.train(bar, len(self.trials) if share is None else share, until)
 
     def prune(self, reasons: Mapping[int, str]) -> None:
-        """Go on without these trials, each with its reason."""
+        """Go on without these trials, each with its reason.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> config = complete("CfC", {"hidden_size": 4, "backbone_units": 8, "steps": 4, "evaluate_every": 2})
+            >>> both = Population(task, "CfC", [config, config], [0, 1], [0, 1])
+            >>> both.train(until=2)
+            >>> both.prune({0: "rank 2 of 2 at step 2"})
+            >>> both.training
+            [1]
+        """
         self._run.prune({self.trials.index(trial): reason for trial, reason in reasons.items()})
 
     def records(self) -> list[Record]:
-        """Write down how each trial went so far."""
+        """Write down how each trial went so far.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> config = complete("CfC", {"hidden_size": 4, "backbone_units": 8, "steps": 4, "evaluate_every": 2})
+            >>> both = Population(task, "CfC", [config, config], [0, 1], [0, 1])
+            >>> both.train()
+            >>> [(record.trial, record.seed, record.status) for record in both.records()]
+            [(0, 0, 'finished'), (1, 1, 'finished')]
+        """
         now, device, task = versions() | {"tanh": self.tanh}, _device(), self.task
         histories = [member.history() for member in self._run.members]
         return [
@@ -271,7 +311,18 @@ def begun(record: Record) -> RecurrentModel:
 
 
 def rerun(record: Record, task: Task) -> Record:
-    """Train a record's trial again, as far as it went."""
+    """Train a record's trial again, as far as it went.
+
+    Example:
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> config = complete("CfC", {"hidden_size": 4, "backbone_units": 8, "steps": 4, "evaluate_every": 2})
+        >>> both = Population(task, "CfC", [config, config], [0, 1], [0, 1])
+        >>> both.train()
+        >>> record = both.records()[1]
+        >>> rerun(record, task).score == record.score
+        True
+    """
     config = complete(record.model, record.config)  # an older record lacks the knobs that came after it
     with squash.using(record.versions.get("tanh", "auto")):
         population = Population(task, record.model, [config], [record.seed], [record.trial])

@@ -59,6 +59,12 @@ def work(arguments: argparse.Namespace) -> int:
 
     Returns:
         int: 0, or 130 if it was stopped by Ctrl-C, SIGTERM, or the end of its standard input.
+
+    Example:
+        >>> import subprocess
+        >>> command = [sys.executable, "-m", "ncps_mlx", "worker", "nowhere.db", "rates"]
+        >>> print(subprocess.run(command, capture_output=True, text=True).stderr)
+        ValueError: storage must be a file that is there, got nowhere.db.
     """
     from ncps_mlx.origin import load_task
     from ncps_mlx.search import Study
