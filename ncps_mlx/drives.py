@@ -11,12 +11,12 @@ from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES
 from ncps_mlx.recurrent import slice_time
 from ncps_mlx.squash import Squash
 
-__all__ = ["Drive", "Gate", "Kept", "Step", "Synapses", "gate_rate", "product", "rows", "wide"]
+__all__ = ["Drive", "Gate", "Synapses", "Values", "gate_rate"]
 
-Kept = tuple[mx.array, ...]
+Values = tuple[mx.array, ...]
 """What each solver step keeps, each (..., B, F); of all of them, each (..., T, K, B, F)."""
 
-Step = Callable[[int, mx.array, mx.array], tuple[Kept, mx.array]]
+Step = Callable[[int, mx.array, mx.array], tuple[Values, mx.array]]
 
 
 class Drive(ABC):
@@ -26,19 +26,23 @@ class Drive(ABC):
 
     @abstractmethod
     def bind(self, v: mx.array) -> Step:
-        """A function of t, state (..., B, U) like ``v``, and inputs' part: to what to keep, and p and q side by side."""
+        """A function of t, state (..., B, U), and inputs' part: to what is kept, and p and q side by side.
+
+        Args:
+            v: A state, for its shape.
+        """
 
     @abstractmethod
-    def slopes(self, kept: Kept, by_p: mx.array, by_q: mx.array) -> Kept:
+    def slopes(self, kept: Values, by_p: mx.array, by_q: mx.array) -> Values:
         """For all steps at once, what :meth:`back` multiplies by."""
 
     @abstractmethod
-    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Kept]:
+    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Values]:
         """From the gradient of v' to that of v through p and q, and those of the products between, the last first."""
 
     @abstractmethod
     def gradients(
-        self, v: mx.array, kept: Kept, through: Kept, of_sums: mx.array
+        self, v: mx.array, kept: Values, through: Values, of_sums: mx.array
     ) -> tuple[mx.array, list[mx.array]]:
         """Gradients of z at each solver step, and of the drive's own arrays."""
 
@@ -61,24 +65,24 @@ class Synapses(Drive):
         """The synapses' activity (..., B, S) is kept."""
         act = self.squash.sigmoid((*v.shape[:-1], self.shift.shape[-1]), v.dtype)
 
-        def step(_t: int, v: mx.array, z: mx.array) -> tuple[Kept, mx.array]:
+        def step(_t: int, v: mx.array, z: mx.array) -> tuple[Values, mx.array]:
             a = act(v @ self.spread - self.shift)
             return (a,), a @ self.gather + z
 
         return step
 
-    def slopes(self, kept: Kept, by_p: mx.array, by_q: mx.array) -> Kept:
+    def slopes(self, kept: Values, by_p: mx.array, by_q: mx.array) -> Values:
         """Of both sums; and the activity, whose slopes cost less step by step than for all steps at once."""
         return mx.concatenate([by_p, by_q], axis=-1), *kept
 
-    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Kept]:
+    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Values]:
         """Through the sums, then through the activity."""
         both = (g[..., None, :] * slopes[0].reshape(*g.shape[:-1], 2, -1)).reshape(slopes[0].shape)
         inner = (both @ self.gather_back) * self.squash.sigmoid_slopes(slopes[1])
         return inner @ self.spread_back, (inner,)
 
     def gradients(
-        self, v: mx.array, kept: Kept, through: Kept, of_sums: mx.array
+        self, v: mx.array, kept: Values, through: Values, of_sums: mx.array
     ) -> tuple[mx.array, list[mx.array]]:
         """Each a product over all steps."""
         of_shift = -rows(through[0]).sum(axis=-2, keepdims=True)
@@ -114,7 +118,7 @@ class Gate(Drive):
         added = [mx.broadcast_to(bias, shape) for bias, shape in zip(self.biases, shapes[1:], strict=True)]
         drops = [slice_time(factors) for factors in self.dropout]
 
-        def step(t: int, v: mx.array, z: mx.array) -> tuple[Kept, mx.array]:
+        def step(t: int, v: mx.array, z: mx.array) -> tuple[Values, mx.array]:
             kept = [acts[0](mx.addmm(z, v, self.weights[0]))]
             for i, bias in enumerate(added):
                 y = kept[-1] * drops[i][t] if drops else kept[-1]
@@ -124,7 +128,7 @@ class Gate(Drive):
 
         return step
 
-    def slopes(self, kept: Kept, by_p: mx.array, by_q: mx.array) -> Kept:
+    def slopes(self, kept: Values, by_p: mx.array, by_q: mx.array) -> Values:
         """Of each sum."""
         rate = gate_rate(self.activation, self.squash)
         *inner, of_gate = [DERIVATIVES[self.activation](each) * (1 / rate) for each in kept]
@@ -138,7 +142,7 @@ class Gate(Drive):
             each * factors[..., None, :, :] for each, factors in zip(each_layer, self.dropout, strict=True)
         ]
 
-    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Kept]:
+    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Values]:
         """Through the gate, then through the backbone."""
         through = [g * slopes[-1]]
         for slope, weight in zip(slopes[-2::-1], self.weights_back[:0:-1], strict=True):
@@ -146,7 +150,7 @@ class Gate(Drive):
         return through[-1] @ self.weights_back[0], tuple(through)
 
     def gradients(
-        self, v: mx.array, kept: Kept, through: Kept, of_sums: mx.array
+        self, v: mx.array, kept: Values, through: Values, of_sums: mx.array
     ) -> tuple[mx.array, list[mx.array]]:
         """Each over all steps."""
         of_p = mx.split(of_sums, 2, axis=-1)[0]

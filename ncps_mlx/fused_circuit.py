@@ -20,11 +20,11 @@ from ncps_mlx.rows import beside, by_step, together, weight_gradient, wide
 from ncps_mlx.squash import squash_for
 from ncps_mlx.unrolled import HEADS, Around, Shape, decayed, gated, head_parameters, head_slopes
 
-__all__ = ["Circuit", "Layer", "run_fused_circuit"]
+__all__ = ["CircuitArrays", "LayerArrays", "run_fused_circuit"]
 
 
 @dataclass(frozen=True)
-class Layer(Around):
+class LayerArrays(Around):
     """One layer's arrays, beside what all heads read.
 
     Attributes:
@@ -45,7 +45,7 @@ class Layer(Around):
         """The arrays that are its alone."""
         return [self.recurrent, *self.given, *self.pure]
 
-    def like(self, rest: Iterator[mx.array]) -> Layer:
+    def like(self, rest: Iterator[mx.array]) -> LayerArrays:
         """The inverse of :meth:`own`."""
         return replace(
             self,
@@ -56,7 +56,7 @@ class Layer(Around):
 
 
 @dataclass(frozen=True)
-class Circuit:
+class CircuitArrays:
     """All arrays, in rows where they have time (see :class:`ncps_mlx.unrolled.Folded`).
 
     Attributes:
@@ -68,7 +68,7 @@ class Circuit:
 
     z: mx.array
     h: mx.array
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerArrays, ...]
     lstm: Lstm
 
     def flat(self) -> list[mx.array]:
@@ -77,14 +77,14 @@ class Circuit:
         own = [array for layer in self.layers for array in layer.own()]
         return [self.z, self.h, *shared, *own, *self.lstm.flat()]
 
-    def like(self, arrays: Sequence[mx.array]) -> Circuit:
+    def like(self, arrays: Sequence[mx.array]) -> CircuitArrays:
         """The inverse of :meth:`flat`, for arrays as these."""
         rest = iter(arrays)
         z, h = next(rest), next(rest)
         dt = None if self.layers[0].dt is None else next(rest)
         mask = None if self.layers[0].mask is None else next(rest)
         layers = tuple(replace(layer.like(rest), dt=dt, mask=mask) for layer in self.layers)
-        return Circuit(z=z, h=h, layers=layers, lstm=Lstm(*rest))
+        return CircuitArrays(z=z, h=h, layers=layers, lstm=Lstm(*rest))
 
     def split(self, h: mx.array) -> list[mx.array]:
         """Each layer's part of (..., H)."""
@@ -95,7 +95,7 @@ class Circuit:
 
 def run_fused_circuit(
     mode: str,
-    circuit: Circuit,
+    circuit: CircuitArrays,
     dt: mx.array | float,
     mask: mx.array | None,
 ) -> tuple[mx.array, tuple[mx.array, ...]]:
@@ -127,7 +127,7 @@ def run_fused_circuit(
         return merge(plan, squash, array, number)
 
     layers = tuple(
-        Layer(
+        LayerArrays(
             recurrent=folded(full(layer.recurrent)),
             given=tuple(folded(full(each)) for each in layer.given),
             pure=tuple(map(full, layer.pure)),
@@ -137,7 +137,7 @@ def run_fused_circuit(
         for layer in circuit.layers
     )
     form = Shape(mode=mode, squash=squash, steps=steps, dt=number)
-    whole = Circuit(z=folded(rows(circuit.z)), h=full(circuit.h), layers=layers, lstm=circuit.lstm)
+    whole = CircuitArrays(z=folded(rows(circuit.z)), h=full(circuit.h), layers=layers, lstm=circuit.lstm)
 
     def pass_(*flat: mx.array) -> list[mx.array]:
         return forward(form, whole.like(flat))
@@ -151,7 +151,7 @@ def run_fused_circuit(
     return states.reshape(*lead, steps, batch, states.shape[-1]), (h, c)
 
 
-def forward(form: Shape, own: Circuit) -> list[mx.array]:
+def forward(form: Shape, own: CircuitArrays) -> list[mx.array]:
     """All states; the last, and memory; what layers read and gave; each one's values of each kind; the LSTM's."""
     lead, steps, dtype = own.h.shape[:-1], form.steps, own.h.dtype
     zs, dt, mask = by_step(own.z, steps), own.layers[0].dt, own.layers[0].mask
@@ -185,13 +185,13 @@ def forward(form: Shape, own: Circuit) -> list[mx.array]:
 
 def backward(
     form: Shape,
-    own: Circuit,
+    own: CircuitArrays,
     kept: Sequence[mx.array],
     of_states: mx.array,
     of_last: mx.array,
     of_memory: mx.array,
 ) -> list[mx.array]:
-    """Gradients with respect to each array of :meth:`Circuit.flat`."""
+    """Gradients with respect to each array of :meth:`CircuitArrays.flat`."""
     steps, mask, layers = form.steps, own.layers[0].mask, own.layers
     read, fresh, *rest = kept
     kinds = (len(rest) - 4) // len(layers)

@@ -18,7 +18,7 @@ from typing import Any
 import mlx.core as mx
 
 from ncps_mlx import lstm
-from ncps_mlx.drives import Drive, Kept, rows, wide
+from ncps_mlx.drives import Drive, Values, rows, wide
 from ncps_mlx.lstm import Lstm
 from ncps_mlx.recurrent import slice_time, unstack_time
 
@@ -107,7 +107,7 @@ def forward(
     if before is not None:
         remember = lstm.Forward(before, drive.squash, len(zs), mask_rows(mask, v))
     states, sums, between = [], [], []
-    kept: list[Kept] = []
+    kept: list[Values] = []
     for t, delta in enumerate(deltas):
         last = v
         if remember is not None:
@@ -164,7 +164,7 @@ def backward(
     if before is not None:
         remember = lstm.Backward(before, drive.squash, steps, mask_rows(mask, g), rest[-4:], of_ends[1])
     grown: list[mx.array] = []
-    through: list[Kept] = []
+    through: list[Values] = []
     for t in reversed(range(steps)):
         g = g + above[t]
         held = None

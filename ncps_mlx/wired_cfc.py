@@ -121,7 +121,7 @@ class WiredCfCCell(FusedCell):
         """As :meth:`FusedCell.fused`; alone, each layer over the whole sequence: no layer reads a later one."""
         if lstm is not None:
             layers = tuple(self._layer(i) for i in range(len(self.cells)))
-            circuit = fused_circuit.Circuit(z=self.inputs(x)[0], h=state[0], layers=layers, lstm=lstm)
+            circuit = fused_circuit.CircuitArrays(z=self.inputs(x)[0], h=state[0], layers=layers, lstm=lstm)
             states, end = fused_circuit.run_fused_circuit(self._mode, circuit, dt, mask)
             return self.outputs(states if sequences else end[0]), end
         last: list[mx.array] = []
@@ -131,11 +131,11 @@ class WiredCfCCell(FusedCell):
             last.extend(end)
         return x[..., : self.output_size], (mx.concatenate(last, axis=-1),)
 
-    def _layer(self, i: int) -> fused_circuit.Layer:
+    def _layer(self, i: int) -> fused_circuit.LayerArrays:
         """A layer's arrays as its equations have them."""
         net = self.cells[i].backbone
         given, recurrent = net.first_weights()
-        return fused_circuit.Layer(
+        return fused_circuit.LayerArrays(
             recurrent=recurrent,
             given=(given, net.bias[..., None, :]) if i else (),
             pure=self.cells[i].pure(),
