@@ -30,15 +30,15 @@ made(sys.argv[1], sys.argv[2]).run(progress=False)
 
 def killed_after(path: Path, kind: str, seconds: float) -> bool:
     """Run the study in another process and kill that; false if it ended before."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(path), kind], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
-    )
-    assert child.stdout is not None and child.stdout.readline() == b"ready\n"
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(seconds)
-    child.kill()
-    child.stdout.close()
-    assert child.wait() in (0, -signal.SIGKILL)
+    command = [sys.executable, "-c", RUN, str(path), kind]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]) as child:
+        try:
+            assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(seconds)
+        finally:
+            child.kill()
+    assert child.returncode in (0, -signal.SIGKILL)
     return child.returncode != 0
 
 

@@ -1,13 +1,9 @@
 """Halving keeps the best, exactly: the same members and bits whatever interrupts it."""
 
-import contextlib
 import math
-import os
 import signal
-import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -182,52 +178,45 @@ def test_a_bracket_cut_off_ends_as_if_it_had_not_been(
 
 SEARCH = """
 import sys
-from ncps_mlx import Halving, LogUniform, Space, Study, Uniform
-from ncps_mlx.data import glucose
-task = glucose(300, 60, 60, readings=6).scaled_time("log")
-space = Space(learning_rate=LogUniform(1e-3, 1e-1), backbone_dropout=Uniform(0.0, 0.4), clip_norm=[None, 1.0])
-Study(sys.argv[1], task, space, trials=64, population=64, halving=Halving(eta=4, rungs=2),
-      fixed={"hidden_size": 6, "backbone_units": 7, "steps": 64, "evaluate_every": 4}).run(progress=False)
+from tests.small_study import die_after
+from tests.test_halving import search
+die_after(50)
+search(sys.argv[1]).run(progress=False)
 """
 
 
-def test_a_search_killed_between_rungs_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A random search with 64 members on irregular glucose, killed, ends in one bar as if it had not been."""
-    task = glucose(300, 60, 60, readings=6).scaled_time("log")
+def search(storage: Path | str | None) -> Study:
+    """A random search with 64 members on irregular glucose: at its rungs 48 and 12 are pruned."""
     space = Space(
         learning_rate=LogUniform(1e-3, 1e-1), backbone_dropout=Uniform(0.0, 0.4), clip_norm=[None, 1.0]
     )
-    fixed = {"hidden_size": 6, "backbone_units": 7, "steps": 64, "evaluate_every": 4}
-    settings: dict[str, Any] = {
-        "trials": 64, "population": 64, "halving": Halving(eta=4, rungs=2), "fixed": fixed,
-    }  # fmt: skip
+    return Study(
+        storage,
+        glucose(300, 60, 60, readings=6).scaled_time("log"),
+        space,
+        trials=64,
+        population=64,
+        halving=Halving(eta=4, rungs=2),
+        fixed={"hidden_size": 6, "backbone_units": 7, "steps": 64, "evaluate_every": 4},
+    )
+
+
+def test_a_search_killed_between_rungs_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends in one bar as if it had not been killed."""
     path = tmp_path / "tuning.db"
-    child = subprocess.Popen([sys.executable, "-c", SEARCH, str(path)])
-    deadline = time.monotonic() + 300
-    while child.poll() is None and time.monotonic() < deadline and not pruned_in(path):
-        time.sleep(0.01)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
-    study = Study(path, task, space, **settings)
+    child = subprocess.run(
+        [sys.executable, "-c", SEARCH, str(path)], cwd=Path(__file__).parents[1], check=False
+    )
+    assert child.returncode == -signal.SIGKILL
+    study = search(path)
     begun = outcome(study)
-    assert 1 <= len(begun) < 64
+    assert len(begun) == 50
     resumed = outcome(study.run())
     assert "64/64" in capsys.readouterr().err
     assert [run[0] for run in resumed] == list(range(64))
     assert all(run in resumed for run in begun)
     assert [run[4] for run in resumed].count("pruned") == 60
-    assert resumed == outcome(Study(None, task, space, **settings).run(progress=False))
-
-
-def pruned_in(path: Path) -> int:
-    """Trials pruned in a file that another process is writing."""
-    if not path.exists():
-        return 0
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        try:
-            return int(connection.execute("select count(*) from trials where state = 'PRUNED'").fetchone()[0])
-        except sqlite3.OperationalError:  # its tables are not made yet
-            return 0
+    assert resumed == outcome(search(None).run(progress=False))
 
 
 def test_hyperband_is_several_brackets(task: Task) -> None:

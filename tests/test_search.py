@@ -4,13 +4,11 @@ import contextlib
 import dataclasses
 import itertools
 import math
-import os
 import re
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -365,50 +363,41 @@ def test_tpe_learns(task: Task) -> None:
 
 KILLED = """
 import sys
-from ncps_mlx import LogUniform, Space, Study
-from ncps_mlx.data import irregular_sines
-task = irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
-space = Space(hidden_size=[3, 4, 6], learning_rate=LogUniform(1e-3, 1e-1))
-study = Study(sys.argv[1], task, space, trials=12, members_per_shape=2, population=2, sampler=sys.argv[2],
-              fixed={"backbone_units": 5, "batch_size": 16, "steps": 40})
-study.run(progress=False)
+from tests.small_study import die_after
+from tests.test_search import search
+die_after(5)
+search(sys.argv[1], sys.argv[2]).run(progress=False)
 """
 
 
-def finished_in(path: Path) -> int:
-    """Trials done in a file that another process is writing."""
-    if not path.exists():
-        return 0
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        try:
-            return int(
-                connection.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0]
-            )
-        except sqlite3.OperationalError:  # its tables are not made yet
-            return 0
+def search(storage: Path | str | None, sampler: str) -> Study:
+    return Study(
+        storage,
+        irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7),
+        Space(hidden_size=[3, 4, 6], learning_rate=LogUniform(1e-3, 1e-1)),
+        trials=12,
+        members_per_shape=2,
+        population=2,
+        sampler=sampler,
+        fixed={**SMALL, "steps": 40},
+    )
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
-def test_a_killed_process_resumes(task: Task, tmp_path: Path, sampler: str) -> None:
-    space = Space(hidden_size=[3, 4, 6], learning_rate=LogUniform(1e-3, 1e-1))
-    settings: dict[str, Any] = {
-        "trials": 12, "members_per_shape": 2, "population": 2, "sampler": sampler, "fixed": {**SMALL, "steps": 40},
-    }  # fmt: skip
+def test_a_killed_process_resumes(tmp_path: Path, sampler: str) -> None:
     path = tmp_path / "tuning.db"
-    child = subprocess.Popen([sys.executable, "-c", KILLED, str(path), sampler])
-    deadline = time.monotonic() + 300
-    while child.poll() is None and time.monotonic() < deadline and finished_in(path) < 2:
-        time.sleep(0.02)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
-    study = Study(path, task, space, **settings)
+    child = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path), sampler], cwd=Path(__file__).parents[1], check=False
+    )
+    assert child.returncode == -signal.SIGKILL
+    study = search(path, sampler)
     begun = outcome(study)
-    assert 2 <= len(begun) < 12
+    assert len(begun) == 5
     resumed = outcome(study.run(progress=False))
     assert [run[0] for run in resumed] == list(range(12))
     assert all(run in resumed for run in begun)
     if sampler == "random":
-        assert resumed == outcome(Study(None, task, space, **settings).run(progress=False))
+        assert resumed == outcome(search(None, sampler).run(progress=False))
 
 
 def test_a_study_may_grow_but_not_shrink(task: Task, tmp_path: Path) -> None:
