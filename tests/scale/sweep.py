@@ -13,6 +13,6 @@ study = Study(
     trials=48,
     members_per_shape=4,
     population=4,
-    fixed={"backbone_units": 16, "batch_size": 16, "steps": 150},
+    fixed={"backbone_units": 16, "batch_size": 16, "steps": 300},
 )
 print(study)
