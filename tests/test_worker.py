@@ -107,6 +107,17 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, claims: Claims) -> None:
     monkeypatch.setattr(claims, "_lease", replace(claims._lease, machine="another", pid=1))
 
 
+class Clock:
+    """Stands for the module time where leases are watched: it goes when told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(lease_module, "time", self)
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 def test_of_two_changes_of_one_state_one_counts(path: Path) -> None:
     one, other = book(path, 30), book(path, 30)
     wins: list[list[bool]] = [[], []]
@@ -207,13 +218,14 @@ def test_a_lease_that_stands_still_runs_out_and_its_holder_can_write_no_more(
     ledger = book(path, 5)
     stalled, claims = Claims(book(path, 5)), Claims(ledger)
     monkeypatch.setattr(lease_module.Heart, "__enter__", lambda self: self)  # no beat
+    clock = Clock(monkeypatch)
     with stalled.working(0.5), claims.working():
         elsewhere(monkeypatch, stalled)
         batch = stalled.claim(2, alike)
         claims.repair()
         assert len(claims.others()) == 1 and states(ledger) == {"RUNNING": 2, "WAITING": 3}
         assert [item.trial for item in claims.claim(1, alike)] == [2]  # what is held is not free
-        time.sleep(0.6)
+        clock.now = 0.6
         claims.repair()
         assert claims.others() == [] and states(ledger) == {"RUNNING": 1, "FAIL": 2, "WAITING": 4}
         again = claims.claim(9, alike)
@@ -224,14 +236,27 @@ def test_a_lease_that_stands_still_runs_out_and_its_holder_can_write_no_more(
     assert {run.trial: run.score for run in ledger.done()} == {0: 1.0, 1: 1.0, 3: 1.0, 4: 1.0}
 
 
+def renewed(ledger: Ledger) -> None:
+    """Wait until the lease of a worker elsewhere is renewed."""
+    beats: set[int] = set()
+    deadline = time.monotonic() + 60
+    while len(beats) < 2:
+        assert time.monotonic() < deadline
+        leases = [value for key, value in ledger.attributes().items() if key.startswith(LEASE)]
+        beats |= {lease["beat"] for lease in leases if lease["machine"] == "another"}
+        time.sleep(0.01)
+
+
 def test_a_slow_worker_that_lives_keeps_its_trials(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = book(path, 5)
     slow, claims = Claims(book(path, 5)), Claims(ledger)
+    clock = Clock(monkeypatch)
     with slow.working(0.4), claims.working():
         elsewhere(monkeypatch, slow)
         batch = slow.claim(2, alike)
-        for _ in range(8):  # three times as long as its lease lasts
-            time.sleep(0.15)
+        for _ in range(6):  # more than four times as long as its lease lasts
+            renewed(ledger)
+            clock.now += 0.3
             claims.repair()
         assert states(ledger) == {"RUNNING": 2, "WAITING": 3}
         assert all(slow.finish(item, record(item)) for item in batch)
