@@ -137,6 +137,15 @@ def test_of_two_changes_of_one_state_one_counts(path: Path) -> None:
     assert [a + b for a, b in zip(*wins, strict=True)] == [1] * 30
 
 
+def test_what_is_finished_stays_as_it_is(path: Path) -> None:
+    one, other = book(path, 1), book(path, 1)
+    (key,) = (trial._trial_id for trial in one.trials())
+    assert one.set_state(key, "RUNNING") and one.set_state(key, "COMPLETE", [1.0])
+    assert not other.set_state(key, "FAIL")
+    assert not other.set_state(key, "COMPLETE", [2.0])
+    assert other.scores() == {0: 1.0}
+
+
 def test_four_workers_finish_every_trial_once(path: Path) -> None:
     book(path, 24)
     finished: list[int] = []
