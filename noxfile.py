@@ -92,7 +92,7 @@ def parity(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv")
 def bench(session: nox.Session) -> None:
-    """Time training beside ncps on PyTorch; fails where it is slower than it must be. Minutes, on a quiet machine.
+    """Time training beside ncps on PyTorch and ports to MLX, and two workers; fails below a Must. On a quiet machine.
 
     `-- --write docs/evidence/bench.json` records what the performance page shows. Outside the lock, as parity is.
     """

@@ -7,21 +7,46 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["bound", "number", "operations", "profile", "ratios", "recorded_on", "rows", "share"]
+__all__ = [
+    "bound",
+    "copied",
+    "missed",
+    "number",
+    "operations",
+    "peer",
+    "ports",
+    "profile",
+    "ratios",
+    "recorded_on",
+    "rows",
+    "share",
+    "study",
+    "workers",
+]
 
 NAMES = {
     "one": "one model, as fit trains it",
     "plain": "one model, a loop of your own with mlx.optimizers",
     "irregular": "one model, a time step for each reading",
     "sweep": "a population of {members}, per model",
+    "port": "a population of {members}, per model, beside the full port",
+    "workers": "two workers over one",
+    "length": "a step at T = 400 over one at T = 50",
+    "memory": "peak memory of a population over that of one",
 }
-"""What is compared with ncps, by the first word of a row's key."""
+"""What is compared, by the first word of a row's key."""
+DESIGNS = {"port": "full", "lean": "lean"}
+BESIDE_NCPS = ("one", "plain", "irregular", "sweep")
+
+
+KINDS = {"one": "one model", "sweep": "a population of {members}"}
+"""What is profiled, by the first word of a profile's key."""
 
 
 @cache
-def record() -> dict[str, Any]:
-    """The record."""
-    path = Path(__file__).with_name("bench.json")
+def record(name: str = "bench") -> dict[str, Any]:
+    """The record of the session, or ``port``, that of :mod:`tests.bench.published`."""
+    path = Path(__file__).with_name(f"{name}.json")
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
@@ -38,14 +63,19 @@ def size_of(name: str) -> str:
     return "input {inputs}, hidden {hidden}, backbone {backbone}, T {steps}".format(**size)
 
 
+def met(found: dict[str, Any], name: str) -> bool:
+    """Whether a row reaches its ``"must"`` or its ``"goal"``."""
+    sign = 1 if found["wanted"]["least"] else -1
+    return bool(sign * found["ratio"] >= sign * found["wanted"][name])
+
+
 def bound(key: str) -> str:
     """What is wanted of a ratio, and whether it is met."""
-    wanted, ratio = row(key)["wanted"], row(key)["ratio"]
+    wanted = row(key)["wanted"]
     if wanted is None:
         return ""
-    sign = 1 if wanted["least"] else -1
-    met = [sign * ratio >= sign * wanted[name] for name in ("must", "goal")]
-    verdict = "goal met" if met[1] else "must met" if met[0] else "missed"
+    met_both = [met(row(key), name) for name in ("must", "goal")]
+    verdict = "goal met" if met_both[1] else "must met" if met_both[0] else "missed"
     return f"{'≥' if wanted['least'] else '≤'} {wanted['must']:g}, goal {wanted['goal']:g}: {verdict}"
 
 
@@ -54,22 +84,65 @@ def ratios() -> list[list[str]]:
     made = [["", "size", "ms here", "ms ncps", "times quicker", "by processor time", "wanted"]]
     for each in record()["rows"]:
         kind, _, name = each["key"].partition(" ")
-        if kind not in NAMES:
-            continue
-        low, high = each["quartiles"]
-        here, there = each["cpu"]
-        made.append(
-            [
-                NAMES[kind].format(members=record()["members"]),
-                size_of(name),
-                f"{each['ours']:.1f}",
-                f"{each['theirs']:.1f}",
-                f"{each['ratio']:.2f} ({low:.2f} to {high:.2f})",
-                f"{there / here:.2f}",
-                bound(each["key"]),
-            ]
-        )
+        if kind in BESIDE_NCPS:
+            made.append(
+                [NAMES[kind].format(**record()), size_of(name), *compared(each), bound(each["key"])]
+            )
     return made
+
+
+def ports() -> list[list[str]]:
+    """A population beside the ports."""
+    made = [["", "size", "ms here", "ms port", "times quicker", "by processor time", "wanted"]]
+    for each in record()["rows"]:
+        kind, _, name = each["key"].partition(" ")
+        if kind in DESIGNS:
+            made.append([f"the {DESIGNS[kind]} port", size_of(name), *compared(each), bound(each["key"])])
+    return made
+
+
+def compared(each: dict[str, Any]) -> list[str]:
+    """A row's times and its ratios, by the clock and by processor time."""
+    low, high = each["quartiles"]
+    here, there = each["cpu"]
+    return [
+        f"{each['ours']:.1f}",
+        f"{each['theirs']:.1f}",
+        f"{each['ratio']:.2f} ({low:.2f} to {high:.2f})",
+        f"{there / here:.2f}",
+    ]
+
+
+def copied(design: str, name: str) -> str:
+    """How long our copy of a port takes at a size, as a share of its published code."""
+    return f"{100 * record('port')[design]['sizes'][name]['ratio']:.0f} %"
+
+
+def peer(design: str) -> str:
+    """The repository and the commit of a port's published code."""
+    return "{repository} at {revision:.7}".format(**record("port")[design])
+
+
+def workers() -> list[list[str]]:
+    """How much sooner two workers end a study."""
+    found = row("workers")
+    low, high = found["quartiles"]
+    return [
+        ["", "one worker", "two workers", "times quicker", "wanted"],
+        [
+            "the study",
+            f"{found['theirs']:.1f} s",
+            f"{found['ours']:.1f} s",
+            f"{found['ratio']:.2f} ({low:.2f} to {high:.2f})",
+            bound("workers"),
+        ],
+    ]
+
+
+def study() -> str:
+    """The study that the workers end."""
+    text = "{rates} learning rates with {seeds} seeds each, {steps} steps, populations of {population}"
+    return text.format(**record()["study"])
 
 
 def rows() -> list[list[str]]:
@@ -96,23 +169,97 @@ def rows() -> list[list[str]]:
 
 
 def profile() -> list[list[str]]:
-    """Where the processor time of one model's step goes."""
-    made = [["size", "building the graph", "handing it over", "computing", "operations"]]
-    for name, each in record()["profiles"].items():
-        parts = [f"{each[part]:.1f} ms" for part in ("graph", "handing", "computing")]
-        made.append([size_of(name), *parts, str(each["operations"])])
+    """Where the processor time of a step goes, per model."""
+    made = [
+        ["", "size", "building the graph", "handing it over", "computing", "at least", "operations in the graph"]
+    ]
+    for key, each in record()["profiles"].items():
+        kind, _, name = key.partition(" ")
+        parts = [f"{each[part]:.2f} ms" for part in ("graph", "handing", "computing", "least")]
+        made.append([KINDS[kind].format(**record()), size_of(name), *parts, str(each["operations"])])
     return made
 
 
+def missed() -> list[list[str]]:
+    """The goals that the record misses, each with what stands between.
+
+    Raises:
+        KeyError: Nothing explains a goal that is missed.
+    """
+    made = [["goal missed", "ratio", "goal", "what stands between"]]
+    for each in record()["rows"]:
+        if each["wanted"] is not None and not met(each, "goal"):
+            kind, _, name = each["key"].partition(" ")
+            named = f"{NAMES[kind].format(**record())} ({size_of(name)})" if name else NAMES[kind]
+            made.append([named, f"{each['ratio']:.2f}", f"{each['wanted']['goal']:g}", REASONS[kind](each, name)])
+    return made if len(made) > 1 else [*made, ["none", "", "", ""]]
+
+
+def of_one(_: dict[str, Any], name: str) -> str:
+    """Why one model is no quicker."""
+    each = record()["profiles"][f"one {name}"]
+    return (
+        f"{share(name)} of the step is computing. The rest builds the graph in Python and hands {each['operations']} "
+        "operations to the worker; a population shares it."
+    )
+
+
+def of_sweep(found: dict[str, Any], name: str) -> str:
+    """Why a population is no quicker."""
+    each = record()["profiles"][f"sweep {name}"]
+    total = each["graph"] + each["handing"] + each["computing"]
+    return (
+        f"Per model, {each['computing']:.1f} of {total:.1f} ms are computing. The functions and products alone take "
+        f"{each['least']:.1f} ms: with nothing else the ratio would be {found['theirs'] / each['least']:.1f}. Between "
+        "lie the sums and products of the equations, and copies of what the gradient needs."
+    )
+
+
+def of_workers(found: dict[str, Any], _: str) -> str:
+    """Why two workers do not halve the time."""
+    idle = record()["idle"]
+    alone = (found["theirs"] - idle) / (found["ours"] - idle)
+    return (
+        f"Each worker takes {idle:.1f} s to start and to open its study; less that, the ratio would be {alone:.2f}. "
+        "The last population may leave one of them waiting, and both share memory and its caches."
+    )
+
+
+def of_length(found: dict[str, Any], _: str) -> str:
+    """Why long sequences take more than their share."""
+    long, short = (1e3 * ms / steps for ms, steps in ((found["ours"], 400), (found["theirs"], 50)))
+    return (
+        f"A reading takes {long:.0f} µs at T = 400 and {short:.0f} µs at T = 50: what the gradient needs no longer "
+        "fits the caches."
+    )
+
+
+def of_memory(found: dict[str, Any], _: str) -> str:
+    """Why a population takes more than its members' share."""
+    members = record()["members"]
+    return f"A member takes {found['ours'] / members:.1f} MiB, a model alone {found['theirs']:.1f} MiB."
+
+
+REASONS = {
+    "one": of_one,
+    "sweep": of_sweep,
+    "port": of_sweep,
+    "workers": of_workers,
+    "length": of_length,
+    "memory": of_memory,
+}
+"""By the first word of a row's key."""
+
+
 def share(name: str) -> str:
-    """How much of a step's processor time is computing, in per cent."""
-    each = record()["profiles"][name]
+    """How much of one model's step is computing, in per cent of its processor time."""
+    each = record()["profiles"][f"one {name}"]
     return f"{100 * each['computing'] / (each['graph'] + each['handing'] + each['computing']):.0f} %"
 
 
 def operations(name: str) -> str:
     """Operations in a step's graph."""
-    return str(record()["profiles"][name]["operations"])
+    return str(record()["profiles"][f"one {name}"]["operations"])
 
 
 def number(key: str) -> str:

@@ -1,7 +1,7 @@
-"""``python -m tests.bench``: how fast training is here and in ncps on PyTorch, side by side in one run.
+"""``python -m tests.bench``: how fast training is here, in ncps on PyTorch, and in ports to MLX, all in one run.
 
-Each size is trained by two processes that take turns of a few steps, so that what else the machine does meets both
-alike; a row's ratio is the median over the rounds.
+Each size is trained by processes that take turns of a few steps, so that what else the machine does meets all alike; a
+row's ratio is the median over the rounds. Then one worker and two end the same study, in turns.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.bench.parent import Child, Times, ratio, rounds
 from tests.bench.report import Row, failures, table
+from tests.bench.workers import STUDY, ended
 
 SIZES = {
     "small": {"inputs": 1, "hidden": 16, "backbone": 32, "steps": 50, "batch": 32},
@@ -25,101 +26,53 @@ SIZES = {
     "large": {"inputs": 10, "hidden": 64, "backbone": 128, "steps": 100, "batch": 32},
 }
 MEMBERS = 16
+PORTED = ("small", "middle")  # sizes at which ports take part
+DESIGNS = {"port": "full", "lean": "lean"}  # by the rows' first word
+TEAMS = 3  # times that one worker, then two, end the study
 TURN = {"small": 6, "middle": 6, "large": 3}  # steps: long enough to time, short enough to share one weather
-
-
-class Child:
-    """A process that trains when told to.
-
-    Args:
-        module: ``"ours"`` or ``"theirs"``.
-    """
-
-    def __init__(self, module: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.bench.{module}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        )
-
-    def ask(self, **question: Any) -> Any:
-        """Send a line and wait for the answer.
-
-        Raises:
-            RuntimeError: The process ended instead.
-        """
-        assert self.process.stdin is not None and self.process.stdout is not None
-        print(json.dumps(question), file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
-        if not line:
-            code = self.process.wait()
-            raise RuntimeError(f"{self.process.args!r} ended with {code}, asked for {question}.")
-        return json.loads(line)
-
-    def close(self) -> None:
-        """End it."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-
-
-class Times:
-    """Milliseconds of each round: by the clock, and of processor time over all threads."""
-
-    def __init__(self) -> None:
-        self.clock: list[float] = []
-        self.cpu: list[float] = []
-
-    def add(self, answer: Sequence[float]) -> None:
-        """Add a round."""
-        self.clock.append(answer[0])
-        self.cpu.append(answer[1])
-
-
-def rounds(cases: dict[str, tuple[Child, int]], count: int) -> dict[str, Times]:
-    """Let the cases take turns, ``count`` times; each has its child and the steps of a turn."""
-    times = {key: Times() for key in cases}
-    for _ in range(count):
-        for key, (child, steps) in cases.items():
-            times[key].add(child.ask(run=key, steps=steps))
-    return times
+SWEPT = {"small": 3, "middle": 3, "large": 1}  # of a population, which takes longer
 
 
 def compare(name: str, count: int) -> list[Row]:
-    """Rows of one size: one model, variants of it, and a population, each against ncps."""
+    """Rows of one size: one model, variants of it, a population, each against ncps; the last against ports too."""
     size, turn = SIZES[name], TURN[name]
-    ours, theirs = Child("ours"), Child("theirs")
-    theirs.ask(make="theirs", kind="step", settings=size)
-    cases = {"theirs": (theirs, turn)}
+    ours, others = Child("ours"), {"theirs": Child("theirs")}
+    others["theirs"].ask(make="theirs", kind="step", settings=size)
+    for key, design in DESIGNS.items() if name in PORTED else ():
+        others[key] = Child("port")
+        others[key].ask(make=key, kind="step", settings={**size, "design": design})
+    cases = {key: (other, turn) for key, other in others.items()}
     for key, kind, settings, steps in (
         ("one", "population", {}, turn),
         ("plain", "plain", {}, turn),
         ("irregular", "population", {"irregular": True}, turn),
-        ("sweep", "population", {"members": MEMBERS}, 1),
+        ("sweep", "population", {"members": MEMBERS}, SWEPT[name]),
     ):
         ours.ask(make=key, kind=kind, settings={**size, **settings})
         cases[key] = (ours, steps)
     times = rounds(cases, count)
-    ours.close()
-    theirs.close()
-    base = times.pop("theirs")
-    return [
-        against(f"{key} {name}", each, base, MEMBERS if key == "sweep" else 1) for key, each in times.items()
+    for child in (ours, *others.values()):
+        child.close()
+    made = [
+        against(f"{key} {name}", each, times["theirs"], MEMBERS if key == "sweep" else 1)
+        for key, each in times.items()
+        if key not in others
+    ]
+    return made + [
+        against(f"{key} {name}", times["sweep"], times[key], MEMBERS) for key in others if key in DESIGNS
     ]
 
 
 def against(key: str, ours: Times, theirs: Times, members: int) -> Row:
     """A row: theirs over ours, per model."""
-    ratios = [members * b / a for a, b in zip(ours.clock, theirs.clock, strict=True)]
-    low, _, high = statistics.quantiles(ratios, n=4)
+    mine = [each / members for each in ours.clock]
+    times, quartiles = ratio(theirs.clock, mine)
     return Row(
         key=key,
-        ours=statistics.median(ours.clock) / members,
+        ours=statistics.median(mine),
         theirs=statistics.median(theirs.clock),
-        ratio=statistics.median(ratios),
-        quartiles=(low, high),
+        ratio=times,
+        quartiles=quartiles,
         cpu=(statistics.median(ours.cpu) / members, statistics.median(theirs.cpu)),
     )
 
@@ -132,16 +85,30 @@ def scaling(count: int) -> list[Row]:
     for steps in (short, long):
         ours.ask(make=str(steps), kind="population", settings={**size, "steps": steps})
     times = rounds({"50": (ours, 8), "400": (ours, 1)}, count)
-    ratios = [b / a for a, b in zip(times["50"].clock, times["400"].clock, strict=True)]
-    low, _, high = statistics.quantiles(ratios, n=4)
     slow, quick = (statistics.median(times[key].clock) for key in ("400", "50"))
-    made = [Row("length", slow, quick, statistics.median(ratios), (low, high))]
+    made = [Row("length", slow, quick, *ratio(times["400"].clock, times["50"].clock))]
     many, one = (
         ours.ask(call="peak", settings={**size, "members": members}) / 2**20 for members in (MEMBERS, 1)
     )
     made.append(Row("memory", many, one, many / one))
     ours.close()
     return made
+
+
+def teams(count: int) -> tuple[Row, float]:
+    """The row on two workers, in seconds; and how long a worker takes that finds everything done."""
+    ours = Child("ours")
+    times = {workers: Times() for workers in (1, 2)}
+    idle = []
+    for i in range(count):
+        for workers in sorted(times, reverse=i % 2 == 1):
+            with tempfile.TemporaryDirectory() as folder:
+                file = str(Path(folder) / "study.db")
+                ours.ask(call="plan", settings={"file": file, **STUDY})
+                times[workers].add(ended(file, workers))
+                idle.append(ended(file, 1)[0])
+    ours.close()
+    return against("workers", times[2], times[1], 1), statistics.median(idle)
 
 
 def machine() -> dict[str, Any]:
@@ -156,6 +123,27 @@ def machine() -> dict[str, Any]:
     }
 
 
+def facts() -> tuple[dict[str, str], dict[str, dict[str, float]]]:
+    """The versions; and profiles of one model's step and of a population's, by ``one SIZE`` and ``sweep SIZE``.
+
+    Raises:
+        RuntimeError: The port runs with another MLX or BLAS than we.
+    """
+    children = {name: Child(name) for name in ("ours", "theirs", "port")}
+    told = {name: child.ask(facts=True) for name, child in children.items()}
+    profiles = {
+        f"{kind} {name}": children["ours"].ask(call="profile", settings={**size, "members": members})
+        for kind, members in (("one", 1), ("sweep", MEMBERS))
+        for name, size in SIZES.items()
+    }
+    for child in children.values():
+        child.close()
+    port = told.pop("port")
+    if port != {name: told["ours"][name] for name in port}:
+        raise RuntimeError(f"The port has {port}, we have {told['ours']}: nothing can be compared.")
+    return told["ours"] | told["theirs"], profiles
+
+
 def main() -> int:
     """Run the command line; return 1 if a Must is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition("\n")[0])
@@ -163,16 +151,15 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="write the result as JSON")
     options = parser.parse_args()
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # before we add to it
+    versions, profiles = facts()
     rows: list[Row] = []
     for name in SIZES:
         print(f"timing {name}: {SIZES[name]}", file=sys.stderr, flush=True)
         rows += compare(name, options.rounds)
-    rows += scaling(max(5, options.rounds // 2))
-    ours, theirs = Child("ours"), Child("theirs")
-    versions = {**ours.ask(facts=True), **theirs.ask(facts=True)}
-    profiles = {name: ours.ask(call="profile", settings=size) for name, size in SIZES.items()}
-    ours.close()
-    theirs.close()
+    rows += scaling(options.rounds)
+    print(f"timing workers: {STUDY}", file=sys.stderr, flush=True)
+    workers, idle = teams(TEAMS)
+    rows.append(workers)
     result = {
         "machine": machine(),
         "busy": busy,
@@ -180,8 +167,10 @@ def main() -> int:
         "sizes": SIZES,
         "members": MEMBERS,
         "rounds": options.rounds,
+        "study": STUDY,
         "rows": [row.as_json() for row in rows],
         "profiles": profiles,
+        "idle": idle,
     }
     print(table(rows))
     if options.write:

@@ -15,11 +15,13 @@ import mlx.nn as nn
 import mlx.optimizers
 import numpy as np
 
-from ncps_mlx import CfC
+from ncps_mlx import CfC, Space, Study
 from ncps_mlx._blas import blas_name
+from ncps_mlx.data import irregular_sines
 from ncps_mlx.member import Member
 from ncps_mlx.population import shell, stack
 from ncps_mlx.run import Run
+from ncps_mlx.squash import squash_for
 from ncps_mlx.task import Split, Task
 from ncps_mlx.threads import Beside, find_worker, spent
 from tests.bench.child import Case, serve
@@ -114,9 +116,9 @@ def peak(*, members: int, **sizes: int) -> int:
     return highest - data
 
 
-def profile(**size: int) -> dict[str, float]:
-    """Where the processor time of one model's step goes: medians, in milliseconds, and the operations in its graph."""
-    run = prepare(members=1, irregular=False, count=40, **size)
+def profile(*, members: int = 1, **size: int) -> dict[str, float]:
+    """Where the processor time of a step goes: medians, milliseconds per model; and the operations in its graph."""
+    run = prepare(members=members, irregular=False, count=40, **size)
     worker = find_worker()
     spans = []
     with Beside() as beside:
@@ -128,11 +130,62 @@ def profile(**size: int) -> dict[str, float]:
             mx.eval(run.matrix, run.optimizer.state, losses)
             end = time.thread_time_ns()
             spans.append((built - start, end - built, (spent(worker) if worker else 0) - computed))
-    graph, handing, computing = np.median(spans, axis=0) / 1e6
+    graph, handing, computing = np.median(spans, axis=0) / 1e6 / members
     written = io.StringIO()
     mx.export_to_dot(written, run.step(0), run.matrix, run.optimizer.state)
     operations = sum("shape=rectangle" in line for line in written.getvalue().splitlines())
-    return {"graph": graph, "handing": handing, "computing": computing, "operations": operations}
+    return {
+        "graph": graph,
+        "handing": handing,
+        "computing": computing,
+        "least": least(members=members, **size),
+        "operations": operations,
+    }
+
+
+def least(*, members: int, inputs: int, hidden: int, backbone: int, steps: int, batch: int) -> float:
+    """Processor time of a step's functions and products alone, forward and backward: milliseconds per model."""
+    worker = find_worker()
+    if worker is None:
+        return 0.0
+    squash = squash_for(mx.float32)
+    bend, heads = (squash.tanh((members, batch, width), mx.float32) for width in (backbone, 3 * hidden))
+
+    def noise(*shape: int) -> mx.array:
+        return mx.random.normal((members, *shape))
+
+    x, u, h, d = (noise(batch, width) for width in (inputs, backbone, hidden, 3 * hidden))
+    into, first, second = noise(inputs, backbone), noise(hidden, backbone), noise(backbone, 3 * hidden)
+    back, out = noise(3 * hidden, backbone), noise(backbone, 3 * hidden)
+    rows = [noise(width, steps * batch) for width in (inputs, hidden, backbone)]
+    slopes = [noise(steps * batch, width) for width in (backbone, backbone, 3 * hidden)]
+    mx.eval(x, u, h, d, into, first, second, back, out, rows, slopes)
+    spans = []
+    with Beside() as beside:
+        for _ in range(20):
+            beside.step()
+            start = spent(worker)
+            for _ in range(steps):
+                mx.eval(x @ into, h @ first, bend(u), u @ second, heads(d), d @ back, u @ out)
+            mx.eval([row @ slope for row, slope in zip(rows, slopes, strict=True)])
+            spans.append(spent(worker) - start)
+    return float(np.median(spans)) / 1e6 / members
+
+
+def plan(*, file: str, name: str, rates: int, seeds: int, steps: int, population: int) -> str:
+    """Put a study of one shape into a SQLite file: so many learning rates, each with so many seeds."""
+    size = {"hidden_size": 16, "backbone_units": 32, "batch_size": 32}
+    study = Study(
+        file,
+        irregular_sines(n_train=480, n_validation=32, n_test=32, readings=50),
+        Space(learning_rate=[1e-3 * 1.5**i for i in range(rates)]),
+        sampler="grid",
+        seeds=range(seeds),
+        name=name,
+        population=population,
+        fixed={**size, "steps": steps},
+    )
+    return repr(study)
 
 
 def facts() -> dict[str, Any]:
@@ -147,4 +200,4 @@ def facts() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    serve({"population": population, "plain": plain, "peak": peak, "profile": profile}, facts)
+    serve({"population": population, "plain": plain, "peak": peak, "profile": profile, "plan": plan}, facts)

@@ -34,6 +34,9 @@ WANTED = {
     "one large": Wanted(1.0, 1.4),
     "sweep middle": Wanted(2.0, 3.0),
     "sweep small": Wanted(5.0, 7.0),
+    "port middle": Wanted(5.0, 8.0),
+    "port small": Wanted(5.0, 8.0),
+    "workers": Wanted(1.7, 1.9),
     "length": Wanted(8.8, 8.2, least=False),
     "memory": Wanted(17.0, 16.0, least=False),
 }
@@ -46,7 +49,7 @@ class Row:
 
     Attributes:
         key: What was compared, and at which size.
-        ours: Median: milliseconds per step and model (row ``memory``: MiB of the population).
+        ours: Median: milliseconds per step and model (``memory``: MiB of the population; ``workers``: seconds of two).
         theirs: The same of what it is compared with.
         ratio: Of the two, the median over the rounds: how many times faster; or how much more.
         quartiles: Of the ratio over the rounds.

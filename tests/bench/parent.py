@@ -1,0 +1,83 @@
+"""Processes that train in turns, and what the turns took."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["Child", "Times", "environment", "ratio", "rounds"]
+
+
+def environment() -> dict[str, str]:
+    """The variables of every process: one thread for products."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+class Child:
+    """A process that trains when told to.
+
+    Args:
+        module: ``"ours"``, ``"theirs"`` or ``"port"``.
+    """
+
+    def __init__(self, module: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", f"tests.bench.{module}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+
+    def ask(self, **question: Any) -> Any:
+        """Send a line and wait for the answer.
+
+        Raises:
+            RuntimeError: The process ended instead.
+        """
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(json.dumps(question), file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        if not line:
+            code = self.process.wait()
+            raise RuntimeError(f"{self.process.args!r} ended with {code}, asked for {question}.")
+        return json.loads(line)
+
+    def close(self) -> None:
+        """End it."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Times:
+    """Milliseconds of each round: by the clock, and of processor time over all threads."""
+
+    def __init__(self) -> None:
+        self.clock: list[float] = []
+        self.cpu: list[float] = []
+
+    def add(self, answer: Sequence[float]) -> None:
+        """Add a round."""
+        self.clock.append(answer[0])
+        self.cpu.append(answer[1])
+
+
+def rounds(cases: dict[str, tuple[Child, int]], count: int) -> dict[str, Times]:
+    """Let the cases take turns, ``count`` times; each has its child and the steps of a turn."""
+    times = {key: Times() for key in cases}
+    for _ in range(count):
+        for key, (child, steps) in cases.items():
+            times[key].add(child.ask(run=key, steps=steps))
+    return times
+
+
+def ratio(above: Sequence[float], below: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """The median over the rounds of one over the other, and the quartiles."""
+    low, middle, high = statistics.quantiles([a / b for a, b in zip(above, below, strict=True)], n=4)
+    return middle, (low, high)
