@@ -152,7 +152,7 @@ def merge(plan: Plan, squash: Squash, columns: mx.array, dt: float, scale: float
         return columns if scale == 1.0 else scale * columns
     width = columns.shape[-1] // 4
     fg, a, b = mx.split(columns, [2 * width, 3 * width], axis=-1)
-    ab = [a, b] if plan.varying_time else [dt * a + b]
+    ab = [a, b] if plan.varying_time else [(a if dt == 1.0 else dt * a) + b]
     tanh, sigmoid = scale * squash.tanh_rate, scale * squash.sigmoid_rate
     return mx.concatenate([tanh * fg, *(sigmoid * each for each in ab)], axis=-1)
 

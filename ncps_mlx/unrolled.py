@@ -142,7 +142,7 @@ def unrolled(form: Form, arrays: Folded) -> tuple[mx.array, tuple[mx.array, ...]
 
 
 def forward(form: Form, own: Folded) -> list[mx.array]:
-    """All states; the last ones; what the cell read at each step, and all steps' values of each kind, in rows."""
+    """All states, if wanted; the last ones; what the cell read at each step, and all steps' values of each kind, in rows."""
     first, *rest = own.weights
     lead, width, dtype = own.h.shape[:-1], own.h.shape[-1], own.h.dtype
     zs = by_step(own.z, form.steps)
@@ -178,7 +178,8 @@ def forward(form: Form, own: Folded) -> list[mx.array]:
     kinds = [read, *layers, *map(list, zip(*heads, strict=True))]
     remembered = [] if before is None else before.kept()
     ends = [h] if before is None else [h, before.c]
-    return [together(states), *ends, *map(together, kinds), *remembered]
+    every = together(states) if form.sequences else h
+    return [every, *ends, *map(together, kinds), *remembered]
 
 
 def gated(mode: str, squash: Function, y: mx.array, dt: mx.array | None) -> tuple[mx.array, list[mx.array]]:
