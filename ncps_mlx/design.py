@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ncps_mlx.asking import quiet
 from ncps_mlx.checks import check_choice, check_int
 from ncps_mlx.halving import Bracket, Halving, Hyperband, rung_step
 from ncps_mlx.knobs import When
-from ncps_mlx.ledger import Planned, quiet
+from ncps_mlx.ledger import Planned
 from ncps_mlx.plans import grid_plan, quasi_random_plan, random_plan, shape_order
 from ncps_mlx.space import Space
 from ncps_mlx.task import Task

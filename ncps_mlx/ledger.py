@@ -8,24 +8,22 @@ later ones are struck out: whoever adds a place again need not know whether anot
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ncps_mlx.asking import quiet
 from ncps_mlx.database import open_storage, shown
-from ncps_mlx.knobs import Knob
 from ncps_mlx.patience import Patience
 from ncps_mlx.records import Record
 from ncps_mlx.space import Space
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.distributions import BaseDistribution
 
-__all__ = ["Ledger", "Planned", "quiet", "read_definition"]
+__all__ = ["Ledger", "Planned", "read_definition"]
 
 SETTINGS = "ncps_mlx"  # the study's attribute that says how it was made
 DEFINITION = "ncps_mlx:definition"  # the same, whole: enough for a worker to take part
@@ -238,7 +236,14 @@ class Ledger:
             key=trial._trial_id,  # what its storage knows it by
         )
 
-    def _stored(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def stored(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a configuration as Optuna keeps it.
+
+        Example:
+            >>> book = Ledger(None, "study", Space(clip_norm=[None, 1.0]), {}, higher_is_better=False)
+            >>> book.stored({"clip_norm": 1.0})
+            {'clip_norm': 1.0}
+        """
         return {name: self.space.knobs[name].encode(value) for name, value in config.items()}
 
     def _config(self, trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
@@ -283,43 +288,11 @@ class Ledger:
             if item.trial not in there:
                 trial = create_trial(
                     state=TrialState.WAITING,
-                    params=self._stored(item.config),
+                    params=self.stored(item.config),
                     distributions={name: self.distributions[name] for name in item.config},
                     user_attrs={"trial": item.trial, "seed": item.seed},
                 )
                 self.call(self.optuna.add_trial, trial)
-
-    def draw(self, count: int, shape: Collection[str], sampler: optuna.samplers.BaseSampler) -> list[dict[str, Any]]:
-        """Let a sampler of Optuna choose configurations of one shape. Nothing is written down.
-
-        The sampler asks a copy in memory, where what waits counts as running: asking the study itself would take
-        another worker's waiting trial, and a question that is cut off would stay behind.
-
-        Example:
-            >>> import optuna
-            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
-            >>> drawn = book.draw(3, ["hidden_size"], optuna.samplers.RandomSampler(seed=0))
-            >>> len(drawn), drawn[0] == drawn[1] == drawn[2], book.trials()
-            (3, True, [])
-        """
-        import optuna
-
-        drawn: list[dict[str, Any]] = []
-        with quiet():
-            copy = optuna.create_study(direction=self.optuna.direction, sampler=sampler)
-            for trial in self.first(self.trials()).values():
-                done = trial.state.name in DONE
-                copy.add_trial(trial if done else _running(trial))
-            for _ in range(count):
-                fixed = {knob: drawn[0][knob] for knob in shape if knob in drawn[0]} if drawn else {}
-                copy.enqueue_trial(self._stored(fixed))
-                asked = copy.ask()
-
-                def pick(name: str, knob: Knob, asked: optuna.Trial = asked) -> Any:
-                    return knob.decode(_suggest(asked, name, self.distributions[name]))
-
-                drawn.append(self.space.fill(pick))
-        return drawn
 
     def done(self) -> list[Record]:
         """Return the records, sorted by their place in the plan.
@@ -389,53 +362,3 @@ def read_definition(storage: str | Path, name: str) -> dict[str, Any]:
         there = ", ".join(map(repr, sorted(found))) or "none"
         raise ValueError(f"name must be that of a study in {where}, which holds {there}, got {name!r}.")
     return found[name]
-
-
-def _running(trial: optuna.trial.FrozenTrial) -> optuna.trial.FrozenTrial:
-    """The trial as one that runs."""
-    from optuna.trial import TrialState, create_trial
-
-    return create_trial(
-        state=TrialState.RUNNING,
-        params=trial.params,
-        distributions=trial.distributions,
-        user_attrs=trial.user_attrs,
-    )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Optuna's notes on each trial out of the way, and its remarks that options of TPE may change.
-
-    Example:
-        >>> import optuna
-        >>> with quiet():
-        ...     study = optuna.create_study()
-    """
-    import optuna
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            # Optuna 4 calls these experimental; Optuna 5 does not. Nothing else is hidden.
-            warnings.filterwarnings(
-                "ignore",
-                ".*(multivariate|constant_liar|group)",
-                category=optuna.exceptions.ExperimentalWarning,
-            )
-            yield
-    finally:
-        optuna.logging.set_verbosity(before)
-
-
-def _suggest(trial: optuna.Trial, name: str, form: BaseDistribution) -> Any:
-    """Let Optuna's sampler choose one value, knowing those it chose before."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(form, CategoricalDistribution):
-        return trial.suggest_categorical(name, form.choices)
-    if isinstance(form, IntDistribution):
-        return trial.suggest_int(name, form.low, form.high, log=form.log)
-    assert isinstance(form, FloatDistribution)  # there are no others
-    return trial.suggest_float(name, form.low, form.high, log=form.log)

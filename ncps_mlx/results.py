@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ncps_mlx.asking import quiet
 from ncps_mlx.boundary import boundary
 from ncps_mlx.grouping import mean_scores
-from ncps_mlx.ledger import Ledger, quiet
+from ncps_mlx.ledger import Ledger
 from ncps_mlx.records import Record
 from ncps_mlx.space import Space
 from ncps_mlx.stats import interval

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ncps_mlx.asking import draw
 from ncps_mlx.brackets import train_batch
 from ncps_mlx.claims import Claims
 from ncps_mlx.design import Design
@@ -158,7 +159,7 @@ class Shift:
         reserved = self._claims.reserve(range(first, first + count * self._seeds))
         if not reserved or first in self._ledger.configs():
             return True  # another worker draws them
-        drawn = self._ledger.draw(count, design.space.shape, design.tpe(begun))
+        drawn = draw(self._ledger, count, design.space.shape, design.tpe(begun))
         self._ledger.add(design.items(list(enumerate(drawn, start=begun))))
         return True
 
