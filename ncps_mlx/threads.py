@@ -3,8 +3,9 @@
 On the CPU, Python builds a graph and hands one operation after another to MLX's worker thread. When operations are as
 short as those of a small network, the worker sleeps between them, and waking it on another core costs more than the
 operation, several times more in a virtual machine. On the core of the thread that feeds it, and told not to interrupt
-that thread (``SCHED_BATCH``), it is woken once per step. Where the operations are long, as in a population, the worker
-never sleeps, and the two threads do better on a core each.
+that thread (``SCHED_BATCH``), it is woken once per step. The system would move the feeding thread to an idle core as
+soon as the worker runs, so that thread is held too, unless something else runs on its core. Where the operations are
+long, as in a population, the worker never sleeps, and the two threads do better on a core each.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import mlx.core as mx
 __all__ = ["Beside", "find_worker"]
 
 TRIED = 4  # steps, after which the two threads' shares are known
+ALONE = 1.15  # times both threads' work: a step that took longer met others on the core
 APART = 4.0  # times the feeding thread's own work: from then on the worker hardly ever sleeps
 
 TASKS = Path("/proc/self/task")
@@ -35,8 +37,9 @@ _workers: dict[int, int] = {}
 class Beside:
     """For a training loop: keeps the worker thread beside this one for as long as that pays. Elsewhere does nothing.
 
-    It acts on Linux, when MLX's default device is the CPU, on MLX's worker alone; what it changed is put back at the
-    end. May be entered again, and then knows what it found out.
+    It acts on Linux, when MLX's default device is the CPU, on MLX's worker and the thread that enters it; what it
+    changed is put back at the end. Threads and processes begun meanwhile inherit the one core. May be entered again,
+    and then knows what it found out.
 
     Example:
         >>> import mlx.core as mx
@@ -53,6 +56,10 @@ class Beside:
         self.apart = False
         self.work = [0, 0]  # nanoseconds, of this thread and of the worker
         self.mark = (0, 0)
+        self.clock = 0
+        self.alone = False  # on the core, during the last step
+        self.own: set[int] = set()  # cores that this thread may use
+        self.held: set[int] = set()  # those it is held on
 
     def __enter__(self) -> Beside:
         """Find the worker, and tell it not to interrupt."""
@@ -60,11 +67,12 @@ class Beside:
         if worker is None:
             return self
         try:
-            self.cores = os.sched_getaffinity(worker)
+            self.cores, self.own = os.sched_getaffinity(worker), os.sched_getaffinity(0)
+            self.held = self.own
             if os.sched_getscheduler(worker) == os.SCHED_OTHER:  # else someone has plans for it
                 os.sched_setscheduler(worker, os.SCHED_BATCH, os.sched_param(0))
                 self.worker, self.core = worker, -1
-                self.mark = work_of(worker)
+                self.clock, self.mark = time.perf_counter_ns(), work_of(worker)
         except OSError:  # a container may forbid it
             self.worker = None
         return self
@@ -80,21 +88,29 @@ class Beside:
             return
         self.steps += 1
         core = LIBC.sched_getcpu()
-        if core != self.core:
-            self.core = core
-            with contextlib.suppress(OSError):  # the core may have been taken from this process just now
+        with contextlib.suppress(OSError):  # the core may have been taken from this process just now
+            if core != self.core:
+                self.core = core
                 os.sched_setaffinity(self.worker, {core})
+            held = {core} if self.alone else self.own
+            if held != self.held:
+                self.held = held
+                os.sched_setaffinity(0, held)
 
     def count(self) -> None:
         """Add what both threads have worked since the last time."""
         if self.worker is not None:
-            now = work_of(self.worker)
-            self.work = [sum(part) for part in zip(self.work, now, (-then for then in self.mark), strict=True)]
-            self.mark = now
+            clock, now = time.perf_counter_ns(), work_of(self.worker)
+            spans = [after - before for after, before in zip(now, self.mark, strict=True)]
+            self.work = [sum(part) for part in zip(self.work, spans, strict=True)]
+            self.alone = clock - self.clock < ALONE * sum(spans)
+            self.clock, self.mark = clock, now
 
     def release(self) -> None:
-        """Let the worker run where it likes."""
+        """Let both threads run where they like."""
         if self.worker is not None:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(0, self.own)
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(self.worker, self.cores)
                 os.sched_setscheduler(self.worker, os.SCHED_OTHER, os.sched_param(0))

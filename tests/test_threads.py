@@ -15,6 +15,14 @@ from ncps_mlx.threads import Beside, find_worker, spent
 linux = sys.platform.startswith("linux") and mx.default_device() == mx.Device(mx.cpu)
 
 
+@pytest.fixture(autouse=True)
+def own():
+    """The cores of this thread, which each test leaves as they were."""
+    cores = os.sched_getaffinity(0) if linux else set()
+    yield cores
+    assert not linux or os.sched_getaffinity(0) == cores
+
+
 def short(beside, steps):
     """Steps in which the feeding thread has more to do than the worker."""
     x = mx.ones((3,))
@@ -54,6 +62,29 @@ def test_short_steps_are_kept_together_and_all_is_put_back():
         assert os.sched_getscheduler(worker) == os.SCHED_BATCH
     assert os.sched_getaffinity(worker) == cores
     assert os.sched_getscheduler(worker) == os.SCHED_OTHER
+
+
+def test_this_thread_is_held_on_its_core_while_no_other_is_there(monkeypatch, own):
+    if not linux:
+        return
+    worker = find_worker()
+    now = {"clock": 0, "work": (0, 0)}
+    monkeypatch.setattr(threads.time, "perf_counter_ns", lambda: now["clock"])
+    monkeypatch.setattr(threads, "work_of", lambda _: now["work"])
+
+    def step(beside, took):
+        """A step of 100 ns of work that took so long."""
+        now["clock"] += took
+        now["work"] = (now["work"][0] + 60, now["work"][1] + 40)
+        beside.step()
+        return os.sched_getaffinity(0)
+
+    with Beside() as beside:
+        assert step(beside, 105) == {beside.core} == os.sched_getaffinity(worker)
+        assert step(beside, 200) == own  # another process was on the core: the system may find a better one
+        assert os.sched_getaffinity(worker) == {beside.core}
+        assert step(beside, 100) == {beside.core}
+    assert os.sched_getaffinity(0) == own
 
 
 def test_long_steps_are_let_go():
