@@ -142,7 +142,7 @@ def unrolled(form: Form, arrays: Folded) -> tuple[mx.array, tuple[mx.array, ...]
 
 
 def forward(form: Form, own: Folded) -> list[mx.array]:
-    """All states, if wanted; the last ones; what the cell read at each step, and all steps' values of each kind, in rows."""
+    """All states, if wanted; the last ones; what the cell read at each step, and what was found there, in rows."""
     first, *rest = own.weights
     lead, width, dtype = own.h.shape[:-1], own.h.shape[-1], own.h.dtype
     zs = by_step(own.z, form.steps)
