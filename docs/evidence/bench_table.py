@@ -218,10 +218,11 @@ def of_sweep(found: dict[str, Any], name: str) -> str:
 def of_workers(found: dict[str, Any], _: str) -> str:
     """Why two workers do not halve the time."""
     idle = record()["idle"]
-    alone = (found["theirs"] - idle) / (found["ours"] - idle)
+    busier, alone = found["cpu"]
     return (
-        f"Each worker takes {idle:.1f} s to start and to open its study; less that, the ratio would be {alone:.2f}. "
-        "The last population may leave one of them waiting, and both share memory and its caches."
+        f"Each worker takes {idle:.1f} s to start and to open its study; less that, the ratio would be "
+        f"{(found['theirs'] - idle) / (found['ours'] - idle):.2f}. The busier of two takes {busier:.1f} s of processor "
+        f"time, one alone {alone:.1f} s: two share memory and caches, and the last population may leave one waiting."
     )
 
 

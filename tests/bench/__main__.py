@@ -29,7 +29,7 @@ MEMBERS = 16
 PORTED = ("small", "middle")  # sizes at which ports take part
 DESIGNS = {"port": "full", "lean": "lean"}  # by the rows' first word
 TEAMS = 3  # times that one worker, then two, end the study
-TURN = {"small": 6, "middle": 6, "large": 3}  # steps: long enough to time, short enough to share one weather
+TURN = {"small": 12, "middle": 12, "large": 3}  # steps: long enough to time, short enough to share one weather
 SWEPT = {"small": 3, "middle": 3, "large": 1}  # of a population, which takes longer
 
 
