@@ -380,7 +380,7 @@ def test_a_file_is_opened_beside_a_writer(path: Path) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        for _ in range(40):
+        for _ in range(12):
             open_storage(path)
     finally:
         stop.set()
