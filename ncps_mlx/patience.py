@@ -80,14 +80,16 @@ class Patience:
         """
         pause = FIRST_PAUSE
         start = time.monotonic()
+        failed = False
         while True:
+            began = time.monotonic()
             try:
                 result = function(*args, **kwargs)
             except _errors() as error:
                 self._raise_if_lasting(error, time.monotonic() - start)
+                failed = True
             else:
-                if self._away_since is not None:
-                    self._back()
+                self._back(began, failed)
                 return result
             self._wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -126,9 +128,10 @@ class Patience:
                     f"{self.where} does not answer ({text}); trying again for up to {self.seconds / 60:.0f} minutes."
                 )
 
-    def _back(self) -> None:
+    def _back(self, began: float, failed: bool) -> None:
+        """End an outage: not by a connection of another thread that outlives its server for a moment."""
         with self._lock:
-            if self._away_since is not None:
+            if self._away_since is not None and (failed or began - self._away_since >= FIRST_PAUSE):
                 say(f"{self.where} answers again after {time.monotonic() - self._away_since:.0f} s.")
                 self._away_since = None
 

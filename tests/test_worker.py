@@ -662,6 +662,18 @@ def test_a_server_that_is_away_is_waited_for(
     ]
 
 
+def test_a_connection_that_outlives_its_server_ends_no_outage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patience = Patience("there")
+    monkeypatch.setattr(patience, "_wait", lambda _: patience(lambda: "another thread's, still open"))
+    assert patience(away(3)) == "here"
+    assert patience.outages == 1
+    assert [line.split(" (")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "there does not answer", "there answers again after 0 s.",
+    ]  # fmt: skip
+
+
 def test_a_server_that_stays_away_is_an_error() -> None:
     with pytest.raises(ConnectionError, match="storage must answer, got none from there: connection refused"):
         Patience("there", seconds=0)(away(1))
