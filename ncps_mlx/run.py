@@ -199,6 +199,7 @@ class Run:
                 outputs = predict_population(
                     self.model, self.parameters, self.task.validation, self.at_once, self.validation_clock
                 )
+                beside.loosen()  # a metric of the user's may begin threads or processes
                 now = time.perf_counter()
                 seconds, clock = (now - clock) / len(self.active), now
                 improved, finished = [], []

@@ -31,15 +31,17 @@ APART = 4.0  # times the feeding thread's own work: from then on the worker hard
 TASKS = Path("/proc/self/task")
 LIBC: Any = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
-_workers: dict[int, int] = {}
+_known = threading.local()  # each thread's worker
+_keeping = threading.Lock()  # held by the one training loop that keeps its worker beside it
 
 
 class Beside:
     """For a training loop: keeps the worker thread beside this one for as long as that pays. Elsewhere does nothing.
 
     It acts on Linux, when MLX's default device is the CPU, on MLX's worker and the thread that enters it; what it
-    changed is put back at the end. Threads and processes begun meanwhile inherit the one core. May be entered again,
-    and then knows what it found out.
+    changed is put back at the end. Of several loops at once, in threads or one within another, the first acts alone.
+    Threads and processes begun during a step inherit its one core; :meth:`loosen` comes before what may begin some.
+    May be entered again, and then knows what it found out.
 
     Example:
         >>> import mlx.core as mx
@@ -63,10 +65,12 @@ class Beside:
 
     def __enter__(self) -> Beside:
         """Find the worker, and tell it not to interrupt."""
-        worker = None if self.apart else find_worker()
-        if worker is None:
+        if self.apart or not _keeping.acquire(blocking=False):
             return self
         try:
+            worker = find_worker()
+            if worker is None:
+                return self
             self.cores, self.own = os.sched_getaffinity(worker), os.sched_getaffinity(0)
             self.held = self.own
             if os.sched_getscheduler(worker) == os.SCHED_OTHER:  # else someone has plans for it
@@ -75,6 +79,9 @@ class Beside:
                 self.clock, self.mark = time.perf_counter_ns(), work_of(worker)
         except OSError:  # a container may forbid it
             self.worker = None
+        finally:
+            if self.worker is None:
+                _keeping.release()
         return self
 
     def step(self) -> None:
@@ -92,10 +99,19 @@ class Beside:
             if core != self.core:
                 self.core = core
                 os.sched_setaffinity(self.worker, {core})
-            held = {core} if self.alone else self.own
-            if held != self.held:
-                self.held = held
-                os.sched_setaffinity(0, held)
+            self.hold({core} if self.alone else self.own)
+
+    def loosen(self) -> None:
+        """Let this thread run where it likes until the next step: what it begins until then may, too."""
+        if self.worker is not None:
+            with contextlib.suppress(OSError):
+                self.hold(self.own)
+
+    def hold(self, cores: set[int]) -> None:
+        """Hold this thread on these cores."""
+        if cores != self.held:
+            self.held = cores
+            os.sched_setaffinity(0, cores)
 
     def count(self) -> None:
         """Add what both threads have worked since the last time."""
@@ -115,35 +131,39 @@ class Beside:
                 os.sched_setaffinity(self.worker, self.cores)
                 os.sched_setscheduler(self.worker, os.SCHED_OTHER, os.sched_param(0))
             self.worker = None
+            _keeping.release()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Put everything back."""
-        self.count()
-        self.release()
+        try:
+            self.count()
+        finally:
+            self.release()
 
 
 def find_worker() -> int | None:
     """The system's number of the thread that computes for this one; ``None`` where there is none to keep.
 
-    It is the thread that is busy while this one waits.
+    It is the thread that is busy while this one waits, and none of Python's.
     """
     if not sys.platform.startswith("linux") or mx.default_device() != mx.Device(mx.cpu):
         return None
-    own = threading.get_native_id()
-    if own not in _workers:
+    if not hasattr(_known, "worker"):
         x = mx.zeros((1 << 16,))
         mx.eval(x, mx.sin(x))  # the thread begins with the first work
-        others = [int(path.name) for path in TASKS.iterdir() if int(path.name) != own]
+        pythons = {thread.native_id for thread in threading.enumerate()}
+        others = [int(path.name) for path in TASKS.iterdir() if int(path.name) not in pythons]
         before = {thread: spent(thread) for thread in others}
         mx.eval(mx.sin(x))
         busy = {thread: spent(thread) - before[thread] for thread in others}
         busiest = max(busy, key=lambda thread: busy[thread], default=None)
         if busiest is None or busy[busiest] == 0:
             return None
-        _workers[own] = busiest
-    return _workers[own] if (TASKS / str(_workers[own])).exists() else None
+        _known.worker = busiest
+    worker: int = _known.worker
+    return worker if (TASKS / str(worker)).exists() else None
 
 
 def work_of(worker: int) -> tuple[int, int]:

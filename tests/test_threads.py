@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
@@ -9,7 +10,8 @@ import threading
 import mlx.core as mx
 import pytest
 
-from ncps_mlx import threads
+from ncps_mlx import CfC, Task, fit, threads
+from ncps_mlx.data import irregular_sines
 from ncps_mlx.threads import Beside, find_worker, spent
 
 linux = sys.platform.startswith("linux") and mx.default_device() == mx.Device(mx.cpu)
@@ -84,7 +86,72 @@ def test_this_thread_is_held_on_its_core_while_no_other_is_there(monkeypatch, ow
         assert step(beside, 200) == own  # another process was on the core: the system may find a better one
         assert os.sched_getaffinity(worker) == {beside.core}
         assert step(beside, 100) == {beside.core}
+        beside.loosen()
+        assert os.sched_getaffinity(0) == own and os.sched_getaffinity(worker) == {beside.core}
+        assert step(beside, 100) == {beside.core}
     assert os.sched_getaffinity(0) == own
+
+
+def test_a_metric_runs_on_all_cores(monkeypatch, own):
+    """What it begins, a process or a pool of threads, inherits them for good."""
+    if not linux:
+        return
+    monkeypatch.setattr(threads, "ALONE", math.inf)  # as on an idle machine
+    monkeypatch.setattr(threads, "APART", math.inf)
+    plain, cores = Task.score, []
+
+    def score(task, outputs, split="test"):
+        cores.append(os.sched_getaffinity(0))
+        return plain(task, outputs, split)
+
+    monkeypatch.setattr(Task, "score", score)
+    model = CfC(1, 4, backbone_units=4, output_size=1, return_sequences=False)
+    task = irregular_sines(n_train=16, n_validation=8, n_test=8, readings=5)
+    fit(model, task, steps=6, batch_size=8, evaluate_every=2, progress=False)
+    assert cores == [own] * 3
+
+
+def test_a_thread_of_python_is_no_worker():
+    """Another thread that is busy meanwhile, such as one that trains, is left alone."""
+    if not linux:
+        return
+    found, done = [], threading.Event()
+
+    def busy():
+        while not done.is_set():
+            sum(range(1000))
+
+    def look():
+        found.append(find_worker())
+
+    others = [threading.Thread(target=busy), threading.Thread(target=look)]  # the second knows no worker yet
+    for thread in others:
+        thread.start()
+    others[1].join()
+    done.set()
+    assert found[0] not in {threading.get_native_id(), *(thread.native_id for thread in others)}
+    others[0].join()
+
+
+def test_of_several_loops_at_once_the_first_acts():
+    if not linux:
+        return
+    worker, seen = find_worker(), []
+
+    def other():
+        with Beside() as beside:
+            short(beside, 2)
+            seen.append(beside.worker)
+
+    with Beside() as beside:
+        short(beside, 1)
+        other()
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        assert seen == [None, None] and os.sched_getscheduler(worker) == os.SCHED_BATCH
+    other()
+    assert seen[2] == worker
 
 
 def test_long_steps_are_let_go():
