@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,12 @@ import numpy.typing as npt
 from ncps_mlx.base import RecurrentModel
 from ncps_mlx.checks import check_flag, check_int, check_number
 from ncps_mlx.member import Member
-from ncps_mlx.population import shell, stack
+from ncps_mlx.population import as_models, shell, stack
 from ncps_mlx.progress import Progress
 from ncps_mlx.run import Run
 from ncps_mlx.task import Task
 from ncps_mlx.threads import Beside
-from ncps_mlx.train import check_fits, fit
+from ncps_mlx.train import check_batch, check_fits, check_members, fit
 
 __all__ = ["BatchSize", "RateRange", "find_batch_size", "find_learning_rate"]
 
@@ -114,7 +114,8 @@ def find_learning_rate(
         >>> found.loss.shape, 1e-5 < found.fastest <= found.least <= 1.0
         ((3, 20), True)
     """
-    models = [model] if isinstance(model, RecurrentModel) else list(model)
+    models = as_models(model)
+    check_members(models)
     parameters = stack(models)
     check_fits(models[0], task)
     check_number("low", low, low=0, open_low=True)
@@ -208,6 +209,9 @@ def find_batch_size(
         >>> [size.batch_size for size in sizes], reason
         ([8, 16, 32, 64], '128 would be more than the 64 training sequences')
     """
+    if not isinstance(model, RecurrentModel):
+        raise ValueError(f"model must be a CfC or an LTC, got {type(model).__name__}.")
+    check_members([model])
     check_fits(model, task)
     check_batch(task, smallest, "smallest")
     check_number("memory", memory, low=0, open_low=True)
@@ -216,14 +220,15 @@ def find_batch_size(
     check_int("repeats", repeats)
     check_int("tuning_steps", tuning_steps)
     check_flag("progress", progress)
-    for rate in learning_rates:
-        check_number("learning_rates", rate, low=0, open_low=True)
+    if not isinstance(learning_rates, Iterable):
+        raise ValueError(f"learning_rates must be a sequence of numbers, got {learning_rates!r}.")
+    rates = [check_number("learning_rates", rate, low=0, open_low=True) for rate in learning_rates]
     found: list[BatchSize] = []
     most = int(np.log2(len(task.train) // smallest)) + 1
     with Progress(most, f"{task.name}, batch sizes", "size", shown=progress) as bar:
         size = smallest
         while True:
-            found.append(measure(model, task, size, steps, repeats, learning_rates, tuning_steps))
+            found.append(measure(model, task, size, steps, repeats, rates, tuning_steps))
             bar.reach(len(found))
             size *= 2
             reason = why_stop(found, len(task.train), memory, gain)
@@ -301,14 +306,14 @@ def tune(
     for twin in twins:
         twin.update(model.parameters())
     histories = fit(
-        twins, task, steps=steps, batch_size=size, learning_rate=list(rates), seed=0, progress=False
+        twins,
+        task,
+        steps=steps,
+        batch_size=size,
+        learning_rate=list(rates),
+        seed=0,
+        progress=False,
     )
     scores = [history.best_score for history in histories]
     best = int(np.argmax(scores) if task.higher_is_better else np.argmin(scores))
     return float(rates[best]), scores[best]
-
-
-def check_batch(task: Task, size: int, name: str = "batch_size") -> None:
-    """Refuse a batch larger than the training split."""
-    if check_int(name, size) > len(task.train):
-        raise ValueError(f"{name} must be at most the {len(task.train)} training sequences, got {size}.")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
 from mlx.utils import tree_map
@@ -15,36 +16,58 @@ from ncps_mlx.clock import Clock
 from ncps_mlx.split import Split
 from ncps_mlx.trees import leaves
 
-__all__ = ["as_arrays", "predict_population", "rescale", "shell", "stack", "unstack"]
+__all__ = ["as_arrays", "as_models", "predict_population", "rescale", "shell", "stack", "unstack"]
 
 CHUNK = 512  # sequences predicted at once; bounds memory
+
+NO_SHAPE = {"seed", "initializer", "initial_ranges", "backbone_dropout"}  # what models of one shape may differ in
+
+
+def as_models(model: object) -> list[RecurrentModel]:
+    """A model or a sequence of models as a list.
+
+    Raises:
+        ValueError: It is something else, or empty.
+
+    Example:
+        >>> from ncps_mlx import CfC
+        >>> len(as_models(CfC(3, 11)))
+        1
+    """
+    if isinstance(model, RecurrentModel):
+        return [model]
+    if not isinstance(model, Iterable) or isinstance(model, nn.Module | str):
+        raise ValueError(f"model must be a CfC or an LTC, or a sequence of them, got {type(model).__name__}.")
+    models = list(model)
+    for i, each in enumerate(models):
+        if not isinstance(each, RecurrentModel):
+            raise ValueError(f"model[{i}] must be a CfC or an LTC, got {type(each).__name__}.")
+    if not models:
+        raise ValueError("model must be a model or a non-empty sequence of models, got none.")
+    return models
 
 
 def stack(models: Sequence[RecurrentModel]) -> Any:
     """The parameters of models of one shape, each array (N, ...).
 
     Raises:
-        ValueError: No model, or models of different shapes.
+        ValueError: The models have different shapes.
 
     Example:
         >>> from ncps_mlx import CfC
         >>> stack([CfC(3, 11, seed=0), CfC(3, 11, seed=1)])["layers"][0]["backbone"]["bias"].shape
         (2, 128)
     """
-    if not models:
-        raise ValueError("model must be a model or a non-empty sequence of models, got none.")
-    first = {**models[0].config, "seed": None, "backbone_dropout": None}
+    first = models[0].config
     for i, model in enumerate(models):
-        if not isinstance(model, RecurrentModel):
-            raise ValueError(f"model[{i}] must be a CfC or an LTC, got {type(model).__name__}.")
-        config = {**model.config, "seed": None, "backbone_dropout": None}
-        differing = sorted(name for name in first if config.get(name) != first[name])
+        config = model.config
+        differing = sorted(name for name in {*first} - NO_SHAPE if config.get(name) != first[name])
         if type(model) is not type(models[0]) or differing:
             what = ", ".join(differing) or "its class"
             raise ValueError(
                 f"model[{i}] must have the shape of model[0], got another {what}; fit them one after another."
             )
-    trees = [model.trainable_parameters() for model in models]
+    trees = [model.parameters() for model in models]
     return tree_map(lambda *arrays: mx.stack(list(arrays)), trees[0], *trees[1:])
 
 

@@ -12,11 +12,12 @@ from ncps_mlx.base import RecurrentModel
 from ncps_mlx.checks import check_choice, check_flag, check_int, check_number
 from ncps_mlx.member import History, Member
 from ncps_mlx.optimize import OPTIMIZERS
-from ncps_mlx.population import predict_population, rescale, shell, stack, unstack
+from ncps_mlx.population import as_models, predict_population, rescale, shell, stack, unstack
 from ncps_mlx.progress import Progress
 from ncps_mlx.run import Run
 from ncps_mlx.split import Split
 from ncps_mlx.task import Task
+from ncps_mlx.trees import leaves
 
 __all__ = ["FIT_KNOBS", "MEMBER_KNOBS", "History", "evaluate", "fit", "predict"]
 
@@ -116,9 +117,10 @@ def fit(
         A :class:`History`, or one for each model.
 
     Raises:
-        ValueError: An argument is out of its range, a sequence of settings has not one value for each model, the
-            model does not fit the task, the batch is larger than the training split, there are no time steps to scale,
-            or the model is a wired LTC, whose parameters are no weight matrices, and its initial scale is not 1.
+        ValueError: An argument is out of its range, a sequence of settings has not one value for each model, a model is
+            there twice or has frozen parameters, the model does not fit the task, the batch is larger than the training
+            split, there are no time steps to scale, or the model is a wired LTC, whose parameters are no weight
+            matrices, and its initial scale is not 1.
 
     Example:
         >>> from ncps_mlx import CfC, fit
@@ -129,7 +131,7 @@ def fit(
         >>> [history.status for history in histories]
         ['finished', 'finished']
     """
-    models = [model] if isinstance(model, RecurrentModel) else list(model)
+    models = as_models(model)
     settings = {name: value for name, value in locals().items() if name in FIT_KNOBS | MEMBER_KNOBS}
     run = prepare(models, task, memory=memory, **settings)
     if isinstance(progress, Progress):  # a study's bar, which counts members
@@ -162,18 +164,13 @@ def prepare(
 
     All are needed but ``memory``, ``time_scaling`` and ``initial_scale``.
     """
-    if not isinstance(task, Task):
-        raise ValueError(f"task must be a Task, got {type(task).__name__}.")
+    check_members(models)
     parameters = stack(models)
     check_fits(models[0], task)
     check_int("steps", steps)
-    check_int("batch_size", batch_size)
+    check_batch(task, batch_size)
     check_int("accumulate", accumulate)
     check_choice("optimizer", optimizer, OPTIMIZERS)
-    if batch_size > len(task.train):
-        raise ValueError(
-            f"batch_size must be at most the {len(task.train)} training sequences, got {batch_size}."
-        )
     if memory is not None:
         check_number("memory", memory, low=0, open_low=True)
     if patience is not None:
@@ -213,8 +210,29 @@ def spread(name: str, value: Any, members: int) -> list[Any]:
     return [value] * members
 
 
+def check_members(models: Sequence[RecurrentModel]) -> None:
+    """Refuse models that could not keep what they learn: one twice, or one with frozen parameters."""
+    places: dict[int, int] = {}
+    for i, model in enumerate(models):
+        first = places.setdefault(id(model), i)
+        if first != i:
+            raise ValueError(f"model[{i}] must be a model of its own, got model[{first}] again.")
+        if len(leaves(model.trainable_parameters())) < len(leaves(model.parameters())):
+            raise ValueError(
+                f"model[{i}] must have no frozen parameters, for all are trained; call its unfreeze()."
+            )
+
+
+def check_batch(task: Task, size: int, name: str = "batch_size") -> None:
+    """Refuse a batch larger than the training split."""
+    if check_int(name, size) > len(task.train):
+        raise ValueError(f"{name} must be at most the {len(task.train)} training sequences, got {size}.")
+
+
 def check_fits(model: RecurrentModel, task: Task) -> None:
-    """Refuse a model whose inputs or outputs are not the task's."""
+    """Refuse what is no task, and a model whose inputs or outputs are not the task's."""
+    if not isinstance(task, Task):
+        raise ValueError(f"task must be a Task, got {type(task).__name__}.")
     for name, got, want in (
         ("input_size", model.input_size, task.input_size),
         ("output_size", model.output_size, task.output_size),
@@ -260,7 +278,7 @@ def predict(
     """
     if not isinstance(split, Split):
         raise ValueError(f"split must be a Split such as task.test, got {type(split).__name__}.")
-    models = [model] if isinstance(model, RecurrentModel) else list(model)
+    models = as_models(model)
     parameters = stack(models)
     if split.x.shape[2] != models[0].input_size:
         raise ValueError(
@@ -296,8 +314,8 @@ def evaluate(
         >>> evaluate(CfC(1, 8, output_size=1, return_sequences=False, seed=0), task) > 0
         True
     """
-    check_choice("split", split, task.splits)
-    models = [model] if isinstance(model, RecurrentModel) else list(model)
+    models = as_models(model)
     check_fits(models[0], task)
+    check_choice("split", split, task.splits)
     scores = [task.score(outputs, split) for outputs in predict(models, task.splits[split])]
     return scores[0] if isinstance(model, RecurrentModel) else scores

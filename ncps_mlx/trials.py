@@ -21,7 +21,7 @@ from ncps_mlx.population import rescale, stack, unstack
 from ncps_mlx.progress import Progress
 from ncps_mlx.records import Curves, Record, versions
 from ncps_mlx.task import Task
-from ncps_mlx.train import MEMBER_KNOBS, evaluation_step, fit, prepare
+from ncps_mlx.train import MEMBER_KNOBS, check_batch, evaluation_step, fit, prepare
 from ncps_mlx.values import plain
 
 __all__ = [
@@ -146,9 +146,7 @@ def check_config(task: Task, model: str, config: Mapping[str, Any]) -> None:
         ValueError: batch_size must be at most the 64 training sequences, got 65.
     """
     built = build_model(model, config, sizes_of(task), seed=0)
-    if config["batch_size"] > len(task.train):
-        size = config["batch_size"]
-        raise ValueError(f"batch_size must be at most the {len(task.train)} training sequences, got {size}.")
+    check_batch(task, config["batch_size"])
     member = Member.checked(built, config["steps"], config["optimizer"], {**config, "seed": 0})
     check_time_scaling(member.time_scaling, task)
 

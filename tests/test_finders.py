@@ -98,7 +98,12 @@ def test_why_it_stops(rows, reason):
         (lambda: find_learning_rate(build(), TASK, steps=5), "steps must be at least 20, got 5."),
         (lambda: find_learning_rate(build(), TASK, batch_size=65), "batch_size must be at most the 64"),
         (lambda: find_batch_size(build(), TASK, smallest=65), "smallest must be at most the 64"),
+        (lambda: find_learning_rate(build(), "task"), "task must be a Task, got str."),
+        (lambda: find_learning_rate(None, TASK), "model must be a CfC or an LTC, or a sequence of them, got NoneType."),
         (lambda: find_batch_size(build(), TASK, learning_rates=[0.0]), "learning_rates must be above 0"),
+        (lambda: find_batch_size(build(), TASK, learning_rates=0.1), "learning_rates must be a sequence of numbers"),
+        (lambda: find_batch_size([build()], TASK), "model must be a CfC or an LTC, got list."),
+        (lambda: find_batch_size(build(), "task"), "task must be a Task, got str."),
     ],
 )
 def test_bad_arguments_are_named(call, message):

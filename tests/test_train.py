@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import mlx.core as mx
+import mlx.nn as nn
 import mlx.optimizers
 import numpy as np
 import pytest
@@ -373,6 +374,27 @@ def test_scales_that_cannot_apply_are_named():
     fit(wired, make_task(), initial_scale=1, steps=1, batch_size=8, progress=False)
 
 
+def test_models_that_could_not_keep_what_they_learn_are_named():
+    task, model = make_task(), build(seed=1)
+    with pytest.raises(ValueError, match=r"model\[2\] must be a model of its own, got model\[0\] again"):
+        fit([model, build(), model], task)
+    before = predict(model, task.test)
+    model.layers[0].freeze()
+    with pytest.raises(ValueError, match=r"model\[1\] must have no frozen parameters.*unfreeze"):
+        fit([build(), model], task)
+    np.testing.assert_array_equal(predict(model, task.test), before)
+
+
+def test_models_of_other_initializers_are_one_population():
+    models = [build(initializer=nn.init.he_normal()), build(initializer=nn.init.normal(std=0.2)), build()]
+    alone = [build(initializer=nn.init.he_normal()), build(initializer=nn.init.normal(std=0.2)), build()]
+    common = {"steps": 2, "batch_size": 8, "progress": False}
+    fit(models, make_task(), **common)
+    for model in alone:
+        fit(model, make_task(), **common)
+    assert all(map(same, models, alone))
+
+
 def test_models_that_do_not_fit_are_named():
     task = make_task()
     with pytest.raises(ValueError, match="input_size must be 3"):
@@ -385,5 +407,11 @@ def test_models_that_do_not_fit_are_named():
         fit([build(), build(mode="pure")], task)
     with pytest.raises(ValueError, match="non-empty sequence"):
         fit([], task)
+    with pytest.raises(ValueError, match="model must be a CfC or an LTC, or a sequence of them, got Linear"):
+        fit(nn.Linear(D, O), task)
+    with pytest.raises(ValueError, match=r"model\[1\] must be a CfC or an LTC, got str"):
+        predict([build(), "cfc"], task.test)
+    with pytest.raises(ValueError, match="task must be a Task, got Split"):
+        evaluate(build(), task.test)
     with pytest.raises(ValueError, match="split must be one of"):
         evaluate(build(), task, "holdout")
