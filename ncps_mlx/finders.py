@@ -186,7 +186,7 @@ def find_batch_size(
         model: The model.
         task: What to learn.
         smallest: First batch size; each next one is twice as large.
-        memory: Stop before a step needs more, in megabytes.
+        memory: Stop before a step needs more, in megabytes; the tuning stays below it as :func:`~ncps_mlx.fit` does.
         gain: Stop once doubling brings less than this factor in examples per second, twice in a row.
         steps: Updates in one timing; one untimed update goes before.
         repeats: Timings of each size.
@@ -228,7 +228,7 @@ def find_batch_size(
     with Progress(most, f"{task.name}, batch sizes", "size", shown=progress) as bar:
         size = smallest
         while True:
-            found.append(measure(model, task, size, steps, repeats, rates, tuning_steps))
+            found.append(measure(model, task, size, steps, repeats, rates, tuning_steps, memory))
             bar.reach(len(found))
             size *= 2
             reason = why_stop(found, len(task.train), memory, gain)
@@ -244,8 +244,9 @@ def why_stop(found: Sequence[BatchSize], sequences: int, memory: float, gain: fl
     speeds = [each.examples_per_second for each in found[-3:]]
     if len(speeds) == 3 and max(speeds[1] / speeds[0], speeds[2] / speeds[1]) < gain:
         return f"doubling twice brought less than a factor {gain:g} each time"
-    used = [each.megabytes for each in found[-2:]]
-    needed = used[-1] + 2 * max(0.0, used[-1] - used[0])  # what grew with the batch grows as much again, twice
+    last = found[-1].megabytes
+    before = found[-2].megabytes if len(found) > 1 else last / 2  # as if all of it grew with the batch
+    needed = last + 2 * max(0.0, last - before)  # what grew with the batch grows as much again, twice
     if needed > memory:
         return f"{size} would need about {needed:.0f} MB, above the limit of {memory:g}"
     return ""
@@ -259,6 +260,7 @@ def measure(
     repeats: int,
     learning_rates: Sequence[float],
     tuning_steps: int,
+    memory: float,
 ) -> BatchSize:
     """Time one batch size, and tune it."""
     updates = 1 + steps * repeats
@@ -285,7 +287,7 @@ def measure(
                 beside.step()
                 mx.eval(run.step(t), run.matrix, run.optimizer.state)
             speeds.append(steps * size / (time.perf_counter() - clock))
-    rate, score = tune(model, task, size, learning_rates, tuning_steps)
+    rate, score = tune(model, task, size, learning_rates, tuning_steps, memory)
     return BatchSize(
         batch_size=size,
         examples_per_second=float(np.median(speeds)),
@@ -297,7 +299,7 @@ def measure(
 
 
 def tune(
-    model: RecurrentModel, task: Task, size: int, rates: Sequence[float], steps: int
+    model: RecurrentModel, task: Task, size: int, rates: Sequence[float], steps: int, memory: float
 ) -> tuple[float | None, float | None]:
     """The best of the rates at this batch size, and its validation score."""
     if not rates:
@@ -312,6 +314,7 @@ def tune(
         batch_size=size,
         learning_rate=list(rates),
         seed=0,
+        memory=memory,
         progress=False,
     )
     scores = [history.best_score for history in histories]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from ncps_mlx import CfC
+from ncps_mlx import CfC, finders, fit
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.finders import BatchSize, find_batch_size, find_learning_rate, read_range, why_stop
 
@@ -52,6 +52,19 @@ def test_models_are_left_alone():
     assert same(model, build())
 
 
+def test_tuning_stays_below_the_limit(monkeypatch):
+    given = []
+
+    def noted(*args, **settings):
+        given.append(settings["memory"])
+        return fit(*args, **settings)
+
+    monkeypatch.setattr(finders, "fit", noted)
+    rates = np.array([1e-3, 1e-2])
+    find_batch_size(build(), TASK, memory=7, steps=1, learning_rates=rates, tuning_steps=2, progress=False)
+    assert set(given) == {7}
+
+
 def test_each_batch_size_is_tuned():
     sizes, _ = find_batch_size(
         build(),
@@ -82,6 +95,8 @@ def made(*rows):
         ([(100, 10), (190, 20), (360, 40)], ""),
         ([(100, 10), (105, 20)], ""),
         ([(100, 10), (105, 20), (106, 40)], "doubling twice brought less than a factor 1.1 each time"),
+        ([(100, 60)], "16 would need about 120 MB, above the limit of 100"),
+        ([(100, 40)], ""),
         ([(100, 30), (190, 60)], "32 would need about 120 MB, above the limit of 100"),
         ([(100, 10)] * 7, "1024 would be more than the 1000 training sequences"),
     ],
