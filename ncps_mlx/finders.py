@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from ncps_mlx.base import RecurrentModel
 from ncps_mlx.checks import check_flag, check_int, check_number
 from ncps_mlx.member import Member
+from ncps_mlx.memory_plan import measured
 from ncps_mlx.population import as_models, shell, stack
 from ncps_mlx.progress import Progress
 from ncps_mlx.run import Run
@@ -272,13 +272,8 @@ def measure(
         seed=0,
     )
     run = Run(shell(model), task, stack([model]), [member], updates, size, accumulate=1)
-    gc.collect()
-    mx.clear_cache()
-    mx.eval(run.parameters, run.optimizer.state, run.data)
-    before = mx.get_active_memory()
-    mx.reset_peak_memory()
-    mx.eval(run.step(0), run.parameters, run.optimizer.state)
-    peak = mx.get_peak_memory()
+    mx.eval(run.matrix, run.optimizer.state, run.data)
+    megabytes = measured(lambda: [run.step(0), run.matrix, run.optimizer.state])
     speeds = []
     with Beside() as beside:
         for first in range(1, updates, steps):
@@ -292,7 +287,7 @@ def measure(
         batch_size=size,
         examples_per_second=float(np.median(speeds)),
         spread=(min(speeds), max(speeds)),
-        megabytes=max(0, peak - before) / 1e6,
+        megabytes=megabytes,
         learning_rate=rate,
         score=score,
     )

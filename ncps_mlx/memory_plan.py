@@ -27,6 +27,8 @@ def machine_memory() -> float:
 def measured(work: Callable[[], Any]) -> float:
     """What computing some arrays takes at its peak, in megabytes, beyond what was there before.
 
+    About: what is done with is freed when MLX's worker gets there, and Python may be some operations ahead of it.
+
     Args:
         work: Returns the arrays, unevaluated.
 
@@ -35,6 +37,7 @@ def measured(work: Callable[[], Any]) -> float:
         1
     """
     gc.collect()  # else what a former training left may be freed while this is measured, and hide it
+    mx.synchronize()
     before = mx.get_active_memory()
     mx.reset_peak_memory()
     mx.eval(work())

@@ -16,7 +16,7 @@ from ncps_mlx.clock import Clock
 from ncps_mlx.split import Split
 from ncps_mlx.trees import leaves
 
-__all__ = ["as_arrays", "as_models", "predict_population", "rescale", "shell", "stack", "unstack"]
+__all__ = ["as_arrays", "as_models", "predict_first", "predict_population", "rescale", "shell", "stack", "unstack"]
 
 CHUNK = 512  # sequences predicted at once; bounds memory
 
@@ -112,7 +112,7 @@ def as_arrays(split: Split) -> tuple[mx.array, mx.array, mx.array | None]:
 
 
 def predict_population(
-    model: RecurrentModel, parameters: Any, split: Split, at_once: int | None = None, clock: Clock | None = None
+    model: RecurrentModel, parameters: Any, split: Split, clock: Clock, at_once: int
 ) -> npt.NDArray[np.float32]:
     """What each member predicts, without dropout: (N, n, O), or (N, n, T, O) for every step.
 
@@ -120,18 +120,22 @@ def predict_population(
         model: A model of their shape, whose parameters are replaced.
         parameters: Theirs, each array (N, ...).
         split: The sequences.
-        at_once: How many members to compute together; ``None`` for all.
-        clock: The split's time steps as each member reads them; ``None``: as they are.
+        clock: The split's time steps as each member reads them.
+        at_once: How many members to compute together.
     """
     members = leaves(parameters)[0].shape[0]
-    size = members if at_once is None else at_once
-    time_steps = Clock(split.time_delta, [None] * members) if clock is None else clock
     groups = []
-    for first in range(0, members, size):
-        group = slice(first, first + size)
+    for first in range(0, members, at_once):
+        group = slice(first, first + at_once)
         theirs = tree_map(lambda array, group=group: array[group], parameters)
-        groups.append(predict_group(model, theirs, split, time_steps, group))
+        groups.append(predict_group(model, theirs, split, clock, group))
     return groups[0] if len(groups) == 1 else np.concatenate(groups)
+
+
+def predict_first(model: RecurrentModel, parameters: Any, split: Split, clock: Clock) -> mx.array:
+    """What the first member alone predicts: to measure what each one takes."""
+    first = tree_map(lambda array: array[:1], parameters)
+    return mx.array(predict_group(model, first, split, clock, slice(1)))
 
 
 def predict_group(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import mlx.core as mx
@@ -18,7 +18,7 @@ from ncps_mlx.flat import Layout
 from ncps_mlx.member import Member
 from ncps_mlx.memory_plan import measured, members_at_once
 from ncps_mlx.optimize import PopulationAdam, clip
-from ncps_mlx.population import as_arrays, predict_population
+from ncps_mlx.population import as_arrays, predict_first, predict_population
 from ncps_mlx.progress import Progress
 from ncps_mlx.task import Task
 from ncps_mlx.threads import Beside
@@ -39,8 +39,8 @@ class Run:
         accumulate: Batches for one update.
         evaluate_every: Steps between evaluations in :meth:`train`; ``None`` evaluates after the last.
         patience: Evaluations without a better one before a member stops; ``None`` for all steps.
-        memory: Megabytes that the members' gradients may take together, else they are computed in groups; ``None``
-            for a quarter of the machine's.
+        memory: Megabytes that the members' gradients, or their predictions, may take together, else they are computed
+            in groups; ``None`` for a quarter of the machine's.
     """
 
     def __init__(
@@ -62,7 +62,8 @@ class Run:
         self.evaluate_every = steps if evaluate_every is None else evaluate_every
         self.patience = patience
         self.memory = memory
-        self.at_once = len(members)
+        self.at_once = len(members)  # whose gradients are computed together
+        self.evaluated_at_once = len(members)
         self.layout = Layout(parameters)
         self.matrix = self.layout.join(parameters)
         self.best = self.matrix
@@ -139,16 +140,23 @@ class Run:
         return losses, self.layout.join(gradients)
 
     def plan_memory(self, progress: Progress) -> None:
-        """Measure one member's gradient, and say so if not all fit together."""
+        """Measure one member's gradient and its predictions, and say so if not all fit together."""
         if len(self.active) < 2:
             return
-        each = measured(lambda: self.group_gradient(0, slice(1)))
-        self.at_once = members_at_once(len(self.active), each, self.memory)
-        if self.at_once < len(self.active):
-            progress.say(
-                f"{self.at_once} of {len(self.active)} members at a time: each needs about {each:.0f} MB for its "
-                "gradient"
-            )
+        split, clock = self.task.validation, self.validation_clock
+        self.at_once = self.fitting("gradient", lambda: self.group_gradient(0, slice(1)), progress)
+        self.evaluated_at_once = self.fitting(
+            "predictions", lambda: predict_first(self.model, self.parameters, split, clock), progress
+        )
+
+    def fitting(self, what: str, of_one: Callable[[], Any], progress: Progress) -> int:
+        """How many members fit in memory together, by what one takes."""
+        members = len(self.active)
+        each = measured(of_one)
+        count = members_at_once(members, each, self.memory)
+        if count < members:
+            progress.say(f"{count} of {members} members at a time: each needs about {each:.0f} MB for its {what}")
+        return count
 
     def step(self, t: int) -> mx.array:
         """Update the parameters; returns the losses (N,), unevaluated."""
@@ -197,7 +205,11 @@ class Run:
                 table = np.array(mx.stack(losses))
                 losses = []
                 outputs = predict_population(
-                    self.model, self.parameters, self.task.validation, self.at_once, self.validation_clock
+                    self.model,
+                    self.parameters,
+                    self.task.validation,
+                    self.validation_clock,
+                    self.evaluated_at_once,
                 )
                 beside.loosen()  # a metric of the user's may begin threads or processes
                 now = time.perf_counter()

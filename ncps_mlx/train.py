@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from ncps_mlx.base import RecurrentModel
 from ncps_mlx.checks import check_choice, check_flag, check_int, check_number
+from ncps_mlx.clock import Clock
 from ncps_mlx.member import History, Member
+from ncps_mlx.memory_plan import measured, members_at_once
 from ncps_mlx.optimize import OPTIMIZERS
-from ncps_mlx.population import as_models, predict_population, rescale, shell, stack, unstack
+from ncps_mlx.population import as_models, predict_first, predict_population, rescale, shell, stack, unstack
 from ncps_mlx.progress import Progress
 from ncps_mlx.run import Run
 from ncps_mlx.split import Split
@@ -109,8 +111,9 @@ def fit(
         patience: Stop after this many evaluations without a better one; ``None`` never stops early.
         evaluate_every: Steps between evaluations on the validation split; default a tenth of ``steps``.
         seed: Of the order of the data and of dropout (initial parameters have the model's own seed).
-        memory: Megabytes that the gradients of all models may take together; where they would take more, they are
-            computed in groups, to the same bits. ``None``: a quarter of the machine's.
+        memory: Megabytes that the gradients of all models, or their predictions for the validation split, may take
+            together; where they would take more, they are computed in groups, to the same bits. ``None``: a quarter of
+            the machine's.
         progress: Show a progress bar with the best score (or move the bar of the study that this belongs to).
 
     Returns:
@@ -284,7 +287,12 @@ def predict(
         raise ValueError(
             f"split must have the model's {models[0].input_size} features, got {split.x.shape[2]}."
         )
-    outputs = predict_population(shell(models[0]), parameters, split)
+    twin, clock = shell(models[0]), Clock(split.time_delta, [None] * len(models))
+    at_once = 1
+    if len(models) > 1:
+        each = measured(lambda: predict_first(twin, parameters, split, clock))
+        at_once = members_at_once(len(models), each, limit=None)
+    outputs = predict_population(twin, parameters, split, clock, at_once)
     return outputs[0] if isinstance(model, RecurrentModel) else list(outputs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -11,7 +12,19 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten, tree_map
 
-from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random, evaluate, fit, predict
+from ncps_mlx import (
+    LTC,
+    AutoNCP,
+    CfC,
+    FullyConnected,
+    Random,
+    evaluate,
+    fit,
+    memory_plan,
+    population,
+    predict,
+)
+from ncps_mlx.memory_plan import measured
 from ncps_mlx.optimize import PopulationAdam, clip, schedule_factors
 from ncps_mlx.population import unstack
 from ncps_mlx.progress import Progress
@@ -239,6 +252,33 @@ def test_a_population_split_for_memory_trains_to_the_same_bits(kind, capsys):
     assert all(map(same, together, split))
     assert [each.validation_score for each in whole] == [each.validation_score for each in parts]
     assert "1 of 5 members at a time: each needs about" in capsys.readouterr().err
+
+
+def test_predictions_stay_within_the_limit_too(monkeypatch, capsys):
+    """Of many sequences, a member's predictions take more than the gradient of a small batch: 2.4 MB, measured as 1.5
+    or more (what is done with is freed sooner where the system lets the worker run), all six 14.
+    """
+    small = make_task()
+    task = Task("toy", small.train, make_split(500), make_split(400))
+    groups, plain = [], population.predict_group
+
+    def noted(model, parameters, split, clock, group):
+        found = []
+        groups.append((split, measured(lambda: found.append(plain(model, parameters, split, clock, group)))))
+        return found[0]
+
+    monkeypatch.setattr(population, "predict_group", noted)
+    models = [build(seed=seed) for seed in range(6)]
+    fit(models, task, steps=1, batch_size=2, memory=5)
+    assert {split for split, _ in groups} == {task.validation}
+    assert 2 <= len(groups) - 1 < 6 and max(used for _, used in groups) < 10
+    assert re.search("of 6 members at a time: each needs about . MB for its predictions", capsys.readouterr().err)
+    groups.clear()
+    monkeypatch.setattr(memory_plan, "machine_memory", lambda: 5 / memory_plan.SHARE)
+    together = predict(models, task.test)
+    assert 2 <= len(groups) - 1 < 6 and max(used for _, used in groups) < 10
+    for model, outputs in zip(models, together, strict=True):
+        np.testing.assert_array_equal(predict(model, task.test), outputs)
 
 
 def test_dropout_changes_from_step_to_step_and_with_the_rate():
