@@ -13,7 +13,7 @@ __all__ = ["Layout"]
 
 
 class Layout:
-    """Where each array of a tree lies in the rows of a matrix.
+    """Where each array of a tree lies in the rows of a matrix, of float32 at least: half precision cannot add up steps.
 
     Args:
         tree: Arrays (N, ...).
@@ -31,13 +31,15 @@ class Layout:
         pairs: Any = tree_flatten(tree)
         self.names = [name for name, _ in pairs]
         self.kinds = [(array.shape[1:], array.dtype) for _, array in pairs]
+        self.dtype = mx.result_type(mx.float32, *(dtype for _, dtype in self.kinds))
         self.cuts = np.cumsum([math.prod(shape) for shape, _ in self.kinds])[:-1].tolist()
 
     def join(self, tree: Any) -> mx.array:
         """The tree's numbers as one matrix (N, P)."""
         pairs: Any = tree_flatten(tree)
         arrays = dict(pairs)
-        return mx.concatenate([arrays[name].reshape(len(arrays[name]), -1) for name in self.names], axis=1)
+        rows = [arrays[name].reshape(len(arrays[name]), -1).astype(self.dtype) for name in self.names]
+        return mx.concatenate(rows, axis=1)
 
     def tree(self, matrix: mx.array) -> Any:
         """The inverse of :meth:`join`."""

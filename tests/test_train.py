@@ -190,6 +190,21 @@ def test_members_are_exact_after_others_were_dropped():
         assert same(models[i], alone)
 
 
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16], ids=["float16", "bfloat16"])
+def test_members_of_half_precision_equal_lone_runs(dtype):
+    """Small gradients, which Adam's squares and epsilon need float32 for; only one member is clipped."""
+    task = make_task()
+    common = {"steps": 8, "batch_size": 1, "clip_norm": [None, 1e-3, None], "schedule": "constant", "progress": False}
+    together, alone = ([build(seed=i, activation="gelu") for i in range(3)] for _ in range(2))
+    for model in together + alone:
+        model.set_dtype(dtype)
+    histories = fit(together, task, **common)
+    for model, member, history, limit in zip(alone, together, histories, common["clip_norm"], strict=True):
+        lone = fit(model, task, **{**common, "clip_norm": limit})
+        assert same(model, member) and lone.validation_score == history.validation_score
+        assert history.status == "finished" and member.readout["weight"].dtype == dtype
+
+
 def test_scaling_time_in_training_is_training_on_scaled_time():
     for task in (make_task("every", masked=True), make_task().scaled_time("normalized")):
         kind = "every" if task.train.y.ndim == 3 else "last"
