@@ -34,6 +34,32 @@ def test_errors_are_those_stated(form: Squash, of_tanh: float, of_sigmoid: float
     assert np.abs(tanh).max() <= 1.0
 
 
+@pytest.mark.parametrize(
+    ("form", "values", "slopes"), [(POWERS, (2e-7, 1e-7), (4e-7, 2e-7)), (TANH, (1.1e-7, 0.8e-7), (2e-7, 0.8e-7))]
+)
+def test_they_hold_at_any_number_and_for_derivatives(form: Squash, values: Any, slopes: Any) -> None:
+    """Every 4099th float32 there is, subnormal, infinite and no number too; heads as a CfC has them."""
+    every = np.arange(0, 2**32, 4099, dtype=np.uint64).astype(np.uint32).view(np.float32)
+    extremes = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-45, -1e-45], dtype=np.float32)
+    x = np.concatenate([every, extremes, np.finfo(np.float32).max * np.array([1, -1], dtype=np.float32)])
+    exact = np.where(np.isnan(x), np.nan, x).astype(np.float64)
+    tanh, sigmoid = np.tanh(exact), 0.5 * (1 + np.tanh(exact / 2))
+    want = np.stack([tanh, sigmoid], axis=1)
+    with mx.stream(mx.cpu):
+        heads = form.heads(want.shape, mx.float32, "ts")
+        got = heads(form.head_rates(2, mx.float32, "ts") * mx.array(np.stack([x, x], axis=1)))
+        by_value = np.array(form.head_slopes(got, "ts"), dtype=np.float64) * [form.tanh_rate, form.sigmoid_rate]
+        alone = form.sigmoid(x.shape, mx.float32)(form.sigmoid_rate * mx.array(x))
+        of_alone = np.array(form.sigmoid_slopes(alone), dtype=np.float64)
+    of_alone *= form.sigmoid_form[1] * form.sigmoid_rate
+    right = np.stack([1 - tanh**2, sigmoid * (1 - sigmoid)], axis=1)
+    assert (np.isnan(np.array(got)) == np.isnan(want)).all() and np.isnan(want).any()
+    for column in (0, 1):
+        assert np.nanmax(np.abs(np.array(got, dtype=np.float64) - want)[:, column]) <= values[column]
+        assert np.nanmax(np.abs(by_value - right)[:, column]) <= slopes[column]
+    assert np.nanmax(np.abs(of_alone - right[:, 1])) <= slopes[1]
+
+
 def test_the_choice_holds_within_and_in_its_thread() -> None:
     before = chosen()
     seen: list[str] = []
