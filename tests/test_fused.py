@@ -10,6 +10,7 @@ import pytest
 from mlx.utils import tree_flatten, tree_map
 
 import ncps_mlx.unrolled
+from ncps_mlx import CfC
 from ncps_mlx.cfc import CfCCell
 from ncps_mlx.initializers import get_initializer, seeded
 from ncps_mlx.recurrent import Cell, dropout_factors
@@ -132,3 +133,26 @@ def test_a_planted_fault_is_seen(monkeypatch, fault):
     monkeypatch.setattr(ncps_mlx.unrolled, fault, wrong)
     with pytest.raises(AssertionError):
         compare(True)
+
+
+def test_under_vmap_it_takes_part_if_the_gradient_is_within(monkeypatch):
+    """``vmap(grad(f))`` takes the hand-written gradient, ``grad(vmap(f))`` the automatic one; both are right."""
+    model, x = CfC(D, H, backbone_units=U, seed=0), mx.random.normal((B, T, D), key=mx.random.key(0))
+    stacked = tree_map(lambda a: mx.stack([a, 1.3 * a]), model.parameters())
+
+    def loss(parameters):
+        model.update(parameters)
+        return mx.square(model(x)[0]).sum()
+
+    def largest(gradient):
+        return max(mx.abs(a).max().item() for _, a in tree_flatten(gradient))
+
+    def difference():
+        inside = mx.vmap(mx.grad(loss))(stacked)
+        around = mx.grad(lambda parameters: mx.vmap(loss)(parameters).sum())(stacked)
+        return largest(tree_map(lambda a, b: a - b, inside, around)) / largest(around)
+
+    assert difference() < 1e-5
+    right = ncps_mlx.unrolled.weight_gradient
+    monkeypatch.setattr(ncps_mlx.unrolled, "weight_gradient", lambda *args: 1.01 * right(*args))
+    assert difference() > 1e-3
