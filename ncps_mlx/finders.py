@@ -35,7 +35,8 @@ class RateRange:
         learning_rate: Rates (P,), rising.
         loss: Training loss at each, mean of the steps around it, of each model (N, P); NaN after a model diverged.
         fastest: The rate where the mean loss fell fastest.
-        least: The rate where it was least: an upper limit for the peak of a schedule.
+        least: The rate where it was least: an upper limit for the peak of a schedule; the last of ``learning_rate`` if
+            the loss never broke out.
     """
 
     learning_rate: npt.NDArray[np.float64]
@@ -103,7 +104,8 @@ def find_learning_rate(
         progress: Show a progress bar.
 
     Raises:
-        ValueError: An argument is out of its range, the model does not fit the task, or every model diverged at once.
+        ValueError: An argument is out of its range, the model does not fit the task, a model diverged at once, or the
+            loss never fell.
 
     Example:
         >>> from ncps_mlx import CfC
@@ -138,6 +140,7 @@ def find_learning_rate(
     run = Run(shell(models[0]), task, parameters, members, steps, batch_size, accumulate=1)
     losses = []
     with Progress(steps, f"{task.name}, learning rates", "step", shown=progress) as bar, Beside() as beside:
+        run.plan_memory(bar)
         for t in range(steps):
             beside.step()
             losses.append(run.step(t))
@@ -157,6 +160,11 @@ def read_range(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) 
     if last < 3:
         raise ValueError(f"low must be below where training diverges, got {rates[0]:g}: it diverged at once.")
     least = int(np.argmin(together[:last]))
+    if least == 0:
+        raise ValueError(
+            f"low and high must enclose rates that learn, got {rates[0]:g} to {rates[-1]:g}: the loss was least at the "
+            "first."
+        )
     slope = np.gradient(together[:last])[: least + 1]
     return RateRange(
         learning_rate=rate, loss=loss, fastest=float(rate[np.argmin(slope)]), least=float(rate[least])

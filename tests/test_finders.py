@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from ncps_mlx import CfC, finders, fit
+from ncps_mlx import CfC, finders, fit, memory_plan
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.finders import BatchSize, find_batch_size, find_learning_rate, read_range, why_stop
 
@@ -37,6 +37,22 @@ def test_the_curve_is_read_where_it_falls_and_where_it_ends():
 def test_a_rate_that_diverges_at_once_is_said():
     with pytest.raises(ValueError, match="low must be below where training diverges, got 1: it diverged at once"):
         read_range(np.full(40, 1.0), np.full((1, 40), np.nan))
+
+
+def test_a_loss_that_never_falls_is_said():
+    with pytest.raises(ValueError, match=r"must enclose rates that learn, got 0\.1 to 10: the loss was least at"):
+        read_range(np.geomspace(0.1, 10, 40), np.linspace(1, 2, 40)[None])
+    with pytest.raises(ValueError, match="low and high must enclose rates that learn"):
+        find_learning_rate(build(), TASK, low=1e5, high=1e8, steps=20, progress=False)
+
+
+def test_a_range_test_too_large_for_memory_is_split(monkeypatch, capsys):
+    whole = find_learning_rate([build(0), build(1)], TASK, steps=20)
+    assert "at a time" not in capsys.readouterr().err
+    monkeypatch.setattr(memory_plan, "machine_memory", lambda: 1e-3)
+    split = find_learning_rate([build(0), build(1)], TASK, steps=20)
+    assert "1 of 2 members at a time: each needs about" in capsys.readouterr().err
+    np.testing.assert_array_equal(split.loss, whole.loss)
 
 
 def test_members_of_a_range_test_equal_lone_ones():
