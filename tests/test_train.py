@@ -124,6 +124,40 @@ def test_members_equal_lone_runs_bit_for_bit(cls, settings, kind):
 
 
 @pytest.mark.parametrize(
+    ("members", "hidden", "units", "batch", "steps"),
+    [(2, 1, 1, 1, 1), (17, 1, 3, 3, 1), (9, 16, 1, 1, 11), (5, 31, 16, 17, 13), (33, 2, 2, 8, 2)],
+)
+@pytest.mark.parametrize("cls", [CfC, LTC])
+def test_members_of_any_size_equal_lone_runs(cls, members, hidden, units, batch, steps):
+    """Products, sums and batches of one, and odd ones, that end amid a pass over the data; down to one member."""
+    rng = np.random.default_rng(members)
+    splits = [
+        Split(x=rng.normal(size=(n, steps, D)), y=rng.normal(size=(n, O)), time_delta=rng.uniform(0.1, 2, (n, steps)))
+        for n in (19, 1, 1)
+    ]
+    task, rates = Task("sizes", *splits), list(np.geomspace(1e-3, 1e-1, members))
+
+    def made(seed):
+        more = {} if cls is CfC else {"ode_unfolds": 2, "backbone_layers": 1}
+        return build(cls, seed=seed, hidden_size=hidden, backbone_units=units, **more)
+
+    models, last = [made(seed) for seed in range(members)], members - 1
+    common = {"steps": 4, "batch_size": batch, "optimizer": "adam", "evaluate_every": 1, "clip_norm": 0.1}
+    rest = {"weight_decay": 0.0, "schedule": "cosine", "warmup": 1, "backbone_dropout": 0.2, "seed": 3}
+    run = prepare(models, task, accumulate=1, patience=None, learning_rate=rates, **common, **rest)
+    with Progress(1, "training", "step", shown=False) as bar:
+        run.train(bar, 1, until=2)
+        run.prune({i: "pruned" for i in range(members) if i != last})
+        unstack(models, run.train(bar, 1))
+    for i in (0, last):
+        alone, history = made(i), run.members[i].history()
+        lone = fit(alone, task, progress=False, learning_rate=rates[i], **common, **rest)
+        assert lone.train_loss[: len(history.step)] == history.train_loss
+        assert lone.validation_score[: len(history.step)] == history.validation_score
+    assert same(alone, models[last])
+
+
+@pytest.mark.parametrize(
     ("cls", "settings"),
     [
         (CfC, {"num_layers": 2, "residual": True}),
