@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
 from ncps_mlx import lstm
+from ncps_mlx.by_hand import with_gradient
 from ncps_mlx.fused import Plan, merge
 from ncps_mlx.lstm import Lstm
 from ncps_mlx.rows import beside, by_step, together, weight_gradient, wide
@@ -142,12 +142,12 @@ def run_fused_circuit(
     def pass_(*flat: mx.array) -> list[mx.array]:
         return forward(form, whole.like(flat))
 
-    def pullback(primals: Any, cotangents: Any, outputs: Any) -> list[mx.array]:
-        return backward(form, whole.like(primals), outputs[3:], *cotangents[:3])
+    def pullback(
+        flat: Sequence[mx.array], of_given: Sequence[mx.array], kept: Sequence[mx.array]
+    ) -> list[mx.array]:
+        return backward(form, whole.like(flat), kept, *of_given)
 
-    function: Any = mx.custom_function(pass_)
-    function.vjp(pullback)
-    states, h, c, *_ = function(*whole.flat())
+    states, h, c, *_ = with_gradient(pass_, pullback, given=3)(*whole.flat())
     return states.reshape(*lead, steps, batch, states.shape[-1]), (h, c)
 
 

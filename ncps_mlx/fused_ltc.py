@@ -18,6 +18,7 @@ from typing import Any
 import mlx.core as mx
 
 from ncps_mlx import lstm
+from ncps_mlx.by_hand import with_gradient
 from ncps_mlx.drives import Drive, Values, rows, wide
 from ncps_mlx.lstm import Lstm
 from ncps_mlx.recurrent import slice_time, unstack_time
@@ -78,12 +79,12 @@ def run_fused_ltc(
     def layer(*flat: mx.array) -> list[mx.array]:
         return forward(*parts(flat), flat[0], flat[1], unfolds)
 
-    def pullback(primals: Any, cotangents: Any, outputs: Any) -> list[mx.array]:
-        kept = outputs[1 + ends :]
-        return backward(*parts(primals), unfolds, kept, cotangents[0], cotangents[1 : 1 + ends])
+    def pullback(
+        flat: Sequence[mx.array], of_given: Sequence[mx.array], kept: Sequence[mx.array]
+    ) -> list[mx.array]:
+        return backward(*parts(flat), unfolds, kept, of_given[0], of_given[1:])
 
-    function: Any = mx.custom_function(layer)
-    function.vjp(pullback)
+    function = with_gradient(layer, pullback, given=1 + ends)
     states, *rest = function(*fixed, *own, *optional, *memory)
     return states, tuple(rest[:ends])
 

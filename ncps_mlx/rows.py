@@ -13,7 +13,7 @@ def by_step(rows: mx.array, steps: int) -> list[mx.array]:
     """Split (..., R, F) into T arrays (..., B, F).
 
     By slices: ``mx.compile`` (MLX 0.32) stumbles over equal splits, such as those of the time steps in stacked layers,
-    and nothing here is differentiated further. Above ten pieces ``mx.split`` itself slices, and quicker.
+    and only second derivatives go back through it. Above ten pieces ``mx.split`` itself slices, and quicker.
 
     Example:
         >>> pieces = by_step(mx.zeros((35, 3)), 7)

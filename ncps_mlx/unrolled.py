@@ -14,6 +14,7 @@ from typing import Any
 import mlx.core as mx
 
 from ncps_mlx import lstm
+from ncps_mlx.by_hand import with_gradient
 from ncps_mlx.lstm import Lstm
 from ncps_mlx.rows import beside, by_step, together, weight_gradient, wide
 from ncps_mlx.squash import Function, Squash
@@ -131,13 +132,13 @@ def unrolled(form: Form, arrays: Folded) -> tuple[mx.array, tuple[mx.array, ...]
     def layer(*flat: mx.array) -> list[mx.array]:
         return forward(form, arrays.like(flat))
 
-    def pullback(primals: Any, cotangents: Any, outputs: Any) -> list[mx.array]:
-        every = cotangents[0] if form.sequences else None
-        return backward(form, arrays.like(primals), outputs[1 + ends :], every, cotangents[1 : 1 + ends])
+    def pullback(
+        flat: Sequence[mx.array], of_given: Sequence[mx.array], kept: Sequence[mx.array]
+    ) -> list[mx.array]:
+        every = of_given[0] if form.sequences else None
+        return backward(form, arrays.like(flat), kept, every, of_given[1:])
 
-    function: Any = mx.custom_function(layer)
-    function.vjp(pullback)
-    states, *rest = function(*arrays.flat())
+    states, *rest = with_gradient(layer, pullback, given=1 + ends)(*arrays.flat())
     return states, tuple(rest[:ends])
 
 

@@ -11,7 +11,9 @@ import pytest
 from mlx.utils import tree_map, tree_unflatten
 
 from ncps_mlx import LTC
+from ncps_mlx.memory import MixedMemory
 from ncps_mlx.population import stack
+from ncps_mlx.recurrent import Cell, FusedCell
 from ncps_mlx.storage import load, save
 from tests.contracts import (
     KINDS,
@@ -195,6 +197,31 @@ def test_every_parameter_receives_a_gradient(kind):
     finite(found)
     for name, gradient in flat(found):
         assert mx.any(gradient != 0).item(), name
+
+
+@every
+def test_second_derivatives_are_those_of_automatic_differentiation(kind, monkeypatch):
+    """A penalty on gradients is itself differentiated, through the gradients written by hand."""
+    model = make(kind, **quick(kind))
+    x, dt = data(steps=3)
+    mask = mx.arange(3) < mx.array([3, 2, 1, 3, 2])[:, None]
+
+    def output(x, dt):
+        return weighted(model(x, time_delta=dt, mask=mask))
+
+    def penalty(parameters, x, dt):
+        model.update(parameters)
+        return sum(mx.square(slope).sum() for slope in mx.grad(output, argnums=(0, 1))(x, dt))
+
+    def found():
+        return mx.grad(penalty, argnums=(0, 1, 2))(model.parameters(), x, dt)
+
+    got = found()
+    mx.eval(got)
+    monkeypatch.setattr(FusedCell, "run", Cell.run)
+    monkeypatch.setattr(MixedMemory, "run", Cell.run)
+    for (name, a), (_, b) in zip(flat(got), flat(found()), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-3 * np.abs(b).max(), err_msg=name)
 
 
 @every
