@@ -13,7 +13,7 @@ import numpy as np
 from ncps_mlx.backbone import transposed
 from ncps_mlx.checks import check_flag, check_int, check_number
 from ncps_mlx.circuit import Wiring
-from ncps_mlx.initializers import Initializer, get_initializer
+from ncps_mlx.initializers import LARGEST_SEED, Initializer, get_initializer
 from ncps_mlx.memory import MixedMemory
 from ncps_mlx.recurrent import Cell, State, TimeSteps, run_stack
 from ncps_mlx.trees import leaves
@@ -54,15 +54,15 @@ class RecurrentModel(nn.Module):
         """
         super().__init__()
         self._config = config
-        self.input_size: int = check_int("input_size", config["input_size"], maximum=LARGEST)
+        self.input_size = keep_int(config, "input_size", maximum=LARGEST)
         self.wiring: Wiring | None = check_wiring(config["hidden_size"], config["wiring"])
         if self.wiring is None:
-            self.hidden_size: int = check_int("hidden_size", config["hidden_size"], maximum=LARGEST)
+            self.hidden_size = keep_int(config, "hidden_size", maximum=LARGEST)
             refuse(config, wired, "without a wiring", "wiring instead of hidden_size")
         else:
             self.hidden_size = self.wiring.units
             refuse(config, dense, "with a wiring", "hidden_size instead of wiring")
-        self.num_layers: int = check_int("num_layers", config["num_layers"])
+        self.num_layers = keep_int(config, "num_layers")
         self.residual: bool = check_flag("residual", config["residual"])
         self.bidirectional: bool = check_flag("bidirectional", config["bidirectional"])
         self.mixed_memory: bool = check_flag("mixed_memory", config["mixed_memory"])
@@ -72,13 +72,15 @@ class RecurrentModel(nn.Module):
                 f"share_layers must be False with num_layers={self.num_layers}: the layers from the second on share "
                 "parameters. Set num_layers to at least 3."
             )
-        check_int("backbone_units", config["backbone_units"], maximum=LARGEST)
-        layers = check_int("backbone_layers", config["backbone_layers"], minimum=0)
+        keep_int(config, "backbone_units", maximum=LARGEST)
+        layers = keep_int(config, "backbone_layers", minimum=0)
         rate = check_number("backbone_dropout", config["backbone_dropout"], low=0, high=1, open_high=True)
         check_dropout_applies(rate, layers)
-        self.backbone_dropout = rate
+        config["backbone_dropout"] = self.backbone_dropout = rate
         if config["output_size"] is not None:
-            check_int("output_size", config["output_size"], maximum=LARGEST)
+            keep_int(config, "output_size", maximum=LARGEST)
+        if config["seed"] is not None:
+            keep_int(config, "seed", minimum=0, maximum=LARGEST_SEED)
 
     def _build(self, initializer: Initializer) -> None:
         """Make the parameters; called under the model's seed."""
@@ -339,6 +341,13 @@ def described(layer: object) -> object:
     if not isinstance(layer, list | tuple):
         return type(layer).__name__
     return tuple(f"{a.dtype} {a.shape}" if isinstance(a, mx.array) else type(a).__name__ for a in layer)
+
+
+def keep_int(config: dict[str, Any], name: str, *, minimum: int = 1, maximum: int | None = None) -> int:
+    """Check an argument and keep it as Python's int: NumPy's makes NumPy's arrays of those it is multiplied by."""
+    number: int = check_int(name, config[name], minimum=minimum, maximum=maximum)
+    config[name] = number
+    return number
 
 
 def check_wiring(hidden_size: object, wiring: object) -> Wiring | None:

@@ -12,7 +12,10 @@ import mlx.nn.init as init
 
 from ncps_mlx.checks import check_choice, check_int
 
-__all__ = ["INITIALIZERS", "Initializer", "get_initializer", "seeded"]
+__all__ = ["INITIALIZERS", "LARGEST_SEED", "Initializer", "get_initializer", "seeded"]
+
+LARGEST_SEED = 2**64 - 1
+"""Of MLX's generator."""
 
 Initializer = Callable[[mx.array], mx.array]
 """What makes a parameter: takes an array for its shape, returns the values."""
@@ -84,7 +87,7 @@ def seeded(seed: int | None) -> Iterator[None]:
     if seed is None:
         yield
         return
-    check_int("seed", seed, minimum=0, maximum=2**64 - 1)
+    check_int("seed", seed, minimum=0, maximum=LARGEST_SEED)
     state: Any = mx.random.state
     high, low = state[0].tolist()  # a key is the two halves of the seed that makes it
     mx.random.seed(seed)

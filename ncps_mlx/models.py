@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import mlx.core as mx
 
 from ncps_mlx.activations import ACTIVATIONS
-from ncps_mlx.base import RecurrentModel, time_first
+from ncps_mlx.base import RecurrentModel, keep_int, time_first
 from ncps_mlx.cfc import HEADS, CfCCell
-from ncps_mlx.checks import check_choice, check_flag, check_int, check_number
+from ncps_mlx.checks import check_choice, check_flag, check_number
 from ncps_mlx.circuit import Wiring
 from ncps_mlx.initializers import Initializer, get_initializer, seeded
 from ncps_mlx.ltc import STABILITY, LTCCell, slowest_time_constant
@@ -105,7 +105,7 @@ class CfC(RecurrentModel):
         check_choice("activation", activation, ACTIVATIONS)
         check_flag("ncps_masks", ncps_masks)
         self.mode = mode
-        with seeded(seed):
+        with seeded(config["seed"]):
             self._build(get_initializer(initializer))
 
     def _cell(self, input_size: int, initializer: Initializer) -> Cell:
@@ -214,15 +214,19 @@ class LTC(RecurrentModel):
         config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         super().__init__(config, DENSE_LTC, WIRED_LTC)
         check_choice("activation", activation, ACTIVATIONS)
-        check_int("ode_unfolds", ode_unfolds)
+        keep_int(config, "ode_unfolds")
         check_choice("stability", stability, STABILITY)
         check_choice("input_mapping", input_mapping, MAPPINGS)
         check_choice("output_mapping", output_mapping, MAPPINGS)
         self._ranges = check_ranges(initial_ranges, time_constant_range)
+        if initial_ranges is not None:
+            config["initial_ranges"] = self._ranges
         if wiring is None or time_constant_range is not None:
             slowest = float("inf") if wiring is not None else slowest_time_constant(activation, stability)
             self._time_constants = check_time_constants(time_constant_range, slowest)
-        with seeded(seed):
+            if time_constant_range is not None:
+                config["time_constant_range"] = self._time_constants
+        with seeded(config["seed"]):
             self._build(get_initializer(initializer))
 
     def _cell(self, input_size: int, initializer: Initializer) -> Cell:

@@ -11,7 +11,7 @@ from ncps_mlx import LTC, AutoNCP, CfC
 from ncps_mlx.activations import ACTIVATIONS, LOWER_BOUNDS
 from ncps_mlx.circuit import Circuit
 from ncps_mlx.recurrent import dropout_factors
-from tests.contracts import AUTO, KINDS, B, D, H, T, U, close, data, flat, make
+from tests.contracts import AUTO, KINDS, B, D, H, T, U, close, data, equal, flat, gradients, make
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -122,6 +122,28 @@ def test_time_constants_begin_in_their_range(stability):
     model = LTC(D, 64, stability=stability, time_constant_range=(0.2, 0.8), seed=0)
     tau = 1 / np.array(model.layers[0].leak())
     assert tau.min() >= 0.2 - 1e-4 and tau.max() <= 0.8 + 1e-4 and tau.std() > 0.05
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint8])
+@pytest.mark.parametrize(
+    ("cls", "sizes"),
+    [
+        (
+            CfC,
+            {"hidden_size": 4, "num_layers": 3, "backbone_layers": 2, "backbone_units": 5, "output_size": 2},
+        ),
+        (LTC, {"hidden_size": 4, "ode_unfolds": 3, "backbone_layers": 1, "backbone_units": 5, "seed": 7}),
+        (LTC, {"wiring": AUTO, "ode_unfolds": 3, "output_size": 2}),
+    ],
+)
+def test_integers_of_numpy_are_integers(cls, sizes, kind):
+    """Searches produce them; an array of MLX times one of NumPy's numbers would be an array of NumPy."""
+    theirs = {name: kind(size) if isinstance(size, int) else size for name, size in sizes.items()}
+    model, other = cls(D, **{"seed": 0, **sizes}), cls(kind(D), **{"seed": kind(0), **theirs})
+    assert all(not isinstance(value, np.generic) for value in other.config.values())
+    x, dt = data()
+    for steps in (None, 0.3, dt):
+        equal(gradients(other, x, steps), gradients(model, x, steps))
 
 
 @pytest.mark.parametrize(

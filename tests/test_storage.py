@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlx.utils import tree_flatten
 
-from ncps_mlx import LTC, CfC
+from ncps_mlx import LTC, AutoNCP, CfC
 from ncps_mlx.population import stack
 from ncps_mlx.storage import load, save
 
@@ -97,6 +97,28 @@ def test_numbers_of_numpy_are_stored_as_numbers(tmp_path):
     model = make(hidden_size=np.int64(3), backbone_dropout=np.float32(0.25))
     save(model, tmp_path / "model")
     assert load(tmp_path / "model").config == model.config
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"hidden_size": 3, "time_constant_range": [0.2, 0.5]},
+        {"wiring": AutoNCP(8, 2), "initial_ranges": {"slope": [3, 8]}},
+    ],
+)
+def test_pairs_may_be_lists(tmp_path, arguments):
+    model = LTC(2, **arguments, seed=0)
+    save(model, tmp_path / "model")
+    assert load(tmp_path / "model").config == model.config
+
+
+def test_a_model_keeps_the_ranges_it_began_with(tmp_path):
+    """What becomes of the dictionary it was given does not matter."""
+    ranges = {"slope": (3.0, 8.0)}
+    model = LTC(2, wiring=AutoNCP(8, 2), initial_ranges=ranges, seed=0)
+    ranges["slope"] = ranges["leak"] = (1.0, 2.0)
+    save(model, tmp_path / "model")
+    assert load(tmp_path / "model").config["initial_ranges"] == {"slope": (3.0, 8.0)}
 
 
 def test_the_name_is_taken_as_it_is(tmp_path):
