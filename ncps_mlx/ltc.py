@@ -21,18 +21,20 @@ __all__ = ["STABILITY", "LTCCell", "slowest_time_constant"]
 STABILITY = ("bounded", "clip", "softplus", "none")
 """How the leak 1/tau is kept in bounds; see :class:`LTCCell`."""
 
-LEAST_LEAK = 1e-3  # of the clipped leak, and the least distance of an initial bounded leak from its bound
+LEAST_LEAK = 1e-3  # of the clipped leak, and the least distance of an initial leak from a bound above 0
 
 
 def slowest_time_constant(activation: str, stability: str) -> float:
-    """The largest time constant that keeps the cell stable: 1/tau must outweigh the activation's least value.
+    """The largest time constant that ``stability`` allows: bounded, 1/tau must outweigh the activation's least value.
 
     Example:
         >>> slowest_time_constant("tanh", "bounded")
         1.0
-        >>> slowest_time_constant("sigmoid", "bounded")
-        inf
+        >>> slowest_time_constant("sigmoid", "bounded"), slowest_time_constant("tanh", "clip")
+        (inf, 1000.0)
     """
+    if stability == "clip":
+        return 1.0 / LEAST_LEAK
     least = -LOWER_BOUNDS[activation]
     return 1.0 / least if stability == "bounded" and least > 0 else float("inf")
 
@@ -132,7 +134,7 @@ class LTCCell(FusedCell):
     def _raw(self, leak: mx.array) -> mx.array:
         if self._stability in ("clip", "none"):
             return leak
-        return softplus_inverse(mx.maximum(leak - self._least, LEAST_LEAK))
+        return softplus_inverse(mx.maximum(leak - self._least, LEAST_LEAK) if self._least > 0 else leak)
 
     def leak(self) -> mx.array:
         """1/tau of each unit, (..., H)."""

@@ -26,6 +26,8 @@ DENSE_LTC = {**BACKBONE, "activation": "tanh", "backbone_layers": 0, "stability"
 WIRED_LTC = {"input_mapping": "affine", "output_mapping": "affine", "initial_ranges": None}
 """What applies only without a wiring, or only with one, and its default."""
 
+MOST = 1e12  # of an initial value, or of its inverse: single precision can then compute with it
+
 
 class CfC(RecurrentModel):
     r"""Closed-form continuous-time network.
@@ -156,8 +158,8 @@ class LTC(RecurrentModel):
         ode_unfolds: Solver steps for each reading.
         time_constant_range: Least and greatest initial time constant, in units of ``time_delta``, drawn log-uniformly.
             ``None`` means (0.1, 0.9) of the slowest that ``stability`` allows: (0.1, 0.9) with tanh, (0.1, 10) where
-            any is; with a wiring, what the ranges of capacitance and leak give. At rest, that is: gates and synapses
-            make them shorter or longer (:meth:`time_constants`).
+            that is allowed; with a wiring, what the ranges of capacitance and leak give. At rest, that is: gates and
+            synapses make them shorter or longer (:meth:`time_constants`).
         stability: ``"bounded"`` (default) keeps 1/tau above what a negative activation could take away, so that the
             solver's denominator never vanishes; ``"softplus"`` keeps tau positive and no more; ``"clip"`` cuts 1/tau
             at 0.001; ``"none"`` lets it go.
@@ -223,7 +225,7 @@ class LTC(RecurrentModel):
             config["initial_ranges"] = self._ranges
         if wiring is None or time_constant_range is not None:
             slowest = float("inf") if wiring is not None else slowest_time_constant(activation, stability)
-            self._time_constants = check_time_constants(time_constant_range, slowest)
+            self._time_constants = check_time_constants(time_constant_range, slowest, stability)
             if time_constant_range is not None:
                 config["time_constant_range"] = self._time_constants
         with seeded(config["seed"]):
@@ -324,9 +326,9 @@ def check_ranges(given: object, time_constants: object) -> dict[str, tuple[float
         where = f"initial_ranges[{name!r}]"
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise ValueError(f"{where} must be a pair (least, greatest), got {pair!r}.")
-        positive = {"low": 0.0, "open_low": True} if name in ("leak", "capacitance", "weight") else {}
-        low = check_number(f"{where}[0]", pair[0], **positive)  # type: ignore[arg-type]  # a bound and a flag
-        checked[name] = low, check_number(f"{where}[1]", pair[1], low=low)
+        positive = name in ("leak", "capacitance", "weight")
+        low = check_number(f"{where}[0]", pair[0], low=0.0 if positive else -MOST, open_low=positive)
+        checked[name] = low, check_number(f"{where}[1]", pair[1], low=low, high=MOST)
     if "capacitance" in checked and time_constants is not None:
         raise ValueError(
             "initial_ranges must leave out 'capacitance' with time_constant_range, which draws it from the leak, got "
@@ -335,18 +337,21 @@ def check_ranges(given: object, time_constants: object) -> dict[str, tuple[float
     return checked
 
 
-def check_time_constants(given: object, slowest: float) -> tuple[float, float]:
-    """Resolve and check ``time_constant_range``; ``slowest`` is the greatest that is stable."""
+def check_time_constants(given: object, slowest: float, stability: str) -> tuple[float, float]:
+    """Resolve and check ``time_constant_range``; ``slowest`` is the greatest that ``stability`` allows."""
     if given is None:
-        return (0.1, 10.0) if slowest == float("inf") else (0.1 * slowest, 0.9 * slowest)
+        return (0.1, 10.0) if slowest > 10.0 else (0.1 * slowest, 0.9 * slowest)
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise ValueError(f"time_constant_range must be a pair (least, greatest), got {given!r}.")
-    low = check_number("time_constant_range[0]", given[0], low=0, open_low=True)
-    high = check_number("time_constant_range[1]", given[1], low=low)
+    low = check_number("time_constant_range[0]", given[0], low=1 / MOST)
+    high = check_number("time_constant_range[1]", given[1], low=low, high=MOST)
     if high > slowest:
+        where, cure = f"stability={stability!r}", "stability='softplus'"
+        if stability == "bounded":
+            where = f"this activation and {where}"
+            cure = f"{cure}, or an activation that is never negative such as 'sigmoid'"
         raise ValueError(
-            f"time_constant_range must end at {slowest:g} or below with this activation and stability='bounded', got "
-            f"{given}. Choose stability='softplus', or an activation that is never negative such as 'sigmoid', or "
+            f"time_constant_range must end at {slowest:g} or below with {where}, got {given}. Choose {cure}, or "
             "scale time_delta."
         )
     return low, high

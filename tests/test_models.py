@@ -124,6 +124,23 @@ def test_time_constants_begin_in_their_range(stability):
     assert tau.min() >= 0.2 - 1e-4 and tau.max() <= 0.8 + 1e-4 and tau.std() > 0.05
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"activation": "sigmoid"}, {"stability": "softplus"}, {"stability": "none"}, {"wiring": AUTO}],
+)
+def test_slow_time_constants_begin_in_their_range(settings):
+    """Or are refused where the leak is cut."""
+    sizes = {} if "wiring" in settings else {"hidden_size": 64}
+    for given in ((5e3, 2e4), (1e-6, 1e-5)):
+        tau = LTC(D, **sizes, **settings, time_constant_range=given, seed=0).time_constants()[0]
+        assert given[0] * 0.999 <= tau.min().item() < 0.7 * given[1] < tau.max().item() <= given[1] * 1.001
+    with pytest.raises(
+        ValueError, match=r"must end at 1000 or below with stability='clip', got \(5000.0, 20000.0\)"
+    ):
+        LTC(D, H, stability="clip", time_constant_range=(5e3, 2e4))
+    LTC(D, H, stability="clip", time_constant_range=(5e2, 1e3))
+
+
 @pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint8])
 @pytest.mark.parametrize(
     ("cls", "sizes"),
@@ -178,7 +195,17 @@ def test_integers_of_numpy_are_integers(cls, sizes, kind):
         (
             LTC,
             {"time_constant_range": (0.5, 0.1)},
-            "time_constant_range\\[1\\] must be at least 0.5, got 0.1.",
+            r"time_constant_range\[1\] must be at least 0.5 and at most 1e\+12, got 0.1.",
+        ),
+        (
+            LTC,
+            {"time_constant_range": (0, 1)},
+            r"time_constant_range\[0\] must be at least 1e-12, got 0",
+        ),
+        (
+            LTC,
+            {"time_constant_range": (1, 1e39)},
+            r"time_constant_range\[1\] must be at least 1 and at most 1e",
         ),
         (LTC, {"time_constant_range": 3}, "time_constant_range must be a pair"),
         (LTC, {"initial_ranges": {"slope": (3, 8)}}, "initial_ranges must be left at None without a wiring"),
@@ -207,6 +234,11 @@ def test_bad_arguments_are_named(cls, arguments, message):
         (LTC, {"output_mapping": None}, "output_mapping must be one of"),
         (LTC, {"initial_ranges": {"leek": (1, 2)}}, "initial_ranges must be one of 'leak'"),
         (LTC, {"initial_ranges": {"leak": (0, 2)}}, r"initial_ranges\['leak'\]\[0\] must be above 0"),
+        (
+            LTC,
+            {"initial_ranges": {"leak": (1, 1e39)}},
+            r"initial_ranges\['leak'\]\[1\] must be at least 1 and",
+        ),
         (LTC, {"initial_ranges": {"slope": 3}}, r"initial_ranges\['slope'\] must be a pair"),
         (
             LTC,
