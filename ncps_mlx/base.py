@@ -11,7 +11,7 @@ import mlx.nn as nn
 import numpy as np
 
 from ncps_mlx.backbone import transposed
-from ncps_mlx.checks import check_flag, check_int, check_number
+from ncps_mlx.checks import as_float, check_flag, check_int, check_number
 from ncps_mlx.circuit import Wiring
 from ncps_mlx.initializers import LARGEST_SEED, Initializer, get_initializer
 from ncps_mlx.memory import MixedMemory
@@ -319,7 +319,10 @@ class RecurrentModel(nn.Module):
 def time_first(
     x: mx.array, time_delta: TimeSteps, mask: mx.array | None
 ) -> tuple[mx.array, TimeSteps, mx.array | None]:
-    """Bring inputs to (..., T, B, D), time steps and mask to (..., T, B, 1)."""
+    """Bring inputs to (..., T, B, D), time steps and mask to (..., T, B, 1); what is no reading becomes 0."""
+    if mask is not None:  # else what is not finite there would reach the gradients, as 0 times itself
+        x = mx.where(mask[..., None], x, 0)
+        time_delta = mx.where(mask, time_delta, 0) if isinstance(time_delta, mx.array) else time_delta
     dt = mx.swapaxes(time_delta, -1, -2)[..., None] if isinstance(time_delta, mx.array) else time_delta
     return mx.swapaxes(x, -3, -2), dt, None if mask is None else mx.swapaxes(mask, -1, -2)[..., None]
 
@@ -445,10 +448,13 @@ def as_time_steps(
     if time_delta is None:
         return 1.0
     greatest = float(mx.finfo(dtype).max) / 16  # 4094 in float16: its product with a rate fits too
-    if isinstance(time_delta, int | float):
-        return min(float(time_delta), greatest)
+    number = as_float(time_delta)
+    if number is not None:
+        return min(number, greatest)
     if not isinstance(time_delta, mx.array):
         raise ValueError(f"time_delta must be a number or an mx.array, got {type(time_delta).__name__}.")
+    if time_delta.dtype in (mx.bool_, mx.complex64):
+        raise ValueError(f"time_delta must hold real numbers, got {time_delta.dtype}.")
     if time_delta.shape not in ((), (steps,), (batch, steps)):
         raise ValueError(
             f"time_delta must be a number or have shape ({steps},) or ({batch}, {steps}), got {time_delta.shape}."

@@ -7,7 +7,7 @@ import numbers
 from collections.abc import Collection
 from typing import Any
 
-__all__ = ["check_choice", "check_flag", "check_int", "check_number"]
+__all__ = ["as_float", "check_choice", "check_flag", "check_int", "check_number"]
 
 
 def check_int(name: str, value: Any, *, minimum: int = 1, maximum: int | None = None) -> int:
@@ -66,9 +66,9 @@ def check_number(
         ...
         ValueError: backbone_dropout must be at least 0 and below 1, got 1.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(float(value)):
-        raise ValueError(f"{name} must be a finite number, got {value!r}.")
-    number = float(value)
+    number = as_float(value)
+    if number is None or not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite number, got {value!r:.80}.")
     below = number <= low if open_low else number < low
     above = number >= high if open_high else number > high
     if below or above:
@@ -79,6 +79,21 @@ def check_number(
             rules.append(f"{'below' if open_high else 'at most'} {high:g}")
         raise ValueError(f"{name} must be {' and '.join(rules)}, got {value}.")
     return number
+
+
+def as_float(value: Any) -> float | None:
+    """Return a number as a float, infinite if it is an int too large for one; ``None`` if it is no number.
+
+    Example:
+        >>> as_float(2), as_float(10**400), as_float(True)
+        (2.0, inf, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return -math.inf if value < 0 else math.inf
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> str:

@@ -11,7 +11,7 @@ from ncps_mlx import LTC, AutoNCP, CfC
 from ncps_mlx.activations import ACTIVATIONS, LOWER_BOUNDS
 from ncps_mlx.circuit import Circuit
 from ncps_mlx.recurrent import dropout_factors
-from tests.contracts import AUTO, KINDS, B, D, H, T, U, close, data, equal, flat, gradients, make
+from tests.contracts import AUTO, KINDS, B, D, H, T, U, close, data, equal, finite, flat, gradients, make
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,6 +110,13 @@ def test_reference_step_of_each_mode():
         close(model(mx.array(x), time_delta=0.7)[0][0, 0], want)
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int64, np.uint8])
+def test_time_delta_may_be_a_number_of_numpy(kind):
+    model, (x, _) = CfC(D, H, seed=0), data()
+    equal(model(x, time_delta=kind(2)), model(x, time_delta=2))
+    finite(model(x, time_delta=10**400))
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_lower_bounds_of_activations(name):
     x = mx.linspace(-30, 30, 60001)
@@ -179,6 +186,7 @@ def test_integers_of_numpy_are_integers(cls, sizes, kind):
         (CfC, {"activation": "swish"}, "activation must be one of"),
         (CfC, {"residual": 1}, "residual must be True or False, got 1."),
         (CfC, {"backbone_units": 0}, "backbone_units must be at least 1, got 0."),
+        (CfC, {"backbone_dropout": 10**400}, "backbone_dropout must be a finite number, got 1000"),
         (CfC, {"backbone_dropout": 1.0}, "backbone_dropout must be at least 0 and below 1, got 1.0."),
         (
             CfC,
@@ -260,6 +268,12 @@ def test_bad_arguments_beside_a_wiring_are_named(cls, arguments, message):
         (lambda m, x: m(x.astype(mx.int32)), "x must be of a floating dtype"),
         (lambda m, x: m(x, time_delta=mx.ones((T + 1,))), "time_delta must be a number or have shape"),
         (lambda m, x: m(x, time_delta=[1.0]), "time_delta must be a number or an mx.array"),
+        (lambda m, x: m(x, time_delta=True), "time_delta must be a number or an mx.array, got bool"),
+        (lambda m, x: m(x, None, mx.ones((B, T), dtype=mx.bool_)), "time_delta must hold real numbers, got"),
+        (
+            lambda m, x: m(x, None, mx.ones((T,), dtype=mx.complex64)),
+            "time_delta must hold real numbers, got",
+        ),
         (lambda m, x: m(x, mask=mx.ones((B, T))), "mask must be bool"),
         (lambda m, x: m(np.array(x)), "x must be an mx.array, got ndarray"),
         (lambda m, x: m(x, mask=np.ones((B, T), dtype=bool)), "mask must be an mx.array, got ndarray"),
