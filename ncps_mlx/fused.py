@@ -106,7 +106,7 @@ def run_fused(
             added[j] = merge(plan, squash, added[j], dt)
         else:
             weights[j] = (scale * activation.rate) * weights[j]
-            added[j] = activation.rate * added[j] if j else added[j]  # the first's takes effect while adding
+            added[j] = activation.rate * added[j] if j else added[j]  # the first's is in the layer
     states, last = unrolled(
         form,
         Folded(

@@ -146,14 +146,14 @@ def forward(form: Form, own: Folded) -> list[mx.array]:
     """All states, if wanted; the last ones; what the cell read at each step, and what was found there, in rows."""
     first, *rest = own.weights
     lead, width, dtype = own.h.shape[:-1], own.h.shape[-1], own.h.dtype
-    zs = by_step(own.z, form.steps)
+    # Multiplied here: forward in mode, MLX 0.32 differentiates an addmm as if its beta were 1.
+    zs = by_step(form.rate * own.z if rest else own.z, form.steps)
     biases = [mx.broadcast_to(bias, (*lead, bias.shape[-1])) for bias in own.biases]
     dts = None if own.dt is None else by_step(wide(own.dt, width), form.steps)
     masks = None if own.mask is None else by_step(wide(own.mask, width).astype(mx.bool_), form.steps)
     drops = [by_step(factors, form.steps) for factors in own.dropout]
     bends = [form.bend((*lead, weight.shape[-2]), dtype) for weight in rest]
     squash = form.squash.heads((*lead, 3 * width), dtype, HEADS)
-    rate = form.rate if rest else 1.0
     before = None if own.lstm is None else lstm.Forward(own.lstm, form.squash, form.steps, own.mask)
     h = own.h
     states: list[mx.array] = []
@@ -162,7 +162,7 @@ def forward(form: Form, own: Folded) -> list[mx.array]:
     heads: list[list[mx.array]] = []
     for t in range(form.steps):
         read.append(h if before is None else before.step(t, h))
-        y = mx.addmm(zs[t], read[-1], first, beta=rate)
+        y = mx.addmm(zs[t], read[-1], first)
         for i, weight in enumerate(rest):
             y = bends[i](y)
             layers[i].append(y)

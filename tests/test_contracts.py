@@ -226,6 +226,23 @@ def test_second_derivatives_are_those_of_automatic_differentiation(kind, monkeyp
 
 
 @every
+def test_forward_mode_gives_the_same_derivatives(kind):
+    model = make(kind, **quick(kind))
+    x, dt = data()
+    mask = mx.arange(T) < mx.array(LENGTHS)[:, None]
+    directions = [mx.random.normal(array.shape, key=mx.random.key(i)) for i, array in enumerate((x, dt))]
+
+    def output(x, dt):
+        return weighted(model(x, time_delta=dt, mask=mask))
+
+    _, (ahead,) = mx.jvp(output, [x, dt], directions)
+    slopes = mx.grad(output, argnums=(0, 1))(x, dt)
+    each = [slope * direction for slope, direction in zip(slopes, directions, strict=True)]
+    scale = sum(mx.abs(part).sum().item() for part in each)
+    assert abs(ahead.item() - sum(part.sum().item() for part in each)) < 1e-4 * scale
+
+
+@every
 @pytest.mark.parametrize("step", [0.0, 1e-6, 1e6])
 @pytest.mark.parametrize("size", [0.0, 1.0, 1e3])
 def test_outputs_and_gradients_are_finite_at_extremes(kind, step, size):
