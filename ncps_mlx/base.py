@@ -287,7 +287,9 @@ class RecurrentModel(nn.Module):
     def _zero_state(self, x: mx.array) -> list[State]:
         """The state at the start of inputs (..., T, B, D)."""
         lead = self.layers[0].lead or x.shape[:-3]
-        zero = mx.zeros((*lead, x.shape[-2], self.hidden_size), dtype=x.dtype)
+        # Made of inputs, so that under a vmap over them it has their axis: without, MLX 0.32's addmm stumbles.
+        zero = mx.where(mx.array(False), mx.stop_gradient(x[..., 0, :, :1]), 0)
+        zero = mx.broadcast_to(zero, (*lead, x.shape[-2], self.hidden_size))
         return [(zero,) * sum(cell.state_size for cell in cells) for cells in self._stack()]
 
     def _read(self, h: mx.array) -> mx.array:

@@ -436,6 +436,21 @@ def test_vmap_over_parameters_equals_a_loop(kind):
 
 
 @every
+def test_vmap_over_sequences_equals_a_batch(kind):
+    """The gradients that each sequence alone would give."""
+    model = make(kind, **quick(kind))
+    x, dt = data(steps=3)
+    call = with_parameters(model, lambda x, dt: weighted(model(x, time_delta=dt)))
+    gradient = mx.value_and_grad(call, argnums=(0, 1, 2))
+    parameters = model.parameters()
+    values, slopes = mx.vmap(gradient, in_axes=(None, 0, 0))(parameters, x, dt)
+    for i in range(B):
+        value, slope = gradient(parameters, x[i], dt[i])
+        close(values[i], value, 1e-4)
+        close(tree_map(lambda array, i=i: array[i], slopes), slope, 1e-3)
+
+
+@every
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_population_equals_its_members_bit_for_bit(kind, masked):
     models = members(kind, 3)
