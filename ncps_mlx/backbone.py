@@ -16,7 +16,7 @@ __all__ = ["Backbone", "all_steps", "transposed"]
 
 
 def transposed(weight: mx.array) -> mx.array:
-    """Turn weights (..., out, in) into a contiguous (..., in, out), once before a loop over time.
+    """Turn weights (..., out, in) into a contiguous (..., in, out), or back, once before a loop over time.
 
     Example:
         >>> transposed(mx.zeros((11, 3))).shape

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import mlx.core as mx
 
 from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES
+from ncps_mlx.backbone import transposed
 from ncps_mlx.recurrent import slice_time
 from ncps_mlx.squash import Squash
 
@@ -167,11 +168,6 @@ class Gate(Drive):
 def gate_rate(activation: str, squash: Squash) -> float:
     """What a gate's weights and inputs are to be multiplied by."""
     return squash.tanh_rate if activation == "tanh" else 1.0
-
-
-def transposed(weight: mx.array) -> mx.array:
-    """A contiguous (..., out, in)."""
-    return mx.contiguous(mx.swapaxes(weight, -1, -2))
 
 
 def wide(x: mx.array) -> mx.array:

@@ -13,6 +13,7 @@ import mlx.core as mx
 import numpy as np
 
 from ncps_mlx import lstm
+from ncps_mlx.backbone import transposed
 from ncps_mlx.by_hand import with_gradient
 from ncps_mlx.fused import Plan, merge
 from ncps_mlx.lstm import Lstm
@@ -241,8 +242,3 @@ def backward(
         *found,
         *before.gradients(),
     ]
-
-
-def transposed(weight: mx.array) -> mx.array:
-    """A contiguous (..., out, in)."""
-    return mx.contiguous(mx.swapaxes(weight, -1, -2))
