@@ -67,20 +67,18 @@ def furthest(given, reference):
     return max(np.abs(ours - theirs).max(initial=0.0) / scale(theirs) for ours, theirs in pairs)
 
 
-def assert_equal_to_ncps(mine, reference, bound=1e-5, of_gradients=1e-5):
+def assert_equal_to_ncps(mine, reference, bound=1e-5):
     """Compare each array as :func:`assert_close` does.
 
     Args:
         mine: What :func:`compute` gives.
         reference: What ncps gives, by the same names, its parameters in our layout.
-        bound: Of outputs and states.
-        of_gradients: Of gradients.
+        bound: How close.
     """
     assert set(mine) == set(reference)
     for name, ours in mine.items():
         known = np.isfinite(reference[name])
-        limit = of_gradients if name.startswith("gradient") else bound
-        assert_close(ours[known], reference[name][known], name, limit)
+        assert_close(ours[known], reference[name][known], name, bound)
 
 
 def our_gradients(
