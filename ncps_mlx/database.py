@@ -76,6 +76,7 @@ def open_storage(storage: str | Path | None) -> BaseStorage:
 
 def _sqlite(url: str) -> tuple[str, str, dict[str, Any]]:
     """The path of the file, its URL, and settings without a pool, so that no file stays open."""
+    from sqlalchemy import URL
     from sqlalchemy.pool import NullPool
 
     from ncps_mlx._sqlite import DRIVER
@@ -90,10 +91,13 @@ def _sqlite(url: str) -> tuple[str, str, dict[str, Any]]:
         raise ValueError(f"storage must be a file, got the folder {given}.")
     connection: dict[str, Any] = {"timeout": LOCK_SECONDS}
     settings: dict[str, Any] = {"poolclass": NullPool, "connect_args": connection}
+    driver = DRIVER
     if path.exists() and not (_writable(path) and _writable(path.parent)):
-        return given, f"sqlite:///{path}", settings  # it can still be read
-    connection["isolation_level"] = None
-    return given, f"{DRIVER}:///{path}", settings
+        driver = "sqlite"  # it can still be read
+    else:
+        connection["isolation_level"] = None
+    address = URL.create(driver, database=str(path)).render_as_string()  # a name may hold ? or %
+    return given, address.replace("{", "{{").replace("}", "}}"), settings  # which Optuna formats
 
 
 def _writable(path: Path) -> bool:

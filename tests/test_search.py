@@ -443,6 +443,14 @@ def test_another_study_of_the_same_name_is_refused(task: Task, tmp_path: Path) -
     Study(tmp_path / "a.db", task, wider, fixed=FAST, name="another")
 
 
+@pytest.mark.parametrize("name", ["a?b.db", "a{b}.db", "50%20.db", "a {SCHEMA_VERSION}#?.db"])
+def test_a_file_may_have_any_name(task: Task, tmp_path: Path, name: str) -> None:
+    space = Space(learning_rate=[0.1])
+    made = Study(tmp_path / name, task, space, sampler="grid", fixed=FAST).run(progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert Study.open(tmp_path / name).records == made.records
+
+
 def test_what_others_put_in_the_file_is_left_alone(task: Task, tmp_path: Path) -> None:
     optuna.create_study(storage=f"sqlite:///{tmp_path / 'a.db'}", study_name="study").optimize(
         lambda _: 0.0, 1
