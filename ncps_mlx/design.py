@@ -248,6 +248,7 @@ class Design:
         """
         task, space = self.task, self.space
         settings = {
+            "space": list(space.knobs),  # their order decides what is drawn
             **{f"space.{knob}": repr(values) for knob, values in space.knobs.items()},
             **{f"fixed.{knob}": value for knob, value in self.fixed.items()},
             "task": task.name,

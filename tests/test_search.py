@@ -443,6 +443,17 @@ def test_another_study_of_the_same_name_is_refused(task: Task, tmp_path: Path) -
     Study(tmp_path / "a.db", task, wider, fixed=FAST, name="another")
 
 
+def test_the_order_of_knobs_is_part_of_a_study(task: Task, tmp_path: Path) -> None:
+    """Draws are made in it: in another order, a longer plan would not begin with the shorter one."""
+    knobs = {"learning_rate": LogUniform(1e-3, 1e-1), "initial_scale": LogUniform(0.5, 2.0)}
+    Study(tmp_path / "a.db", task, Space(**knobs), trials=2, fixed=FAST)
+    turned = Space(**dict(reversed(knobs.items())))
+    with pytest.raises(
+        ValueError, match=r"space was \['learning_rate', 'initial_scale'\] and is \['initial_scale', 'lea"
+    ):
+        Study(tmp_path / "a.db", task, turned, trials=4, fixed=FAST)
+
+
 @pytest.mark.parametrize("name", ["a?b.db", "a{b}.db", "50%20.db", "a {SCHEMA_VERSION}#?.db"])
 def test_a_file_may_have_any_name(task: Task, tmp_path: Path, name: str) -> None:
     space = Space(learning_rate=[0.1])
