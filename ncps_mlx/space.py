@@ -108,6 +108,8 @@ class Space:
         self.knobs: Mapping[str, Knob] = checked
         self.shape = {name: knob for name, knob in checked.items() if name not in MEMBER_KNOBS}
         self.member = {name: knob for name, knob in checked.items() if name in MEMBER_KNOBS}
+        for name in checked:
+            self._asked(name)
 
     def exists(self, name: str, config: Mapping[str, Any]) -> bool:
         """Whether a knob exists beside these values of the others.
@@ -210,20 +212,33 @@ class Space:
             >>> space.corner("backbone_units", 32)
             {'backbone_layers': 1, 'backbone_units': 32}
         """
-        wanted = {name: value}
+        wanted = {name: value} | self._asked(name)
+        return self.fill(lambda each, knob: wanted.get(each, knob.edges()[0]))
+
+    def _asked(self, name: str) -> dict[str, Any]:
+        """Return values of other knobs beside which one exists."""
+        asked: dict[str, list[Knob]] = {}  # of each knob that it depends on, also through others
         for other in reversed(list(self.knobs)):
             knob = self.knobs[other]
-            if other in wanted and isinstance(knob, When):
+            if isinstance(knob, When) and (other == name or other in asked):
                 for parent, held in knob.conditions.items():
-                    wanted.setdefault(parent, _common(self.knobs[parent], held)[0])
-        return self.fill(lambda each, knob: wanted.get(each, knob.edges()[0]))
+                    asked.setdefault(parent, []).append(held)
+        found = {}
+        for parent, helds in asked.items():
+            if not (values := _common(self.knobs[parent], *helds)):
+                raise ValueError(
+                    f"{parent} must be able to have the value that {name} asks for, got "
+                    f"{' and '.join(map(repr, helds))}."
+                )
+            found[parent] = values[0]
+        return found
 
     def __repr__(self) -> str:
         return f"Space({', '.join(f'{name}={knob!r}' for name, knob in self.knobs.items())})"
 
 
 def _check_conditions(name: str, knob: When, before: Mapping[str, Knob]) -> None:
-    """Refuse a condition on a knob that is not there, comes later, or can never have such a value."""
+    """Refuse a condition on a knob that is not there or comes later, or that lists a value it never has."""
     for parent, held in knob.conditions.items():
         if parent not in before:
             raise ValueError(f"{name} must depend on a knob that the space names before it, got {parent}.")
@@ -233,10 +248,11 @@ def _check_conditions(name: str, knob: When, before: Mapping[str, Knob]) -> None
                 f"their {name}."
             )
         never = [value for value in held.edges() if not before[parent].holds(value)]
-        if not _common(before[parent], held) or (isinstance(held, Choice) and never):
+        if isinstance(held, Choice) and never:
             raise ValueError(f"{parent} must be able to have the value that {name} asks for, got {held!r}.")
 
 
-def _common(knob: Knob, held: Knob) -> list[Any]:
-    """Return values of a knob that meet a condition: those at its ends, or at the ends of the condition."""
-    return [value for value in (*knob.edges(), *held.edges()) if knob.holds(value) and held.holds(value)]
+def _common(*knobs: Knob) -> list[Any]:
+    """Return values that all of some ranges hold: those at their ends, if there are any at all."""
+    ends = [value for knob in knobs for value in knob.edges()]
+    return [value for value in ends if all(knob.holds(value) for knob in knobs)]

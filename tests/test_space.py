@@ -238,6 +238,14 @@ def test_tuples_survive_a_store_of_plain_values() -> None:
             {"learning_rate": [0.1], "num_layers": When([1, 2], learning_rate=0.1)},
             "num_layers must not depend on learning_rate: learning_rate varies within a population",
         ),
+        (
+            {
+                "num_layers": [1, 2],
+                "residual": When([False, True], num_layers=2),
+                "mode": When(["pure", "no_gate"], residual=True, num_layers=1),
+            },
+            r"num_layers must be able to have the value that mode asks for, got \[1\] and \[2\]",
+        ),
         ({"schedule": ["cosine"], "warmup": When([0, -1], schedule="cosine")}, "warmup must be at least 0"),
         ({"wiring": ["AutoNCP"]}, "config must be a dictionary whose name is one of"),
         ({"wiring": [{"name": "AutoNCP", "units": 7}]}, "config of AutoNCP must hold units, output_size"),
