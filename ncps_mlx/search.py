@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Study"]
 
+LONGEST_NAME = 512  # characters that Optuna's tables take
 LOOK_SECONDS = 0.5  # between two looks at what the workers did
 
 
@@ -115,8 +116,11 @@ class Study:
         self.task, self.space, self.model, self.halving = task, space, design.model, halving
         self.sampler, self.trials, self.seeds, self.fixed = sampler, design.trials, design.seeds, design.fixed
         self.members_per_shape, self.sampler_seed = design.members_per_shape, design.sampler_seed
-        if not name or not isinstance(name, str):
-            raise ValueError(f"name must be a non-empty string, got {name!r}.")
+        given: Any = name  # a caller without types may pass anything
+        if not isinstance(given, str) or not 0 < len(given) <= LONGEST_NAME or "\0" in given:
+            raise ValueError(
+                f"name must be a non-empty string of at most {LONGEST_NAME} characters, none of them NUL, got {name!r}."
+            )
         self.name = name
         self.population = check_int("population", population)
         self._storage = storage

@@ -539,6 +539,8 @@ def test_progress_counts_members_and_shows_the_best(task: Task, capsys: pytest.C
         ({"population": 0}, "population must be at least 1"),
         ({"members_per_shape": 0}, "members_per_shape must be at least 1"),
         ({"name": ""}, "name must be a non-empty string"),
+        ({"name": "a\0b"}, "name must be .*, none of them NUL, got 'a.x00b'"),
+        ({"name": "a" * 513}, "name must be a non-empty string of at most 512 characters"),
         (
             {"fixed": FAST | {"learning_rate": 0.1}},
             "fixed must not name a knob of the space, got learning_rate",

@@ -547,6 +547,11 @@ def test_two_workers_end_as_one_would(task: Task, path: Path, capsys: pytest.Cap
     assert study.best.rerun(task).score == study.best.score
 
 
+def test_a_name_may_begin_with_a_dash(task: Task, path: Path) -> None:
+    study = study_of(task, path, name="--help", trials=2)
+    assert len(study.run(workers=2, progress=False).records) == 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_workers_stop_with_the_process_that_started_them(task: Task, path: Path, how: signal.Signals) -> None:
