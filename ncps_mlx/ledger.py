@@ -22,6 +22,7 @@ from ncps_mlx.space import Space
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.study import StudyDirection
 
 __all__ = ["Ledger", "Planned", "read_definition"]
 
@@ -84,7 +85,7 @@ class Ledger:
         higher_is_better: bool,
         definition: Mapping[str, Any] | None = None,
     ) -> None:
-        import optuna
+        from optuna.study import StudyDirection
 
         self.space = space
         self.distributions = {knob: value.distribution() for knob, value in space.knobs.items()}
@@ -92,30 +93,29 @@ class Ledger:
         with quiet():
             self.storage = open_storage(storage)
             self.call = Patience(self.where)
-            idle = optuna.samplers.RandomSampler(seed=0)  # nothing is sampled here: see draw
-            try:  # first, because a file that can only be read can be opened, not created
-                self.optuna = self.call(optuna.load_study, storage=self.storage, study_name=name, sampler=idle)
-            except KeyError:
-                self.optuna = self.call(
-                    optuna.create_study,
-                    storage=self.storage,
-                    study_name=name,
-                    direction="maximize" if higher_is_better else "minimize",
-                    sampler=idle,
-                    load_if_exists=True,
-                )
+            direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
+            self.optuna = self._opened(name, direction)
         self._study = self.optuna._study_id  # Optuna's storages know a study by it
         self.alone = storage is None
         self._records: dict[int, Record] = {}
-        self._agree(settings, definition or {})
+        self._agree(settings, definition or {}, direction)
 
-    def _agree(self, settings: Mapping[str, Any], definition: Mapping[str, Any]) -> None:
+    def _opened(self, name: str, direction: StudyDirection) -> optuna.Study:
+        import optuna
+
+        given: dict[str, Any] = {"storage": self.storage, "study_name": name}
+        given["sampler"] = optuna.samplers.RandomSampler(seed=0)  # nothing is sampled here: see draw
+        with suppress(KeyError):  # first, because a file that can only be read can be opened, not created
+            return self.call(optuna.load_study, **given)
+        return self.call(optuna.create_study, **given, direction=direction, load_if_exists=True)
+
+    def _agree(self, settings: Mapping[str, Any], definition: Mapping[str, Any], direction: StudyDirection) -> None:
         """Write down how a new study is made, or refuse one that was made otherwise."""
-        attributes = self.attributes()
-        kept = attributes.get(SETTINGS)
+        there = self.trials()  # before anything is written: a damaged file is left as it is
+        kept = self.attributes().get(SETTINGS)
         name = self.optuna.study_name
         if kept is None:
-            if self.trials():
+            if there or self.optuna.directions != [direction]:
                 raise ValueError(
                     f"name must be that of a study made here, or a new one; {name!r} in {self.where} is another's."
                 )

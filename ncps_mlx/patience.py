@@ -6,6 +6,7 @@ damaged) is said at once, with the cure; what the storage holds stays as it is.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import sys
 import threading
@@ -18,6 +19,8 @@ __all__ = ["Patience", "said", "say"]
 
 PATIENCE_SECONDS = 600.0  # that a server may be away
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0  # seconds between two tries
+LONGEST_TEXT = 200  # characters: SQLite quotes all of a row that it cannot read
+UNREADABLE = (json.JSONDecodeError, UnicodeDecodeError)  # what Optuna stored is no longer that
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +39,7 @@ CURES: tuple[tuple[tuple[str, ...], type[OSError], str], ...] = (
         "Nothing in it was changed: copy it to such a folder, or ask for the right to write.",
     ),
     (
-        ("malformed", "not a database"),
+        ("malformed", "not a database", "could not decode"),
         OSError,
         "storage must be a sound SQLite file, got {text!r} for {where}. Nothing in it was changed: "
         "save what can be saved with `sqlite3 FILE .recover`, or give the name of a new file.",
@@ -153,6 +156,7 @@ def _errors() -> tuple[type[Exception], ...]:
     import sqlalchemy.exc
 
     found: list[type[Exception]] = [optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError]
+    found += UNREADABLE
     if (grpc := sys.modules.get("grpc")) is not None:
         found.append(grpc.RpcError)
     return tuple(found)
@@ -163,7 +167,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: BaseException | None = error
     while seen is not None:
         yield seen
-        seen = seen.__cause__ or seen.__context__
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
 
 
 def said(error: BaseException) -> str:
@@ -177,7 +181,10 @@ def said(error: BaseException) -> str:
     for link in _chain(error):
         details = getattr(link, "details", None)
         text = str(details() if callable(details) else getattr(link, "orig", None) or link)
-    return text.strip().splitlines()[0].rstrip(".") if text.strip() else type(error).__name__
+        if isinstance(link, UNREADABLE):
+            text = f"malformed text: {text}"
+    text = text.strip()
+    return text.splitlines()[0][:LONGEST_TEXT].rstrip(".") if text else type(error).__name__
 
 
 def _passing(error: Exception) -> bool:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from ncps_mlx import Record, Study
+from ncps_mlx import Record, Space, Study
 from ncps_mlx.records import load, save
-from tests.small_study import made, outcome, task
+from tests.small_study import FIXED, made, outcome, task
 
 RUN = """
 import sys
@@ -132,6 +132,18 @@ def test_a_full_disk_leaves_no_half_made_study(tmp_path: Path) -> None:
     assert len(made(path).optuna.trials) == 20
 
 
+def test_a_full_disk_leaves_no_half_made_study_beside_another(tmp_path: Path) -> None:
+    path = tmp_path / "tuning.db"
+    made(path)
+    space = Space(learning_rate=[1e-2])
+    with (
+        file_size_limit(1024),
+        pytest.raises(OSError, match="storage must lie on a disk that takes more"),
+    ):
+        Study(path, task(), space, sampler="grid", name="second", fixed=FIXED | {"hidden_size": 4})
+    assert len(made(path).optuna.trials) == 20
+
+
 def test_a_full_disk_leaves_saved_records(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
     record = Record(
@@ -180,6 +192,8 @@ def test_a_folder_that_cannot_be_written_to_can_be_read(readable: Path) -> None:
             study.run(progress=False)
         with pytest.raises(PermissionError, match="a folder that you may write to"):
             made(readable / "new.db")
+        with pytest.raises(PermissionError, match="a folder that you may write to"):
+            Study(path, task(), study.space, name="second", trials=1, fixed=FIXED)
     assert path.read_bytes() == content and list(readable.iterdir()) == [path]
 
 
@@ -214,3 +228,20 @@ def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path, damage: str) -> 
     with pytest.raises(OSError, match="storage must be a sound SQLite file"):
         Study.open(path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("byte", [b"\xff", b"\x01"])
+@pytest.mark.parametrize("where", [b'"space": [', b'{"config"', b'{"name": "FloatDistribution"'])
+def test_damage_within_a_row_is_named_too(tmp_path: Path, where: bytes, byte: bytes) -> None:
+    """SQLite reads it; what it gives is no text, or not the one that was written."""
+    path = tmp_path / "tuning.db"
+    made(path).run(progress=False, members=2)
+    content = path.read_bytes()
+    where = where if where in content else where.replace(b'"', b'\\"')
+    assert where in content
+    path.write_bytes(content.replace(where, byte + where[1:]))
+    before = path.read_bytes()
+    with pytest.raises(OSError, match=r"storage must be a sound SQLite file, got .*new file") as caught:
+        made(path)
+    assert len(str(caught.value)) < 600
+    assert path.read_bytes() == before
