@@ -38,13 +38,14 @@ def shown(storage: str | Path | None) -> str:
     return f"{scheme}://{user.partition(':')[0]}{':***' if ':' in user else ''}@{tail}"
 
 
-def open_storage(storage: str | Path | None) -> BaseStorage:
+def open_storage(storage: str | Path | None, *, make: bool = True) -> BaseStorage:
     """Open a storage.
 
     Args:
         storage: ``None`` for memory; a file's path, or ``sqlite:///FILE``, for SQLite; ``postgresql://...`` (with the
             package psycopg); ``grpc://HOST:PORT`` for Optuna's proxy (with the package grpcio); another URL that
             SQLAlchemy knows.
+        make: Whether to make Optuna's tables where there are none; else that is an error of SQLAlchemy's.
 
     Raises:
         ValueError: The folder of the file does not exist, or the URL cannot be read.
@@ -65,13 +66,13 @@ def open_storage(storage: str | Path | None) -> BaseStorage:
         return _proxy(url)
     if "://" not in url or url.startswith("sqlite:"):
         path, url, settings = _sqlite(url)
-        return _opened(url, settings, path)
+        return _opened(url, settings, path, make)
     if url.startswith(("postgresql://", "postgres://")):
         url = "postgresql+psycopg://" + url.partition("://")[2]
     connection: dict[str, Any] = {}
     if url.startswith("postgresql+psycopg://"):
         connection = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
-    return _opened(url, {"pool_pre_ping": True, "connect_args": connection}, shown(url))
+    return _opened(url, {"pool_pre_ping": True, "connect_args": connection}, shown(url), make)
 
 
 def _sqlite(url: str) -> tuple[str, str, dict[str, Any]]:
@@ -104,7 +105,7 @@ def _writable(path: Path) -> bool:
     return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _opened(url: str, settings: dict[str, Any], where: str) -> BaseStorage:
+def _opened(url: str, settings: dict[str, Any], where: str, make: bool) -> BaseStorage:
     import optuna
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
@@ -113,7 +114,7 @@ def _opened(url: str, settings: dict[str, Any], where: str) -> BaseStorage:
     # It says in many lines what Patience says in one.
     logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
     try:
-        storage = Patience(where, seconds=0)(_tables, url, settings)
+        storage = Patience(where, seconds=0)(_tables, url, settings, make)
         if isinstance(storage.engine.dialect, ImmediateSQLite):
             storage.engine.dialect.immediate = True
         weakref.finalize(storage, storage.engine.dispose)  # close the connections that it keeps
@@ -130,15 +131,15 @@ def _opened(url: str, settings: dict[str, Any], where: str) -> BaseStorage:
         ) from error
 
 
-def _tables(url: str, settings: dict[str, Any]) -> RDBStorage:
-    """Open a database, making Optuna's tables in a new one. Two processes may do so at the same moment."""
+def _tables(url: str, settings: dict[str, Any], make: bool) -> RDBStorage:
+    """Open a database, making Optuna's tables in a new one if asked to. Two processes may do so at the same moment."""
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
     start = time.monotonic()
     while True:
         try:
-            return optuna.storages.RDBStorage(url, engine_kwargs=settings)
+            return optuna.storages.RDBStorage(url, engine_kwargs=settings, skip_table_creation=not make)
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             meeting = ("already exists", "database is locked", "duplicate key", "unique constraint")
             text = said(error).lower()

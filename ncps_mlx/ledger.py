@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ncps_mlx.asking import quiet
 from ncps_mlx.database import open_storage, shown
-from ncps_mlx.patience import Patience
+from ncps_mlx.patience import Patience, said
 from ncps_mlx.records import Record
 from ncps_mlx.space import Space
 
@@ -28,6 +28,7 @@ __all__ = ["Ledger", "Planned", "read_definition"]
 
 SETTINGS = "ncps_mlx"  # the study's attribute that says how it was made
 DEFINITION = "ncps_mlx:definition"  # the same, whole: enough for a worker to take part
+FIRST_TABLE = "version_info"  # of Optuna's: what a database misses that holds no study
 DONE = ("COMPLETE", "PRUNED")
 LIVE = ("WAITING", "RUNNING", *DONE)
 
@@ -353,8 +354,16 @@ def read_definition(storage: str | Path, name: str) -> dict[str, Any]:
     file = str(storage).removeprefix("sqlite:///")
     if "://" not in file and not Path(file).is_file():
         raise ValueError(f"storage must be a file that is there, got {where}.")
-    with quiet():
-        studies = Patience(where, seconds=0)(open_storage(storage).get_all_studies)
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    studies = []
+    try:
+        with quiet():
+            studies = Patience(where, seconds=0)(open_storage(storage, make=False).get_all_studies)
+    except (SQLAlchemyError, StorageInternalError) as error:
+        if FIRST_TABLE not in said(error):
+            raise
     found: dict[str, dict[str, Any]] = {
         study.study_name: study.user_attrs[DEFINITION] for study in studies if DEFINITION in study.user_attrs
     }

@@ -427,6 +427,15 @@ def test_what_cannot_be_opened_is_named(task: Task, path: Path) -> None:
         Study.open(path, "mine", task=task.take(20))
 
 
+def test_a_file_that_holds_no_study_is_left_as_it_is(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute("create table photos (name)")
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"name must be that of a study in .*, which holds none, got 'study'"):
+        Study.open(path)
+    assert path.read_bytes() == before
+
+
 def test_a_task_from_arrays_needs_to_be_given(task: Task, path: Path) -> None:
     bare = Task("bare", task.train, task.validation, task.test)
     study = study_of(bare, path)
