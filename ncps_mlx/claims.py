@@ -186,7 +186,7 @@ class Claims:
             free = [
                 self._ledger.read(trial)
                 for place, trial in self._ledger.first(trials).items()
-                if trial.state.name == "WAITING" and place not in held
+                if trial.state.name == "WAITING" and place not in held and place < self._ledger.members
             ]
             kinds: dict[object, list[Planned]] = {}
             for item in free:

@@ -8,6 +8,7 @@ later ones are struck out: whoever adds a place again need not know whether anot
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ class Ledger:
         space: The knobs that vary.
         settings: What the plan depends on, by name, each as JSON can hold it.
         higher_is_better: Direction of the score.
+        members: How many trials the plan has here; another process may have opened the study with more, which are its
+            own to train.
         definition: All that a worker needs to take part, as JSON can hold it.
 
     Raises:
@@ -84,11 +87,12 @@ class Ledger:
         settings: Mapping[str, Any],
         *,
         higher_is_better: bool,
+        members: float = math.inf,
         definition: Mapping[str, Any] | None = None,
     ) -> None:
         from optuna.study import StudyDirection
 
-        self.space = space
+        self.space, self.members = space, members
         self.distributions = {knob: value.distribution() for knob, value in space.knobs.items()}
         self.where = shown(storage)
         with quiet():
@@ -265,7 +269,7 @@ class Ledger:
         """
         first: dict[int, optuna.trial.FrozenTrial] = {}
         for trial in trials:
-            if trial.state.name not in LIVE or not self.whole(trial):
+            if trial.state.name not in LIVE or not self.whole(trial) or self._ended_elsewhere(trial):
                 continue
             if first.setdefault(trial.user_attrs["trial"], trial) is not trial and trial.state.name == "WAITING":
                 self.set_state(trial._trial_id, "FAIL")
@@ -304,8 +308,8 @@ class Ledger:
             >>> book.done()
             []
         """
-        for trial in self.trials(*DONE):
-            if trial.number not in self._records and "record" in trial.user_attrs:
+        for trial in self._done():
+            if trial.number not in self._records:
                 self._records[trial.number] = Record.from_json(trial.user_attrs["record"])
         return sorted(self._records.values(), key=lambda record: record.trial)
 
@@ -316,12 +320,24 @@ class Ledger:
             >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
             >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
             >>> (trial,) = book.trials()
+            >>> book.storage.set_trial_user_attr(trial._trial_id, "record", "{...}")
             >>> _ = book.set_state(trial._trial_id, "COMPLETE", [0.3])
             >>> book.scores()
             {0: 0.3}
         """
-        done = self.trials(*DONE)
-        return {trial.user_attrs["trial"]: trial.value for trial in done if trial.value is not None}
+        return {trial.user_attrs["trial"]: trial.value for trial in self._done() if trial.value is not None}
+
+    def _done(self) -> list[optuna.trial.FrozenTrial]:
+        """What is done of the plan as it is here."""
+        return [
+            trial
+            for trial in self.trials(*DONE)
+            if "record" in trial.user_attrs and trial.user_attrs["trial"] < self.members
+        ]
+
+    def _ended_elsewhere(self, trial: optuna.trial.FrozenTrial) -> bool:
+        """Whether another program took a trial of the plan and ended it: it has a score, but was not trained."""
+        return trial.state.name in DONE and "record" not in trial.user_attrs
 
     def configs(self) -> dict[int, Mapping[str, Any]]:
         """Return the configuration of every place in the plan that waits, runs or is done.

@@ -130,6 +130,7 @@ class Study:
             space,
             design.settings,
             higher_is_better=task.higher_is_better,
+            members=design.members,
             definition=written(self),
         )
         self._claims = Claims(self._ledger)

@@ -358,6 +358,18 @@ def test_members_of_a_study_that_grows(task: Task, tmp_path: Path) -> None:
         Study(tmp_path / "b.db", task, SPACE, trials=12, halving=Halving(), **settings)
 
 
+def test_a_study_that_grew_elsewhere_trains_what_it_was_opened_with(task: Task, tmp_path: Path) -> None:
+    settings = {name: value for name, value in SETTINGS.items() if name != "trials"}
+    settings["halving"] = Halving(eta=2, rungs=1, members=4)
+    study = Study(tmp_path / "a.db", task, SPACE, trials=8, **settings)
+    grown = Study(tmp_path / "a.db", task, SPACE, trials=12, **settings)
+    undisturbed = outcome(Study(None, task, SPACE, trials=12, **settings).run(progress=False))
+    assert outcome(study.run(progress=False)) == undisturbed[:16]
+    assert repr(study).endswith("16 of 16 trials done)")
+    assert outcome(grown.run(progress=False)) == undisturbed
+    assert outcome(study.run(progress=False)) == undisturbed[:16]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

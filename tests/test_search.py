@@ -466,8 +466,19 @@ def test_what_others_put_in_the_file_is_left_alone(task: Task, tmp_path: Path) -
     optuna.create_study(storage=f"sqlite:///{tmp_path / 'a.db'}", study_name="study").optimize(
         lambda _: 0.0, 1
     )
-    with pytest.raises(ValueError, match="name must be that of a study made here"):
-        Study(tmp_path / "a.db", task, Space(learning_rate=[0.1]), trials=1, fixed=FAST)
+    optuna.create_study(storage=f"sqlite:///{tmp_path / 'a.db'}", study_name="upwards", direction="maximize")
+    for name in ("study", "upwards"):
+        with pytest.raises(ValueError, match="name must be that of a study made here"):
+            Study(tmp_path / "a.db", task, Space(learning_rate=[0.1]), trials=1, fixed=FAST, name=name)
+
+
+def test_what_others_put_into_a_study_is_no_trial_of_its_plan(task: Task) -> None:
+    space = Space(learning_rate=[1e-2, 1e-1])
+    undisturbed = outcome(Study(None, task, space, sampler="grid", fixed=FAST).run(progress=False))
+    study = Study(None, task, space, sampler="grid", fixed=FAST)
+    study.optuna.add_trial(optuna.trial.create_trial(value=0.0))
+    study.optuna.tell(study.optuna.ask(), 0.0)  # one of the plan, taken and given a score from elsewhere
+    assert outcome(study.run(progress=False)) == undisturbed
 
 
 def test_a_diverging_trial_is_a_result(task: Task) -> None:
