@@ -32,6 +32,10 @@ class Claims:
     Args:
         ledger: The study's book.
 
+    Attributes:
+        reached: Says how much of what is held is trained, in trials, and the best score seen: the lease tells it on,
+            for whoever shows the progress of all.
+
     Example:
         >>> from ncps_mlx import Space
         >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {"trials": 1}, higher_is_better=False)
@@ -48,6 +52,7 @@ class Claims:
         self._lease_lock = threading.RLock()
         self._watch = Watch()
         self._outages = 0
+        self.reached: Callable[[], tuple[float, float | None]] | None = None
 
     @contextmanager
     def working(self, seconds: float = LEASE_SECONDS) -> Iterator[None]:
@@ -89,7 +94,7 @@ class Claims:
         with self._lease_lock:
             if self._lease is None:
                 raise RuntimeError("trials are claimed inside `with working()`.")
-            self._lease = self._lease.renew(places)
+            self._lease = self._lease.renew(places, *(self.reached() if self.reached else ()))
             if not self._ledger.alone:
                 self._ledger.note(LEASE + self._lease.worker, self._lease.written())
 

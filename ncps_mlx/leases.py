@@ -42,6 +42,8 @@ class Lease:
         seconds: How long it holds without one.
         until: Until when it holds by the worker's clock, for people.
         places: The trials held, by their place in the plan.
+        done: How much of them is trained, in trials, for who watches.
+        best: The best score that its worker has seen.
 
     Example:
         >>> lease = Lease.of_this_process(60.0)
@@ -60,6 +62,8 @@ class Lease:
     seconds: float = LEASE_SECONDS
     until: str = ""
     places: tuple[int, ...] = field(default=())
+    done: float = 0.0
+    best: float | None = None
 
     @classmethod
     def of_this_process(cls, seconds: float) -> Lease:
@@ -79,8 +83,8 @@ class Lease:
             seconds=seconds,
         ).renew(())
 
-    def renew(self, places: Iterable[int]) -> Lease:
-        """Return it with these trials, one beat on.
+    def renew(self, places: Iterable[int], done: float = 0.0, best: float | None = None) -> Lease:
+        """Return it with these trials, trained so far, one beat on.
 
         Example:
             >>> lease = Lease.of_this_process(60.0).renew([3, 4])
@@ -89,7 +93,12 @@ class Lease:
         """
         until = datetime.now(UTC) + timedelta(seconds=self.seconds)
         return replace(
-            self, beat=self.beat + 1, places=tuple(places), until=until.isoformat(timespec="seconds")
+            self,
+            beat=self.beat + 1,
+            places=tuple(places),
+            done=done,
+            best=best,
+            until=until.isoformat(timespec="seconds"),
         )
 
     def end(self) -> Lease:

@@ -107,5 +107,17 @@ class Progress:
             ...     bar.best(0.5)
         """
         self._best = self._better(self._best, score)
-        if math.isfinite(self._best):
-            self._bar.set_postfix(best=f"{self._best:.4g}", refresh=False)
+        if self.score is not None:
+            self._bar.set_postfix(best=f"{self.score:.4g}", refresh=False)
+
+    @property
+    def score(self) -> float | None:
+        """The best score, ``None`` before there is one.
+
+        Example:
+            >>> with Progress(4, "training", "step", shown=False) as bar:
+            ...     bar.best(0.5)
+            ...     bar.score
+            0.5
+        """
+        return self._best if math.isfinite(self._best) else None

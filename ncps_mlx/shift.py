@@ -62,7 +62,7 @@ class Shift:
             self.show(bar)
 
     def show(self, bar: Progress) -> None:
-        """Bring a bar to what the storage holds, whoever trained it.
+        """Bring a bar to what the storage holds, whoever trained it, and to what others are about to finish.
 
         Example:
             >>> from ncps_mlx import Space, Study
@@ -75,10 +75,13 @@ class Shift:
             ...     bar.done
             0
         """
-        scores = self._ledger.scores()
-        for score in scores.values():
+        scores, others = self._ledger.scores(), self._claims.others()
+        for score in [*scores.values(), *(lease.best for lease in others if lease.best is not None)]:
             bar.best(score)
-        bar.reach(len(scores))
+        left = set(range(self._design.members)) - scores.keys()
+        # A lease may be older than the scores: of what it says at most what is left counts.
+        under_way = sum(min(lease.done, len(left.intersection(lease.places))) for lease in others)
+        bar.reach(len(scores) + int(under_way))
 
     def finished(self) -> bool:
         """Whether everything is trained.
@@ -166,5 +169,9 @@ class Shift:
     def _train(self, batch: Sequence[Planned], bar: Progress) -> None:
         """Train a population or a bracket, and write down what is decided as it is."""
         told = {} if self._design.halving is None else {run.trial: run for run in self._ledger.done()}
+        begun, finished = bar.done, 0
+        self._claims.reached = lambda: (max(0, bar.done - begun - finished), bar.score)
         for item, record in train_batch(self._design, batch, self._population, told, bar):
             self._claims.finish(item, record)
+            finished += 1
+        self._claims.reached = None

@@ -31,6 +31,7 @@ from ncps_mlx.definition import restored, written
 from ncps_mlx.leases import Lease, Watch
 from ncps_mlx.ledger import Ledger, Planned, read_definition
 from ncps_mlx.patience import Patience
+from ncps_mlx.progress import Progress
 from ncps_mlx.shift import Shift
 from ncps_mlx.team import Team
 
@@ -603,6 +604,43 @@ def test_a_bar_ends_with_what_others_trained(
     monkeypatch.setattr(Shift, "take", look)
     study.run()
     assert "12/12" in capsys.readouterr().err
+
+
+def test_a_bar_counts_what_others_have_trained_of_what_they_hold(task: Task, path: Path) -> None:
+    study, other = study_of(task, path), study_of(task, path)
+    shift = Shift(study._design, study._ledger, study._claims, population=2)
+    with other._claims.working(), Progress(12, "study", "trial", shown=False) as bar:
+        batch = other._claims.claim(4, alike)
+        other._claims.reached = lambda: (3.6, 0.25)
+        other._claims._renew()
+        shift.show(bar)
+        assert (bar.done, bar.score) == (3, 0.25)
+        for item in batch[:2]:
+            assert other._claims.finish(item, record(item))
+        shift.show(bar)
+        assert bar.done == 4  # the lease is older than the scores
+        with study._claims.working():
+            own = study._claims.claim(2, alike)
+            assert all(study._claims.finish(item, record(item)) for item in own)
+        shift.show(bar)
+        assert bar.done == 6
+
+
+def test_a_worker_tells_how_much_of_its_population_is_trained(
+    task: Task, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, told = Claims.finish, []
+
+    def finish(self: Claims, planned: Planned, record: Record) -> bool:
+        assert self.reached is not None
+        told.append(self.reached())
+        return real(self, planned, record)
+
+    monkeypatch.setattr(Claims, "finish", finish)
+    study = study_of(task, path).run(progress=False)
+    assert [done for done, _ in told] == [2, 1] * 6
+    assert told[-1][1] is not None and told[-1][1] <= min(run.score for run in study.records)
+    assert study._claims.reached is None
 
 
 def test_a_worker_that_ends_before_it_is_told_the_storage_is_quoted(
