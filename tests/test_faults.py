@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import resource
@@ -11,8 +12,10 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,38 +26,48 @@ from tests.small_study import FIXED, made, outcome, task
 RUN = """
 import sys
 from tests.small_study import made
+made(None, sys.argv[2])  # all is imported
 print("ready", flush=True)
 made(sys.argv[1], sys.argv[2]).run(progress=False)
 """
 
 
-def killed_after(path: Path, kind: str, seconds: float) -> bool:
-    """Run the study in another process and kill that; false if it ended before."""
+def run_for(path: Path, kind: str, seconds: float = math.inf) -> float | None:
+    """Run the study in another process: how long it took, or nothing if it was killed after so many seconds."""
     command = [sys.executable, "-c", RUN, str(path), kind]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]) as child:
         try:
             assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+            start = time.monotonic()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(seconds)
+                child.wait(None if seconds == math.inf else seconds)
+            took = time.monotonic() - start
         finally:
             child.kill()
     assert child.returncode in (0, -signal.SIGKILL)
-    return child.returncode != 0
+    return took if child.returncode == 0 else None
+
+
+def rows_of(path: Path, query: str) -> list[tuple[Any, ...]]:
+    """What a file holds; nothing if its process was killed before it made its tables."""
+    if not path.exists():
+        return []
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
+        try:
+            return connection.execute(query).fetchall()
+        except sqlite3.OperationalError:
+            return []
 
 
 def done_in(path: Path) -> dict[int, float]:
     """The scores that a file holds as done, by place."""
-    if not path.exists():
-        return {}
-    query = """
+    rows = rows_of(
+        path,
+        """
         select a.value_json, v.value from trials t join trial_user_attributes a on a.trial_id = t.trial_id
         join trial_values v on v.trial_id = t.trial_id where t.state in ('COMPLETE', 'PRUNED') and a.key = 'trial'
-    """
-    with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
-        try:
-            rows = connection.execute(query).fetchall()
-        except sqlite3.OperationalError:  # killed before its tables were made
-            return {}
+        """,
+    )
     assert len({place for place, _ in rows}) == len(rows)
     return {int(place): score for place, score in rows}
 
@@ -64,22 +77,24 @@ def test_twenty_kills_at_random_times_lose_nothing(tmp_path: Path) -> None:
     seed = random.randrange(10**6)
     print("seed", seed)  # shown if this fails
     rng = random.Random(seed)
-    kills = 0
+    kills = in_training = with_some_done = 0
     for kind in ("random", "grid", "quasi-random", "tpe", "halved"):
         path = tmp_path / f"{kind}.db"
-        undisturbed = outcome(made(None, kind).run(progress=False))
+        whole = run_for(tmp_path / f"{kind} undisturbed.db", kind)
+        assert whole is not None
+        pause = 0.6 * whole
+        undisturbed = outcome(made(tmp_path / f"{kind} undisturbed.db", kind))
         before: dict[int, float] = {}
-        pause = 0.8
         for _ in range(4):
-            while not killed_after(
-                path, kind, rng.uniform(0, pause)
-            ):  # a quick machine: begin again, kill sooner
+            while run_for(path, kind, rng.uniform(0, pause)) is not None:  # it ended: begin again, kill sooner
                 assert kind == "tpe" or outcome(made(path, kind)) == undisturbed
                 path.unlink()
                 before, pause = {}, 0.7 * pause
             kills += 1
             after = done_in(path)
             assert before.items() <= after.items()
+            in_training += bool(rows_of(path, "select 1 from trials where state = 'RUNNING'"))
+            with_some_done += bool(after)
             before = after
         study = made(path, kind)
         resumed = outcome(study.run(progress=False))
@@ -92,6 +107,7 @@ def test_twenty_kills_at_random_times_lose_nothing(tmp_path: Path) -> None:
         else:
             assert resumed == undisturbed
     assert kills == 20
+    assert in_training and with_some_done  # else nothing was tried
 
 
 @contextlib.contextmanager
