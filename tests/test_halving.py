@@ -1,6 +1,7 @@
 """Halving keeps the best, exactly: the same members and bits whatever interrupts it."""
 
 import math
+import re
 import signal
 import subprocess
 import sys
@@ -212,7 +213,11 @@ def test_a_search_killed_between_rungs_resumes(tmp_path: Path, capsys: pytest.Ca
     begun = outcome(study)
     assert len(begun) == 50
     resumed = outcome(study.run())
-    assert "64/64" in capsys.readouterr().err
+    counts = [
+        tuple(map(int, count)) for count in re.findall(r"study: .*?(\d+)/(\d+) \[", capsys.readouterr().err)
+    ]
+    assert counts[0] == (50, 64) and counts[-1] == (64, 64)
+    assert counts == sorted(counts) and {total for _, total in counts} == {64}  # one bar, from where it was
     assert [run[0] for run in resumed] == list(range(64))
     assert all(run in resumed for run in begun)
     assert [run[4] for run in resumed].count("pruned") == 60
