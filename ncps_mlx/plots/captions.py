@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ncps_mlx.grouping import varied
 from ncps_mlx.records import Record
 from ncps_mlx.stats import Interval, interval
 from ncps_mlx.values import label, plain
@@ -19,6 +20,7 @@ __all__ = [
     "capital",
     "check_knob",
     "has_value",
+    "knobs_of",
     "off_words",
     "pruned_words",
     "score_name",
@@ -86,6 +88,16 @@ def check_knob(argument: str, name: str, runs: Sequence[Record]) -> None:
     known = sorted({knob for run in runs for knob in run.config})
     if not all(name in run.config for run in runs):
         raise ValueError(f"{argument} must be a knob of every trial ({', '.join(known)}), got {name!r}.")
+
+
+def knobs_of(runs: Sequence[Record], knobs: Sequence[str] | None) -> list[str]:
+    """Return the knobs to draw: these, which every trial must have, or all that vary."""
+    names = varied(runs) if knobs is None else list(knobs)
+    if not names:
+        raise ValueError("knobs must name at least 1 knob that varies, got none.")
+    for name in names:
+        check_knob("knobs", name, runs)
+    return names
 
 
 def score_of(run: Record) -> float:

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ncps_mlx.grouping import Trials, as_records, mean_scores, varied
+from ncps_mlx.grouping import Trials, as_records, mean_scores
 from ncps_mlx.plots.axis import Scale, score_limits
 from ncps_mlx.plots.canvas import COLOURS, describe, draw_legend, figure
 from ncps_mlx.plots.captions import (
     best_row,
     capital,
-    check_knob,
+    knobs_of,
     pruned_words,
     score_name,
     score_of,
@@ -55,11 +55,7 @@ def parallel(records: Trials, knobs: Sequence[str] | None = None, *, split: str 
         'Validation score of 3 configurations across hidden size and warmup: best 1 at hidden size 24, warmup 30.'
     """
     runs = as_records(records)
-    names = varied(runs) if knobs is None else list(knobs)
-    if not names:
-        raise ValueError("knobs must name at least 1 knob that varies, got none.")
-    for name in names:
-        check_knob("knobs", name, runs)
+    names = knobs_of(runs, knobs)
     higher = runs[0].higher_is_better
     rows: list[dict[str, Any]] = [
         {"x": {name: config[name] for name in names}}

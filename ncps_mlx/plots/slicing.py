@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ncps_mlx.grouping import Trials, as_records, mean_scores, varied
+from ncps_mlx.grouping import Trials, as_records, mean_scores
 from ncps_mlx.plots.axis import Scale, draw_off_scale, score_limits, with_baselines
 from ncps_mlx.plots.canvas import COLOURS, describe, draw_baselines, figure
 from ncps_mlx.plots.captions import (
     baseline_words,
     best_row,
     capital,
-    check_knob,
+    knobs_of,
     off_words,
     pruned_words,
     score_name,
@@ -60,11 +60,7 @@ def slices(
         'Validation score of 3 trials against hidden size and warmup: best 1 at hidden size 24, warmup 30.'
     """
     runs = as_records(records)
-    names = varied(runs) if knobs is None else list(knobs)
-    if not names:
-        raise ValueError("knobs must name at least 1 knob that varies, got none.")
-    for name in names:
-        check_knob("knobs", name, runs)
+    names = knobs_of(runs, knobs)
     given = dict(baselines or {})
     higher = runs[0].higher_is_better
     configs = mean_scores(runs)
