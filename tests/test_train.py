@@ -320,12 +320,12 @@ def test_predictions_stay_within_the_limit_too(monkeypatch, capsys):
     models = [build(seed=seed) for seed in range(6)]
     fit(models, task, steps=1, batch_size=2, memory=5)
     assert {split for split, _ in groups} == {task.validation}
-    assert 2 <= len(groups) - 1 < 6 and max(used for _, used in groups) < 10
+    assert 2 <= len(groups) - 1 <= 6 and max(used for _, used in groups) < 10
     assert re.search("of 6 members at a time: each needs about . MB for its predictions", capsys.readouterr().err)
     groups.clear()
     monkeypatch.setattr(memory_plan, "machine_memory", lambda: 5 / memory_plan.SHARE)
     together = predict(models, task.test)
-    assert 2 <= len(groups) - 1 < 6 and max(used for _, used in groups) < 10
+    assert 2 <= len(groups) - 1 <= 6 and max(used for _, used in groups) < 10
     for model, outputs in zip(models, together, strict=True):
         np.testing.assert_array_equal(predict(model, task.test), outputs)
 
