@@ -67,9 +67,9 @@ def install(session: nox.Session, *groups: str, project: bool = True) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests: units, every block of guide and README, every docstring. `-- ARGS` go to pytest."""
+    """Run the tests on all cores: units, every block of guide and README, every docstring. `-- ARGS` go to pytest."""
     install(session, "docs")  # a test builds a miniature of the site
-    session.run("pytest", *session.posargs, env=environment())
+    session.run("pytest", "-nauto", "--dist=worksteal", *session.posargs, env=environment())
 
 
 @nox.session
