@@ -92,12 +92,12 @@ def parity(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv")
 def bench(session: nox.Session) -> None:
-    """Time training beside ncps on PyTorch and ports to MLX, and two workers; fails below a Must. On a quiet machine.
+    """Time training beside ncps on PyTorch and ports to MLX, workers, builds; fails below a Must. On a quiet machine.
 
     `-- --write docs/evidence/bench.json` records what the performance page shows. Outside the lock, as parity is.
     """
     session.install("torch==2.13.0", "ncps==1.0.1", "-e", ".")
-    session.run("python", "-m", "tests.bench", *session.posargs, env=environment())
+    session.run("python", "-m", "tests.bench", f"--nox={sys.executable}", *session.posargs, env=environment())
 
 
 @nox.session
@@ -133,6 +133,7 @@ def build_site(session: nox.Session, env: dict[str, str]) -> None:
         shutil.rmtree(DOCTREES, ignore_errors=True)
     where = [str(path.relative_to(ROOT)) for path in (DOCTREES, ROOT / "docs", HTML)]
     log = str(LOG.relative_to(ROOT))
+    LOG.write_text("", encoding="utf-8")  # with --install-only Sphinx writes none
     try:
         session.run("sphinx-build", "-nWT", "--keep-going", "-w", log, "-d", *where, env=env)
         warnings = [line for line in LOG.read_text(encoding="utf-8").splitlines() if "WARNING" in line]

@@ -10,16 +10,19 @@ from typing import Any
 __all__ = [
     "bound",
     "copied",
+    "machines",
     "missed",
     "number",
     "operations",
     "peer",
     "ports",
     "profile",
+    "quicker",
     "ratios",
     "recorded_on",
     "rows",
     "share",
+    "site",
     "study",
     "workers",
 ]
@@ -45,7 +48,7 @@ KINDS = {"one": "one model", "sweep": "a population of {members}"}
 
 @cache
 def record(name: str = "bench") -> dict[str, Any]:
-    """The record of the session, or ``port``, that of :mod:`tests.bench.published`."""
+    """The record of the session, ``bench-quicker`` (on a quicker machine), or ``port``, of tests.bench.published."""
     path = Path(__file__).with_name(f"{name}.json")
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
@@ -74,9 +77,13 @@ def bound(key: str) -> str:
     wanted = row(key)["wanted"]
     if wanted is None:
         return ""
-    met_both = [met(row(key), name) for name in ("must", "goal")]
-    verdict = "goal met" if met_both[1] else "must met" if met_both[0] else "missed"
+    verdict = verdict_of(*(met(row(key), name) for name in ("must", "goal")))
     return f"{'≥' if wanted['least'] else '≤'} {wanted['must']:g}, goal {wanted['goal']:g}: {verdict}"
+
+
+def verdict_of(must: bool, goal: bool) -> str:
+    """What a bound and a goal make of a figure."""
+    return "goal met" if goal else "must met" if must else "missed"
 
 
 def ratios() -> list[list[str]]:
@@ -168,6 +175,70 @@ def rows() -> list[list[str]]:
     ]
 
 
+def machines() -> list[list[str]]:
+    """The ratios that are wanted, on this machine and on another."""
+    elsewhere = {each["key"]: each["ratio"] for each in record("bench-quicker")["rows"]}
+    made = [["", "here", "there", "wanted"]]
+    for each in record()["rows"]:
+        if each["wanted"] is not None:
+            kind, _, name = each["key"].partition(" ")
+            named = f"{NAMES[kind].format(**record())} ({size_of(name)})" if name else NAMES[kind]
+            sign = "≥" if each["wanted"]["least"] else "≤"
+            bounds = f"{sign} {each['wanted']['must']:g}, goal {each['wanted']['goal']:g}"
+            made.append([named, f"{each['ratio']:.2f}", f"{elsewhere[each['key']]:.2f}", bounds])
+    return made
+
+
+def quicker() -> str:
+    """How long ncps, and the functions and products of a population's step, take there, as shares of here."""
+    here, there = record(), record("bench-quicker")
+    ncps = [next(row["theirs"] for row in each["rows"] if row["key"] == "one middle") for each in (there, here)]
+    least = [each["profiles"]["sweep middle"]["least"] for each in (there, here)]
+    return (
+        f"ncps takes {100 * ncps[0] / ncps[1]:.0f} % of the time that it takes here, the functions and products of a "
+        f"population's step alone {100 * least[0] / least[1]:.0f} %"
+    )
+
+
+BUILDS = {
+    "cold": "the first build, executing everything",
+    "again": "again, nothing changed",
+    "prose": "the prose of a page, a script, a notebook and the README changed",
+    "library": "a line of code in the library changed",
+    "script": "the slowest gallery script of the first build",
+}
+"""What is timed of the site."""
+
+
+def site() -> list[list[str]]:
+    """How long the site's builds take, and what they execute."""
+    rules = {"again": "nothing executed", "prose": "nothing executed", "library": "all executed"}
+    table = [["", "took", "programs executed", "wanted"]]
+    for each in record()["site"]:
+        key, wanted, executed = each["key"], each["wanted"], each["executed"]
+        parts = [rules[key]] if key in rules else []
+        if wanted is not None:
+            verdict = verdict_of(*(each["seconds"] <= wanted[name] for name in ("must", "goal")))
+            parts.append(f"≤ {wanted['must']:.0f} s, goal {wanted['goal']:.0f} s: {verdict}")
+        count = "1" if executed is None else str(len(executed))
+        table.append([BUILDS[key], f"{each['seconds']:.1f} s", count, "; ".join(parts)])
+    return table
+
+
+def of_site(key: str) -> str:
+    """Why a build of the site is no quicker."""
+    if key == "again":
+        return (
+            "Three processes start, Sphinx is imported with its extensions, and digests of all that an output depends "
+            "on are compared; nothing is executed."
+        )
+    (programs,) = (each["executed"] for each in record()["site"] if each["key"] == "cold")
+    return (
+        f"{len(programs)} programs take {sum(programs.values()):.0f} s, two at a time; the rest is the examples of "
+        "docstrings, Sphinx itself and the tests of the built site."
+    )
+
+
 def profile() -> list[list[str]]:
     """Where the processor time of a step goes, per model."""
     made = [
@@ -186,12 +257,16 @@ def missed() -> list[list[str]]:
     Raises:
         KeyError: Nothing explains a goal that is missed.
     """
-    made = [["goal missed", "ratio", "goal", "what stands between"]]
+    made = [["goal missed", "reached", "goal", "what stands between"]]
     for each in record()["rows"]:
         if each["wanted"] is not None and not met(each, "goal"):
             kind, _, name = each["key"].partition(" ")
             named = f"{NAMES[kind].format(**record())} ({size_of(name)})" if name else NAMES[kind]
             made.append([named, f"{each['ratio']:.2f}", f"{each['wanted']['goal']:g}", REASONS[kind](each, name)])
+    for each in record()["site"]:
+        if each["wanted"] is not None and each["seconds"] > each["wanted"]["goal"]:
+            name, goal = each["key"], each["wanted"]["goal"]
+            made.append([BUILDS[name], f"{each['seconds']:.0f} s", f"{goal:.0f} s", of_site(name)])
     return made if len(made) > 1 else [*made, ["none", "", "", ""]]
 
 

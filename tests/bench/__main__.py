@@ -1,7 +1,8 @@
 """``python -m tests.bench``: how fast training is here, in ncps on PyTorch, and in ports to MLX, all in one run.
 
 Each size is trained by processes that take turns of a few steps, so that what else the machine does meets all alike; a
-row's ratio is the median over the rounds. Then one worker and two end the same study, in turns.
+row's ratio is the median over the rounds. Then one worker and two end the same study, in turns; and the site is built
+four times.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.parent import Child, Times, ratio, rounds
-from tests.bench.report import Row, failures, table
+from tests.bench.report import Row, failures, site_failures, site_json, site_table, table
+from tests.bench.site import builds
 from tests.bench.workers import STUDY, ended
 
 SIZES = {
@@ -149,6 +151,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=25, help="turns of each case (default: 25)")
     parser.add_argument("--write", type=Path, help="write the result as JSON")
+    parser.add_argument("--nox", default=sys.executable, help="a Python that has nox (default: this one)")
     options = parser.parse_args()
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # before we add to it
     versions, profiles = facts()
@@ -160,6 +163,8 @@ def main() -> int:
     print(f"timing workers: {STUDY}", file=sys.stderr, flush=True)
     workers, idle = teams(TEAMS)
     rows.append(workers)
+    with tempfile.TemporaryDirectory() as folder:
+        site = builds(Path(folder), options.nox)
     result = {
         "machine": machine(),
         "busy": busy,
@@ -171,11 +176,13 @@ def main() -> int:
         "rows": [row.as_json() for row in rows],
         "profiles": profiles,
         "idle": idle,
+        "site": site_json(site),
     }
     print(table(rows))
+    print(site_table(site))
     if options.write:
         options.write.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    missed = failures(rows)
+    missed = failures(rows) + site_failures(site)
     for message in missed:
         print(message, file=sys.stderr)
     return int(bool(missed))

@@ -1,12 +1,14 @@
-"""What a benchmark found, against what is wanted: rows, a table, and what misses its Must."""
+"""What a benchmark found, against what is wanted: rows, tables, and what misses its Must."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["WANTED", "Row", "Wanted", "failures", "table"]
+from tests.bench.site import Build
+
+__all__ = ["SITE", "WANTED", "Row", "Wanted", "failures", "site_failures", "site_json", "site_table", "table"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,13 @@ WANTED = {
     "memory": Wanted(17.0, 16.0, least=False),
 }
 """By the rows' keys; other rows are for information."""
+
+SITE = {
+    "cold": Wanted(12 * 60, 6 * 60, least=False),
+    "again": Wanted(20, 10, least=False),
+    "script": Wanted(20, 20, least=False),
+}
+"""Seconds that the site's builds may take, and the slowest gallery script of the first."""
 
 
 @dataclass(frozen=True)
@@ -93,4 +102,54 @@ def table(rows: Sequence[Row]) -> str:
         cpu = "" if row.cpu is None else "   {:8.2f}{:8.2f}".format(*row.cpu)
         numbers = f"{row.ours:8.2f}{row.theirs:8.2f}{row.ratio:7.2f}"
         lines.append(f"{row.key:17}{numbers}  {quartiles:13}{bounds}{cpu}".rstrip())
+    return "\n".join(lines)
+
+
+def site_seconds(builds: Mapping[str, Build]) -> dict[str, float]:
+    """The seconds of each build, and of the slowest gallery script of the first."""
+    scripts = [seconds for name, seconds in builds["cold"].executed.items() if name.startswith("gallery/")]
+    return {**{name: build.seconds for name, build in builds.items()}, "script": max(scripts)}
+
+
+def site_wanted(builds: Mapping[str, Build]) -> dict[str, Wanted]:
+    """What is wanted of them: a rebuild may take a twentieth of the first build, if that is more."""
+    again = SITE["again"]
+    return {**SITE, "again": Wanted(max(again.must, builds["cold"].seconds / 20), again.goal, least=False)}
+
+
+def site_json(builds: Mapping[str, Build]) -> list[dict[str, Any]]:
+    """For the record: seconds, what is wanted of them, and the programs that each build executed."""
+    wanted = site_wanted(builds)
+    return [
+        {
+            "key": key,
+            "seconds": seconds,
+            "wanted": asdict(wanted[key]) if key in wanted else None,
+            "executed": builds[key].executed if key in builds else None,
+        }
+        for key, seconds in site_seconds(builds).items()
+    ]
+
+
+def site_failures(builds: Mapping[str, Build]) -> list[str]:
+    """A message for each Must of the site that is missed."""
+    seconds = site_seconds(builds)
+    messages = [
+        f"site, {key}: {seconds[key]:.1f} s, it must be at most {wanted.must:g}."
+        for key, wanted in site_wanted(builds).items()
+        if not wanted.met(seconds[key], wanted.must)
+    ]
+    for name, rule in (("again", "no program may be"), ("prose", "no program may be"), ("library", "all must be")):
+        due = set(builds["cold"].executed) if name == "library" else set()
+        if wrong := due ^ set(builds[name].executed):
+            messages.append(f"site, {name}: {rule} executed; wrong: {', '.join(sorted(wrong))}.")
+    return messages
+
+
+def site_table(builds: Mapping[str, Build]) -> str:
+    """The builds as text."""
+    lines = [f"{'site':17}{'seconds':>8}  programs executed"]
+    for key, seconds in site_seconds(builds).items():
+        count = str(len(builds[key].executed)) if key in builds else ""
+        lines.append(f"{key:17}{seconds:8.1f}  {count}".rstrip())
     return "\n".join(lines)
