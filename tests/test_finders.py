@@ -122,21 +122,21 @@ def test_why_it_stops(rows, reason):
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("find", "given", "message"),
     [
-        (lambda: find_learning_rate(build(), TASK, low=0), "low must be above 0, got 0."),
-        (lambda: find_learning_rate(build(), TASK, low=1e-2, high=1e-3), "high must be above 0.01"),
-        (lambda: find_learning_rate(build(), TASK, steps=5), "steps must be at least 20, got 5."),
-        (lambda: find_learning_rate(build(), TASK, batch_size=65), "batch_size must be at most the 64"),
-        (lambda: find_batch_size(build(), TASK, smallest=65), "smallest must be at most the 64"),
-        (lambda: find_learning_rate(build(), "task"), "task must be a Task, got str."),
-        (lambda: find_learning_rate(None, TASK), "model must be a CfC or an LTC, or a sequence of them, got NoneType."),
-        (lambda: find_batch_size(build(), TASK, learning_rates=[0.0]), "learning_rates must be above 0"),
-        (lambda: find_batch_size(build(), TASK, learning_rates=0.1), "learning_rates must be a sequence of numbers"),
-        (lambda: find_batch_size([build()], TASK), "model must be a CfC or an LTC, got list."),
-        (lambda: find_batch_size(build(), "task"), "task must be a Task, got str."),
+        (find_learning_rate, {"low": 0}, "low must be above 0, got 0."),
+        (find_learning_rate, {"low": 1e-2, "high": 1e-3}, "high must be above 0.01"),
+        (find_learning_rate, {"steps": 5}, "steps must be at least 20, got 5."),
+        (find_learning_rate, {"batch_size": 65}, "batch_size must be at most the 64"),
+        (find_batch_size, {"smallest": 65}, "smallest must be at most the 64"),
+        (find_learning_rate, {"task": "task"}, "task must be a Task, got str."),
+        (find_learning_rate, {"model": None}, "model must be a CfC or an LTC, or a sequence of them, got NoneType."),
+        (find_batch_size, {"learning_rates": [0.0]}, "learning_rates must be above 0"),
+        (find_batch_size, {"learning_rates": 0.1}, "learning_rates must be a sequence of numbers"),
+        (find_batch_size, {"model": [build()]}, "model must be a CfC or an LTC, got list."),
+        (find_batch_size, {"task": "task"}, "task must be a Task, got str."),
     ],
 )
-def test_bad_arguments_are_named(call, message):
+def test_bad_arguments_are_named(find, given, message):
     with pytest.raises(ValueError, match=message):
-        call()
+        find(**{"model": build(), "task": TASK, **given})
