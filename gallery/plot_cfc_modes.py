@@ -46,7 +46,7 @@ figure = plots.series(
 
 modes = ["default", "no_gate", "pure"]
 space = Space(mode=modes, learning_rate=[0.005, 0.015, 0.05])
-budget = {"hidden_size": 16, "backbone_units": 32, "steps": 80, "evaluate_every": 20}
+budget = {"hidden_size": 16, "backbone_units": 32, "steps": 72, "evaluate_every": 18}
 
 # %%
 # The sweep
@@ -96,8 +96,8 @@ for mode in modes:
     fit(
         models,
         task,
-        steps=80,
-        evaluate_every=20,
+        steps=72,
+        evaluate_every=18,
         learning_rate=rate,
         seed=[record.seed for record in winners],
     )
@@ -114,7 +114,7 @@ for name, score in task.baselines().items():
 #
 # When this fails
 # ---------------
-# Eighty steps are few: a mode that learns slowly is behind here and may not be after a thousand. And the order is
+# Seventy steps are few: a mode that learns slowly is behind here and may not be after a thousand. And the order is
 # that of one task. On validation days the score is another than on test days, for the baselines too: compare within
 # a split. A mode whose best rate is the smallest or the largest tried may do better beyond: extend the range before
 # you conclude. :doc:`/guide/cfc` explains the modes and compares activations.

@@ -75,7 +75,7 @@ def sweep(task, names):
             Space(learning_rate=[0.01, 0.03]),
             sampler="grid",
             seeds=range(5),
-            fixed={"hidden_size": 16, "backbone_units": 32, "steps": 90, "evaluate_every": 30},
+            fixed={"hidden_size": 16, "backbone_units": 32, "steps": 75, "evaluate_every": 25},
             name=name,
         )
         chosen[name] = tuned(study.run(progress=True).records)
@@ -121,7 +121,7 @@ models = [r.build() for r in records]
 rates = [r.config["learning_rate"] for r in records]
 seeds = [r.seed for r in records]
 form = sugar.scaled_time("normalized")
-fit(models, form, steps=90, evaluate_every=30, learning_rate=rates, seed=seeds, progress=True)
+fit(models, form, steps=75, evaluate_every=25, learning_rate=rates, seed=seeds, progress=True)
 print(f"CfC: {stats.interval(evaluate(models, form))} mg/dl")
 for name, score in sugar.baselines().items():
     print(f"{name}: {score:.1f}")
