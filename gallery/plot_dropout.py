@@ -69,7 +69,7 @@ large = study(full, space, 150).run(progress=True).records
 # With 2000 sequences, 150 steps are little more than two passes. The two ends of the range also train for longer:
 
 ends = Space(backbone_dropout=[0.0, 0.4])
-longer = study(full, ends, 320).run(progress=True).records
+longer = study(full, ends, 280).run(progress=True).records
 
 # %%
 # What happened
