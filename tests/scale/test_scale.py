@@ -94,11 +94,13 @@ def states(study: Study) -> Counter[str]:
 
 
 def training(study: Study) -> list[int]:
-    """The processes that train at this moment."""
+    """The processes that train at this moment, and not just want what another one trains."""
     trials = study.optuna.get_trials(deepcopy=False)
     running = {trial.user_attrs["trial"] for trial in trials if trial.state.name == "RUNNING"}
     leases = [value for key, value in study.optuna.user_attrs.items() if key.startswith(LEASE)]
-    return [lease["pid"] for lease in leases if running.intersection(lease["places"])]
+    holders = Counter(place for lease in leases for place in lease["places"])
+    theirs = {place for place in running if holders[place] == 1}
+    return [lease["pid"] for lease in leases if theirs.intersection(lease["places"])]
 
 
 def kill_one_that_trains(study: Study) -> None:
