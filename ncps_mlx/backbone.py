@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx.activations import ACTIVATIONS
+from ncps_mlx.by_hand import with_gradient
 from ncps_mlx.initializers import Initializer
+from ncps_mlx.rows import weight_gradient
 
-__all__ = ["Backbone", "all_steps", "transposed"]
+__all__ = ["Backbone", "all_steps", "linear", "transposed"]
 
 
 def transposed(weight: mx.array) -> mx.array:
@@ -39,6 +41,33 @@ def all_steps(function: Callable[[mx.array], mx.array], x: mx.array) -> mx.array
     *lead, steps, batch, features = x.shape
     z = function(x.reshape(*lead, steps * batch, features))
     return z.reshape(*z.shape[:-2], steps, batch, z.shape[-1])
+
+
+def linear(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
+    """Rows (..., R, D) times weights (..., D, U), plus bias (..., 1, U); with a gradient by hand, so formed only once.
+
+    Example:
+        >>> linear(mx.ones((5, 3)), mx.ones((3, 11)), mx.ones((1, 11))).shape
+        (5, 11)
+    """
+
+    def product(x: mx.array, weight: mx.array, bias: mx.array) -> list[mx.array]:
+        return [x @ weight + bias, weight]
+
+    def pullback(
+        arrays: Sequence[mx.array], of_given: Sequence[mx.array], _kept: Sequence[mx.array]
+    ) -> list[mx.array]:
+        (d,) = of_given
+        return [
+            d @ mx.swapaxes(arrays[1], -1, -2),
+            weight_gradient(arrays[0], d),
+            d.sum(axis=-2, keepdims=True),
+        ]
+
+    lead = x.shape[:-2]
+    if weight.shape[:-2] != lead or bias.shape[:-2] != lead:  # broadcast: the sums over that are MLX's
+        return x @ weight + bias
+    return with_gradient(product, pullback, given=1)(x, weight, bias)[0]
 
 
 class Backbone(nn.Module):
@@ -137,7 +166,8 @@ class Backbone(nn.Module):
 
     def inputs(self, x: mx.array) -> mx.array:
         """The part of the first product that does not depend on the state: (..., T, B, D) to (..., T, B, U)."""
-        return all_steps(self.bind_inputs(), x)
+        weight, bias = self.first_weights()[0], self.bias[..., None, :]
+        return all_steps(lambda each: linear(each, weight, bias), x)
 
     def bind(self) -> Callable[[mx.array, mx.array, Sequence[mx.array]], mx.array]:
         """A function of one step: (inputs at t, state, dropout factors per layer) to the heads' outputs."""

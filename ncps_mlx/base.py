@@ -121,6 +121,11 @@ class RecurrentModel(nn.Module):
         return made + made[-1:] * (self.num_layers - len(made))
 
     @property
+    def fusible(self) -> bool:
+        """Whether all layers run over time with a gradient written by hand."""
+        return all(cell.fusible for layers in self._directions() for cell in layers)
+
+    @property
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, defaults included: ``type(model)(**model.config)`` is its twin."""
         return dict(self._config)

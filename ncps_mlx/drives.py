@@ -60,11 +60,11 @@ class Synapses(Drive):
 
     def __init__(self, squash: Squash, spread: mx.array, shift: mx.array, gather: mx.array) -> None:
         self.squash, self.spread, self.shift, self.gather = squash, spread, shift, gather
-        self.spread_back, self.gather_back = transposed(spread), transposed(gather)
+        self.spread_back, self.gather_back = transposed(spread), squash.slope * transposed(gather)
 
     def bind(self, v: mx.array) -> Step:
         """The synapses' activity (..., B, S) is kept."""
-        act = self.squash.sigmoid((*v.shape[:-1], self.shift.shape[-1]), v.dtype)
+        act = self.squash.value((*v.shape[:-1], self.shift.shape[-1]), v.dtype)
 
         def step(_t: int, v: mx.array, z: mx.array) -> tuple[Values, mx.array]:
             a = act(v @ self.spread - self.shift)
@@ -79,7 +79,7 @@ class Synapses(Drive):
     def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Values]:
         """Through the sums, then through the activity."""
         both = (g[..., None, :] * slopes[0].reshape(*g.shape[:-1], 2, -1)).reshape(slopes[0].shape)
-        inner = (both @ self.gather_back) * self.squash.sigmoid_slopes(slopes[1])
+        inner = self.squash.slopes(slopes[1], both @ self.gather_back)
         return inner @ self.spread_back, (inner,)
 
     def gradients(
@@ -115,7 +115,9 @@ class Gate(Drive):
         """Each activation (..., B, U) is kept, that of the gate last."""
         tanh = self.activation == "tanh"
         shapes = [(*v.shape[:-1], weight.shape[-1]) for weight in self.weights]
-        acts = [self.squash.tanh(shape, v.dtype) if tanh else ACTIVATIONS[self.activation] for shape in shapes]
+        acts = [
+            self.squash.tanh(shape, v.dtype) if tanh else ACTIVATIONS[self.activation] for shape in shapes
+        ]
         added = [mx.broadcast_to(bias, shape) for bias, shape in zip(self.biases, shapes[1:], strict=True)]
         drops = [slice_time(factors) for factors in self.dropout]
 

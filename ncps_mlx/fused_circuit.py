@@ -17,9 +17,9 @@ from ncps_mlx.backbone import transposed
 from ncps_mlx.by_hand import with_gradient
 from ncps_mlx.fused import Plan, merge
 from ncps_mlx.lstm import Lstm
-from ncps_mlx.rows import beside, by_step, together, weight_gradient, wide
+from ncps_mlx.rows import by_step, to_heads, together, weight_gradient, wide
 from ncps_mlx.squash import squash_for
-from ncps_mlx.unrolled import HEADS, Around, Shape, decayed, gated, head_parameters, head_slopes
+from ncps_mlx.unrolled import Around, Shape, decayed, gating, head_parameters, head_slopes
 
 __all__ = ["CircuitArrays", "LayerArrays", "run_fused_circuit"]
 
@@ -143,12 +143,21 @@ def run_fused_circuit(
     def pass_(*flat: mx.array) -> list[mx.array]:
         return forward(form, whole.like(flat))
 
+    def prepare(flat: Sequence[mx.array], kept: Sequence[mx.array]) -> list[mx.array]:
+        read, fresh, *rest = kept
+        own = whole.like(flat).layers
+        heads = [
+            head_slopes(form, layer, each)
+            for layer, each in zip(own, split(rest[:-4], len(own)), strict=True)
+        ]
+        return [read, fresh, *(each for kinds in heads for each in kinds), *rest[-4:]]
+
     def pullback(
         flat: Sequence[mx.array], of_given: Sequence[mx.array], kept: Sequence[mx.array]
     ) -> list[mx.array]:
         return backward(form, whole.like(flat), kept, *of_given)
 
-    states, h, c, *_ = with_gradient(pass_, pullback, given=3)(*whole.flat())
+    states, h, c = with_gradient(pass_, pullback, given=3, prepare=prepare)(*whole.flat())
     return states.reshape(*lead, steps, batch, states.shape[-1]), (h, c)
 
 
@@ -158,7 +167,7 @@ def forward(form: Shape, own: CircuitArrays) -> list[mx.array]:
     zs, dt, mask = by_step(own.z, steps), own.layers[0].dt, own.layers[0].mask
     masks = None if mask is None else by_step(wide(mask, own.h.shape[-1]).astype(mx.bool_), steps)
     dts = [None if dt is None else by_step(wide(dt, layer.units), steps) for layer in own.layers]
-    heads = [form.squash.heads((*lead, 3 * layer.units), dtype, HEADS) for layer in own.layers]
+    gates = [gating(form, (*lead, layer.units), dtype) for layer in own.layers]
     given = [layer.given for layer in own.layers[1:]]
     biases = [mx.broadcast_to(bias, (*lead, bias.shape[-1])) for _, bias in given]
     before = lstm.Forward(own.lstm, form.squash, steps, mask)
@@ -174,7 +183,7 @@ def forward(form: Shape, own: CircuitArrays) -> list[mx.array]:
             if form.mode == "pure":
                 out, kept = decayed(y, form.dt if step is None else step[t], layer.pure)
             else:
-                out, kept = gated(form.mode, heads[k], y, None if step is None else step[t])
+                out, kept = gates[k](y, None if step is None else step[t])
             new.append(out)
             values[k].append(kept)
         fresh.append(mx.concatenate(new, axis=-1))
@@ -195,13 +204,11 @@ def backward(
     """Gradients with respect to each array of :meth:`CircuitArrays.flat`."""
     steps, mask, layers = form.steps, own.layers[0].mask, own.layers
     read, fresh, *rest = kept
-    kinds = (len(rest) - 4) // len(layers)
-    heads = [rest[k * kinds : (k + 1) * kinds] for k in range(len(layers))]
-    slopes = [head_slopes(form, layer, values) for layer, values in zip(layers, heads, strict=True)]
-    if mask is not None:
-        slopes = [each * mask for each in slopes]
-    counts = [each.shape[-1] // layer.units for each, layer in zip(slopes, layers, strict=True)]
-    slopes_at = [by_step(each, steps) for each in slopes]
+    slopes, heads = [], []
+    for first, *others in split(rest[:-4], len(layers)):
+        slopes.append(first)
+        heads.append(others)
+    slopes_at = [by_step(each, steps, -3) for each in slopes]
     held = None if mask is None else by_step(wide(1.0 - mask, own.h.shape[-1]), steps)
     above = by_step(of_states, steps)
     before = lstm.Backward(own.lstm, form.squash, steps, mask, rest[-4:], of_memory)
@@ -216,7 +223,7 @@ def backward(
         of_read = []
         for k in reversed(range(len(layers))):
             of_layer[k].append(parts[k])
-            d = beside(parts[k], counts[k]) * slopes_at[k][t]
+            d = to_heads(parts[k], slopes_at[k][t])
             grown[k].append(d)
             of_read.append(d @ back[k])
             if k:
@@ -242,3 +249,9 @@ def backward(
         *found,
         *before.gradients(),
     ]
+
+
+def split(arrays: Sequence[mx.array], parts: int) -> list[Sequence[mx.array]]:
+    """Equal parts of a sequence."""
+    count = len(arrays) // parts
+    return [arrays[k * count : (k + 1) * count] for k in range(parts)]

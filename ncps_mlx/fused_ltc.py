@@ -86,7 +86,7 @@ def run_fused_ltc(
 
     function = with_gradient(layer, pullback, given=1 + ends)
     states, *rest = function(*fixed, *own, *optional, *memory)
-    return states, tuple(rest[:ends])
+    return states, tuple(rest)
 
 
 def forward(

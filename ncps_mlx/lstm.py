@@ -7,13 +7,13 @@ product after the loop.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
 
-from ncps_mlx.rows import beside, by_step, together, weight_gradient, wide
-from ncps_mlx.squash import Squash
+from ncps_mlx.rows import by_step, together, weight_gradient, wide
+from ncps_mlx.squash import Squash, formed
 
 __all__ = ["GATES", "Backward", "Forward", "Lstm"]
 
@@ -58,23 +58,24 @@ class Forward:
         self._z, self._recurrent = by_step(own.z, steps), own.recurrent
         width = own.c.shape[-1]
         self._masks = None if mask is None else by_step(wide(mask, width).astype(mx.bool_), steps)
-        self._gates = squash.heads((*own.c.shape[:-1], 4 * width), own.c.dtype, GATES)
+        self._value = squash.value((*own.c.shape[:-1], 4 * width), own.c.dtype)
+        self._gates = gates(squash, own.c.shape, own.c.dtype)
         self._tanh = squash.tanh(own.c.shape, own.c.dtype)
         self._rate = mx.broadcast_to(mx.array(squash.tanh_rate, dtype=own.c.dtype), own.c.shape)
         self._kept: list[tuple[mx.array, ...]] = []
 
     def step(self, t: int, h: mx.array) -> mx.array:
         """What the cell reads at step t in place of its state (..., B, H)."""
-        gates = self._gates(mx.addmm(self._z[t], h, self._recurrent))
-        given, write, keep, show = mx.split(gates, 4, axis=-1)
+        values = self._value(mx.addmm(self._z[t], h, self._recurrent))
+        given, write, keep, show = self._gates(values)
         new = self.c * keep + given * write
         bent = self._tanh(self._rate * new)
-        self._kept.append((h, self.c, gates, bent))
+        self._kept.append((h, self.c, values, bent))
         self.c = new if self._masks is None else mx.where(self._masks[t], new, self.c)
         return bent * show
 
     def kept(self) -> list[mx.array]:
-        """Of all steps, in rows: state and memory before, gates, and tanh of the memory after."""
+        """Of all steps, in rows: state and memory before, values of the gates, and tanh of the memory after."""
         return [together(each) for each in zip(*self._kept, strict=True)]
 
 
@@ -88,7 +89,6 @@ class Backward:
         mask: As going forward.
         kept: What :meth:`Forward.kept` gave.
         of_c: Gradient of the last memory (..., B, H).
-        count: How often to give the state's gradient, side by side.
 
     Attributes:
         of_c: Gradient of the memory before the steps so far.
@@ -102,21 +102,22 @@ class Backward:
         mask: mx.array | None,
         kept: Sequence[mx.array],
         of_c: mx.array,
-        count: int = 1,
     ) -> None:
         self.of_c = of_c
-        self._before, memory, gates, bent = kept
-        given, write, keep, show = mx.split(gates, 4, axis=-1)
-        slopes = mx.concatenate([write, given, memory, bent], axis=-1) * squash.head_slopes(gates, GATES)
+        self._before, memory, values, bent = kept
+        given, write, keep, show = gates(squash, bent.shape, bent.dtype)(values)
+        of_given, of_rest = (squash.slope * gain for _, gain in (squash.tanh_form, squash.sigmoid_form))
+        factors = [of_given * write, of_rest * given, of_rest * memory, of_rest * bent]
+        slopes = squash.slopes(values, mx.concatenate(factors, axis=-1))
         if mask is not None:
             slopes, keep = slopes * mask, mask * keep + (1.0 - mask)
         self._slopes, self._keep = by_step(slopes, steps), by_step(keep, steps)
         self._shown = by_step(show * (1.0 - bent * bent), steps)
-        self._back = beside(mx.contiguous(mx.swapaxes(own.recurrent, -1, -2)), count)
+        self._back = mx.contiguous(mx.swapaxes(own.recurrent, -1, -2))
         self._grown: list[mx.array] = []
 
     def step(self, t: int, g: mx.array) -> mx.array:
-        """From the gradient of what the cell read at step t to that of the state before (..., B, count * H)."""
+        """From the gradient of what the cell read at step t to that of the state before (..., B, H)."""
         of_new = self.of_c + g * self._shown[t]
         d = mx.concatenate([of_new, of_new, of_new, g], axis=-1) * self._slopes[t]
         self._grown.append(d)
@@ -127,3 +128,15 @@ class Backward:
         """With respect to each array of :meth:`Lstm.flat`, after all steps."""
         of_z = together(self._grown[::-1])
         return [of_z, self.of_c, weight_gradient(self._before, of_z)]
+
+
+def gates(squash: Squash, shape: Sequence[int], dtype: mx.Dtype) -> Callable[[mx.array], list[mx.array]]:
+    """A function of values (..., 4H) to the gates, each of the shape (..., H): tanh of the first, else sigmoid."""
+    tanh = formed(squash.tanh_form, shape, dtype)
+    sigmoid = formed(squash.sigmoid_form, (*shape[:-1], 3 * shape[-1]), dtype)
+
+    def split(values: mx.array) -> list[mx.array]:
+        given, rest = mx.split(values, [shape[-1]], axis=-1)
+        return [tanh(given), *mx.split(sigmoid(rest), 3, axis=-1)]
+
+    return split

@@ -8,7 +8,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from ncps_mlx.activations import sigmoid
-from ncps_mlx.backbone import all_steps, transposed
+from ncps_mlx.backbone import all_steps, linear, transposed
 from ncps_mlx.initializers import Initializer
 from ncps_mlx.lstm import GATES, Lstm
 from ncps_mlx.recurrent import Cell, FusedCell, State, Step, TimeSteps
@@ -63,11 +63,11 @@ class Memory(nn.Module):
 
     def lstm(self, x: mx.array, c: mx.array) -> Lstm:
         """What a cell needs to take the LSTM's steps before its own: of inputs (..., T, B, D), memory (..., B, H)."""
-        rates = squash_for(c.dtype).head_rates(self.bias.shape[-1], c.dtype, GATES)
+        rates = squash_for(c.dtype).rates(self.bias.shape[-1], c.dtype, GATES)
         weight, recurrent = rates * transposed(self.input_weight), rates * transposed(self.recurrent_weight)
         bias = rates * self.bias[..., None, :]
         *lead, steps, batch, features = x.shape
-        z = x.reshape(*lead, steps * batch, features) @ weight + bias
+        z = linear(x.reshape(*lead, steps * batch, features), weight, bias)
         return Lstm(z=z, c=c, recurrent=recurrent)
 
     def bind(self) -> Callable[[mx.array, mx.array, mx.array], tuple[mx.array, mx.array]]:
@@ -161,10 +161,15 @@ class MixedMemory(Cell):
         sequences: bool,
     ) -> tuple[mx.array, State]:
         """As :meth:`Cell.run`, with a hand-written gradient where the cell has one."""
-        if not isinstance(self.cell, FusedCell) or not self.cell.fusible:
+        if not isinstance(self.cell, FusedCell) or not self.fusible:
             return super().run(x, state, dt, mask, dropout, sequences=sequences)
         lstm = self.memory.lstm(x, state[1])
         return self.cell.fused(x, state[:1], dt, mask, dropout, lstm, sequences=sequences)
+
+    @property
+    def fusible(self) -> bool:
+        """Whether the cell does."""
+        return self.cell.fusible
 
     def outputs(self, h: mx.array) -> mx.array:
         """What the cell shows."""

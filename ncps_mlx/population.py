@@ -12,15 +12,30 @@ import numpy.typing as npt
 from mlx.utils import tree_map
 
 from ncps_mlx.base import RecurrentModel
+from ncps_mlx.by_hand import undifferentiated
 from ncps_mlx.clock import Clock
 from ncps_mlx.split import Split
 from ncps_mlx.trees import leaves
 
-__all__ = ["as_arrays", "as_models", "predict_first", "predict_population", "rescale", "shell", "stack", "unstack"]
+__all__ = [
+    "as_arrays",
+    "as_models",
+    "predict_first",
+    "predict_population",
+    "rescale",
+    "shell",
+    "stack",
+    "unstack",
+]
 
 CHUNK = 512  # sequences predicted at once; bounds memory
 
-NO_SHAPE = {"seed", "initializer", "initial_ranges", "backbone_dropout"}  # what models of one shape may differ in
+NO_SHAPE = {
+    "seed",
+    "initializer",
+    "initial_ranges",
+    "backbone_dropout",
+}  # what models of one shape may differ in
 
 
 def as_models(model: object) -> list[RecurrentModel]:
@@ -154,8 +169,9 @@ def predict_group(
             return mx.broadcast_to(part, (members, *part.shape))
 
         time_delta = clock.chunk(rows, group)
-        y, _ = model.forward(
-            each(x), None, 1.0 if time_delta is None else time_delta, None if mask is None else each(mask)
-        )
+        with undifferentiated():
+            y, _ = model.forward(
+                each(x), None, 1.0 if time_delta is None else time_delta, None if mask is None else each(mask)
+            )
         chunks.append(np.array(y))
     return np.concatenate(chunks, axis=1)

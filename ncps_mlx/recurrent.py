@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import mlx.core as mx
 import mlx.nn as nn
 
+from ncps_mlx.by_hand import once
 from ncps_mlx.lstm import Lstm
 
 __all__ = [
@@ -192,6 +194,11 @@ class Cell(nn.Module):
         states, last = self.over_time(x, state, dt, mask, dropout, lambda _, new: new[0])
         return self.outputs(mx.stack(states, axis=-3) if sequences else last[0]), last
 
+    @property
+    def fusible(self) -> bool:
+        """Whether it runs over time with a gradient written by hand."""
+        return False
+
 
 class FusedCell(Cell):
     """A cell that runs over time with a gradient written by hand, alone or after each step of an LSTM.
@@ -361,7 +368,8 @@ def run_stack(
             count, units = cell.dropout
             if drops and count:
                 own = None if keys is None else layer_keys(keys, i + direction * len(layers))
-                factors = dropout_factors(own, rates, count, (x.shape[-3], x.shape[-2], units))
+                size = (x.shape[-3], x.shape[-2], units)
+                factors = once(partial(dropout_factors, own, rates, count, size))
                 dropout = [each.astype(x.dtype) for each in factors]
             start = arrays[len(ends) : len(ends) + cell.state_size]
             sequence = turned(x, dt, mask) if direction else (x, dt, mask)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
-__all__ = ["beside", "by_step", "together", "weight_gradient", "wide"]
+__all__ = ["by_step", "to_heads", "together", "weight_gradient", "wide"]
 
 
-def by_step(rows: mx.array, steps: int) -> list[mx.array]:
-    """Split (..., R, F) into T arrays (..., B, F).
+def by_step(rows: mx.array, steps: int, axis: int = -2) -> list[mx.array]:
+    """Split (..., R, F) into T arrays (..., B, F), the rows on the axis, counted from the end.
 
     By slices: ``mx.compile`` (MLX 0.32) stumbles over equal splits, such as those of the time steps in stacked layers,
     and only second derivatives go back through it. Above ten pieces ``mx.split`` itself slices, and quicker.
@@ -21,9 +21,10 @@ def by_step(rows: mx.array, steps: int) -> list[mx.array]:
         (7, (5, 3))
     """
     if steps > 10:
-        return list(mx.split(rows, steps, axis=-2))
-    batch = rows.shape[-2] // steps
-    return [rows[..., t * batch : (t + 1) * batch, :] for t in range(steps)]
+        return list(mx.split(rows, steps, axis=axis))
+    batch = rows.shape[axis] // steps
+    rest = [slice(None)] * (-axis - 1)
+    return [rows[(..., slice(t * batch, (t + 1) * batch), *rest)] for t in range(steps)]
 
 
 def together(steps: Sequence[mx.array]) -> mx.array:
@@ -31,9 +32,10 @@ def together(steps: Sequence[mx.array]) -> mx.array:
     return mx.concatenate(list(steps), axis=-2)
 
 
-def beside(columns: mx.array, count: int) -> mx.array:
-    """The columns (..., F) repeated, (..., count * F)."""
-    return mx.concatenate([columns] * count, axis=-1)
+def to_heads(gradient: mx.array, slopes: mx.array) -> mx.array:
+    """A state's gradient (..., B, H) times the slopes (..., B, heads, H): that of the heads (..., B, heads * H)."""
+    each = mx.expand_dims(gradient, -2) * slopes
+    return each.reshape(*gradient.shape[:-1], -1)
 
 
 def wide(column: mx.array, width: int) -> mx.array:

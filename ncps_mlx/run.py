@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx.base import RecurrentModel
+from ncps_mlx.by_hand import beforehand
 from ncps_mlx.clock import Clock, check_time_scaling
 from ncps_mlx.flat import Layout
 from ncps_mlx.member import Member
@@ -20,6 +21,7 @@ from ncps_mlx.memory_plan import measured, members_at_once
 from ncps_mlx.optimize import PopulationAdam, clip
 from ncps_mlx.population import as_arrays, predict_first, predict_population
 from ncps_mlx.progress import Progress
+from ncps_mlx.squash import chosen, using
 from ncps_mlx.task import Task
 from ncps_mlx.threads import Beside
 
@@ -85,6 +87,7 @@ class Run:
         self.limits = mx.array(limits) if any(map(math.isfinite, limits)) else None
         self.optimizer = PopulationAdam(self.matrix, mx.array([m.weight_decay for m in members]))
         self.gradient = mx.value_and_grad(self.loss)
+        self.tanh = chosen()
 
     @property
     def parameters(self) -> Any:
@@ -136,7 +139,13 @@ class Run:
         keys = None if self.keys is None else mx.array(self.keys[i][group])
         rates = self.dropout[group] if isinstance(self.dropout, mx.array) else self.dropout
         parameters = self.layout.tree(self.matrix[group])
-        (_, losses), gradients = self.gradient(parameters, batch, rates, keys)
+        given = parameters, batch, rates, keys
+        with using(self.tanh):
+            if self.model.fusible:  # else there would be little to gain, and the rest would be done twice
+                with beforehand(lambda: self.loss(*given)):
+                    (_, losses), gradients = self.gradient(*given)
+            else:
+                (_, losses), gradients = self.gradient(*given)
         return losses, self.layout.join(gradients)
 
     def plan_memory(self, progress: Progress) -> None:
@@ -155,7 +164,9 @@ class Run:
         each = measured(of_one)
         count = members_at_once(members, each, self.memory)
         if count < members:
-            progress.say(f"{count} of {members} members at a time: each needs about {each:.0f} MB for its {what}")
+            progress.say(
+                f"{count} of {members} members at a time: each needs about {each:.0f} MB for its {what}"
+            )
         return count
 
     def step(self, t: int) -> mx.array:
@@ -204,13 +215,14 @@ class Run:
                     continue
                 table = np.array(mx.stack(losses))
                 losses = []
-                outputs = predict_population(
-                    self.model,
-                    self.parameters,
-                    self.task.validation,
-                    self.validation_clock,
-                    self.evaluated_at_once,
-                )
+                with using(self.tanh):
+                    outputs = predict_population(
+                        self.model,
+                        self.parameters,
+                        self.task.validation,
+                        self.validation_clock,
+                        self.evaluated_at_once,
+                    )
                 beside.loosen()  # a metric of the user's may begin threads or processes
                 now = time.perf_counter()
                 seconds, clock = (now - clock) / len(self.active), now

@@ -1,17 +1,28 @@
 r"""Tanh and sigmoid as a CfC layer wants them: constants in the weights before, one call for all heads, quick.
 
 On MLX's CPU backend for Linux ``mx.tanh`` and ``mx.exp`` call the C library for each element, and the branches in there
-are mispredicted on real data; ``mx.power`` costs a third of it or less. So there
+are mispredicted on real data. There are two ways around, both with an error like that of rounding a number near 1:
 
-.. math:: \tanh(x) = 1 - \frac{2}{1 + 2^{p}}, \quad p = \frac{2x}{\ln 2}, \qquad
-          \sigma(x) = \frac{1}{1 + 2^{p}}, \quad p = -\frac{x}{\ln 2},
+======== ================================================ ============== ============== =====================
+choice   how                                              error, tanh    error, sigmoid error of derivatives
+======== ================================================ ============== ============== =====================
+rational a quotient of polynomials, compiled              3.5e-7         1.8e-7         7e-7, 2e-7
+         (:mod:`ncps_mlx.rational`)
+powers   by ``mx.power``, which costs a third of a tanh   2e-7           1e-7           4e-7, 2e-7
+mlx      ``mx.tanh``                                      1.1e-7         0.8e-7         2e-7, 0.8e-7
+======== ================================================ ============== ============== =====================
 
-with an absolute error of at most 2e-7 (tanh) and 1e-7 (sigmoid) at any number, the size of rounding one near 1; those
-of ``mx.tanh`` are 1.1e-7 and 0.8e-7. Derivatives, formed from the values, are right to 4e-7 and 2e-7 (with ``mx.tanh``,
-2e-7 and 0.8e-7). Infinities give the limits, NaN gives NaN. ``nox -s bench`` measures what it gains. (A rational tanh,
-compiled, has twice the error, is no quicker in populations and slower for one model.)
+.. math:: \text{powers:} \quad \tanh(x) = 1 - \frac{2}{1 + 2^{p}}, \quad p = \frac{2x}{\ln 2}, \qquad
+          \sigma(x) = \frac{1}{1 + 2^{p}}, \quad p = -\frac{x}{\ln 2}.
 
-Which of the two is used is a choice, :func:`ncps_mlx.squash.using`, that a :class:`~ncps_mlx.Record` keeps as
+Errors are absolute and hold at any number; derivatives are formed from the values. Infinities give the limits, NaN
+gives NaN. ``nox -s bench`` measures what each gains.
+
+The rational one is quickest, but only where MLX compiles it: not while it differentiates. The training of this library
+takes the forward pass before it differentiates (:mod:`ncps_mlx.by_hand`); a loop of your own does not, and by default
+takes powers of two.
+
+Which of them is used is a choice, :func:`ncps_mlx.squash.using`, that a :class:`~ncps_mlx.Record` keeps as
 ``versions["tanh"]`` and reruns with: runs of the same choice are equal bit for bit, those of different choices are not.
 """
 
@@ -23,15 +34,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 import mlx.core as mx
 
+from ncps_mlx import rational
 from ncps_mlx.checks import check_choice
 
-__all__ = ["CHOICES", "POWERS", "TANH", "Squash", "chosen", "squash_for", "using"]
+__all__ = ["CHOICES", "POWERS", "RATIONAL", "TANH", "Squash", "chosen", "formed", "squash_for", "using"]
 
-CHOICES = ("auto", "powers", "mlx")
-"""By powers of two, by ``mx.tanh``, or whichever is quicker on the default device."""
+CHOICES = ("auto", "rational", "powers", "mlx")
+"""A quotient of polynomials, powers of two, ``mx.tanh``, or whichever is quickest on the default device."""
 
 _choice: ContextVar[str] = ContextVar("tanh", default="auto")
 
@@ -40,106 +53,118 @@ Function = Callable[[mx.array], mx.array]
 
 @dataclass(frozen=True)
 class Squash:
-    """One way to compute both functions.
+    """One way to compute both functions: of one *value*, each is ``offset + gain * value``.
 
     Attributes:
+        name: The choice.
         tanh_rate: What the argument of tanh must have been multiplied by.
         sigmoid_rate: The same of sigmoid.
-        powers: Whether by powers of two, or by ``mx.tanh``.
-        sigmoid_form: The sigmoid is first + second * value, of the value that :meth:`sigmoid` gives.
+        tanh_form: Offset and gain of tanh.
+        sigmoid_form: Offset and gain of sigmoid.
+        slope: A constant of the value's derivative: see :meth:`slopes`.
     """
 
+    name: str
     tanh_rate: float
     sigmoid_rate: float
-    powers: bool
+    tanh_form: tuple[float, float]
     sigmoid_form: tuple[float, float]
+    slope: float
+
+    def value(self, shape: Sequence[int], dtype: mx.Dtype) -> Function:
+        """A function for arrays of this shape: its constants are broadcast once, not at each call.
+
+        Example:
+            >>> value = TANH.value((1,), mx.float32)(TANH.sigmoid_rate * mx.array([0.5])).item()
+            >>> TANH.sigmoid_form[0] + TANH.sigmoid_form[1] * value
+            0.622459352016449
+        """
+        if self.name == "rational":
+            return rational.tanh
+        if self.name == "mlx":
+            return mx.tanh
+        one, two = (constant(each, shape, dtype) for each in (1.0, 2.0))
+        return lambda p: one / (one + mx.power(two, p))
 
     def tanh(self, shape: Sequence[int], dtype: mx.Dtype) -> Function:
-        """A function for arrays of this shape: its constants are broadcast once, not at each call.
+        """Tanh itself, for arrays of this shape.
 
         Example:
             >>> f = POWERS.tanh((3,), mx.float32)
             >>> f(POWERS.tanh_rate * mx.array([-500.0, 0.0, 0.5])).tolist()
             [-1.0, 0.0, 0.46211719512939453]
         """
-        if not self.powers:
-            return mx.tanh
-        return by_powers(constant([1.0], shape, dtype), constant([2.0], shape, dtype))
+        if self.name != "powers":
+            return self.value(shape, dtype)
+        one, two = (constant(each, shape, dtype) for each in (1.0, 2.0))
+        return lambda p: one - two / (one + mx.power(two, p))
 
-    def sigmoid(self, shape: Sequence[int], dtype: mx.Dtype) -> Function:
-        """A function for arrays of this shape, whose value is a sigmoid but for :attr:`sigmoid_form`.
+    def slopes(self, value: mx.array, factors: mx.array) -> mx.array:
+        """The factors times the value's derivative by its argument, but for the constant :attr:`slope`.
 
         Example:
-            >>> value = TANH.sigmoid((1,), mx.float32)(TANH.sigmoid_rate * mx.array([0.5])).item()
-            >>> TANH.sigmoid_form[0] + TANH.sigmoid_form[1] * value
-            0.622459352016449
+            >>> of = POWERS.value((1,), mx.float32)(POWERS.tanh_rate * mx.array([0.0]))
+            >>> slope = POWERS.slope * POWERS.slopes(of, mx.ones((1,))).item()
+            >>> round(POWERS.tanh_form[1] * slope * POWERS.tanh_rate, 6)
+            1.0
         """
-        if not self.powers:
-            return mx.tanh
-        one, two = (constant([value], shape, dtype) for value in (1.0, 2.0))
-        return lambda p: one / (one + mx.power(two, p))
+        if self.name == "powers":
+            return factors * (value * (1.0 - value))
+        if self.name == "rational":
+            return rational.slopes(value, factors)
+        return factors * (1.0 - value * value)
 
-    def sigmoid_slopes(self, value: mx.array) -> mx.array:
-        """Derivatives of :meth:`sigmoid` from its value."""
-        if not self.powers:
-            return 1.0 - value * value
-        return (1 / self.sigmoid_rate) * (value * (1.0 - value))
-
-    def heads(self, shape: Sequence[int], dtype: mx.Dtype, kinds: str) -> Function:
-        """The same for heads that lie side by side in the last axis, such as ``"tts"``: tanh, tanh and sigmoid.
+    def rates(self, width: int, dtype: mx.Dtype, kinds: str) -> mx.array:
+        """What columns of heads side by side are multiplied by; kinds such as ``"tts"``: tanh, tanh and sigmoid.
 
         Example:
-            >>> f = TANH.heads((3,), mx.float32, "tts")
-            >>> f(mx.array([0.5, 0.5, 0.5 * TANH.sigmoid_rate])).tolist()
-            [0.46211719512939453, 0.46211719512939453, 0.622459352016449]
-        """
-        of_tanh, of_sigmoid = ((1.0, 2.0), (0.0, -1.0)) if self.powers else ((0.0, 1.0), (0.5, 0.5))
-        offset = by_kind(kinds, of_tanh[0], of_sigmoid[0], shape, dtype)
-        gain = by_kind(kinds, of_tanh[1], of_sigmoid[1], shape, dtype)
-        return by_powers(offset, gain) if self.powers else lambda p: offset + gain * mx.tanh(p)
-
-    def head_slopes(self, values: mx.array, kinds: str) -> mx.array:
-        """Derivatives of :meth:`heads` from its values."""
-        t, s = 1 / self.tanh_rate, 1 / self.sigmoid_rate
-        row = (values.shape[-1],)
-        least = by_kind(kinds, t, 0.0, row, values.dtype)
-        linear = by_kind(kinds, 0.0, s, row, values.dtype)
-        square = by_kind(kinds, t, s, row, values.dtype)
-        return least + values * (linear - square * values)
-
-    def head_rates(self, width: int, dtype: mx.Dtype, kinds: str) -> mx.array:
-        """What the columns (..., width) before :meth:`heads` must be multiplied by.
-
-        Example:
-            >>> TANH.head_rates(4, mx.float32, "ts").tolist()
+            >>> TANH.rates(4, mx.float32, "ts").tolist()
             [1.0, 1.0, 0.5, 0.5]
         """
-        return by_kind(kinds, self.tanh_rate, self.sigmoid_rate, (width,), dtype)
+        rates = [self.tanh_rate if kind == "t" else self.sigmoid_rate for kind in kinds]
+        return mx.repeat(mx.array(rates, dtype=dtype), width // len(kinds))
 
 
-def constant(heads: Sequence[float], shape: Sequence[int], dtype: mx.Dtype) -> mx.array:
-    """An array with one number for each of the heads that lie side by side in the last axis."""
-    if len(heads) == 1:
-        return mx.broadcast_to(mx.array(heads[0], dtype=dtype), shape)
-    row = mx.repeat(mx.array(list(heads), dtype=dtype), shape[-1] // len(heads))
-    return mx.contiguous(mx.broadcast_to(row, shape))
+def constant(value: float, shape: Sequence[int], dtype: mx.Dtype) -> mx.array:
+    """An array of one number."""
+    return mx.broadcast_to(mx.array(value, dtype=dtype), shape)
 
 
-def by_kind(kinds: str, tanh: float, sigmoid: float, shape: Sequence[int], dtype: mx.Dtype) -> mx.array:
-    """An array with one number where heads are tanh, another where they are sigmoid."""
-    return constant([tanh if kind == "t" else sigmoid for kind in kinds], shape, dtype)
+def formed(form: tuple[float, float], shape: Sequence[int], dtype: mx.Dtype) -> Function:
+    """``offset + gain * value`` as a function of values of this shape.
+
+    Example:
+        >>> formed((0.5, 0.5), (1,), mx.float32)(mx.array([1.0])).item()
+        1.0
+    """
+    if form == (0.0, 1.0):
+        return lambda value: value
+    offset, gain = (constant(each, shape, dtype) for each in form)
+    return lambda value: offset + gain * value
 
 
-def by_powers(offset: mx.array, gain: mx.array) -> Function:
-    """A function of the argument times its rate."""
-    one, two = (constant([value], offset.shape, offset.dtype) for value in (1.0, 2.0))
-    return lambda p: offset - gain / (one + mx.power(two, p))
+_OF_TANH: dict[str, Any] = {
+    "tanh_rate": 1.0,
+    "sigmoid_rate": 0.5,
+    "tanh_form": (0.0, 1.0),
+    "sigmoid_form": (0.5, 0.5),
+    "slope": 1.0,
+}
 
+RATIONAL = Squash("rational", **_OF_TANH)
+"""For training on CPUs where MLX leaves each element to the C library, if there is a C++ compiler."""
 
-POWERS = Squash(tanh_rate=2 / math.log(2.0), sigmoid_rate=-1 / math.log(2.0), powers=True, sigmoid_form=(0.0, 1.0))
-"""For CPUs, where MLX leaves each element to the C library."""
+POWERS = Squash(
+    "powers",
+    tanh_rate=2 / math.log(2.0),
+    sigmoid_rate=-1 / math.log(2.0),
+    tanh_form=(1.0, -2.0),
+    sigmoid_form=(0.0, 1.0),
+    slope=-math.log(2.0),
+)
+"""For such CPUs without one, and while MLX differentiates or traces."""
 
-TANH = Squash(tanh_rate=1.0, sigmoid_rate=0.5, powers=False, sigmoid_form=(0.5, 0.5))
+TANH = Squash("mlx", **_OF_TANH)
 """For GPUs and Apple's CPUs, whose tanh is fast, and for half precision, which needs tanh's digits near 0."""
 
 
@@ -151,8 +176,9 @@ def using(tanh: str) -> Iterator[None]:
     default). Half precision always takes ``mx.tanh``.
 
     Args:
-        tanh: ``"powers"`` of two, ``"mlx"``, or ``"auto"`` (the default elsewhere): powers of two on a CPU, but not on
-            Apple's.
+        tanh: ``"rational"``, ``"powers"``, ``"mlx"`` (see :mod:`ncps_mlx.squash`), or ``"auto"`` (the default
+            elsewhere): on a CPU, but not on Apple's, ``"rational"`` in this library's training where there is a C++
+            compiler, else ``"powers"``.
 
     Raises:
         ValueError: No such choice.
@@ -167,15 +193,22 @@ def using(tanh: str) -> Iterator[None]:
         >>> mx.array_equal(one, other).item(), mx.allclose(one, other, atol=1e-5).item()
         (False, True)
     """
-    token = _choice.set(check_choice("tanh", tanh, CHOICES))
+    if check_choice("tanh", tanh, CHOICES) == "rational":
+        rational.compiles()
+    token = _choice.set(tanh)
     try:
         yield
     finally:
         _choice.reset(token)
 
 
+def slow() -> bool:
+    """Whether MLX's own tanh is slow on the default device."""
+    return sys.platform != "darwin" and mx.default_device() == mx.Device(mx.cpu)
+
+
 def chosen() -> str:
-    """``"powers"`` or ``"mlx"``: what is used now in single precision on the default device.
+    """``"rational"``, ``"powers"`` or ``"mlx"``: what training in single precision would now use.
 
     Example:
         >>> with using("powers"):
@@ -184,8 +217,9 @@ def chosen() -> str:
     """
     if _choice.get() != "auto":
         return _choice.get()
-    slow = sys.platform != "darwin" and mx.default_device() == mx.Device(mx.cpu)
-    return "powers" if slow else "mlx"
+    if not slow():
+        return "mlx"
+    return "rational" if rational.compiles() else "powers"
 
 
 def squash_for(dtype: mx.Dtype) -> Squash:
@@ -195,4 +229,7 @@ def squash_for(dtype: mx.Dtype) -> Squash:
         >>> squash_for(mx.float16) is TANH
         True
     """
-    return POWERS if dtype == mx.float32 and chosen() == "powers" else TANH
+    choice = _choice.get()
+    if choice == "auto":
+        choice = "powers" if slow() else "mlx"
+    return TANH if dtype != mx.float32 else {"rational": RATIONAL, "powers": POWERS, "mlx": TANH}[choice]

@@ -1,7 +1,7 @@
 """A CfC layer's steps with a hand-written gradient; the constants of its functions are in its weights.
 
-Going forward, each step keeps its activations. Going back, the derivatives of every pointwise part are formed for
-all steps at once, so that the loop itself is a few products, and every weight's gradient is one product after it.
+Going forward, each step keeps its activations. Before going back, the derivatives of every pointwise part are formed
+for all steps at once, so that the loop itself is a few products, and every weight's gradient is one product after it.
 What counts is the number of operations in the loops: each costs about as much as its arithmetic.
 """
 
@@ -16,12 +16,22 @@ import mlx.core as mx
 from ncps_mlx import lstm
 from ncps_mlx.by_hand import with_gradient
 from ncps_mlx.lstm import Lstm
-from ncps_mlx.rows import beside, by_step, together, weight_gradient, wide
-from ncps_mlx.squash import Function, Squash
+from ncps_mlx.rows import by_step, to_heads, together, weight_gradient, wide
+from ncps_mlx.squash import Function, Squash, formed
 
-__all__ = ["Around", "Folded", "Form", "Shape", "unrolled"]
+__all__ = [
+    "Around",
+    "Folded",
+    "Form",
+    "Shape",
+    "decayed",
+    "gating",
+    "head_parameters",
+    "head_slopes",
+    "unrolled",
+]
 
-HEADS = "tts"  # the functions of the heads f, g and s
+Gating = Callable[[mx.array, mx.array | None], tuple[mx.array, list[mx.array]]]
 
 
 @dataclass(frozen=True)
@@ -132,14 +142,22 @@ def unrolled(form: Form, arrays: Folded) -> tuple[mx.array, tuple[mx.array, ...]
     def layer(*flat: mx.array) -> list[mx.array]:
         return forward(form, arrays.like(flat))
 
+    def prepare(flat: Sequence[mx.array], kept: Sequence[mx.array]) -> list[mx.array]:
+        own = arrays.like(flat)
+        products = len(own.weights)
+        heads, lstms = kept[products:], kept[len(kept) :]
+        if own.lstm is not None:
+            heads, lstms = heads[:-4], heads[-4:]
+        return [*kept[:products], *head_slopes(form, own, heads), *lstms]
+
     def pullback(
         flat: Sequence[mx.array], of_given: Sequence[mx.array], kept: Sequence[mx.array]
     ) -> list[mx.array]:
         every = of_given[0] if form.sequences else None
         return backward(form, arrays.like(flat), kept, every, of_given[1:])
 
-    states, *rest = with_gradient(layer, pullback, given=1 + ends)(*arrays.flat())
-    return states, tuple(rest[:ends])
+    states, *rest = with_gradient(layer, pullback, given=1 + ends, prepare=prepare)(*arrays.flat())
+    return states, tuple(rest)
 
 
 def forward(form: Form, own: Folded) -> list[mx.array]:
@@ -153,7 +171,7 @@ def forward(form: Form, own: Folded) -> list[mx.array]:
     masks = None if own.mask is None else by_step(wide(own.mask, width).astype(mx.bool_), form.steps)
     drops = [by_step(factors, form.steps) for factors in own.dropout]
     bends = [form.bend((*lead, weight.shape[-2]), dtype) for weight in rest]
-    squash = form.squash.heads((*lead, 3 * width), dtype, HEADS)
+    gates = gating(form, own.h.shape, dtype)
     before = None if own.lstm is None else lstm.Forward(own.lstm, form.squash, form.steps, own.mask)
     h = own.h
     states: list[mx.array] = []
@@ -172,7 +190,7 @@ def forward(form: Form, own: Folded) -> list[mx.array]:
         if form.mode == "pure":
             new, values = decayed(y, form.dt if dts is None else dts[t], own.pure)
         else:
-            new, values = gated(form.mode, squash, y, None if dts is None else dts[t])
+            new, values = gates(y, None if dts is None else dts[t])
         h = new if masks is None else mx.where(masks[t], new, h)
         heads.append(values)
         states.append(h)
@@ -183,17 +201,28 @@ def forward(form: Form, own: Folded) -> list[mx.array]:
     return [every, *ends, *map(together, kinds), *remembered]
 
 
-def gated(mode: str, squash: Function, y: mx.array, dt: mx.array | None) -> tuple[mx.array, list[mx.array]]:
-    """The next state from the heads f, g and s (or, with time steps, f, g, a, b), and what the gradient needs."""
-    kept = []
-    if dt is not None:
-        width = dt.shape[-1]
-        fg, a, b = mx.split(y, [2 * width, 3 * width], axis=-1)
-        y = mx.concatenate([fg, a * dt + b], axis=-1)
-        kept = [a]
-    y = squash(y)
-    f, g, s = mx.split(y, 3, axis=-1)
-    return f + s * (g - f if mode == "default" else g), [y, *kept]
+def gating(form: Shape, shape: Sequence[int], dtype: mx.Dtype) -> Gating:
+    """For states of this shape, a function of the heads' sums f, g and s (or, with time steps, f, g, a, b).
+
+    It gives the next state, and what the gradient needs.
+    """
+    squash, width = form.squash, shape[-1]
+    value = squash.value((*shape[:-1], 3 * width), dtype)
+    tanh, sigmoid = (formed(each, shape, dtype) for each in (squash.tanh_form, squash.sigmoid_form))
+
+    def gate(y: mx.array, dt: mx.array | None) -> tuple[mx.array, list[mx.array]]:
+        kept = []
+        if dt is not None:
+            fg, a, b = mx.split(y, [2 * width, 3 * width], axis=-1)
+            y = mx.concatenate([fg, a * dt + b], axis=-1)
+            kept = [a]
+        values = value(y)
+        f, g, s = mx.split(values, 3, axis=-1)
+        s = sigmoid(s)
+        new = tanh(f + s * (g - f)) if form.mode == "default" else tanh(f) + s * tanh(g)
+        return new, [values, *kept]
+
+    return gate
 
 
 def decayed(y: mx.array, dt: Any, pure: tuple[mx.array, ...]) -> tuple[mx.array, list[mx.array]]:
@@ -213,11 +242,7 @@ def backward(
     """Gradients with respect to each array of :meth:`Folded.flat`."""
     products = len(own.weights)
     read, *activations = kept[:products]
-    heads = kept[products:] if own.lstm is None else kept[products:-4]
-    slopes = head_slopes(form, own, heads)
-    count = slopes.shape[-1] // read.shape[-1]  # heads side by side: what comes to the state goes to each
-    if own.mask is not None:
-        slopes = slopes * own.mask
+    slopes, *heads = kept[products:] if own.lstm is None else kept[products:-4]
     inner = [form.slope(a) for a in activations]
     if own.dropout:
         inner = [d * factors for d, factors in zip(inner, own.dropout, strict=True)]
@@ -228,21 +253,19 @@ def backward(
         scales[1] *= rate
     back = [mx.contiguous(mx.swapaxes(w, -1, -2)) * c for w, c in zip(own.weights, scales, strict=True)]
     before = None
-    if own.lstm is None:
-        back[0] = beside(back[0], count)
-    else:
-        before = lstm.Backward(own.lstm, form.squash, form.steps, own.mask, kept[-4:], of_ends[1], count)
-    slopes_at, inner_at = by_step(slopes, form.steps), [by_step(d, form.steps) for d in inner]
-    held = None if own.mask is None else by_step(wide(1.0 - own.mask, slopes.shape[-1]), form.steps)
-    above = None if of_states is None else by_step(beside(of_states, count), form.steps)
+    if own.lstm is not None:
+        before = lstm.Backward(own.lstm, form.squash, form.steps, own.mask, kept[-4:], of_ends[1])
+    slopes_at, inner_at = by_step(slopes, form.steps, -3), [by_step(d, form.steps) for d in inner]
+    held = None if own.mask is None else by_step(wide(1.0 - own.mask, own.h.shape[-1]), form.steps)
+    above = None if of_states is None else by_step(of_states, form.steps)
     grown: list[list[mx.array]] = [[] for _ in own.weights]  # gradients of each product's output
     of_state: list[mx.array] = []
-    g = beside(of_ends[0], count)
+    g = of_ends[0]
     for t in reversed(range(form.steps)):
         if above is not None:
             g = g + above[t]
         of_state.append(g)
-        d = g * slopes_at[t]
+        d = to_heads(g, slopes_at[t])
         for i in reversed(range(len(inner))):
             grown[i + 1].append(d)
             d = (d @ back[i + 1]) * inner_at[i][t]
@@ -258,7 +281,7 @@ def backward(
     of_weights = [weight_gradient(a, d) for a, d in zip(fed, outputs, strict=True)]
     return [
         outputs[0],
-        g[..., : read.shape[-1]],
+        g,
         of_weights[0] / rate,
         *of_weights[1:],
         *(d.sum(axis=-2, keepdims=True) for d in outputs[1:]),
@@ -269,29 +292,51 @@ def backward(
     ]
 
 
-def head_slopes(form: Shape, own: Around, heads: Sequence[mx.array]) -> mx.array:
-    """Derivatives of the next state by each head, side by side."""
+def head_slopes(form: Shape, own: Around, heads: Sequence[mx.array]) -> list[mx.array]:
+    """Derivatives of the next state by each head (..., R, heads, H); and what :func:`head_parameters` needs."""
     if form.mode == "pure":
         y, e = heads
-        return own.pure[1] * e * ((form.dt if own.dt is None else own.dt) * mx.abs(y) - 1.0)
-    values = heads[0]
-    f, g, s = mx.split(values, 3, axis=-1)
-    parts = [1.0 - s, s, g - f] if form.mode == "default" else [mx.ones_like(s), s, g]
-    slopes = mx.concatenate(parts, axis=-1) * form.squash.head_slopes(values, HEADS)
-    if own.dt is None:
-        return slopes
-    of_fg, of_b = mx.split(slopes, [2 * f.shape[-1]], axis=-1)
-    return mx.concatenate([of_fg, of_b * own.dt, of_b], axis=-1)
+        slopes = own.pure[1] * e * ((form.dt if own.dt is None else own.dt) * mx.abs(y) - 1.0)
+        slopes, rest = mx.expand_dims(slopes, -2), [y, e]
+    else:
+        values, *rest = heads
+        factors = gate_slopes(form, values.reshape(*values.shape[:-1], 3, -1))
+        slopes = form.squash.slopes(values, factors.reshape(values.shape)).reshape(factors.shape)
+        if own.dt is not None:
+            of_fg, of_b = mx.split(slopes, [2], axis=-2)
+            slopes = mx.concatenate([of_fg, of_b * own.dt[..., None], of_b], axis=-2)
+    return [slopes if own.mask is None else slopes * own.mask[..., None], *rest]
+
+
+def gate_slopes(form: Shape, values: mx.array) -> mx.array:
+    """Derivatives of the next state by the values of f, g and s (..., 3, H), times the constant of theirs.
+
+    As the sum of what is constant, in proportion to s, and in proportion to g - f (or g): in one piece.
+    """
+    squash, default = form.squash, form.mode == "default"
+    (_, gain), (share, of_share) = squash.tanh_form, squash.sigmoid_form
+
+    def column(*heads: float) -> mx.array:
+        return mx.array([[squash.slope * gain * each] for each in heads], dtype=values.dtype)
+
+    f, g, s = mx.split(values, 3, axis=-2)
+    both = (
+        column(1.0 - share, share, 0.0)
+        if default
+        else column(1.0, share, of_share * squash.tanh_form[0] / gain)
+    )
+    by_s = column(-of_share if default else 0.0, of_share, 0.0)
+    return (both + by_s * s) + column(0.0, 0.0, of_share) * (g - f if default else g)
 
 
 def head_parameters(
     form: Shape, own: Around, heads: Sequence[mx.array], of_state: list[mx.array], of_heads: mx.array
 ) -> list[mx.array]:
-    """Gradients of decay and amplitude, and of the time steps where they vary."""
+    """Gradients of decay and amplitude, and of the time steps where they vary; ``heads`` as :func:`head_slopes`."""
     of_time = []
     if form.mode != "pure":
         if own.dt is not None:
-            a = heads[1]
+            (a,) = heads
             of_time = [of_heads[..., -a.shape[-1] :] * a]
         return [each.sum(axis=-1, keepdims=True) for each in of_time]
     y, e = heads

@@ -122,7 +122,7 @@ def test_populations(mode):
     compare(True, mode=mode, layers=2, masked=True, rate=0.3, lead=(4,))
 
 
-@pytest.mark.parametrize("fault", ["weight_gradient", "head_slopes", "head_parameters"])
+@pytest.mark.parametrize("fault", ["weight_gradient", "gate_slopes", "head_parameters"])
 def test_a_planted_fault_is_seen(monkeypatch, fault):
     right = getattr(ncps_mlx.unrolled, fault)
 

@@ -12,6 +12,7 @@ from mlx.utils import tree_flatten, tree_map
 
 import ncps_mlx.fused_circuit
 import ncps_mlx.lstm
+import ncps_mlx.unrolled
 from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random
 from ncps_mlx.base import RecurrentModel
 from ncps_mlx.memory import MixedMemory
@@ -43,7 +44,14 @@ def build(kind: str, seed: int = 0) -> RecurrentModel:
 
 
 def found(
-    kind: str, double: bool, *, masked: bool, varying: bool, sequences: bool, rate: float = 0.0, members: int = 0
+    kind: str,
+    double: bool,
+    *,
+    masked: bool,
+    varying: bool,
+    sequences: bool,
+    rate: float = 0.0,
+    members: int = 0,
 ) -> Any:
     """A loss and its gradients by parameters, inputs, state, memory and time steps: in double precision, or by hand."""
     cell = build(kind).layers[0]
@@ -106,9 +114,9 @@ def test_populations(kind: str) -> None:
     compare(kind, masked=True, varying=True, sequences=True, rate=0.3, members=4)
 
 
-@pytest.mark.parametrize("tanh", ["powers", "mlx"])
+@pytest.mark.parametrize("tanh", ["rational", "powers", "mlx"])
 @pytest.mark.parametrize("kind", ["cfc", "ltc"])
-def test_either_tanh(kind: str, tanh: str) -> None:
+def test_each_tanh(kind: str, tanh: str) -> None:
     with using(tanh):
         compare(kind, masked=True, varying=True, sequences=True)
 
@@ -134,9 +142,10 @@ def test_a_planted_fault_is_seen(monkeypatch: pytest.MonkeyPatch, kind: str, fau
         compare(kind, masked=False, varying=True, sequences=True)
 
 
-@pytest.mark.parametrize("fault", ["weight_gradient", "head_slopes", "transposed"])
+@pytest.mark.parametrize("fault", ["weight_gradient", "gate_slopes", "transposed"])
 def test_a_planted_fault_in_a_circuit_is_seen(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
-    right = getattr(ncps_mlx.fused_circuit, fault)
-    monkeypatch.setattr(ncps_mlx.fused_circuit, fault, lambda *args: 1.01 * right(*args))
+    module = ncps_mlx.unrolled if fault == "gate_slopes" else ncps_mlx.fused_circuit
+    right = getattr(module, fault)
+    monkeypatch.setattr(module, fault, lambda *args: 1.01 * right(*args))
     with pytest.raises(AssertionError):
         compare("cfc-ncp", masked=False, varying=True, sequences=True)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
+import shutil
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -11,58 +17,133 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, LogUniform, Record, Space, Study, fit
+import ncps_mlx.squash
+from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, LogUniform, Record, Space, Study, fit, rational
 from ncps_mlx.base import RecurrentModel
 from ncps_mlx.data import irregular_sines
-from ncps_mlx.squash import POWERS, TANH, Squash, chosen, squash_for, using
+from ncps_mlx.squash import CHOICES, POWERS, RATIONAL, TANH, Squash, chosen, squash_for, using
 
-BOTH = pytest.mark.parametrize("tanh", ["powers", "mlx"])
+EACH = pytest.mark.parametrize("tanh", ["rational", "powers", "mlx"])
 TASK = irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
 
 
-@pytest.mark.parametrize(("form", "of_tanh", "of_sigmoid"), [(POWERS, 2e-7, 1e-7), (TANH, 1.1e-7, 0.5e-7)])
-def test_errors_are_those_stated(form: Squash, of_tanh: float, of_sigmoid: float) -> None:
-    x = np.concatenate([np.linspace(-1, 1, 500001), np.linspace(-100, 100, 500001), np.geomspace(1e-30, 10, 99999)])
-    x = x.astype(np.float32)
-    exact = x.astype(np.float64)
-    with mx.stream(mx.cpu):
-        tanh = np.array(form.tanh(x.shape, mx.float32)(form.tanh_rate * mx.array(x)), dtype=np.float64)
-        value = np.array(form.sigmoid(x.shape, mx.float32)(form.sigmoid_rate * mx.array(x)), dtype=np.float64)
-    offset, gain = form.sigmoid_form
-    assert np.abs(tanh - np.tanh(exact)).max() <= of_tanh
-    assert np.abs(offset + gain * value - 0.5 * (1 + np.tanh(exact / 2))).max() <= of_sigmoid
-    assert np.abs(tanh).max() <= 1.0
+FORMS = pytest.mark.parametrize("form", [RATIONAL, POWERS, TANH], ids=lambda form: form.name)
+STATED = {
+    "rational": (3.5e-7, 1.8e-7, 7e-7, 2e-7),
+    "powers": (2e-7, 1e-7, 4e-7, 2e-7),
+    "mlx": (1.1e-7, 0.8e-7, 2e-7, 0.8e-7),
+}
+"""Errors of tanh, sigmoid, and the derivatives of both."""
 
 
-@pytest.mark.parametrize(
-    ("form", "values", "slopes"), [(POWERS, (2e-7, 1e-7), (4e-7, 2e-7)), (TANH, (1.1e-7, 0.8e-7), (2e-7, 0.8e-7))]
-)
-def test_they_hold_at_any_number_and_for_derivatives(form: Squash, values: Any, slopes: Any) -> None:
-    """Every 4099th float32 there is, subnormal, infinite and no number too; heads as a CfC has them."""
+def numbers() -> Any:
+    """Every 4099th float32 there is, subnormal, infinite and no number too; and many where the functions bend."""
     every = np.arange(0, 2**32, 4099, dtype=np.uint64).astype(np.uint32).view(np.float32)
     extremes = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-45, -1e-45], dtype=np.float32)
-    x = np.concatenate([every, extremes, np.finfo(np.float32).max * np.array([1, -1], dtype=np.float32)])
+    largest = np.finfo(np.float32).max * np.array([1, -1], dtype=np.float32)
+    bending = np.concatenate(
+        [np.linspace(-1, 1, 500001), np.linspace(-20, 20, 1000001), np.geomspace(1e-30, 10, 99999)]
+    )
+    return np.concatenate([every, extremes, largest, bending.astype(np.float32)])
+
+
+@FORMS
+def test_errors_are_those_stated(form: Squash) -> None:
+    x = numbers()
+    of_tanh, of_sigmoid, of_tanh_slope, of_sigmoid_slope = STATED[form.name]
     exact = np.where(np.isnan(x), np.nan, x).astype(np.float64)
     tanh, sigmoid = np.tanh(exact), 0.5 * (1 + np.tanh(exact / 2))
-    want = np.stack([tanh, sigmoid], axis=1)
     with mx.stream(mx.cpu):
-        heads = form.heads(want.shape, mx.float32, "ts")
-        got = heads(form.head_rates(2, mx.float32, "ts") * mx.array(np.stack([x, x], axis=1)))
-        by_value = np.array(form.head_slopes(got, "ts"), dtype=np.float64) * [form.tanh_rate, form.sigmoid_rate]
-        alone = form.sigmoid(x.shape, mx.float32)(form.sigmoid_rate * mx.array(x))
-        of_alone = np.array(form.sigmoid_slopes(alone), dtype=np.float64)
-    of_alone *= form.sigmoid_form[1] * form.sigmoid_rate
-    right = np.stack([1 - tanh**2, sigmoid * (1 - sigmoid)], axis=1)
-    assert (np.isnan(np.array(got)) == np.isnan(want)).all() and np.isnan(want).any()
-    for column in (0, 1):
-        assert np.nanmax(np.abs(np.array(got, dtype=np.float64) - want)[:, column]) <= values[column]
-        assert np.nanmax(np.abs(by_value - right)[:, column]) <= slopes[column]
-    assert np.nanmax(np.abs(of_alone - right[:, 1])) <= slopes[1]
+        one = mx.ones(x.shape)
+        for right, slope, rate, (offset, gain), error, slope_error in (
+            (tanh, 1 - tanh**2, form.tanh_rate, form.tanh_form, of_tanh, of_tanh_slope),
+            (
+                sigmoid,
+                sigmoid * (1 - sigmoid),
+                form.sigmoid_rate,
+                form.sigmoid_form,
+                of_sigmoid,
+                of_sigmoid_slope,
+            ),
+        ):
+            value = form.value(x.shape, mx.float32)(rate * mx.array(x))
+            got = offset + gain * np.array(value, dtype=np.float64)
+            slopes = gain * rate * form.slope * np.array(form.slopes(value, one), dtype=np.float64)
+            assert (np.isnan(got) == np.isnan(right)).all() and np.isnan(got).any()
+            assert np.nanmax(np.abs(got - right)) <= error
+            assert np.nanmax(np.abs(slopes - slope)) <= slope_error
+        alone = np.array(form.tanh(x.shape, mx.float32)(form.tanh_rate * mx.array(x)), dtype=np.float64)
+    assert np.nanmax(np.abs(alone - tanh)) <= of_tanh
+    assert np.nanmax(np.abs(alone)) <= 1.0
+
+
+@pytest.mark.skipif(not rational.compiles(), reason="MLX finds no C++ compiler here")
+def test_the_rational_tanh_is_the_same_compiled_and_by_parts() -> None:
+    x = mx.array(numbers())
+    for count in (x.size, 7, 1):  # the processor takes some numbers together, and the rest one by one
+        part = x[-count:]
+        assert mx.array_equal(rational.tanh(part), rational.tanh_by_parts(part), equal_nan=True).item()
+        assert mx.array_equal(rational.slopes(part, part), part * (1.0 - part * part), equal_nan=True).item()
+    graph = io.StringIO()
+    mx.export_to_dot(graph, rational.tanh(x))
+    assert graph.getvalue().count("shape=rectangle") == 1
+
+
+def test_without_a_compiler_training_takes_powers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ncps_mlx.squash, "slow", lambda: True)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    rational.compiles.cache_clear()
+    try:
+        assert chosen() == "powers"
+        monkeypatch.undo()
+        monkeypatch.setattr(ncps_mlx.squash, "slow", lambda: True)
+        monkeypatch.setattr(rational, "tanh", broken)
+        rational.compiles.cache_clear()
+        assert chosen() == "powers"
+    finally:
+        monkeypatch.undo()
+        rational.compiles.cache_clear()
+
+
+def broken(_: mx.array) -> mx.array:
+    raise RuntimeError("[Compile::eval_cpu] Failed to compile function")
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_processes_that_begin_together_compile_one_after_another(tmp_path: Path) -> None:
+    """MLX loads the library it finds, even one that another process is still writing."""
+    code = "from ncps_mlx import rational; print(rational.compiles())"
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    begun = [
+        subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    assert [process.communicate()[0].strip() for process in begun] == ["True"] * 4
+    assert len(list(tmp_path.glob("mlx/**/*.so"))) == 2
+
+
+def test_training_compiles_what_differentiating_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within ``fit`` the rational tanh is called with arrays that MLX does not trace: once for each time step."""
+    bodies: list[int] = []
+
+    def body(x: mx.array) -> mx.array:
+        bodies.append(1)
+        return rational.tanh_by_parts(x)
+
+    monkeypatch.setattr(rational, "tanh", mx.compile(body))
+    model = CfC(1, 4, output_size=1, return_sequences=False, seed=0)
+    with using("rational"):
+        fit(model, TASK, steps=6, batch_size=16, progress=False)
+    assert (
+        0 < len(bodies) <= 6
+    )  # traced once for each shape: heads and backbone, a batch, and the two of evaluation
 
 
 def test_the_choice_holds_within_and_in_its_thread() -> None:
     before = chosen()
     seen: list[str] = []
+    with using("rational"):
+        assert squash_for(mx.float32) is RATIONAL and squash_for(mx.float16) is TANH
     with using("powers"):
         assert squash_for(mx.float32) is POWERS and squash_for(mx.bfloat16) is TANH
         with using("mlx"):
@@ -74,7 +155,12 @@ def test_the_choice_holds_within_and_in_its_thread() -> None:
         with using("auto"):
             assert chosen() == before
     assert seen == [before] and chosen() == before
-    with pytest.raises(ValueError, match="tanh must be one of 'auto', 'powers', 'mlx', got 'exact'"), using("exact"):
+    with (
+        pytest.raises(
+            ValueError, match="tanh must be one of 'auto', 'rational', 'powers', 'mlx', got 'exact'"
+        ),
+        using("exact"),
+    ):
         pass
     assert chosen() == before
 
@@ -85,7 +171,7 @@ def same(a: RecurrentModel, b: RecurrentModel) -> bool:
     return all(mx.array_equal(p, q).item() for (_, p), (_, q) in zip(ours, theirs, strict=True))
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(
     ("cls", "settings"),
     [
@@ -111,12 +197,12 @@ def test_members_equal_lone_runs_of_the_same_choice(cls: Any, settings: dict[str
         alone, other = build(seed), build(seed)
         with using(tanh):
             fit(alone, TASK, learning_rate=rate, **training)
-        with using("mlx" if tanh == "powers" else "powers"):
+        with using("mlx" if tanh != "mlx" else "powers"):
             fit(other, TASK, learning_rate=rate, **training)
         assert same(alone, together[seed]) and not same(alone, other)
 
 
-@BOTH
+@EACH
 def test_a_trial_reruns_by_its_own_choice(tanh: str) -> None:
     space = Space(learning_rate=LogUniform(1e-3, 1e-1))
     fixed = {"hidden_size": 4, "backbone_units": 5, "batch_size": 16, "steps": 12}
@@ -125,12 +211,12 @@ def test_a_trial_reruns_by_its_own_choice(tanh: str) -> None:
     differing = 0
     for run in study.records:
         assert run.versions["tanh"] == tanh
-        for now in ("auto", "powers", "mlx"):
+        for now in CHOICES:
             with using(now):
                 again = Record.from_json(run.to_json()).rerun(TASK)
             assert (again.score, again.history, again.versions["tanh"]) == (run.score, run.history, tanh)
         old = replace(run, versions={name: value for name, value in run.versions.items() if name != "tanh"})
-        with using("powers" if tanh == "mlx" else "mlx"):
+        with using("powers" if tanh != "powers" else "mlx"):
             plain = old.rerun(TASK)  # as by default, which is what made it
         assert plain.versions["tanh"] == chosen()
         differing += plain.history != run.history
