@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 import mlx.core as mx
 
 from ncps_mlx import __version__, _blas
+from ncps_mlx.squash import CHOICES, chosen
 from ncps_mlx.worker import add_arguments, work
 
 __all__ = ["info", "main"]
@@ -61,10 +62,17 @@ def info() -> str:
     device = mx.default_device()
     blas = _blas.blas_name()
     lines.append(f"device {device}, BLAS {blas}, {gflops():.0f} GFLOP/s in float32 products")
+    tanh = chosen()
+    lines.append(f"tanh in training: {tanh}, of {', '.join(CHOICES[1:])}")
     if sys.platform.startswith("linux") and blas.startswith("reference"):
         lines.append(
             "Advice: install OpenBLAS (Debian, Ubuntu: apt-get install libopenblas0-pthread). ncps_mlx finds it by "
             "itself, and training runs 2-7 times faster."
+        )
+    if tanh == "powers":
+        lines.append(
+            "Advice: install a C++ compiler (Debian, Ubuntu: apt-get install g++). MLX then compiles tanh, and "
+            "populations train up to 1.5 times faster."
         )
     if "not installed" in "".join(lines):
         lines.append(

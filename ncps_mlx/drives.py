@@ -9,10 +9,12 @@ import mlx.core as mx
 
 from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES
 from ncps_mlx.backbone import transposed
+from ncps_mlx.by_hand import with_gradient
 from ncps_mlx.recurrent import slice_time
+from ncps_mlx.rows import weight_gradient
 from ncps_mlx.squash import Squash
 
-__all__ = ["Drive", "Gate", "Synapses", "Values", "gate_rate"]
+__all__ = ["Drive", "Gate", "Synapses", "Values", "gate_rate", "synapse_sums"]
 
 Values = tuple[mx.array, ...]
 """What each solver step keeps, each (..., B, F); of all of them, each (..., T, K, B, F)."""
@@ -88,6 +90,44 @@ class Synapses(Drive):
         """Each a product over all steps."""
         of_shift = -rows(through[0]).sum(axis=-2, keepdims=True)
         return of_sums, [product(v, through[0]), of_shift, product(kept[0], of_sums)]
+
+
+def synapse_sums(
+    squash: Squash, v: mx.array, spread: mx.array, shift: mx.array, gather: mx.array, base: mx.array
+) -> mx.array:
+    """What synapses add to both sums, for rows of what they read: a gather + base, with a as of :class:`Synapses`.
+
+    Args:
+        squash: How to compute sigmoids; its constants are in the arrays.
+        v: (..., R, from).
+        spread: (..., from, S).
+        shift: (..., 1, S).
+        gather: (..., S, 2U).
+        base: (..., 1, 2U).
+    """
+
+    def sums(v: mx.array, spread: mx.array, shift: mx.array, gather: mx.array, base: mx.array) -> list[mx.array]:
+        a = squash.value((*v.shape[:-1], shift.shape[-1]), v.dtype)(v @ spread - shift)
+        return [a @ gather + base, a]
+
+    def pullback(
+        arrays: Sequence[mx.array], of_given: Sequence[mx.array], kept: Sequence[mx.array]
+    ) -> list[mx.array]:
+        v, spread, _, gather, _ = arrays
+        ((d,), (a,)) = of_given, kept
+        inner = squash.slopes(a, d @ (squash.slope * mx.swapaxes(gather, -1, -2)))
+        return [
+            inner @ mx.swapaxes(spread, -1, -2),
+            weight_gradient(v, inner),
+            -inner.sum(axis=-2, keepdims=True),
+            weight_gradient(a, d),
+            d.sum(axis=-2, keepdims=True),
+        ]
+
+    arrays = (v, spread, shift, gather, base)
+    if any(each.shape[:-2] != v.shape[:-2] for each in arrays):  # broadcast: the sums over that are MLX's
+        return sums(*arrays)[0]
+    return with_gradient(sums, pullback, given=1)(*arrays)[0]
 
 
 class Gate(Drive):

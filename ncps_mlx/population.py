@@ -15,6 +15,7 @@ from ncps_mlx.base import RecurrentModel
 from ncps_mlx.by_hand import undifferentiated
 from ncps_mlx.clock import Clock
 from ncps_mlx.split import Split
+from ncps_mlx.squash import chosen, using
 from ncps_mlx.trees import leaves
 
 __all__ = [
@@ -169,7 +170,7 @@ def predict_group(
             return mx.broadcast_to(part, (members, *part.shape))
 
         time_delta = clock.chunk(rows, group)
-        with undifferentiated():
+        with undifferentiated(), using(chosen()):
             y, _ = model.forward(
                 each(x), None, 1.0 if time_delta is None else time_delta, None if mask is None else each(mask)
             )

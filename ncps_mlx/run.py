@@ -87,7 +87,6 @@ class Run:
         self.limits = mx.array(limits) if any(map(math.isfinite, limits)) else None
         self.optimizer = PopulationAdam(self.matrix, mx.array([m.weight_decay for m in members]))
         self.gradient = mx.value_and_grad(self.loss)
-        self.tanh = chosen()
 
     @property
     def parameters(self) -> Any:
@@ -140,7 +139,7 @@ class Run:
         rates = self.dropout[group] if isinstance(self.dropout, mx.array) else self.dropout
         parameters = self.layout.tree(self.matrix[group])
         given = parameters, batch, rates, keys
-        with using(self.tanh):
+        with using(chosen()):
             if self.model.fusible:  # else there would be little to gain, and the rest would be done twice
                 with beforehand(lambda: self.loss(*given)):
                     (_, losses), gradients = self.gradient(*given)
@@ -215,14 +214,13 @@ class Run:
                     continue
                 table = np.array(mx.stack(losses))
                 losses = []
-                with using(self.tanh):
-                    outputs = predict_population(
-                        self.model,
-                        self.parameters,
-                        self.task.validation,
-                        self.validation_clock,
-                        self.evaluated_at_once,
-                    )
+                outputs = predict_population(
+                    self.model,
+                    self.parameters,
+                    self.task.validation,
+                    self.validation_clock,
+                    self.evaluated_at_once,
+                )
                 beside.loosen()  # a metric of the user's may begin threads or processes
                 now = time.perf_counter()
                 seconds, clock = (now - clock) / len(self.active), now

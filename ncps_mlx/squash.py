@@ -20,7 +20,7 @@ gives NaN. ``nox -s bench`` measures what each gains.
 
 The rational one is quickest, but only where MLX compiles it: not while it differentiates. The training of this library
 takes the forward pass before it differentiates (:mod:`ncps_mlx.by_hand`); a loop of your own does not, and by default
-takes powers of two.
+it, and a model that you call, take powers of two.
 
 Which of them is used is a choice, :func:`ncps_mlx.squash.using`, that a :class:`~ncps_mlx.Record` keeps as
 ``versions["tanh"]`` and reruns with: runs of the same choice are equal bit for bit, those of different choices are not.
@@ -177,8 +177,8 @@ def using(tanh: str) -> Iterator[None]:
 
     Args:
         tanh: ``"rational"``, ``"powers"``, ``"mlx"`` (see :mod:`ncps_mlx.squash`), or ``"auto"`` (the default
-            elsewhere): on a CPU, but not on Apple's, ``"rational"`` in this library's training where there is a C++
-            compiler, else ``"powers"``.
+            elsewhere): on a CPU, but not on Apple's, ``"rational"`` in :func:`ncps_mlx.fit`, :func:`ncps_mlx.predict`
+            and what calls them where there is a C++ compiler, else ``"powers"``.
 
     Raises:
         ValueError: No such choice.

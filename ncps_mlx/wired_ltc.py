@@ -12,6 +12,7 @@ from ncps_mlx.activations import softplus, softplus_inverse
 from ncps_mlx.backbone import all_steps
 from ncps_mlx.circuit import Array, Circuit
 from ncps_mlx.drives import Synapses as SynapseDrive
+from ncps_mlx.drives import synapse_sums
 from ncps_mlx.fused_ltc import Solver, run_fused_ltc
 from ncps_mlx.lstm import Lstm
 from ncps_mlx.recurrent import FusedCell, State, Step, TimeSteps
@@ -133,8 +134,9 @@ class WiredLTCCell(FusedCell):
 
     def inputs(self, x: mx.array) -> State:
         """What the inputs' synapses add to the two sums, (..., T, B, 2U)."""
-        act = self.bind_synapses("sensory_")
-        return (all_steps(lambda each: act(self.mapped("input", each)), x),)
+        squash = squash_for(x.dtype)
+        own = self.synapses("sensory_", squash)
+        return (all_steps(lambda each: synapse_sums(squash, self.mapped("input", each), *own), x),)
 
     def outputs(self, h: mx.array) -> mx.array:
         """The motor neurons' states, mapped."""

@@ -11,6 +11,7 @@ import pytest
 
 from ncps_mlx import _blas
 from ncps_mlx.__main__ import info, main
+from ncps_mlx.squash import chosen, using
 
 
 def python(code, **environment):
@@ -39,6 +40,14 @@ def test_info_names_versions_device_and_blas(capsys):
     assert "mlx 0." in text
     assert "GFLOP/s" in text
     assert _blas.blas_name() in text
+    assert f"tanh in training: {chosen()}" in text
+
+
+def test_info_advises_where_a_compiler_is_missing():
+    with using("powers"):
+        assert "apt-get install g++" in info()
+    with using("rational"):
+        assert "g++" not in info()
 
 
 def test_info_advises_where_openblas_is_missing(monkeypatch):

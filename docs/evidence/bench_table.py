@@ -10,14 +10,12 @@ from typing import Any
 __all__ = [
     "bound",
     "copied",
-    "machines",
     "missed",
     "number",
     "operations",
     "peer",
     "ports",
     "profile",
-    "quicker",
     "ratios",
     "recorded_on",
     "rows",
@@ -48,7 +46,7 @@ KINDS = {"one": "one model", "sweep": "a population of {members}"}
 
 @cache
 def record(name: str = "bench") -> dict[str, Any]:
-    """The record of the session, ``bench-quicker`` (on a quicker machine), or ``port``, of tests.bench.published."""
+    """The record of the session, or ``port``, of tests.bench.published."""
     path = Path(__file__).with_name(f"{name}.json")
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
@@ -173,31 +171,6 @@ def rows() -> list[list[str]]:
             bound("memory"),
         ],
     ]
-
-
-def machines() -> list[list[str]]:
-    """The ratios that are wanted, on this machine and on another."""
-    elsewhere = {each["key"]: each["ratio"] for each in record("bench-quicker")["rows"]}
-    made = [["", "here", "there", "wanted"]]
-    for each in record()["rows"]:
-        if each["wanted"] is not None:
-            kind, _, name = each["key"].partition(" ")
-            named = f"{NAMES[kind].format(**record())} ({size_of(name)})" if name else NAMES[kind]
-            sign = "≥" if each["wanted"]["least"] else "≤"
-            bounds = f"{sign} {each['wanted']['must']:g}, goal {each['wanted']['goal']:g}"
-            made.append([named, f"{each['ratio']:.2f}", f"{elsewhere[each['key']]:.2f}", bounds])
-    return made
-
-
-def quicker() -> str:
-    """How long ncps, and the functions and products of a population's step, take there, as shares of here."""
-    here, there = record(), record("bench-quicker")
-    ncps = [next(row["theirs"] for row in each["rows"] if row["key"] == "one middle") for each in (there, here)]
-    least = [each["profiles"]["sweep middle"]["least"] for each in (there, here)]
-    return (
-        f"ncps takes {100 * ncps[0] / ncps[1]:.0f} % of the time that it takes here, the functions and products of a "
-        f"population's step alone {100 * least[0] / least[1]:.0f} %"
-    )
 
 
 BUILDS = {

@@ -21,7 +21,7 @@ from ncps_mlx.data import irregular_sines
 from ncps_mlx.member import Member
 from ncps_mlx.population import shell, stack
 from ncps_mlx.run import Run
-from ncps_mlx.squash import squash_for
+from ncps_mlx.squash import chosen, squash_for, using
 from ncps_mlx.task import Split, Task
 from ncps_mlx.threads import Beside, find_worker, spent
 from tests.bench.child import Case, serve
@@ -148,8 +148,9 @@ def least(*, members: int, inputs: int, hidden: int, backbone: int, steps: int, 
     worker = find_worker()
     if worker is None:
         return 0.0
-    squash = squash_for(mx.float32)
-    bend, heads = (squash.tanh((members, batch, width), mx.float32) for width in (backbone, 3 * hidden))
+    with using(chosen()):
+        squash = squash_for(mx.float32)
+    bend, heads = (squash.value((members, batch, width), mx.float32) for width in (backbone, 3 * hidden))
 
     def noise(*shape: int) -> mx.array:
         return mx.random.normal((members, *shape))

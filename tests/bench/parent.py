@@ -13,13 +13,19 @@ from typing import Any
 __all__ = ["Child", "Times", "environment", "ratio", "rounds"]
 
 
+def take_one_core() -> None:
+    """Leave this process one core, the last it may use."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
 def environment() -> dict[str, str]:
     """The variables of every process: one thread for products."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class Child:
-    """A process that trains when told to.
+    """A process that trains on one core when told to.
 
     Args:
         module: ``"ours"``, ``"theirs"`` or ``"port"``.
@@ -32,6 +38,7 @@ class Child:
             stdout=subprocess.PIPE,
             text=True,
             env=environment(),
+            preexec_fn=take_one_core,  # this process has one thread
         )
 
     def ask(self, **question: Any) -> Any:
