@@ -10,7 +10,7 @@ import mlx.core as mx
 from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES, LOWER_BOUNDS, softplus, softplus_inverse
 from ncps_mlx.backbone import Backbone, transposed
 from ncps_mlx.drives import Gate, gate_rate
-from ncps_mlx.fused_ltc import Solver, run_fused_ltc
+from ncps_mlx.fused_ltc import in_rows, run_fused_ltc
 from ncps_mlx.initializers import Initializer
 from ncps_mlx.lstm import Lstm
 from ncps_mlx.recurrent import FusedCell, State, Step, TimeSteps
@@ -198,18 +198,22 @@ class LTCCell(FusedCell):
         net = self.backbone
         weights = [rate * transposed(weight) for weight in net.weights]
         biases = [rate * bias[..., None, :] for bias in net.biases]
-        solver = Solver(mx.ones_like(leak), mx.zeros_like(leak), leak)
-        states, last = run_fused_ltc(
-            partial(Gate, self._activation_name, squash, net.layers),
-            (rate * net.first_weights()[1], target, *weights, *biases, *dropout),
-            solver,
-            rate * self.inputs(x)[0],
-            state[0],
-            dt,
-            mask,
-            lstm,
-            unfolds=self._unfolds,
+        *lead, steps, _, _ = x.shape
+        unfolds = self._unfolds
+        varying = [in_rows(dt, lead) / unfolds] if isinstance(dt, mx.array) else []
+        delta = None if isinstance(dt, mx.array) else dt / unfolds
+        own = (
+            rate * net.first_weights()[1],
+            target,
+            in_rows(rate * self.inputs(x)[0], lead),
+            1.0 + (varying[0] if delta is None else delta) * leak,
+            *varying,
+            *weights,
+            *biases,
+            *(in_rows(factors, lead) for factors in dropout),
         )
+        make = partial(Gate, self._activation_name, squash, net.layers, delta, steps, unfolds)
+        states, last = run_fused_ltc(make, own, squash, state[0], mask, lstm, steps=steps)
         return states if sequences else last[0], last
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:

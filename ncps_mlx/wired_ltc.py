@@ -13,7 +13,7 @@ from ncps_mlx.backbone import all_steps
 from ncps_mlx.circuit import Array, Circuit
 from ncps_mlx.drives import Synapses as SynapseDrive
 from ncps_mlx.drives import synapse_sums
-from ncps_mlx.fused_ltc import Solver, run_fused_ltc
+from ncps_mlx.fused_ltc import in_rows, run_fused_ltc
 from ncps_mlx.lstm import Lstm
 from ncps_mlx.recurrent import FusedCell, State, Step, TimeSteps
 from ncps_mlx.squash import TANH, Squash, squash_for
@@ -210,13 +210,24 @@ class WiredLTCCell(FusedCell):
         sequences: bool,
     ) -> tuple[mx.array, State]:
         """As :meth:`FusedCell.fused`."""
+        *lead, steps, _, _ = x.shape
+        unfolds, squash = self._unfolds, squash_for(state[0].dtype)
         leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())
-        solver = Solver(capacitance, leak * self.resting[..., None, :], leak + EPSILON)
-        squash = squash_for(state[0].dtype)
-        *own, base = self.synapses("", squash)
-        z = self.inputs(x)[0] + base[..., None, :, :]
-        drive = partial(SynapseDrive, squash)
-        states, last = run_fused_ltc(drive, own, solver, z, state[0], dt, mask, lstm, unfolds=self._unfolds)
+        resting = mx.concatenate([leak * self.resting[..., None, :], leak + EPSILON], axis=-1)
+        spread, shift, gather, base = self.synapses("", squash)
+        # Both sums over the capacitance: the numerator is v + p, the denominator 1 + q.
+        rate = mx.concatenate([1.0 / capacitance] * 2, axis=-1)
+        varying = isinstance(dt, mx.array)
+        if not varying:
+            rate = rate * (dt / unfolds)
+        z = rate * (in_rows(self.inputs(x)[0], lead) + (base + resting))
+        if not varying:
+            z = z + mx.repeat(mx.array([0.0, 1.0], dtype=z.dtype), z.shape[-1] // 2)
+        own = [spread, shift, gather * rate, z]
+        if isinstance(dt, mx.array):
+            own.append(in_rows(dt, lead) / unfolds)
+        make = partial(SynapseDrive, squash, steps, unfolds)
+        states, last = run_fused_ltc(make, own, squash, state[0], mask, lstm, steps=steps)
         return self.outputs(states if sequences else last[0]), last
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:

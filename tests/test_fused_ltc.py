@@ -10,7 +10,6 @@ import pytest
 from mlx.utils import tree_flatten
 
 import ncps_mlx.drives
-import ncps_mlx.fused_ltc
 from ncps_mlx import LTC, AutoNCP, FullyConnected, Random
 from ncps_mlx.population import stack
 from ncps_mlx.recurrent import Cell, dropout_factors
@@ -92,10 +91,16 @@ def test_one_unfold():
 
 
 @pytest.mark.parametrize("kind", ["dense", "backbone", "ncp"])
-@pytest.mark.parametrize("fault", ["product", "folded", "rows"])
+@pytest.mark.parametrize("fault", ["weight_gradient", "transposed", "slopes", "sum_unfolds"])
 def test_a_planted_fault_is_seen(monkeypatch, kind, fault):
-    place = ncps_mlx.fused_ltc if fault == "folded" else ncps_mlx.drives
+    drive = ncps_mlx.drives.Synapses if kind == "ncp" else ncps_mlx.drives.Gate
+    place = drive if hasattr(drive, fault) else ncps_mlx.drives
     right = getattr(place, fault)
-    monkeypatch.setattr(place, fault, lambda *args: 1.01 * right(*args))
+
+    def wrong(*args):
+        found = right(*args)
+        return (1.01 * found[0], found[1]) if fault == "slopes" else 1.01 * found
+
+    monkeypatch.setattr(place, fault, wrong)
     with pytest.raises(AssertionError):
         compare(kind)
