@@ -200,7 +200,7 @@ class LTCCell(FusedCell):
         biases = [rate * bias[..., None, :] for bias in net.biases]
         *lead, steps, _, _ = x.shape
         unfolds = self._unfolds
-        varying = [in_rows(dt, lead) / unfolds] if isinstance(dt, mx.array) else []
+        varying = [in_rows(dt / unfolds, lead)] if isinstance(dt, mx.array) else []
         delta = None if isinstance(dt, mx.array) else dt / unfolds
         own = (
             rate * net.first_weights()[1],

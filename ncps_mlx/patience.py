@@ -179,6 +179,8 @@ def said(error: BaseException) -> str:
     """
     text = ""
     for link in _chain(error):
+        if text and isinstance(link, KeyError):  # SQLAlchemy looked something up while the error arose
+            continue
         details = getattr(link, "details", None)
         text = str(details() if callable(details) else getattr(link, "orig", None) or link)
         if isinstance(link, UNREADABLE):

@@ -225,7 +225,7 @@ class WiredLTCCell(FusedCell):
             z = z + mx.repeat(mx.array([0.0, 1.0], dtype=z.dtype), z.shape[-1] // 2)
         own = [spread, shift, gather * rate, z]
         if isinstance(dt, mx.array):
-            own.append(in_rows(dt, lead) / unfolds)
+            own.append(in_rows(dt / unfolds, lead))
         make = partial(SynapseDrive, squash, steps, unfolds)
         states, last = run_fused_ltc(make, own, squash, state[0], mask, lstm, steps=steps)
         return self.outputs(states if sequences else last[0]), last

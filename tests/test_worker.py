@@ -30,7 +30,7 @@ from ncps_mlx.database import open_storage, shown
 from ncps_mlx.definition import restored, written
 from ncps_mlx.leases import Lease, Watch
 from ncps_mlx.ledger import Ledger, Planned, read_definition
-from ncps_mlx.patience import Patience
+from ncps_mlx.patience import Patience, said
 from ncps_mlx.progress import Progress
 from ncps_mlx.shift import Shift
 from ncps_mlx.team import Team
@@ -574,10 +574,10 @@ def test_workers_stop_with_the_process_that_started_them(task: Task, path: Path,
         try:
             begun(path, 4)
             parent.send_signal(how)
-            said = parent.communicate(timeout=60)[1]
+            told = parent.communicate(timeout=60)[1]
         finally:
             parent.kill()
-    assert (how == signal.SIGKILL) != (b"KeyboardInterrupt" in said)
+    assert (how == signal.SIGKILL) != (b"KeyboardInterrupt" in told)
     deadline = time.monotonic() + 60
     while any(lease["until"] for lease in leases_in(path)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -707,8 +707,8 @@ def test_a_server_that_is_away_is_waited_for(
     assert patience(away(7)) == "here"
     assert pauses == [0.5, 1, 2, 4, 8, 15, 15]
     assert patience.outages == 1
-    said = capsys.readouterr().err.splitlines()
-    assert said == [
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
         "postgresql://ann:***@host/studies does not answer (connection refused); trying again for up to 10 minutes.",
         "postgresql://ann:***@host/studies answers again after 0 s.",
     ]
@@ -821,3 +821,14 @@ def test_the_command_has_a_page_of_help(capsys: pytest.CaptureFixture[str]) -> N
         main(["worker", "--help"])
     text = capsys.readouterr().out
     assert "postgresql://USER@HOST/NAME" in text and "--task MODULE:FUNCTION" in text
+
+
+def test_what_the_database_says_is_told_and_not_what_was_looked_up_meanwhile() -> None:
+    try:
+        try:
+            {}[()]
+        except KeyError:
+            raise OSError("connection refused\nIs the server running?")  # noqa: B904  # as SQLAlchemy does
+    except OSError as error:
+        assert said(error) == "connection refused"
+    assert said(KeyError("knob")) == "'knob'"
