@@ -824,11 +824,14 @@ def test_the_command_has_a_page_of_help(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_what_the_database_says_is_told_and_not_what_was_looked_up_meanwhile() -> None:
-    try:
+    def call() -> None:
+        known: dict[tuple[str, ...], int] = {}
         try:
-            {}[()]
+            known[()]
         except KeyError:
             raise OSError("connection refused\nIs the server running?")  # noqa: B904  # as SQLAlchemy does
-    except OSError as error:
-        assert said(error) == "connection refused"
+
+    with pytest.raises(OSError, match="refused") as caught:
+        call()
+    assert said(caught.value) == "connection refused"
     assert said(KeyError("knob")) == "'knob'"
