@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import argparse
 import platform
+import shutil
 import sys
+import tempfile
 import time
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import mlx.core as mx
 
@@ -70,10 +73,10 @@ def info() -> str:
             "itself, and training runs 2-7 times faster."
         )
     if tanh == "powers":
-        lines.append(
-            "Advice: install a C++ compiler (Debian, Ubuntu: apt-get install g++). MLX then compiles tanh, and "
-            "populations train up to 1.5 times faster."
-        )
+        cure = "install a C++ compiler (Debian, Ubuntu: apt-get install g++)"
+        if shutil.which("g++"):
+            cure = f"delete {Path(tempfile.gettempdir(), 'mlx')}, for what MLX compiled there does not load"
+        lines.append(f"Advice: {cure}. MLX then compiles tanh, and populations train up to 1.5 times faster.")
     if "not installed" in "".join(lines):
         lines.append(
             'Advice: pip install "ncps-mlx[guide]" brings the data sets and matplotlib for the guide.'

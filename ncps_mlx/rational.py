@@ -71,7 +71,7 @@ def compiles() -> bool:
         >>> compiles() in (True, False)
         True
     """
-    if shutil.which("g++") is None:
+    if shutil.which("g++") is None or not enabled():
         return False
     sample = mx.zeros((2, 2), dtype=mx.float32)
     try:
@@ -80,6 +80,28 @@ def compiles() -> bool:
     except (OSError, RuntimeError):  # no headers, say, or no place to write to
         return False
     return True
+
+
+def enabled() -> bool:
+    """Whether MLX compiles what it is told to: ``MLX_DISABLE_COMPILE`` and ``mx.disable_compile()`` tell it not to.
+
+    Example:
+        >>> mx.disable_compile()
+        >>> enabled()
+        False
+        >>> mx.enable_compile()
+    """
+    calls = 0
+
+    def function(x: mx.array) -> mx.array:
+        nonlocal calls
+        calls += 1
+        return x
+
+    compiled = mx.compile(function)
+    for _ in range(2):
+        compiled(mx.array(0.0))
+    return calls == 1
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import subprocess
 import sys
 
@@ -43,9 +44,12 @@ def test_info_names_versions_device_and_blas(capsys):
     assert f"tanh in training: {chosen()}" in text
 
 
-def test_info_advises_where_a_compiler_is_missing():
+def test_info_advises_where_a_compiler_is_missing(monkeypatch):
     with using("powers"):
+        monkeypatch.setattr(shutil, "which", lambda _: None)
         assert "apt-get install g++" in info()
+        monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+        assert "for what MLX compiled there does not load" in info()
     with using("rational"):
         assert "g++" not in info()
 
