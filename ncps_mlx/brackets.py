@@ -18,7 +18,12 @@ __all__ = ["train_batch", "train_bracket"]
 
 
 def train_batch(
-    design: Design, batch: Sequence[Planned], most: int, told: Mapping[int, Record], progress: Progress
+    design: Design,
+    batch: Sequence[Planned],
+    most: int,
+    told: Mapping[int, Record],
+    progress: Progress,
+    memory: float | None = None,
 ) -> Iterator[tuple[Planned, Record]]:
     """Train trials of one shape, or a bracket, and give each with its record as soon as that is decided.
 
@@ -28,6 +33,7 @@ def train_batch(
         most: At most so many members are trained at once.
         told: Records of trials that are done, by trial.
         progress: The bar to move by one for each trial.
+        memory: As of :func:`~ncps_mlx.fit`.
 
     Example:
         >>> from ncps_mlx import CfC, LogUniform, Space
@@ -47,24 +53,25 @@ def train_batch(
     parts = [items[first : first + most] for items in shapes.values() for first in range(0, len(items), most)]
     if design.halving is None:
         for part in parts:
-            population = _population(design, part)
+            population = _population(design, part, memory)
             population.train(progress)
             yield from zip(part, population.records(), strict=True)
         return
     bracket, waiting = design.bracket(batch[0].trial), {item.trial: item for item in batch}
     known = {trial: record for trial, record in told.items() if design.bracket(trial) == bracket}
-    populations = [_population(design, part) for part in parts]
+    populations = [_population(design, part, memory) for part in parts]
     for ended in train_bracket(bracket, populations, known, len(design.seeds), progress):
         yield from ((waiting[record.trial], record) for record in ended)
 
 
-def _population(design: Design, items: Sequence[Planned]) -> Population:
+def _population(design: Design, items: Sequence[Planned], memory: float | None) -> Population:
     return Population(
         design.task,
         design.model,
         [design.full(item.config) for item in items],
         [item.seed for item in items],
         [item.trial for item in items],
+        memory,
     )
 
 

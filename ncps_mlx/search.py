@@ -169,6 +169,7 @@ class Study:
         seconds: float | None = None,
         workers: int = 1,
         lease: float = LEASE_SECONDS,
+        memory: float | None = None,
     ) -> Study:
         """Train whatever of the plan is not yet done.
 
@@ -185,6 +186,9 @@ class Study:
             workers: 1 (default) trains in this process; more start so many processes on this machine, which ends
                 when they have trained everything. They need a storage, and a task that can be made from its name.
             lease: Seconds after which a worker on another machine that gives no sign of life has lost its trials.
+            memory: Megabytes that the gradients of a population, or its predictions, may take together; a population
+                that needs more is computed in groups, to the same bits, and says so. Of several workers each takes so
+                much. Default: a quarter of the machine's.
 
         Returns:
             Study: itself.
@@ -204,12 +208,14 @@ class Study:
         check_flag("progress", progress)
         check_int("workers", workers)
         check_number("lease", lease, low=0, open_low=True)
+        if memory is not None:
+            check_number("memory", memory, low=0, open_low=True)
         limits = Limits(members, seconds)
         if workers > 1 and members is not None:
             raise ValueError(
                 f"members must be None with {workers} workers, who share the plan, got {members}."
             )
-        shift = Shift(self._design, self._ledger, self._claims, self.population)
+        shift = Shift(self._design, self._ledger, self._claims, self.population, memory)
         total, done = self._design.members, len(self._ledger.scores())
         with Progress(
             done + limits.of(total - done),
@@ -221,7 +227,7 @@ class Study:
         ) as bar:
             shift.show(bar)
             if workers > 1:
-                self._run_team(shift, workers, lease, bar, seconds)
+                self._run_team(shift, workers, lease, bar, seconds, memory)
             else:
                 with self._claims.working(lease):
                     shift.work(bar, limits)
@@ -232,7 +238,13 @@ class Study:
         return self
 
     def _run_team(
-        self, shift: Shift, workers: int, lease: float, bar: Progress, seconds: float | None
+        self,
+        shift: Shift,
+        workers: int,
+        lease: float,
+        bar: Progress,
+        seconds: float | None,
+        memory: float | None,
     ) -> None:
         """Start workers and watch them."""
         if self._storage is None:
@@ -245,7 +257,9 @@ class Study:
         size = max(1, min(self.population, -(-left // workers)))  # a share for each, however few are left
         with self._claims.working(lease):
             shift.repair()
-        with Team(self._storage, self.name, workers, population=size, lease=lease, seconds=seconds) as team:
+        with Team(
+            self._storage, self.name, workers, population=size, lease=lease, seconds=seconds, memory=memory
+        ) as team:
             while team.running():
                 time.sleep(LOOK_SECONDS)
                 shift.show(bar)

@@ -28,6 +28,7 @@ class Shift:
         ledger: The study's book.
         claims: What this worker holds of it.
         population: At most so many members are trained at once.
+        memory: As of :func:`~ncps_mlx.fit`.
 
     Example:
         >>> from ncps_mlx import LogUniform, Space, Study
@@ -42,8 +43,11 @@ class Shift:
         (Study('study': random, 5 configurations x 1 seed, 2 of 5 trials done), False)
     """
 
-    def __init__(self, design: Design, ledger: Ledger, claims: Claims, population: int) -> None:
+    def __init__(
+        self, design: Design, ledger: Ledger, claims: Claims, population: int, memory: float | None = None
+    ) -> None:
         self._design, self._ledger, self._claims, self._population = design, ledger, claims, population
+        self._memory = memory
         self._seeds = len(design.seeds)
 
     def work(self, bar: Progress, limits: Limits) -> None:
@@ -171,7 +175,7 @@ class Shift:
         told = {} if self._design.halving is None else {run.trial: run for run in self._ledger.done()}
         begun, finished = bar.done, 0
         self._claims.reached = lambda: (max(0, bar.done - begun - finished), bar.score)
-        for item, record in train_batch(self._design, batch, self._population, told, bar):
+        for item, record in train_batch(self._design, batch, self._population, told, bar, self._memory):
             self._claims.finish(item, record)
             finished += 1
         self._claims.reached = None

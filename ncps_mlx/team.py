@@ -35,6 +35,7 @@ class Team:
         population: At most so many members each trains at once.
         lease: Seconds their leases last.
         seconds: They begin nothing after so many; ``None`` for no limit.
+        memory: Megabytes that a population of each may take; ``None`` for a quarter of the machine's.
 
     Example:
         >>> import time
@@ -54,6 +55,7 @@ class Team:
         population: int,
         lease: float,
         seconds: float | None = None,
+        memory: float | None = None,
     ) -> None:
         self._logs: list[IO[bytes]] = []
         self._workers: list[subprocess.Popen[bytes]] = []
@@ -62,6 +64,7 @@ class Team:
         command = [sys.executable, "-m", "ncps_mlx", "worker", "--quiet"]
         command += [f"--population={population}", f"--lease={lease}"]
         command += [] if seconds is None else [f"--seconds={seconds}"]
+        command += [] if memory is None else [f"--memory={memory}"]
         command += ["--", "-", name]  # which may begin with a dash
         paths = os.pathsep.join(path or "." for path in sys.path)
         environment = {"OPENBLAS_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": paths}

@@ -160,6 +160,7 @@ class Population:
         configs: Complete configurations; they differ in member knobs alone.
         seeds: One for each configuration.
         trials: Numbers for the records.
+        memory: As of :func:`~ncps_mlx.fit`.
 
     Raises:
         ValueError: The shapes differ, or :func:`~ncps_mlx.fit` refuses a setting.
@@ -183,6 +184,7 @@ class Population:
         configs: Sequence[Mapping[str, Any]],
         seeds: Sequence[int],
         trials: Sequence[int],
+        memory: float | None = None,
     ) -> None:
         self.task, self.model, self.sizes = task, model, sizes_of(task)
         self.configs, self.seeds, self.trials = list(configs), list(seeds), list(trials)
@@ -197,7 +199,7 @@ class Population:
                 raise ValueError(f"{name} must be the same for all members of a population, got {values}.")
             else:
                 settings[name] = values[0]
-        self._run = prepare(models, task, **settings)
+        self._run = prepare(models, task, memory=memory, **settings)
         self.tanh = squash.chosen()
 
     @property

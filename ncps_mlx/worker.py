@@ -46,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--population", type=int, help="train at most so many members at once")
     parser.add_argument("--seconds", type=float, help="begin nothing after so many")
     parser.add_argument(
+        "--memory", type=float, help="megabytes that a population may take (default: a quarter of the machine's)"
+    )
+    parser.add_argument(
         "--lease",
         type=float,
         default=LEASE_SECONDS,
@@ -80,7 +83,12 @@ def work(arguments: argparse.Namespace) -> int:
         study = Study.open(url, arguments.study, task=task)
         if arguments.population is not None:
             study.population = check_int("population", arguments.population)
-        study.run(progress=not arguments.quiet, seconds=arguments.seconds, lease=arguments.lease)
+        study.run(
+            progress=not arguments.quiet,
+            seconds=arguments.seconds,
+            lease=arguments.lease,
+            memory=arguments.memory,
+        )
     except KeyboardInterrupt:
         say(f"Stopped. What was being trained waits in {shown(url)}.")
         return STOPPED

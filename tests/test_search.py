@@ -530,6 +530,17 @@ def test_progress_counts_members_and_shows_the_best(task: Task, capsys: pytest.C
     assert "Trial" not in shown  # Optuna's own notes
 
 
+def test_a_limit_of_memory_changes_no_bit(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    def study() -> Study:
+        return Study(None, task, Space(learning_rate=[1e-3, 1e-2, 3e-2]), sampler="grid", fixed=FAST)
+
+    free, tight = study().run(progress=False), study().run(memory=1e-3)
+    assert [run.history for run in tight.records] == [run.history for run in free.records]
+    assert "1 of 3 members at a time: each needs about" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="memory must be above 0, got 0"):
+        study().run(memory=0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
