@@ -11,9 +11,11 @@ import pytest
 from mlx.utils import tree_map, tree_unflatten
 
 from ncps_mlx import LTC
+from ncps_mlx.by_hand import beforehand, undifferentiated
 from ncps_mlx.memory import MixedMemory
 from ncps_mlx.population import stack
 from ncps_mlx.recurrent import Cell, FusedCell
+from ncps_mlx.squash import using
 from ncps_mlx.storage import load, save
 from tests.contracts import (
     KINDS,
@@ -475,6 +477,32 @@ def test_a_population_equals_its_members_bit_for_bit(kind, masked):
         alone, own = call(model, model.parameters(), x[i], dt[i], mask[i] if masked else None, rate, keys[i])
         equal(tree_map(lambda array, i=i: array[i], together), alone, f"member {i}")
         equal(tree_map(lambda array, i=i: array[i], found), own, f"member {i}")
+
+
+# What is done beforehand
+
+
+@every
+@pytest.mark.parametrize("tanh", ["powers", "mlx", "rational"])
+def test_a_forward_pass_taken_beforehand_changes_no_gradient(kind, tanh):
+    """As training takes it, where MLX may compile; the rational tanh is compiled there, and elsewhere is not."""
+    model, (x, dt) = make(kind), data()
+    mask = mx.arange(T) < mx.array([T, T, 1, T - 1, T])[:, None]
+    rates, keys = (0.3, mx.random.key(3)) if drops(kind) else (0.0, None)
+
+    def loss(parameters):
+        model.update(parameters)
+        return mx.square(model.forward(x, None, dt, mask, rates=rates, keys=keys)[0]).sum()
+
+    parameters, gradient = model.parameters(), mx.value_and_grad(loss)
+    with using(tanh):
+        plain = gradient(parameters)
+        with beforehand(lambda: loss(parameters)):
+            ahead = gradient(parameters)
+        with undifferentiated():
+            value = loss(parameters)
+    same = close if tanh == "rational" else equal  # a compiler may join a product and a sum
+    same([*ahead, value], [*plain, plain[0]])
 
 
 # Training and evaluation
