@@ -55,7 +55,35 @@ def preload() -> bool:
     return True
 
 
+def touch(rows: int = 512, columns: int = 512, inner: int = 64) -> bool:
+    """Multiply two matrices of zeros once, so that all of OpenBLAS's buffer is memory by the time it is used.
+
+    OpenBLAS packs matrices into a buffer that it never touched before, and its kernels for Haswell and Zen fetch ahead
+    of what is packed there. Where that is no memory yet, each such fetch looks through the tables of pages in vain. A
+    small product, as of a recurrent network, stays in the buffer's beginning; so in virtual machines, whose tables are
+    deep, it runs at a half or a quarter of its speed for as long as the process lives, or until a wide product.
+
+    Returns:
+        Whether there is such a function.
+    """
+    library = ctypes.CDLL(LIBRARY)
+    multiply = getattr(library, "cblas_sgemm", None)
+    if multiply is None:
+        return False
+    number = ctypes.c_float
+    a, b, c = (
+        (number * (height * width))() for height, width in ((rows, inner), (inner, columns), (rows, columns))
+    )
+    row_major, as_it_is = 101, 111  # of <cblas.h>
+    sizes = (rows, columns, inner)
+    one, zero = number(1.0), number(0.0)
+    multiply(row_major, as_it_is, as_it_is, *sizes, one, a, inner, b, columns, zero, c, columns)
+    return True
+
+
 _fast = preload()
+if _fast:
+    touch()
 
 
 def blas_name() -> str:

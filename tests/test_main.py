@@ -85,6 +85,14 @@ def test_preloaded_from_outside_is_recognised():
         assert "OpenBLAS" in run.stdout
 
 
+def test_the_buffer_of_openblas_is_touched():
+    run = python(
+        "import ncps_mlx._blas as b; touched = b._fast and b.touch(); import mlx.core as mx; "
+        "print(touched, (mx.ones((3, 2)) @ mx.ones((2, 5))).sum().item())"
+    )
+    assert run.stdout.split() == [str(installed()), "30.0"], run.stderr
+
+
 def test_import_brings_in_nothing_heavy():
     heavy = ["optuna", "scipy", "matplotlib", "pandas", "sklearn", "statsmodels", "aeon", "tqdm"]
     run = python(f"import sys, ncps_mlx; print([m for m in {heavy} if m in sys.modules])")
