@@ -304,8 +304,8 @@ def test_a_population_split_for_memory_trains_to_the_same_bits(kind, capsys):
 
 
 def test_predictions_stay_within_the_limit_too(monkeypatch, capsys):
-    """Of many sequences, a member's predictions take more than the gradient of a small batch: 0.8 MB or somewhat less
-    (what is done with is freed sooner where the system lets the worker run), all six 4 or more.
+    """Of many sequences, a member's predictions take more than the gradient of a small batch: 0.8 to 1.2 MB, measured
+    as 0.4 or more (what is done with is freed sooner where the system lets the worker run).
     """
     small = make_task()
     task = Task("toy", small.train, make_split(500), make_split(400))
@@ -318,14 +318,14 @@ def test_predictions_stay_within_the_limit_too(monkeypatch, capsys):
 
     monkeypatch.setattr(population, "predict_group", noted)
     models = [build(seed=seed) for seed in range(6)]
-    fit(models, task, steps=1, batch_size=2, memory=2)
+    fit(models, task, steps=1, batch_size=2, memory=1)
     assert {split for split, _ in groups} == {task.validation}
-    assert 2 <= len(groups) - 1 <= 6 and max(used for _, used in groups) < 3
+    assert 2 <= len(groups) - 1 <= 6 and max(used for _, used in groups) < 5
     assert re.search("of 6 members at a time: each needs about . MB for its predictions", capsys.readouterr().err)
     groups.clear()
-    monkeypatch.setattr(memory_plan, "machine_memory", lambda: 2 / memory_plan.SHARE)
+    monkeypatch.setattr(memory_plan, "machine_memory", lambda: 1 / memory_plan.SHARE)
     together = predict(models, task.test)
-    assert 2 <= len(groups) - 1 <= 6 and max(used for _, used in groups) < 3
+    assert 2 <= len(groups) - 1 <= 6 and max(used for _, used in groups) < 5
     for model, outputs in zip(models, together, strict=True):
         np.testing.assert_array_equal(predict(model, task.test), outputs)
 
