@@ -58,10 +58,10 @@ def preload() -> bool:
 def touch(rows: int = 512, columns: int = 512, inner: int = 64) -> bool:
     """Multiply two matrices of zeros once, so that all of OpenBLAS's buffer is memory by the time it is used.
 
-    OpenBLAS packs matrices into a buffer that it never touched before, and its kernels for Haswell and Zen fetch ahead
-    of what is packed there. Where that is no memory yet, each such fetch looks through the tables of pages in vain. A
-    small product, as of a recurrent network, stays in the buffer's beginning; so in virtual machines, whose tables are
-    deep, it runs at a half or a quarter of its speed for as long as the process lives, or until a wide product.
+    OpenBLAS packs matrices into a buffer that it never touched before. Measured in a virtual machine (Zen): products of
+    256 by 256 ran at a quarter of their speed, those of a small recurrent network at two thirds, for as long as the
+    process lived, or until a product with more than 320 columns. Likely its kernels fetch ahead of what is packed, and
+    where that is no memory yet, each fetch looks through the tables of pages in vain.
 
     Returns:
         Whether there is such a function.
