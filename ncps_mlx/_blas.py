@@ -55,7 +55,7 @@ def preload() -> bool:
     return True
 
 
-def touch(rows: int = 512, columns: int = 512, inner: int = 64) -> bool:
+def touch() -> bool:
     """Multiply two matrices of zeros once, so that all of OpenBLAS's buffer is memory by the time it is used.
 
     OpenBLAS packs matrices into a buffer that it never touched before. Measured in a virtual machine (Zen): products of
@@ -70,14 +70,10 @@ def touch(rows: int = 512, columns: int = 512, inner: int = 64) -> bool:
     multiply = getattr(library, "cblas_sgemm", None)
     if multiply is None:
         return False
-    number = ctypes.c_float
-    a, b, c = (
-        (number * (height * width))() for height, width in ((rows, inner), (inner, columns), (rows, columns))
-    )
+    number, n, k = ctypes.c_float, 512, 64  # the least that was seen to do
+    a, b, c = (number * (n * k))(), (number * (k * n))(), (number * (n * n))()
     row_major, as_it_is = 101, 111  # of <cblas.h>
-    sizes = (rows, columns, inner)
-    one, zero = number(1.0), number(0.0)
-    multiply(row_major, as_it_is, as_it_is, *sizes, one, a, inner, b, columns, zero, c, columns)
+    multiply(row_major, as_it_is, as_it_is, n, n, k, number(1.0), a, k, b, n, number(0.0), c, n)
     return True
 
 

@@ -14,6 +14,7 @@ import mlx.core as mx
 
 from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES, LECUN, sigmoid
 from ncps_mlx.lstm import Lstm
+from ncps_mlx.rows import in_rows
 from ncps_mlx.squash import Function, Squash, squash_for
 from ncps_mlx.unrolled import Folded, Form, unrolled
 
@@ -93,12 +94,8 @@ def run_fused(
     def full(array: mx.array) -> mx.array:
         return mx.broadcast_to(array, (*lead, *array.shape[-2:]))
 
-    def rows(array: mx.array) -> mx.array:
-        every = mx.broadcast_to(array, (*lead, steps, batch, array.shape[-1]))
-        return every.reshape(*lead, steps * batch, array.shape[-1])
-
     weights = [full(weight) for weight in (arrays.recurrent, *arrays.weights)]
-    added = [rows(arrays.z), *(full(bias) for bias in arrays.biases)]
+    added = [in_rows(arrays.z, lead), *(full(bias) for bias in arrays.biases)]
     for j in range(plan.layers + 1):
         scale = activation.scale if j else 1.0
         if j == plan.layers:
@@ -115,9 +112,9 @@ def run_fused(
             weights=tuple(weights),
             biases=tuple(added[1:]),
             pure=tuple(full(each) for each in arrays.pure),
-            dt=None if arrays.dt is None else rows(arrays.dt),
-            mask=None if arrays.mask is None else rows(arrays.mask).astype(arrays.z.dtype),
-            dropout=tuple(rows(factors) for factors in arrays.dropout),
+            dt=None if arrays.dt is None else in_rows(arrays.dt, lead),
+            mask=None if arrays.mask is None else in_rows(arrays.mask, lead).astype(arrays.z.dtype),
+            dropout=tuple(in_rows(factors, lead) for factors in arrays.dropout),
             lstm=arrays.lstm,
         ),
     )

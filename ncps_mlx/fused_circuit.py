@@ -17,7 +17,7 @@ from ncps_mlx.backbone import transposed
 from ncps_mlx.by_hand import with_gradient
 from ncps_mlx.fused import Plan, merge
 from ncps_mlx.lstm import Lstm
-from ncps_mlx.rows import by_step, to_heads, together, weight_gradient, wide
+from ncps_mlx.rows import by_step, in_rows, to_heads, together, weight_gradient, wide
 from ncps_mlx.squash import squash_for
 from ncps_mlx.unrolled import Around, Shape, decayed, gating, head_parameters, head_slopes
 
@@ -120,10 +120,6 @@ def run_fused_circuit(
     def full(array: mx.array) -> mx.array:
         return mx.broadcast_to(array, (*lead, *array.shape[-2:]))
 
-    def rows(array: mx.array) -> mx.array:
-        every = mx.broadcast_to(array, (*lead, steps, batch, array.shape[-1]))
-        return every.reshape(*lead, steps * batch, array.shape[-1])
-
     def folded(array: mx.array) -> mx.array:
         return merge(plan, squash, array, number)
 
@@ -132,13 +128,13 @@ def run_fused_circuit(
             recurrent=folded(full(layer.recurrent)),
             given=tuple(folded(full(each)) for each in layer.given),
             pure=tuple(map(full, layer.pure)),
-            dt=rows(dt) if isinstance(dt, mx.array) else None,
-            mask=None if mask is None else rows(mask).astype(circuit.z.dtype),
+            dt=in_rows(dt, lead) if isinstance(dt, mx.array) else None,
+            mask=None if mask is None else in_rows(mask, lead).astype(circuit.z.dtype),
         )
         for layer in circuit.layers
     )
     form = Shape(mode=mode, squash=squash, steps=steps, dt=number)
-    whole = CircuitArrays(z=folded(rows(circuit.z)), h=full(circuit.h), layers=layers, lstm=circuit.lstm)
+    whole = CircuitArrays(z=folded(in_rows(circuit.z, lead)), h=full(circuit.h), layers=layers, lstm=circuit.lstm)
 
     def pass_(*flat: mx.array) -> list[mx.array]:
         return forward(form, whole.like(flat))

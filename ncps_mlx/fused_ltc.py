@@ -20,17 +20,10 @@ from ncps_mlx import lstm
 from ncps_mlx.by_hand import with_gradient
 from ncps_mlx.drives import Drive, Values
 from ncps_mlx.lstm import Lstm
-from ncps_mlx.rows import by_step, together, wide
+from ncps_mlx.rows import by_step, in_rows, together, wide
 from ncps_mlx.squash import Squash
 
-__all__ = ["in_rows", "run_fused_ltc"]
-
-
-def in_rows(x: mx.array, lead: Sequence[int]) -> mx.array:
-    """An array (..., T, B, F) as rows (..., T * B, F), with all leading axes."""
-    *_, steps, batch, features = x.shape
-    every = mx.broadcast_to(x, (*lead, steps, batch, features))
-    return every.reshape(*lead, steps * batch, features)
+__all__ = ["run_fused_ltc"]
 
 
 def run_fused_ltc(

@@ -10,10 +10,11 @@ import mlx.core as mx
 from ncps_mlx.activations import ACTIVATIONS, DERIVATIVES, LOWER_BOUNDS, softplus, softplus_inverse
 from ncps_mlx.backbone import Backbone, transposed
 from ncps_mlx.drives import Gate, gate_rate
-from ncps_mlx.fused_ltc import in_rows, run_fused_ltc
+from ncps_mlx.fused_ltc import run_fused_ltc
 from ncps_mlx.initializers import Initializer
 from ncps_mlx.lstm import Lstm
 from ncps_mlx.recurrent import FusedCell, State, Step, TimeSteps
+from ncps_mlx.rows import in_rows
 from ncps_mlx.squash import squash_for
 
 __all__ = ["STABILITY", "LTCCell", "slowest_time_constant"]
@@ -200,6 +201,7 @@ class LTCCell(FusedCell):
         biases = [rate * bias[..., None, :] for bias in net.biases]
         *lead, steps, _, _ = x.shape
         unfolds = self._unfolds
+        # Divided first: mx.compile (MLX 0.32) stumbles over rows divided in each of stacked layers (_Map_base::at).
         varying = [in_rows(dt / unfolds, lead)] if isinstance(dt, mx.array) else []
         delta = None if isinstance(dt, mx.array) else dt / unfolds
         own = (

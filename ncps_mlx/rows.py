@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
-__all__ = ["by_step", "to_heads", "together", "weight_gradient", "wide"]
+__all__ = ["by_step", "in_rows", "to_heads", "together", "weight_gradient", "wide"]
 
 
 def by_step(rows: mx.array, steps: int, axis: int = -2) -> list[mx.array]:
@@ -30,6 +30,13 @@ def by_step(rows: mx.array, steps: int, axis: int = -2) -> list[mx.array]:
 def together(steps: Sequence[mx.array]) -> mx.array:
     """The inverse of :func:`by_step`."""
     return mx.concatenate(list(steps), axis=-2)
+
+
+def in_rows(x: mx.array, lead: Sequence[int]) -> mx.array:
+    """An array (..., T, B, F) as rows (..., T * B, F), with all leading axes."""
+    *_, steps, batch, features = x.shape
+    every = mx.broadcast_to(x, (*lead, steps, batch, features))
+    return every.reshape(*lead, steps * batch, features)
 
 
 def to_heads(gradient: mx.array, slopes: mx.array) -> mx.array:

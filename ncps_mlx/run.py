@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import mlx.core as mx
@@ -140,10 +141,9 @@ class Run:
         parameters = self.layout.tree(self.matrix[group])
         given = parameters, batch, rates, keys
         with using(chosen()):
-            if self.model.fusible:  # else there would be little to gain, and the rest would be done twice
-                with beforehand(lambda: self.loss(*given)):
-                    (_, losses), gradients = self.gradient(*given)
-            else:
+            # Where a layer has no gradient by hand there would be little to gain, and it would be done twice.
+            ahead = beforehand(lambda: self.loss(*given)) if self.model.fusible else nullcontext()
+            with ahead:
                 (_, losses), gradients = self.gradient(*given)
         return losses, self.layout.join(gradients)
 

@@ -145,10 +145,8 @@ def unrolled(form: Form, arrays: Folded) -> tuple[mx.array, tuple[mx.array, ...]
     def prepare(flat: Sequence[mx.array], kept: Sequence[mx.array]) -> list[mx.array]:
         own = arrays.like(flat)
         products = len(own.weights)
-        heads, lstms = kept[products:], kept[len(kept) :]
-        if own.lstm is not None:
-            heads, lstms = heads[:-4], heads[-4:]
-        return [*kept[:products], *head_slopes(form, own, heads), *lstms]
+        end = len(kept) - (0 if own.lstm is None else 4)  # what the LSTM kept
+        return [*kept[:products], *head_slopes(form, own, kept[products:end]), *kept[end:]]
 
     def pullback(
         flat: Sequence[mx.array], of_given: Sequence[mx.array], kept: Sequence[mx.array]

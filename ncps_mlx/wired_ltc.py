@@ -13,9 +13,10 @@ from ncps_mlx.backbone import all_steps
 from ncps_mlx.circuit import Array, Circuit
 from ncps_mlx.drives import Synapses as SynapseDrive
 from ncps_mlx.drives import synapse_sums
-from ncps_mlx.fused_ltc import in_rows, run_fused_ltc
+from ncps_mlx.fused_ltc import run_fused_ltc
 from ncps_mlx.lstm import Lstm
 from ncps_mlx.recurrent import FusedCell, State, Step, TimeSteps
+from ncps_mlx.rows import in_rows
 from ncps_mlx.squash import TANH, Squash, squash_for
 
 __all__ = ["INITIAL_RANGES", "MAPPINGS", "WiredLTCCell"]
@@ -217,15 +218,13 @@ class WiredLTCCell(FusedCell):
         spread, shift, gather, base = self.synapses("", squash)
         # Both sums over the capacitance: the numerator is v + p, the denominator 1 + q.
         rate = mx.concatenate([1.0 / capacitance] * 2, axis=-1)
-        varying = isinstance(dt, mx.array)
-        if not varying:
-            rate = rate * (dt / unfolds)
-        z = rate * (in_rows(self.inputs(x)[0], lead) + (base + resting))
-        if not varying:
-            z = z + mx.repeat(mx.array([0.0, 1.0], dtype=z.dtype), z.shape[-1] // 2)
-        own = [spread, shift, gather * rate, z]
+        sums = in_rows(self.inputs(x)[0], lead) + (base + resting)
         if isinstance(dt, mx.array):
-            own.append(in_rows(dt / unfolds, lead))
+            own = [spread, shift, gather * rate, rate * sums, in_rows(dt / unfolds, lead)]  # divided first: see ltc.py
+        else:
+            rate = rate * (dt / unfolds)
+            one = mx.repeat(mx.array([0.0, 1.0], dtype=sums.dtype), sums.shape[-1] // 2)
+            own = [spread, shift, gather * rate, rate * sums + one]
         make = partial(SynapseDrive, squash, steps, unfolds)
         states, last = run_fused_ltc(make, own, squash, state[0], mask, lstm, steps=steps)
         return self.outputs(states if sequences else last[0]), last

@@ -77,7 +77,6 @@ def test_errors_are_those_stated(form: Squash) -> None:
     assert np.nanmax(np.abs(alone)) <= 1.0
 
 
-@pytest.mark.skipif(not rational.compiles(), reason="MLX finds no C++ compiler here")
 def test_the_rational_tanh_is_the_same_compiled_and_by_parts() -> None:
     x = mx.array(numbers())
     for count in (x.size, 7, 1):  # the processor takes some numbers together, and the rest one by one
@@ -86,7 +85,7 @@ def test_the_rational_tanh_is_the_same_compiled_and_by_parts() -> None:
         assert mx.array_equal(rational.slopes(part, part), part * (1.0 - part * part), equal_nan=True).item()
     graph = io.StringIO()
     mx.export_to_dot(graph, rational.tanh(x))
-    assert graph.getvalue().count("shape=rectangle") == 1
+    assert (graph.getvalue().count("shape=rectangle") == 1) == rational.enabled()
 
 
 def test_without_a_compiler_training_takes_powers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +114,6 @@ def broken(_: mx.array) -> mx.array:
     raise RuntimeError("[Compile::eval_cpu] Failed to compile function")
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_processes_that_begin_together_compile_one_after_another(tmp_path: Path) -> None:
     """MLX loads the library it finds, even one that another process is still writing."""
     code = "from ncps_mlx import rational; print(rational.compiles())"
@@ -124,8 +122,9 @@ def test_processes_that_begin_together_compile_one_after_another(tmp_path: Path)
         subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    assert [process.communicate()[0].strip() for process in begun] == ["True"] * 4
-    assert len(list(tmp_path.glob("mlx/**/*.so"))) == 2
+    there = shutil.which("g++") is not None
+    assert [process.communicate()[0].strip() for process in begun] == [str(there)] * 4
+    assert len(list(tmp_path.glob("mlx/**/*.so"))) == 2 * there
 
 
 def test_training_compiles_what_differentiating_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
