@@ -1,4 +1,4 @@
-"""A miniature of the project for tests of the documentation's machinery: the real machinery, a library of one file."""
+"""A miniature of the project for tests of the documentation's machinery: the real machinery, a library of four files."""
 
 from __future__ import annotations
 
@@ -23,6 +23,41 @@ def double(x: float) -> float:
         4.0
     """
     return 2.0 * x
+'''
+
+TRAINING = '''"""Training, behind a private file."""
+
+from ncps_mlx import double
+from ncps_mlx.training._fit import LIMITS, Fit, fit
+
+__all__ = ["Fit", "LIMITS", "double", "fit"]
+'''
+
+FIT = '''"""The private file."""
+
+from __future__ import annotations
+
+__all__ = ["LIMITS", "Base", "Fit", "fit"]
+
+LIMITS: tuple[float, float] = (0.0, 1.0)
+"""Lowest and highest score, as :func:`fit` gives it."""
+
+
+class Base:
+    """What no reader looks up."""
+
+
+class Fit(Base):
+    """A result. See :func:`ncps_mlx.training.double`."""
+
+    def again(self) -> Fit:
+        """Return a result like :class:`ncps_mlx.training.Fit`."""
+        return self
+
+
+def fit(before: Fit | None = None) -> Fit:
+    """Fit: within :data:`LIMITS`."""
+    return before or Fit()
 '''
 
 PLOTS = '''"""Figures that say what they show."""
@@ -137,6 +172,8 @@ FILES = {
     "README.md": README,
     "ncps_mlx/__init__.py": LIBRARY,
     "ncps_mlx/plots.py": PLOTS,
+    "ncps_mlx/training/__init__.py": TRAINING,
+    "ncps_mlx/training/_fit.py": FIT,
     "docs/index.rst": INDEX,
     "docs/start.md": "# Start\n",
     "docs/guide/doubling.rst": PAGE,
