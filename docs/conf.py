@@ -132,6 +132,7 @@ html_theme = "furo"
 html_title = "ncps-mlx"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_search_scorer = str(DOCS / "_static" / "search_scorer.js")
 html_favicon = "_static/icon.svg"
 html_copy_source = False
 html_show_sourcelink = False

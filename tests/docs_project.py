@@ -1,4 +1,4 @@
-"""A miniature of the project for tests of the documentation's machinery: the real machinery, a library of four files."""
+"""A miniature of the project for tests of the documentation's machinery: real machinery, a library of four files."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from sphinx.errors import PycodeError
 from sphinx.pycode import ModuleAnalyzer
 
 __all__ = ["PACKAGE", "PublicName", "is_private", "public_modules", "public_names"]
@@ -51,9 +50,9 @@ class PublicName:
         if not self.is_data:
             return str(self.value.__module__)
         for name, module in sorted(sys.modules.items()):
-            if name.split(".")[0] == PACKAGE and vars(module).get(self.name) is self.value:
-                if ("", self.name) in ModuleAnalyzer.for_module(name).find_attr_docs():
-                    return name
+            holds = name.split(".")[0] == PACKAGE and vars(module).get(self.name) is self.value
+            if holds and ("", self.name) in ModuleAnalyzer.for_module(name).find_attr_docs():
+                return name
         return self.module
 
     @property

@@ -1,25 +1,81 @@
-"""The API reference has every public name, with the scripts that use it."""
+"""The API reference is what is public: a page and a line for each name, nothing private in search or inventory."""
 
 from __future__ import annotations
 
 import inspect
+import json
+from collections import Counter
+from typing import Any
 
 import pytest
+from sphinx.util.inventory import InventoryFile
 
-from api_pages import home, public_modules
-from tests.site.site_pages import soup
+from public_api import is_private, public_modules, public_names
+from tests.site.site_pages import HTML, soup
 
-NAMES = sorted({home(module, name) for module in public_modules().values() for name in module.__all__})
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in public_modules()])
-def test_every_public_name_has_its_entry(name: str) -> None:
-    module = name.rpartition(".")[0]
-    entry = soup(f"api/generated/{module}").find(id=name)
-    assert entry is not None, f"{name} must have an entry on its module's page"
+MOST_NAMES = 110
+INDEX = "api/index"
+PREFIX = "api/generated/"
 
 
-def test_every_public_module_has_a_page_and_a_docstring() -> None:
-    for name, module in public_modules().items():
-        assert inspect.getdoc(module), name
-        assert soup(f"api/generated/{name}").find("h1") is not None
+def inventory() -> dict[str, dict[str, Any]]:
+    """What other projects can link to, by kind."""
+    return dict(InventoryFile.loads((HTML / "objects.inv").read_bytes(), uri="").data)
+
+
+def search_index() -> dict[str, Any]:
+    """What the browser searches."""
+    text = (HTML / "searchindex.js").read_text(encoding="utf-8")
+    return dict(json.loads(text.removeprefix("Search.setIndex(").removesuffix(")")))
+
+
+@pytest.mark.parametrize("path", public_names())
+def test_every_public_name_has_its_page(path: str) -> None:
+    assert soup(PREFIX + path).find("h1") is not None
+    assert soup(PREFIX + path).find(id=path) is not None, f"{path} must have an entry on its own page"
+
+
+@pytest.mark.parametrize("name", public_modules())
+def test_every_public_package_lists_its_names(name: str) -> None:
+    module = public_modules()[name]
+    assert inspect.getdoc(module), name
+    listed = [item.find("a").get_text() for item in soup(PREFIX + name).select("article section > ul > li")]
+    assert set(listed) >= set(module.__all__)
+
+
+def test_the_index_has_one_line_for_each_name() -> None:
+    lines = [item for item in soup(INDEX).select("article section > ul > li") if item.find("a") is not None]
+    targets = Counter(str(item.find("a")["href"]).partition("#")[2] for item in lines)
+    assert targets == Counter(public_names())
+    for item in lines:
+        assert item.get_text().partition(": ")[2].strip(), f"{item.get_text()} must say what it is"
+
+
+def test_the_reference_has_no_other_page_and_stays_small() -> None:
+    built = {path.stem for path in (HTML / PREFIX).glob("*.html")}
+    assert built == {*public_modules(), *public_names()}
+    assert len(public_names()) <= MOST_NAMES
+
+
+def test_no_private_name_is_in_the_inventory() -> None:
+    ours = {kind: names for kind, names in inventory().items() if kind.startswith("py:")}
+    assert not [name for names in ours.values() for name in names if is_private(name)]
+
+
+def test_search_meets_nothing_private() -> None:
+    index = search_index()
+    objects = [f"{prefix}.{entry[4]}" for prefix, entries in index["objects"].items() for entry in entries]
+    pages = [name.removeprefix(PREFIX) for name in index["docnames"] if name.startswith(PREFIX)]
+    titles = [title for title in index["alltitles"] if title.startswith("ncps_mlx")]
+    entries = [word for entry in index["indexentries"] for word in entry.split() if "ncps_mlx." in word]
+    for name in [*objects, *pages, *titles, *entries]:
+        assert not is_private(name.strip("()")), name
+
+
+def test_previous_and_next_lead_through_the_reference_in_its_order() -> None:
+    order: list[str] = []
+    for module in public_modules():
+        order += [module, *(path for path, entry in public_names().items() if entry.module == module)]
+    for here, after in zip(order, order[1:], strict=False):
+        link = soup(PREFIX + here).find("link", rel="next")
+        assert link is not None and link["href"] == f"{after}.html", here
