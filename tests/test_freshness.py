@@ -47,7 +47,7 @@ def test_library_changes_run_everything_and_prose_nothing(tmp_path: Path) -> Non
     assert built(project) == []
     for page in ("guide/doubling", "notebooks/session", "auto_examples/plot_doubling"):
         assert "Prose, changed." in (html / f"{page}.html").read_text()
-    assert "what, times two" in (html / "api" / "generated" / "ncps_mlx.html").read_text()
+    assert "what, times two" in (html / "api" / "generated" / "ncps_mlx.double.html").read_text()
     assert "twice 4 is 8.0" in (html / "auto_examples" / "plot_doubling.html").read_text()
 
     change(library, "return 2.0 * x", "return 2.0 * x + 1e-7")

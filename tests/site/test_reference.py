@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 from collections import Counter
 from typing import Any
@@ -39,16 +40,17 @@ def test_every_public_name_has_its_page(path: str) -> None:
 def test_every_public_package_lists_its_names(name: str) -> None:
     module = public_modules()[name]
     assert inspect.getdoc(module), name
-    listed = [item.find("a").get_text() for item in soup(PREFIX + name).select("article section > ul > li")]
-    assert set(listed) >= set(module.__all__)
+    links = soup(PREFIX + name).select("article section > ul > li > p > a:first-child")
+    assert {link.get_text() for link in links} >= set(module.__all__)
 
 
 def test_the_index_has_one_line_for_each_name() -> None:
-    lines = [item for item in soup(INDEX).select("article section > ul > li") if item.find("a") is not None]
-    targets = Counter(str(item.find("a")["href"]).partition("#")[2] for item in lines)
-    assert targets == Counter(public_names())
-    for item in lines:
-        assert item.get_text().partition(": ")[2].strip(), f"{item.get_text()} must say what it is"
+    links = soup(INDEX).select("article section > ul > li > p > a:first-child")
+    targets = Counter(str(link["href"]).partition("#")[2] for link in links)
+    assert targets == Counter(list(public_names()))
+    for link in links:
+        said = link.parent.get_text() if link.parent else ""
+        assert said.partition(": ")[2].strip(), f"{said} must say what it is"
 
 
 def test_the_reference_has_no_other_page_and_stays_small() -> None:
@@ -76,6 +78,6 @@ def test_previous_and_next_lead_through_the_reference_in_its_order() -> None:
     order: list[str] = []
     for module in public_modules():
         order += [module, *(path for path, entry in public_names().items() if entry.module == module)]
-    for here, after in zip(order, order[1:], strict=False):
+    for here, after in itertools.pairwise(order):
         link = soup(PREFIX + here).find("link", rel="next")
         assert link is not None and link["href"] == f"{after}.html", here
