@@ -45,7 +45,7 @@ def _aliases() -> dict[str, str]:
     aliases: dict[str, str] = {}
     for name, module in public_modules().items():
         for parent in public_modules().values():
-            if vars(parent).get(name.rpartition(".")[2]) is module:
+            if getattr(parent, name.rpartition(".")[2], None) is module:
                 aliases[f"{parent.__name__}.{name.rpartition('.')[2]}"] = name
     for entry in sorted(public_names().values(), key=lambda entry: entry.path.count(".")):
         for path in (*entry.aliases, entry.name):
