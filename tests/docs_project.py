@@ -55,9 +55,13 @@ class Fit(Base):
         return self
 
 
-def fit(before: Fit | None = None) -> Fit:
-    """Fit: within :data:`LIMITS`."""
-    return before or Fit()
+def fit(before: Base | None = None) -> Fit:
+    """Fit: within :data:`LIMITS`.
+
+    Args:
+        before: What was found before.
+    """
+    return before if isinstance(before, Fit) else Fit()
 '''
 
 PLOTS = '''"""Figures that say what they show."""

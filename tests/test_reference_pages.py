@@ -106,6 +106,17 @@ def test_private_bases_are_not_shown(project: Path) -> None:
     assert "Base" not in html.partition("Bases")[2].partition("</p>")[0]
 
 
+def test_a_private_type_is_text_in_a_signature_and_an_error_in_prose(project: Path) -> None:
+    html = (project / "docs/_build/html/api/generated/ncps_mlx.training.fit.html").read_text()
+    assert "Base" in html
+    index = project / "docs" / "index.rst"
+    text = index.read_text()
+    index.write_text(text.replace("Every path:", "Every path: :class:`ncps_mlx.training._fit.Base`,"))
+    result = build(project)
+    index.write_text(text)
+    assert "reference target not found: ncps_mlx.training._fit.Base" in result.stderr
+
+
 def test_pages_are_written_again_only_where_their_text_changed(project: Path) -> None:
     generated = project / "docs" / "api" / "generated"
     for path in generated.iterdir():

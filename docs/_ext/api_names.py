@@ -8,6 +8,7 @@ the site's own inventory.
 from __future__ import annotations
 
 import re
+import sys
 from functools import cache
 from typing import Any
 
@@ -65,8 +66,28 @@ def canonical(target: str) -> str:
     return target if known == owner else _aliases().get(moved, moved)
 
 
+@cache
+def _private_types() -> frozenset[str]:
+    """Return what private modules call public there: their classes and type aliases may stand in signatures."""
+    public_names()  # imports the library
+    private = [module for name, module in sys.modules.items() if name.startswith(f"{PACKAGE}.") and is_private(name)]
+    return frozenset(name for module in private for name in getattr(module, "__all__", ()))
+
+
+def _is_private_type(target: str) -> bool:
+    return target in _private_types() or (target.startswith(f"{PACKAGE}.") and is_private(target))
+
+
+def _from_annotation(node: pending_xref) -> bool:
+    """Tell a type in a signature or in a list of arguments from a link that someone wrote."""
+    return "refexplicit" not in node or bool(node.get("refspecific"))
+
+
 def resolve_alias(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement) -> Any:
-    """Resolve a name of ours, data in annotations too, to its page; spell out other packages' prefixes."""
+    """Resolve a name of ours, data in annotations too, to its page; spell out other packages' prefixes.
+
+    A private type in a signature stays text; a link in prose to what is private fails the build.
+    """
     if node.get("refdomain") != "py":
         return None
     target = str(node["reftarget"])
@@ -76,8 +97,8 @@ def resolve_alias(app: Sphinx, env: BuildEnvironment, node: pending_xref, conten
             return None  # the inventories know that name
     known = canonical(target)
     domain = env.domains.python_domain
-    if known == target and target not in domain.objects:
-        return None
+    if known not in domain.objects:
+        return content if _from_annotation(node) and _is_private_type(target) else None
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", known, node, content)
 
 
