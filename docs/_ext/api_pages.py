@@ -77,7 +77,7 @@ def index() -> str:
         text += _heading(f":py:mod:`{module_name}`", "-") + _first_line(inspect.getdoc(module) or "") + "\n\n"
         own = [entry for entry in public_names().values() if entry.module == module_name]
         text += "".join(_line(entry, entry.path.removeprefix(f"{PACKAGE}.")) for entry in own) + "\n"
-    return text + _contents({name: f"generated/{name}" for name in public_modules()})
+    return text + _contents({name.removeprefix(f"{PACKAGE}."): f"generated/{name}" for name in public_modules()})
 
 
 def pages() -> dict[str, str]:
