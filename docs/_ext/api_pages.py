@@ -67,7 +67,7 @@ def module_page(module_name: str) -> str:
             inner = getattr(module, name)
             text += f"* :py:mod:`{name} <{inner.__name__}>`: {_first_line(inspect.getdoc(inner) or '')}\n"
     own = [entry for entry in public_names().values() if entry.module == module_name]
-    return text + (_contents({entry.name: entry.path for entry in own}) if own else "")
+    return text + (_contents({entry.name: entry.page for entry in own}) if own else "")
 
 
 def index() -> str:
@@ -83,7 +83,7 @@ def index() -> str:
 def pages() -> dict[str, str]:
     """Return the source of every generated file, by its name."""
     modules = {f"{name}.rst": module_page(name) for name in public_modules()}
-    objects = {f"{entry.path}.rst": object_page(entry) for entry in public_names().values()}
+    objects = {f"{entry.page}.rst": object_page(entry) for entry in public_names().values()}
     return {**modules, **objects, "contents.txt": index()}
 
 

@@ -40,6 +40,12 @@ class PublicName:
         return self.path.rpartition(".")[2]
 
     @property
+    def page(self) -> str:
+        """The name of its page: a class says so where a function differs by case alone, as file systems may not."""
+        twins = [path for path in public_names() if path != self.path and path.lower() == self.path.lower()]
+        return f"{self.path}-class" if twins and inspect.isclass(self.value) else self.path
+
+    @property
     def is_data(self) -> bool:
         """Whether it is neither class nor function: then its docstring stands below its assignment."""
         return not (inspect.isclass(self.value) or inspect.isroutine(self.value))

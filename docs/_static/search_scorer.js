@@ -13,7 +13,7 @@ var Scorer = {
     const query = asked();
     const name = title.toLowerCase();
     if (kind === "object") {
-      if (page !== `api/generated/${title}`) return score / 2; // a method or an attribute
+      if (page.replace(/-class$/, "") !== `api/generated/${title}`) return score / 2; // a method or an attribute
       return name === query || name.endsWith(`.${query}`) ? 40 : 12;
     }
     const limited = Math.min(score, 15);
