@@ -36,12 +36,17 @@ def measured(work: Callable[[], Any]) -> float:
         >>> round(measured(lambda: mx.zeros((1000, 250)) + 1.0))
         1
     """
-    gc.collect()  # else what a former training left may be freed while this is measured, and hide it
-    mx.synchronize()
-    before = mx.get_active_memory()
-    mx.reset_peak_memory()
-    mx.eval(work())
-    return max(0, mx.get_peak_memory() - before) / 1e6
+    collects = gc.isenabled()
+    gc.disable()  # else what something else left may be freed while this is measured, and hide it
+    try:
+        mx.synchronize()
+        before = mx.get_active_memory()
+        mx.reset_peak_memory()
+        mx.eval(work())
+        return max(0, mx.get_peak_memory() - before) / 1e6
+    finally:
+        if collects:
+            gc.enable()
 
 
 def members_at_once(members: int, each: float, limit: float | None) -> int:

@@ -87,7 +87,6 @@ class Run:
         limits = [m.clip_norm for m in members]
         self.limits = mx.array(limits) if any(map(math.isfinite, limits)) else None
         self.optimizer = PopulationAdam(self.matrix, mx.array([m.weight_decay for m in members]))
-        self.gradient = mx.value_and_grad(self.loss)
 
     @property
     def parameters(self) -> Any:
@@ -144,7 +143,7 @@ class Run:
             # Where a layer has no gradient by hand there would be little to gain, and it would be done twice.
             ahead = beforehand(lambda: self.loss(*given)) if self.model.fusible else nullcontext()
             with ahead:
-                (_, losses), gradients = self.gradient(*given)
+                (_, losses), gradients = mx.value_and_grad(self.loss)(*given)  # kept, it would hold this object
         return losses, self.layout.join(gradients)
 
     def plan_memory(self, progress: Progress) -> None:

@@ -1,0 +1,103 @@
+"""What a training takes is measured, whatever else lies in memory, and is freed as soon as it ends."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import mlx.core as mx
+import pytest
+
+from ncps_mlx import LTC, CfC, Space, Study, Task, fit, predict
+from ncps_mlx.data import irregular_sines
+from ncps_mlx.finders import find_batch_size
+from ncps_mlx.memory_plan import measured  # private: what it returns shows only in messages, rounded
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    """Only what nothing refers to any more is freed within."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def held() -> float:
+    """Megabytes of all arrays there are."""
+    mx.synchronize()
+    return mx.get_active_memory() / 1e6
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return irregular_sines(n_train=4000, n_validation=400, n_test=400, readings=20)
+
+
+def population(cls: Any) -> list[CfC | LTC]:
+    settings: dict[str, Any] = {"hidden_size": 7, "output_size": 1, "return_sequences": False}
+    return [cls(1, seed=seed, **settings) for seed in range(3)]
+
+
+def trained(cls: Any, task: Task) -> None:
+    models = population(cls)
+    fit(models, task, steps=2, batch_size=32, progress=False)
+    predict(models, task.test)
+
+
+def studied(task: Task) -> None:
+    fixed = {"hidden_size": 7, "steps": 2, "batch_size": 32}
+    Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed=fixed).run(progress=False)
+
+
+def sized(task: Task) -> None:
+    find_batch_size(population(CfC)[0], task, smallest=2000, steps=1, repeats=1, progress=False)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [lambda task: trained(CfC, task), lambda task: trained(LTC, task), studied, sized],
+    ids=["CfC", "LTC", "study", "batch size"],
+)
+def test_a_training_that_ended_holds_nothing(task: Task, work: Any) -> None:
+    """Its data alone is 0.8 MB: many small ones after another would fill a machine until Python's collector runs."""
+    work(task)  # what is kept for good, such as compiled functions, is there
+    with no_collector():
+        before = held()
+        work(task)
+        assert held() - before < 0.1
+
+
+def test_what_others_left_is_not_freed_while_it_is_measured() -> None:
+    """It would hide as much of what is measured."""
+
+    def work() -> mx.array:
+        for _ in range(3000):  # enough for the collector to run, oldest generation included
+            cycle: list[Any] = []
+            cycle.append(cycle)
+        return mx.zeros((1000, 250)) + 1.0
+
+    with no_collector():
+        left: list[Any] = [mx.zeros((1000, 500)) + 1.0]
+        mx.eval(left[0])
+        left.append(left)
+        del left
+        thresholds = gc.get_threshold()
+        gc.set_threshold(1, 1, 1)
+        gc.enable()
+        try:
+            assert measured(work) == pytest.approx(1.0, abs=0.1)
+            assert gc.isenabled()
+        finally:
+            gc.disable()
+            gc.set_threshold(*thresholds)
+
+
+def test_the_collector_stays_off_where_it_was_off() -> None:
+    with no_collector():
+        measured(lambda: mx.zeros(3))
+        assert not gc.isenabled()
