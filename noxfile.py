@@ -76,7 +76,8 @@ def tests(session: nox.Session) -> None:
 def doctest(session: nox.Session) -> None:
     """Run only what readers see: the examples in docstrings, the blocks of guide and README."""
     install(session, "test")
-    session.run("pytest", "ncps_mlx", "tests/test_pages.py", *session.posargs, env=environment())
+    parts = ["ncps_mlx", "tests/test_pages.py"]
+    session.run("pytest", "-nauto", "--dist=worksteal", *parts, *session.posargs, env=environment())
 
 
 @nox.session(venv_backend="venv")
