@@ -21,7 +21,7 @@ import numpy as np
 
 from ncps_mlx import Space, Study, evaluate, fit, plots, stats
 from ncps_mlx.data import glucose
-from ncps_mlx.grouping import tuned
+from ncps_mlx.records import tuned
 
 raw = glucose(n_train=1500, n_validation=300, n_test=500)
 task = raw.scaled_time("log")

@@ -23,7 +23,7 @@ import numpy as np
 
 from ncps_mlx import Space, Study, evaluate, fit, plots, stats
 from ncps_mlx.data import sunspots
-from ncps_mlx.grouping import tuned
+from ncps_mlx.records import tuned
 
 WINDOW = 330
 task = sunspots(months_per_step=12)

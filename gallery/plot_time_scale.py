@@ -23,7 +23,7 @@ evidence.
 
 from ncps_mlx import Space, Study, TimeScaler, evaluate, fit, plots, stats
 from ncps_mlx.data import glucose, irregular_sines
-from ncps_mlx.grouping import tuned
+from ncps_mlx.records import tuned
 
 sugar = glucose(2000, 500, 1000, readings=8)
 sines = irregular_sines(1000, 500, 500, readings=9)

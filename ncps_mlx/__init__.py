@@ -5,45 +5,46 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ncps_mlx import _blas as _blas  # first: MLX binds to the BLAS it finds when it is imported
-from ncps_mlx import _memory as _memory
+from ncps_mlx._runtime import blas as _blas  # noqa: F401  # first: MLX binds to the BLAS it finds when it is imported
+from ncps_mlx._runtime import malloc as _malloc  # noqa: F401  # it acts when it is imported
+from ncps_mlx._runtime.version import __version__ as __version__
 from ncps_mlx.models import LTC, CfC
 from ncps_mlx.wirings import NCP, AutoNCP, FullyConnected, Random
 
 if TYPE_CHECKING:
-    from ncps_mlx.convert import from_torch
-    from ncps_mlx.data import Split, Task
-    from ncps_mlx.halving import Halving, Hyperband
-    from ncps_mlx.knobs import Integer, LogUniform, Uniform, When
-    from ncps_mlx.records import Record
-    from ncps_mlx.search import Study
-    from ncps_mlx.space import Space
-    from ncps_mlx.storage import load
-    from ncps_mlx.timescale import TimeScaler
-    from ncps_mlx.train import History, evaluate, fit, predict
-
-__version__ = "0.1.0"
+    from ncps_mlx._kernels.tanh import tanh_implementation
+    from ncps_mlx.data import Split, Task, TimeScaler
+    from ncps_mlx.models import from_torch, load
+    from ncps_mlx.search import (
+        Halving,
+        Hyperband,
+        Integer,
+        LogUniform,
+        Record,
+        Space,
+        Study,
+        Uniform,
+        When,
+    )
+    from ncps_mlx.training import History, evaluate, fit, predict
 
 _LAZY = {
-    "Halving": "halving",
-    "History": "train",
-    "Hyperband": "halving",
-    "Integer": "knobs",
-    "LogUniform": "knobs",
-    "Record": "records",
-    "Space": "space",
-    "Split": "data",
-    "Study": "search",
-    "Task": "data",
-    "TimeScaler": "timescale",
-    "Uniform": "knobs",
-    "When": "knobs",
-    "evaluate": "train",
-    "fit": "train",
-    "from_torch": "convert",
-    "load": "storage",
-    "predict": "train",
-}
+    "models": ("from_torch", "load"),
+    "data": ("Split", "Task", "TimeScaler", "baselines"),
+    "training": ("History", "evaluate", "fit", "predict"),
+    "search": (
+        "Halving",
+        "Hyperband",
+        "Integer",
+        "LogUniform",
+        "Record",
+        "Space",
+        "Study",
+        "Uniform",
+        "When",
+    ),
+    "_kernels.tanh": ("tanh_implementation",),
+}  # where a name is found when it is first asked for: `import ncps_mlx` is quick
 
 __all__ = [
     "AutoNCP",
@@ -70,12 +71,14 @@ __all__ = [
     "from_torch",
     "load",
     "predict",
+    "tanh_implementation",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    for module, names in _LAZY.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,6 +1,6 @@
 """``python -m ncps_mlx info``: versions, device, the BLAS found and its speed, and what would make it faster.
 
-``python -m ncps_mlx worker URL STUDY`` takes part in a study: see :mod:`ncps_mlx.worker`.
+``python -m ncps_mlx worker URL STUDY`` takes part in a study: see ``_cli``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from pathlib import Path
 
 import mlx.core as mx
 
-from ncps_mlx import __version__, _blas
-from ncps_mlx.squash import CHOICES, chosen
-from ncps_mlx.worker import add_arguments, work
+from ncps_mlx import __version__
+from ncps_mlx._kernels.tanh import CHOICES, chosen
+from ncps_mlx._runtime import blas as _blas
+from ncps_mlx.search._cli import add_arguments, work
 
 __all__ = ["info", "main"]
 

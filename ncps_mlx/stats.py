@@ -1,6 +1,6 @@
 """How sure one may be: Student intervals on paired differences, P(A > B), expected best against budget.
 
-Nothing here imports MLX; scipy loads at the first interval.
+scipy loads at the first interval.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ncps_mlx.checks import check_int, check_number
+from ncps_mlx._utils.validation import check_int, check_number
 
 __all__ = ["Interval", "Paired", "expected_best", "interval", "paired"]
 
@@ -216,3 +216,4 @@ def _finite(name: str, values: Iterable[float]) -> NDArray[np.float64]:
             f"{name} must be finite, got {data[place]} at position {place}. Leave diverged trials out."
         )
     return data
+

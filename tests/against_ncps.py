@@ -1,6 +1,6 @@
 """A converted model against what ncps gives: how close, and which of its gradients is which of ours.
 
-The layout is written out here a second time, apart from ncps_mlx.convert, which it tests.
+The layout is written out here a second time, apart from ncps_mlx.models._from_ncps, which it tests.
 """
 
 from __future__ import annotations

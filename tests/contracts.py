@@ -12,9 +12,8 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten, tree_map
 
-from ncps_mlx import LTC, CfC
-from ncps_mlx.base import RecurrentModel
-from ncps_mlx.wirings import NCP, AutoNCP, FullyConnected, Random
+from ncps_mlx import LTC, NCP, AutoNCP, CfC, FullyConnected, Random
+from ncps_mlx.models import RecurrentModel
 
 B, T, D, H, U, OUT = 5, 7, 3, 11, 13, 2
 

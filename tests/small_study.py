@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ncps_mlx import Halving, LogUniform, Record, Space, Study, Task
-from ncps_mlx.claims import Claims
 from ncps_mlx.data import irregular_sines
-from ncps_mlx.ledger import Planned
+from ncps_mlx.search._storage.trial_queue import Claims
+from ncps_mlx.search._storage.trial_store import Planned
 
 SPACE = Space(hidden_size=[3, 4], learning_rate=LogUniform(1e-3, 1e-1))
 CHOICES = Space(hidden_size=[3, 4], learning_rate=[1e-3, 3e-3, 1e-2, 3e-2, 1e-1])

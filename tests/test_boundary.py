@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from ncps_mlx import AutoNCP, Halving, Integer, LogUniform, Record, Space, Study, Task, Uniform, When
-from ncps_mlx.boundary import boundary
+from ncps_mlx._trials import TrialResult, as_records
 from ncps_mlx.data import irregular_sines
-from ncps_mlx.grouping import as_records
-from ncps_mlx.worker import add_arguments, work
+from ncps_mlx.search import boundary
+from ncps_mlx.search._cli import add_arguments, work
 
 FAST = {"backbone_units": 5, "hidden_size": 4, "batch_size": 16, "steps": 4}
 
@@ -22,7 +22,7 @@ def task() -> Task:
     return irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
 
 
-def runs(*rows: tuple[dict[str, Any], float], **about: Any) -> list[Record]:
+def runs(*rows: tuple[dict[str, Any], float], **about: Any) -> list[TrialResult]:
     return as_records({**config, "seed": 0, "score": score, **about} for config, score in rows)
 
 
@@ -179,7 +179,7 @@ def test_when_the_time_is_over_a_bracket_is_finished(task: Task, monkeypatch: py
     study = Study(None, task, space, **settings)
     for done, seconds in ((4, 1.5), (4, 0.5), (8, 1.5)):
         with monkeypatch.context() as patch:
-            patch.setattr("ncps_mlx.limits.time", Clock())
+            patch.setattr("ncps_mlx.search._limits.time", Clock())
             assert len(study.run(progress=False, seconds=seconds).records) == done
     assert outcome(study.run(progress=False)) == outcome(Study(None, task, space, **settings).run(progress=False))
 

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from mlx.utils import tree_map, tree_unflatten
 
-from ncps_mlx import LTC
-from ncps_mlx.by_hand import beforehand, undifferentiated
-from ncps_mlx.memory import MixedMemory
-from ncps_mlx.population import stack
-from ncps_mlx.recurrent import Cell, FusedCell
-from ncps_mlx.squash import using
-from ncps_mlx.storage import load, save
+from ncps_mlx import LTC, load, tanh_implementation
+from ncps_mlx._kernels.custom_vjp import beforehand, undifferentiated
+from ncps_mlx.cells import Cell, MixedMemory
+from ncps_mlx.cells._base import FusedCell
+from ncps_mlx.models._serialization import save
+from ncps_mlx.training._population import stack
 from tests.contracts import (
     KINDS,
     B,
@@ -495,7 +494,7 @@ def test_a_forward_pass_taken_beforehand_changes_no_gradient(kind, tanh):
         return mx.square(model.forward(x, None, dt, mask, rates=rates, keys=keys)[0]).sum()
 
     parameters, gradient = model.parameters(), mx.value_and_grad(loss)
-    with using(tanh):
+    with tanh_implementation(tanh):
         plain = gradient(parameters)
         with beforehand(lambda: loss(parameters)):
             ahead = gradient(parameters)

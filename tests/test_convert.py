@@ -8,7 +8,7 @@ import pytest
 from mlx.utils import tree_flatten
 
 from ncps_mlx import LTC, CfC, from_torch, load
-from ncps_mlx.circuit import Circuit
+from ncps_mlx.wirings import Circuit
 from tests.references.cases import AUTO, CASES, NCP, B, D, H, T, U
 from tests.references.recorded import REFERENCE, Part, Tensor, described, rebuild
 
@@ -152,7 +152,7 @@ def test_a_class_derived_from_ncps_is_taken():
     [
         (None, "builtins.NoneType"),
         ({"rnn_cell": 1}, "builtins.dict"),
-        (CfC(D, H, seed=0), "ncps_mlx.models.CfC"),
+        (CfC(D, H, seed=0), "ncps_mlx.CfC"),
         (rebuild("default").rnn_cell, "ncps.torch.cfc_cell.CfCCell"),
         (rebuild("LTC").rnn_cell, "ncps.torch.ltc_cell.LTCCell"),
         (rebuild("wired NCP").rnn_cell, "ncps.torch.wired_cfc_cell.WiredCfCCell"),

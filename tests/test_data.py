@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ncps_mlx import baselines, data, extras, synthetic
-from ncps_mlx.anomalies import inject
-from ncps_mlx.split import Split
-from ncps_mlx.task import Task
+from ncps_mlx import Split, Task, data
+from ncps_mlx._utils import optional as extras
+from ncps_mlx.data import _glucose, _japanese_vowels  # the raw series behind the loaders
+from ncps_mlx.data import _irregular_sines as synthetic
+from ncps_mlx.data import baselines
+from ncps_mlx.data._anomalies import inject
 
 Array = npt.NDArray[Any]
 
@@ -87,14 +89,14 @@ def test_sunspot_scores_do_not_go_below_zero_spots() -> None:
 
 
 def test_glucose_windows_are_real_readings_of_their_own_days() -> None:
-    minutes, values = data._glucose_series()
+    minutes, values = _glucose._glucose_series()
     assert len(minutes) == 52_278
     assert (np.diff(minutes) > 0).all()
     task = data.glucose(50, 40, 30)
-    for split, (first, end) in zip(task.splits.values(), data.SPLIT_DAYS, strict=True):
+    for split, (first, end) in zip(task.splits.values(), _glucose.SPLIT_DAYS, strict=True):
         gaps = steps(split)
         assert gaps.min() > 0
-        assert gaps.max() <= data.LONGEST_GAP + data.SNAP
+        assert gaps.max() <= _glucose.LONGEST_GAP + _glucose.SNAP
         day = minutes // 1440
         inside = (day >= first) & (day < end)
         for row in range(10):  # each window is found in the days of its split, readings and times alike
@@ -110,7 +112,7 @@ def test_glucose_windows_are_real_readings_of_their_own_days() -> None:
 
 def test_test_days_of_glucose_change_nothing_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
     one = data.glucose(40, 30, 20)
-    minutes, values = data._glucose_series()
+    minutes, values = _glucose._glucose_series()
     changed = np.where(minutes // 1440 >= 156, 400.0, values)
     monkeypatch.setattr(data, "_glucose_series", lambda: (minutes, changed))
     other = data.glucose(40, 30, 20)
@@ -138,7 +140,7 @@ def test_vowels_keep_the_official_split_and_each_speaker_in_all_parts() -> None:
 
 def test_test_utterances_change_nothing_of_the_training_split(monkeypatch: pytest.MonkeyPatch) -> None:
     one = data.japanese_vowels()
-    read = data._vowels
+    read = _japanese_vowels._vowels
 
     def louder(part: str) -> tuple[list[Array], Array]:
         sequences, speakers = read(part)

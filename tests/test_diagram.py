@@ -11,9 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from ncps_mlx import plots
-from ncps_mlx.circuit import Circuit
-from ncps_mlx.wirings import AutoNCP, FullyConnected, Random
+from ncps_mlx import AutoNCP, FullyConnected, Random, plots
+from ncps_mlx.wirings import Circuit
 
 CIRCUITS = [
     AutoNCP(19, 4).build(5),
@@ -30,7 +29,7 @@ CIRCUITS = [
 @pytest.mark.parametrize("circuit", CIRCUITS, ids=range(len(CIRCUITS)))
 def test_plot_draws_every_synapse_by_its_polarity(circuit: Circuit) -> None:
     before = dict(mpl.rcParams)
-    fig = circuit.plot()
+    fig = plots.circuit(circuit)
     fig.canvas.draw()
     assert dict(mpl.rcParams) == before
     values = plots.numbers(fig)
@@ -68,6 +67,6 @@ def test_plot_draws_every_synapse_by_its_polarity(circuit: Circuit) -> None:
 
 
 def test_a_circuit_without_synapses_has_a_table_too() -> None:
-    fig = CIRCUITS[6].plot()
+    fig = plots.circuit(CIRCUITS[6])
     assert plots.as_table(fig).split() == ["synapses", "excitatory", "inhibitory", "none", "0", "0"]
     plt.close(fig)

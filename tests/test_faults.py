@@ -214,7 +214,7 @@ def test_a_folder_that_cannot_be_written_to_can_be_read(readable: Path) -> None:
 
 
 def test_a_locked_file_is_named_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ncps_mlx.database.LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("ncps_mlx.search._storage.open.LOCK_SECONDS", 0.2)
     path = tmp_path / "tuning.db"
     study = made(path)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:

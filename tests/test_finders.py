@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from ncps_mlx import CfC, finders, fit, memory_plan
+from ncps_mlx import CfC, fit
+from ncps_mlx._runtime import memory_budget as memory_plan
 from ncps_mlx.data import irregular_sines
-from ncps_mlx.finders import BatchSize, find_batch_size, find_learning_rate, read_range, why_stop
+from ncps_mlx.training import BatchSize, find_batch_size, find_learning_rate
+from ncps_mlx.training import _finders as finders
+from ncps_mlx.training._finders import read_range, why_stop
 
 TASK = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
 

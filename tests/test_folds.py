@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ncps_mlx.data import sunspots
-from ncps_mlx.folds import KINDS, fold_rows
+from ncps_mlx.data._cross_validation import KINDS, fold_rows
 
 
 # Nine blocks of 36 sequences and more leave training sequences beside any of these gaps.

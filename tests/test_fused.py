@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten, tree_map
 
-import ncps_mlx.unrolled
+import ncps_mlx._kernels.cfc_scan
 from ncps_mlx import CfC
-from ncps_mlx.cfc import CfCCell
-from ncps_mlx.initializers import get_initializer, seeded
-from ncps_mlx.recurrent import Cell, dropout_factors
+from ncps_mlx.cells import Cell, CfCCell
+from ncps_mlx.cells._initializers import get_initializer, seeded
+from ncps_mlx.cells._stack import dropout_factors
 
 B, T, D, H, U = 5, 7, 3, 11, 13
 
@@ -124,13 +124,13 @@ def test_populations(mode):
 
 @pytest.mark.parametrize("fault", ["weight_gradient", "gate_slopes", "head_parameters"])
 def test_a_planted_fault_is_seen(monkeypatch, fault):
-    right = getattr(ncps_mlx.unrolled, fault)
+    right = getattr(ncps_mlx._kernels.cfc_scan, fault)
 
     def wrong(*args):
         found = right(*args)
         return [1.01 * a for a in found] if isinstance(found, list) else 1.01 * found
 
-    monkeypatch.setattr(ncps_mlx.unrolled, fault, wrong)
+    monkeypatch.setattr(ncps_mlx._kernels.cfc_scan, fault, wrong)
     with pytest.raises(AssertionError):
         compare(True)
 
@@ -153,6 +153,6 @@ def test_under_vmap_it_takes_part_if_the_gradient_is_within(monkeypatch):
         return largest(tree_map(lambda a, b: a - b, inside, around)) / largest(around)
 
     assert difference() < 1e-5
-    right = ncps_mlx.unrolled.weight_gradient
-    monkeypatch.setattr(ncps_mlx.unrolled, "weight_gradient", lambda *args: 1.01 * right(*args))
+    right = ncps_mlx._kernels.layout.weight_gradient
+    monkeypatch.setattr(ncps_mlx._kernels.cfc_scan, "weight_gradient", lambda *args: 1.01 * right(*args))
     assert difference() > 1e-3

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-import ncps_mlx.drives
+import ncps_mlx._kernels.ltc_solver
 from ncps_mlx import LTC, AutoNCP, FullyConnected, Random
-from ncps_mlx.population import stack
-from ncps_mlx.recurrent import Cell, dropout_factors
+from ncps_mlx.cells import Cell
+from ncps_mlx.cells._stack import dropout_factors
+from ncps_mlx.training._population import stack
 
 B, T, D, H = 5, 7, 3, 11
 
@@ -93,8 +94,8 @@ def test_one_unfold():
 @pytest.mark.parametrize("kind", ["dense", "backbone", "ncp"])
 @pytest.mark.parametrize("fault", ["weight_gradient", "transposed", "slopes", "sum_unfolds"])
 def test_a_planted_fault_is_seen(monkeypatch, kind, fault):
-    drive = ncps_mlx.drives.Synapses if kind == "ncp" else ncps_mlx.drives.Gate
-    place = drive if hasattr(drive, fault) else ncps_mlx.drives
+    drive = ncps_mlx._kernels.ltc_solver.Synapses if kind == "ncp" else ncps_mlx._kernels.ltc_solver.Gate
+    place = drive if hasattr(drive, fault) else ncps_mlx._kernels.ltc_solver
     right = getattr(place, fault)
 
     def wrong(*args):

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ncps_mlx import CfC, Halving, Hyperband, LogUniform, Record, Space, Study, Task, Uniform, fit
-from ncps_mlx.claims import Claims
 from ncps_mlx.data import glucose, irregular_sines
-from ncps_mlx.halving import rung_step
-from ncps_mlx.shift import Shift
-from ncps_mlx.trials import Population
+from ncps_mlx.search._halving import rung_step
+from ncps_mlx.search._record import Population
+from ncps_mlx.search._storage.trial_queue import Claims
+from ncps_mlx.search._worker import Shift
 
 SPACE = Space(hidden_size=[3, 4, 6], learning_rate=LogUniform(1e-3, 1e-1), backbone_dropout=Uniform(0.0, 0.4))
 FIXED = {"backbone_units": 5, "batch_size": 16, "steps": 20}

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten, tree_map
 
-import ncps_mlx.fused_circuit
-import ncps_mlx.lstm
-import ncps_mlx.unrolled
-from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random
-from ncps_mlx.base import RecurrentModel
-from ncps_mlx.memory import MixedMemory
-from ncps_mlx.population import stack
-from ncps_mlx.recurrent import Cell, FusedCell, dropout_factors
-from ncps_mlx.squash import using
+import ncps_mlx._kernels.cfc_scan
+import ncps_mlx._kernels.lstm
+import ncps_mlx._kernels.wired_cfc
+from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random, tanh_implementation
+from ncps_mlx.cells import Cell, MixedMemory
+from ncps_mlx.cells._base import FusedCell
+from ncps_mlx.cells._stack import dropout_factors
+from ncps_mlx.models import RecurrentModel
+from ncps_mlx.training._population import stack
 
 B, T, D, H, U = 5, 7, 3, 11, 13
 
@@ -117,14 +117,14 @@ def test_populations(kind: str) -> None:
 @pytest.mark.parametrize("tanh", ["rational", "powers", "mlx"])
 @pytest.mark.parametrize("kind", ["cfc", "ltc"])
 def test_each_tanh(kind: str, tanh: str) -> None:
-    with using(tanh):
+    with tanh_implementation(tanh):
         compare(kind, masked=True, varying=True, sequences=True)
 
 
 @pytest.mark.parametrize("kind", ["cfc", "cfc-ncp", "ltc", "ltc-ncp"])
 @pytest.mark.parametrize("fault", ["recurrent", "memory", "state"])
 def test_a_planted_fault_is_seen(monkeypatch: pytest.MonkeyPatch, kind: str, fault: str) -> None:
-    step, gradients = ncps_mlx.lstm.Backward.step, ncps_mlx.lstm.Backward.gradients
+    step, gradients = ncps_mlx._kernels.lstm.Backward.step, ncps_mlx._kernels.lstm.Backward.gradients
 
     def wrong_step(self: Any, t: int, g: mx.array) -> mx.array:
         result = step(self, t, g)
@@ -136,15 +136,15 @@ def test_a_planted_fault_is_seen(monkeypatch: pytest.MonkeyPatch, kind: str, fau
         of_z, of_c, of_recurrent = gradients(self)
         return [of_z, of_c, 1.01 * of_recurrent if fault == "recurrent" else of_recurrent]
 
-    monkeypatch.setattr(ncps_mlx.lstm.Backward, "step", wrong_step)
-    monkeypatch.setattr(ncps_mlx.lstm.Backward, "gradients", wrong_gradients)
+    monkeypatch.setattr(ncps_mlx._kernels.lstm.Backward, "step", wrong_step)
+    monkeypatch.setattr(ncps_mlx._kernels.lstm.Backward, "gradients", wrong_gradients)
     with pytest.raises(AssertionError):
         compare(kind, masked=False, varying=True, sequences=True)
 
 
 @pytest.mark.parametrize("fault", ["weight_gradient", "gate_slopes", "transposed"])
 def test_a_planted_fault_in_a_circuit_is_seen(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
-    module = ncps_mlx.unrolled if fault == "gate_slopes" else ncps_mlx.fused_circuit
+    module = ncps_mlx._kernels.cfc_scan if fault == "gate_slopes" else ncps_mlx._kernels.wired_cfc
     right = getattr(module, fault)
     monkeypatch.setattr(module, fault, lambda *args: 1.01 * right(*args))
     with pytest.raises(AssertionError):

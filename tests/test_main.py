@@ -10,9 +10,10 @@ import sys
 
 import pytest
 
-from ncps_mlx import _blas
+from ncps_mlx import tanh_implementation
 from ncps_mlx.__main__ import info, main
-from ncps_mlx.squash import chosen, using
+from ncps_mlx._kernels.tanh import chosen
+from ncps_mlx._runtime import blas as _blas
 
 
 def python(code, **environment):
@@ -45,12 +46,12 @@ def test_info_names_versions_device_and_blas(capsys):
 
 
 def test_info_advises_where_a_compiler_is_missing(monkeypatch):
-    with using("powers"):
+    with tanh_implementation("powers"):
         monkeypatch.setattr(shutil, "which", lambda _: None)
         assert "apt-get install g++" in info()
         monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
         assert "for what MLX compiled there does not load" in info()
-    with using("rational"):
+    with tanh_implementation("rational"):
         assert "g++" not in info()
 
 
@@ -67,7 +68,7 @@ def test_unknown_command_is_refused(capsys):
 
 
 def test_openblas_is_used_wherever_it_is_installed():
-    run = python("import ncps_mlx._blas as b; print(b.blas_name())")
+    run = python("import ncps_mlx._runtime.blas as b; print(b.blas_name())")
     assert run.returncode == 0, run.stderr
     assert ("OpenBLAS" in run.stdout) == installed() or sys.platform == "darwin"
 
@@ -80,14 +81,14 @@ def test_too_late_is_said_once_where_openblas_is_installed():
 
 def test_preloaded_from_outside_is_recognised():
     if installed():
-        run = python("import mlx.core, ncps_mlx; print(ncps_mlx._blas.blas_name())", LD_PRELOAD=_blas.LIBRARY)
+        run = python("import mlx.core, ncps_mlx; print(ncps_mlx._runtime.blas.blas_name())", LD_PRELOAD=_blas.LIBRARY)
         assert run.stderr == ""
         assert "OpenBLAS" in run.stdout
 
 
 def test_the_buffer_of_openblas_is_touched():
     run = python(
-        "import ncps_mlx._blas as b; touched = b._fast and b.touch(); import mlx.core as mx; "
+        "import ncps_mlx._runtime.blas as b; touched = b._fast and b.touch(); import mlx.core as mx; "
         "print(touched, (mx.ones((3, 2)) @ mx.ones((2, 5))).sum().item())"
     )
     assert run.stdout.split() == [str(installed()), "30.0"], run.stderr

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ncps_mlx import data
-from ncps_mlx.origin import Origin
-from ncps_mlx.task import Task
+from ncps_mlx import Task, data
+from ncps_mlx.data._loading import build_task
+from ncps_mlx.data._source import Origin
 
 LOADERS: dict[str, dict[str, Any]] = {
     "sunspots": {"months_per_step": 6},
@@ -26,7 +26,7 @@ LOADERS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 MODULE = """
 import numpy as np
-from ncps_mlx.data import Split, Task
+from ncps_mlx import Split, Task
 def make(n=7, scale=1.0):
     x = scale * np.arange(n * 15, dtype=float).reshape(n, 5, 3)
     parts = [Split(x=x + i, y=x[:, -1, :1]) for i in range(3)]
@@ -38,7 +38,7 @@ def nothing():
 
 def again(task: Task) -> Task:
     assert task.origin is not None
-    return Origin.from_json(task.origin.to_json()).make()
+    return build_task(Origin.from_json(task.origin.to_json()))
 
 
 def test_every_loader_is_listed() -> None:

@@ -20,16 +20,16 @@ from ncps_mlx import (
     FullyConnected,
     Random,
     Space,
+    Split,
     Study,
     Task,
     TimeScaler,
     from_torch,
     load,
 )
-from ncps_mlx.circuit import Wiring
-from ncps_mlx.data import Split
-from ncps_mlx.recurrent import dropout_factors
+from ncps_mlx.cells._stack import dropout_factors
 from ncps_mlx.stats import paired
+from ncps_mlx.wirings import Wiring
 from tests.contracts import AUTO, LAYERS, B, D, H, T, U, close, data, equal, finite, flat, gradients, make
 from tests.references.recorded import REFERENCE, rebuild
 from tests.references.wiring_cases import CASES as WIRINGS
@@ -191,7 +191,7 @@ def test_readout(kind):
 
 def test_backbone_dropout_after_every_layer(monkeypatch):
     """Three layers draw three masks, also the first, and each makes its own difference."""
-    import ncps_mlx.recurrent
+    import ncps_mlx.cells._base
 
     x, dt = data()
     outputs = []
@@ -202,7 +202,7 @@ def test_backbone_dropout_after_every_layer(monkeypatch):
             assert layers == 3 and shape == (T, B, U)
             return [f if i == place else mx.ones_like(f) for i, f in enumerate(factors)]
 
-        monkeypatch.setattr(ncps_mlx.recurrent, "dropout_factors", one_layer)
+        monkeypatch.setattr(ncps_mlx.cells._base, "dropout_factors", one_layer)
         model = CfC(D, H, backbone_units=U, backbone_layers=3, backbone_dropout=0.5, seed=0)
         outputs.append(np.array(model(x, time_delta=dt)[0]))
         assert np.abs(outputs[-1] - np.array(model.eval()(x, time_delta=dt)[0])).max() > 1e-3

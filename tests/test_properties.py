@@ -10,11 +10,10 @@ import numpy as np
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from ncps_mlx import LTC, CfC
-from ncps_mlx.activations import ACTIVATIONS
-from ncps_mlx.initializers import INITIALIZERS
-from ncps_mlx.trees import leaves
-from ncps_mlx.wirings import NCP, AutoNCP, FullyConnected, Random
+from ncps_mlx import LTC, NCP, AutoNCP, CfC, FullyConnected, Random
+from ncps_mlx._kernels.activations import ACTIVATIONS
+from ncps_mlx._utils.trees import leaves
+from ncps_mlx.cells._initializers import INITIALIZERS
 
 SIZES = st.integers(1, 5)
 FLAGS = st.booleans()

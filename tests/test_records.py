@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 import ncps_mlx
 from ncps_mlx import AutoNCP, CfC, FullyConnected, Record
-from ncps_mlx.circuit import Circuit, Wiring
+from ncps_mlx._trials import Curves, TrialResult, as_records, mean_scores, varied
+from ncps_mlx._utils.json_values import label, plain
 from ncps_mlx.data import irregular_sines
-from ncps_mlx.grouping import as_records, mean_scores, tuned, varied
-from ncps_mlx.records import Curves, load, save, versions
-from ncps_mlx.values import label, plain
+from ncps_mlx.records import load, save, tuned, versions
+from ncps_mlx.wirings import Circuit, Wiring
 
 floats = st.floats()
 texts = st.text(max_size=8)
@@ -155,7 +155,7 @@ def test_versions_name_the_blas() -> None:
     assert versions()["blas"]
 
 
-def rows(*scores: tuple[int, float, int, float], **about: Any) -> list[Record]:
+def rows(*scores: tuple[int, float, int, float], **about: Any) -> list[TrialResult]:
     return as_records(
         {"hidden_size": size, "learning_rate": rate, "seed": seed, "score": score, **about}
         for size, rate, seed, score in scores

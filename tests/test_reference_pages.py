@@ -141,7 +141,7 @@ def test_every_listed_path_leads_to_the_documented_one() -> None:
     for path, entry in public_api.public_names().items():
         for alias in (*entry.listed, *entry.aliases):
             assert api_names.canonical(alias) == path
-    assert api_names.canonical("ncps_mlx.models.CfC.parameter_count") == "ncps_mlx.CfC.parameter_count"
+    assert api_names.canonical("ncps_mlx.CfC.parameter_count") == "ncps_mlx.CfC.parameter_count"
     assert api_names.canonical("numpy.ndarray") == "numpy.ndarray"
 
 

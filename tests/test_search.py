@@ -33,13 +33,12 @@ from ncps_mlx import (
     fit,
     plots,
 )
-from ncps_mlx._sqlite import Connection
-from ncps_mlx.circuit import Circuit
+from ncps_mlx._trials import Curves, as_records
 from ncps_mlx.data import irregular_sines
-from ncps_mlx.grouping import as_records
-from ncps_mlx.records import Curves
+from ncps_mlx.search._record import Population
+from ncps_mlx.search._storage.sqlite import Connection
 from ncps_mlx.stats import interval
-from ncps_mlx.trials import Population
+from ncps_mlx.wirings import Circuit
 
 SMALL = {"backbone_units": 5, "batch_size": 16}
 FAST = {**SMALL, "hidden_size": 4, "steps": 4}

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ncps_mlx import AutoNCP, Integer, LogUniform, Space, Uniform, When
-from ncps_mlx.knobs import Choice, Knob, restored
-from ncps_mlx.plans import grid_plan, quasi_random_plan, random_plan, shape_key, shape_order
+from ncps_mlx.search import Choice
+from ncps_mlx.search._distributions import Knob, restored
+from ncps_mlx.search._samplers import grid_plan, quasi_random_plan, random_plan, shape_key, shape_order
 
 SPACE = Space(
     hidden_size=Integer(4, 64, log=True),

@@ -17,11 +17,23 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-import ncps_mlx.squash
-from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, LogUniform, Record, Space, Study, fit, rational
-from ncps_mlx.base import RecurrentModel
+import ncps_mlx._kernels.tanh
+from ncps_mlx import (
+    LTC,
+    AutoNCP,
+    CfC,
+    FullyConnected,
+    LogUniform,
+    Record,
+    Space,
+    Study,
+    fit,
+    tanh_implementation,
+)
+from ncps_mlx._kernels import rational_tanh as rational
+from ncps_mlx._kernels.tanh import CHOICES, POWERS, RATIONAL, TANH, Squash, chosen, squash_for
 from ncps_mlx.data import irregular_sines
-from ncps_mlx.squash import CHOICES, POWERS, RATIONAL, TANH, Squash, chosen, squash_for, using
+from ncps_mlx.models import RecurrentModel
 
 EACH = pytest.mark.parametrize("tanh", ["rational", "powers", "mlx"])
 TASK = irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
@@ -89,18 +101,18 @@ def test_the_rational_tanh_is_the_same_compiled_and_by_parts() -> None:
 
 
 def test_without_a_compiler_training_takes_powers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ncps_mlx.squash, "slow", lambda: True)
+    monkeypatch.setattr(ncps_mlx._kernels.tanh, "slow", lambda: True)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     rational.compiles.cache_clear()
     try:
         assert chosen() == "powers"
         monkeypatch.undo()
-        monkeypatch.setattr(ncps_mlx.squash, "slow", lambda: True)
+        monkeypatch.setattr(ncps_mlx._kernels.tanh, "slow", lambda: True)
         mx.disable_compile()
         rational.compiles.cache_clear()
         assert chosen() == "powers"
         mx.enable_compile()
-        monkeypatch.setattr(ncps_mlx.squash, "slow", lambda: True)
+        monkeypatch.setattr(ncps_mlx._kernels.tanh, "slow", lambda: True)
         monkeypatch.setattr(rational, "tanh", broken)
         rational.compiles.cache_clear()
         assert chosen() == "powers"
@@ -137,7 +149,7 @@ def test_training_compiles_what_differentiating_does_not(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(rational, "tanh", mx.compile(body))
     model = CfC(1, 4, output_size=1, return_sequences=False, seed=0)
-    with using("rational"):
+    with tanh_implementation("rational"):
         fit(model, TASK, steps=6, batch_size=16, progress=False)
     assert (
         0 < len(bodies) <= 6
@@ -147,24 +159,24 @@ def test_training_compiles_what_differentiating_does_not(monkeypatch: pytest.Mon
 def test_the_choice_holds_within_and_in_its_thread() -> None:
     before = chosen()
     seen: list[str] = []
-    with using("rational"):
+    with tanh_implementation("rational"):
         assert squash_for(mx.float32) is RATIONAL and squash_for(mx.float16) is TANH
-    with using("powers"):
+    with tanh_implementation("powers"):
         assert squash_for(mx.float32) is POWERS and squash_for(mx.bfloat16) is TANH
-        with using("mlx"):
+        with tanh_implementation("mlx"):
             assert squash_for(mx.float32) is TANH
             thread = threading.Thread(target=lambda: seen.append(chosen()))
             thread.start()
             thread.join()
         assert chosen() == "powers"
-        with using("auto"):
+        with tanh_implementation("auto"):
             assert chosen() == before
     assert seen == [before] and chosen() == before
     with (
         pytest.raises(
             ValueError, match="tanh must be one of 'auto', 'rational', 'powers', 'mlx', got 'exact'"
         ),
-        using("exact"),
+        tanh_implementation("exact"),
     ):
         pass
     assert chosen() == before
@@ -196,13 +208,13 @@ def test_members_equal_lone_runs_of_the_same_choice(cls: Any, settings: dict[str
         return model
 
     together = [build(seed) for seed in range(3)]
-    with using(tanh):
+    with tanh_implementation(tanh):
         fit(together, TASK, learning_rate=[1e-2, 1e-3, 3e-2], **training)
     for seed, rate in enumerate([1e-2, 1e-3, 3e-2]):
         alone, other = build(seed), build(seed)
-        with using(tanh):
+        with tanh_implementation(tanh):
             fit(alone, TASK, learning_rate=rate, **training)
-        with using("mlx" if tanh != "mlx" else "powers"):
+        with tanh_implementation("mlx" if tanh != "mlx" else "powers"):
             fit(other, TASK, learning_rate=rate, **training)
         assert same(alone, together[seed]) and not same(alone, other)
 
@@ -211,17 +223,17 @@ def test_members_equal_lone_runs_of_the_same_choice(cls: Any, settings: dict[str
 def test_a_trial_reruns_by_its_own_choice(tanh: str) -> None:
     space = Space(learning_rate=LogUniform(1e-3, 1e-1))
     fixed = {"hidden_size": 4, "backbone_units": 5, "batch_size": 16, "steps": 12}
-    with using(tanh):
+    with tanh_implementation(tanh):
         study = Study(None, TASK, space, trials=3, fixed=fixed).run(progress=False)
     differing = 0
     for run in study.records:
         assert run.versions["tanh"] == tanh
         for now in CHOICES:
-            with using(now):
+            with tanh_implementation(now):
                 again = Record.from_json(run.to_json()).rerun(TASK)
             assert (again.score, again.history, again.versions["tanh"]) == (run.score, run.history, tanh)
         old = replace(run, versions={name: value for name, value in run.versions.items() if name != "tanh"})
-        with using("powers" if tanh != "powers" else "mlx"):
+        with tanh_implementation("powers" if tanh != "powers" else "mlx"):
             plain = old.rerun(TASK)  # as by default, which is what made it
         assert plain.versions["tanh"] == chosen()
         differing += plain.history != run.history

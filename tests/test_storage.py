@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlx.utils import tree_flatten
 
-from ncps_mlx import LTC, AutoNCP, CfC
-from ncps_mlx.population import stack
-from ncps_mlx.storage import load, save
+from ncps_mlx import LTC, AutoNCP, CfC, load
+from ncps_mlx.models._serialization import save
+from ncps_mlx.training._population import stack
 
 B, T, D, H, U = 5, 7, 3, 11, 13
 DTYPES = [mx.float32, mx.float16, mx.bfloat16]

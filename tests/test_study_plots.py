@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ncps_mlx import AutoNCP, plots
-from ncps_mlx.grouping import as_records
-from ncps_mlx.records import Record
+from ncps_mlx import AutoNCP, Record, plots
+from ncps_mlx._trials import TrialResult, as_records
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +24,7 @@ def _close() -> Iterator[None]:
     plt.close("all")
 
 
-def rows(**about: Any) -> list[Record]:
+def rows(**about: Any) -> list[TrialResult]:
     """Six configurations, two seeds each: scores 6, 5, 4... from rate to rate; the fifth pruned, the last diverged."""
     made = []
     for i in range(6):

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ncps_mlx.split import Split
-from ncps_mlx.standardise import Standardised
-from ncps_mlx.task import Task
+from ncps_mlx import Split, Task
+from ncps_mlx.data._standardize import Standardised
 
 Array = npt.NDArray[Any]
 T, D = 7, 3

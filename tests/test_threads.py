@@ -10,9 +10,10 @@ import threading
 import mlx.core as mx
 import pytest
 
-from ncps_mlx import CfC, Task, fit, threads
+from ncps_mlx import CfC, Task, fit
+from ncps_mlx._runtime import thread_affinity as threads
+from ncps_mlx._runtime.thread_affinity import Beside, find_worker, spent
 from ncps_mlx.data import irregular_sines
-from ncps_mlx.threads import Beside, find_worker, spent
 
 linux = sys.platform.startswith("linux") and mx.default_device() == mx.Device(mx.cpu)
 

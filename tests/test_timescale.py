@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ncps_mlx.timescale import KINDS, TimeScaler
+from ncps_mlx import TimeScaler
+from ncps_mlx.data._time_scaler import KINDS
 
 Array = npt.NDArray[Any]
 

@@ -12,25 +12,16 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten, tree_map
 
-from ncps_mlx import (
-    LTC,
-    AutoNCP,
-    CfC,
-    FullyConnected,
-    Random,
-    evaluate,
-    fit,
-    memory_plan,
-    population,
-    predict,
-)
-from ncps_mlx.memory_plan import measured
-from ncps_mlx.optimize import PopulationAdam, clip, schedule_factors
-from ncps_mlx.population import unstack
-from ncps_mlx.progress import Progress
-from ncps_mlx.task import Split, Task
-from ncps_mlx.timescale import KINDS
-from ncps_mlx.train import MEMBER_KNOBS, prepare
+from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random, Split, Task, evaluate, fit, predict
+from ncps_mlx._runtime import memory_budget as memory_plan
+from ncps_mlx._runtime.memory_budget import measured
+from ncps_mlx._utils.progress import Progress
+from ncps_mlx.data._time_scaler import KINDS
+from ncps_mlx.training import MEMBER_PARAMETERS
+from ncps_mlx.training import _population as population
+from ncps_mlx.training._fit import prepare
+from ncps_mlx.training._optimizers import PopulationAdam, clip, schedule_factors
+from ncps_mlx.training._population import unstack
 
 T, D, H, U, O = 6, 3, 11, 13, 2
 
@@ -97,7 +88,7 @@ SETTINGS = {
 def test_members_equal_lone_runs_bit_for_bit(cls, settings, kind):
     task = make_task(kind, masked=kind != "last")
     varied = {**SETTINGS, "backbone_dropout": [0.0, 0.1, 0.4]}
-    assert varied.keys() == MEMBER_KNOBS
+    assert varied.keys() == MEMBER_PARAMETERS
     if not build(cls, **settings).dropping_layers:
         varied["backbone_dropout"] = [None] * 3
     if cls is LTC and "wiring" in settings:

@@ -17,10 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ncps_mlx import circuit as circuit_module
-from ncps_mlx import wirings
-from ncps_mlx.circuit import Circuit, Wiring
-from ncps_mlx.wirings import NCP, AutoNCP, FullyConnected, Random
+from ncps_mlx import NCP, AutoNCP, FullyConnected, Random, wirings
+from ncps_mlx.wirings import Circuit, Wiring
+from ncps_mlx.wirings import _base as circuit_module
 from tests.references.wiring_cases import CASES
 
 REFERENCE = np.load(Path(__file__).with_name("references") / "wirings.npz")

@@ -22,24 +22,24 @@ import pytest
 from sqlalchemy.exc import OperationalError, PendingRollbackError
 
 from ncps_mlx import LTC, Integer, LogUniform, Record, Space, Study, Task, Uniform
-from ncps_mlx import leases as lease_module
 from ncps_mlx.__main__ import main
-from ncps_mlx.claims import LEASE, Claims
+from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data import irregular_sines, load_task
-from ncps_mlx.database import open_storage, shown
-from ncps_mlx.definition import restored, written
-from ncps_mlx.leases import Lease, Watch
-from ncps_mlx.ledger import Ledger, Planned, read_definition
-from ncps_mlx.patience import Patience, said
-from ncps_mlx.progress import Progress
-from ncps_mlx.shift import Shift
-from ncps_mlx.team import Team
+from ncps_mlx.search._definition import restored, written
+from ncps_mlx.search._storage import leases as lease_module
+from ncps_mlx.search._storage.leases import Lease, Watch
+from ncps_mlx.search._storage.open import open_storage, shown
+from ncps_mlx.search._storage.retry import Patience, said
+from ncps_mlx.search._storage.trial_queue import LEASE, Claims
+from ncps_mlx.search._storage.trial_store import Ledger, Planned, read_definition
+from ncps_mlx.search._worker import Shift
+from ncps_mlx.search._worker_pool import Team
 
 RATES = Space(hidden_size=[3, 4], learning_rate=LogUniform(1e-3, 1e-1))
 FIXED = {"backbone_units": 5, "batch_size": 16, "steps": 10}
 OWN = """
 from ncps_mlx.data import irregular_sines
-from ncps_mlx.task import Task
+from ncps_mlx import Task
 def make():
     task = irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
     return Task("mine", task.train, task.validation, task.test)
@@ -652,7 +652,7 @@ def test_a_worker_that_ends_before_it_is_told_the_storage_is_quoted(
         return process
 
     real = subprocess.Popen
-    monkeypatch.setattr("ncps_mlx.team.subprocess.Popen", start)
+    monkeypatch.setattr("ncps_mlx.search._worker_pool.subprocess.Popen", start)
     with Team(path, "study", 2, population=1, lease=60.0) as team:
         assert not team.running()
         assert team.error() == "no such module"

@@ -2,7 +2,7 @@
 
 Every function returns a matplotlib figure that knows what it shows: :func:`alt_text` in words, with the best
 value and its interval; :func:`numbers` as a dictionary for JSON; :func:`as_table` as text. Runs that diverged
-are drawn and counted. Nothing here imports MLX.
+are drawn and counted.
 
 Example:
     >>> from ncps_mlx import plots
@@ -11,21 +11,23 @@ Example:
     'sweep'
 """
 
-from ncps_mlx.plots.budget import expected_best
-from ncps_mlx.plots.canvas import alt_text, as_table, numbers
-from ncps_mlx.plots.contrasts import differences
-from ncps_mlx.plots.coordinates import parallel
-from ncps_mlx.plots.course import history
-from ncps_mlx.plots.curves import lines
-from ncps_mlx.plots.learning import learning_curves
-from ncps_mlx.plots.slicing import slices
-from ncps_mlx.plots.sweeps import sweep
-from ncps_mlx.plots.timeline import series
-from ncps_mlx.plots.weights import importance
+from ncps_mlx.plots._circuit import circuit
+from ncps_mlx.plots._differences import differences
+from ncps_mlx.plots._expected_best import expected_best
+from ncps_mlx.plots._figure import alt_text, as_table, numbers
+from ncps_mlx.plots._history import history
+from ncps_mlx.plots._importance import importance
+from ncps_mlx.plots._learning_curves import learning_curves
+from ncps_mlx.plots._lines import lines
+from ncps_mlx.plots._parallel import parallel
+from ncps_mlx.plots._series import series
+from ncps_mlx.plots._slices import slices
+from ncps_mlx.plots._sweep import sweep
 
 __all__ = [
     "alt_text",
     "as_table",
+    "circuit",
     "differences",
     "expected_best",
     "history",

@@ -15,15 +15,14 @@ import mlx.nn as nn
 import mlx.optimizers
 import numpy as np
 
-from ncps_mlx import CfC, Space, Study
-from ncps_mlx._blas import blas_name
+from ncps_mlx import CfC, Space, Split, Study, Task, tanh_implementation
+from ncps_mlx._kernels.tanh import chosen, squash_for
+from ncps_mlx._runtime.blas import blas_name
+from ncps_mlx._runtime.thread_affinity import Beside, find_worker, spent
 from ncps_mlx.data import irregular_sines
-from ncps_mlx.member import Member
-from ncps_mlx.population import shell, stack
-from ncps_mlx.run import Run
-from ncps_mlx.squash import chosen, squash_for, using
-from ncps_mlx.task import Split, Task
-from ncps_mlx.threads import Beside, find_worker, spent
+from ncps_mlx.training._member import Member
+from ncps_mlx.training._population import shell, stack
+from ncps_mlx.training._trainer import Run
 from tests.bench.child import Case, serve
 
 RATES, SEEDS = (1e-3, 3e-3, 1e-2, 3e-2), 4
@@ -60,7 +59,7 @@ def prepare(
 
 
 def population(*, members: int = 1, irregular: bool = False, **sizes: int) -> Case:
-    """What ``fit`` does between evaluations, as :meth:`ncps_mlx.run.Run.train` does it."""
+    """What ``fit`` does between evaluations, as :meth:`ncps_mlx.training._trainer.Run.train` does it."""
     run = prepare(members=members, irregular=irregular, count=2000, **sizes)
     taken = 0
     together = Beside()
@@ -148,7 +147,7 @@ def least(*, members: int, inputs: int, hidden: int, backbone: int, steps: int, 
     worker = find_worker()
     if worker is None:
         return 0.0
-    with using(chosen()):
+    with tanh_implementation(chosen()):
         squash = squash_for(mx.float32)
     bend, heads = (squash.value((members, batch, width), mx.float32) for width in (backbone, 3 * hidden))
 

@@ -13,7 +13,7 @@ import importlib.metadata
 import sys
 from typing import Any
 
-from ncps_mlx._blas import blas_name  # isort: skip (before mlx: OpenBLAS is put in front)
+from ncps_mlx._runtime.blas import blas_name  # isort: skip (before mlx: OpenBLAS is put in front)
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers

@@ -32,7 +32,7 @@ PROSE = {
     "docs/notebooks/sunspots.md": "\nOne more sentence.\n",
     "gallery/plot_learning_rate.py": "\n# %%\n# One more sentence.\n",
 }
-LIBRARY = {"ncps_mlx/checks.py": "\nCHANGED = True\n"}
+LIBRARY = {"ncps_mlx/_utils/validation.py": "\nCHANGED = True\n"}
 CHANGES: dict[str, dict[str, str]] = {"cold": {}, "again": {}, "prose": PROSE, "library": LIBRARY}
 """The builds, in order: what is added to which files before each."""
 

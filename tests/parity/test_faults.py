@@ -10,8 +10,8 @@ import pytest
 import torch
 from mlx.utils import tree_flatten
 
-from ncps_mlx import LTC, CfC, Split, Task, from_torch
-from ncps_mlx.wirings import NCP, AutoNCP, FullyConnected, Random, Wiring
+from ncps_mlx import LTC, NCP, AutoNCP, CfC, FullyConnected, Random, Split, Task, from_torch
+from ncps_mlx.wirings import Wiring
 from tests.against_ncps import assert_close
 from tests.parity.live import one_by_one
 

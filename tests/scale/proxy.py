@@ -4,6 +4,6 @@ import sys
 
 from optuna.storages import run_grpc_proxy_server
 
-from ncps_mlx.database import open_storage
+from ncps_mlx.search._storage.open import open_storage
 
 run_grpc_proxy_server(open_storage(sys.argv[1]), host="127.0.0.1", port=int(sys.argv[2]))

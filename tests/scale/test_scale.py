@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ncps_mlx import Study
-from ncps_mlx.claims import LEASE
+from ncps_mlx.search._storage.trial_queue import LEASE
 from tests.scale.server import Server, free_port
 
 HERE = Path(__file__).parent
@@ -184,7 +184,7 @@ def test_workers_behind_a_proxy_outlive_it(
 
 
 def _answers(url: str) -> bool:
-    from ncps_mlx.database import open_storage
+    from ncps_mlx.search._storage.open import open_storage
 
     try:
         open_storage(url)

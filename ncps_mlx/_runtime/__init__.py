@@ -1,0 +1,1 @@
+"""What is about the machine, not the model: BLAS, memory, threads, versions."""

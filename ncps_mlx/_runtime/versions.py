@@ -1,0 +1,29 @@
+"""Versions of what decides a score."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+import numpy as np
+
+from ncps_mlx._runtime.blas import blas_name
+from ncps_mlx._runtime.version import __version__
+
+__all__ = ["versions"]
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and the packages that decide a score, and the BLAS behind MLX's products.
+
+    Example:
+        >>> sorted(versions())
+        ['blas', 'mlx', 'ncps_mlx', 'numpy', 'python']
+    """
+    return {
+        "ncps_mlx": __version__,
+        "mlx": metadata.version("mlx"),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "blas": blas_name(),
+    }

@@ -1,0 +1,284 @@
+"""Trials as plain data, and which belong together: what plots and statistics need of a trial."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self, TypeVar
+
+import numpy as np
+
+from ncps_mlx._utils.json_values import plain
+
+__all__ = ["TrialResult", "Curves", "History", "Trials", "as_records", "mean_scores", "tuned", "varied"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """How one model's training went.
+
+    Attributes:
+        step: After how many steps each evaluation took place.
+        train_loss: Mean training loss since the evaluation before (mean squared error of standardised targets, or
+            cross entropy in nats).
+        validation_score: The task's metric on the validation split, in its units.
+        best_step: The evaluation whose parameters were kept.
+        best_score: Its score; infinitely bad if training diverged.
+        status: ``"finished"``, ``"stopped early"``, ``"diverged"``, or in a study ``"pruned"``.
+        reason: Why it diverged or was pruned.
+        seconds: Its share of the population's wall-clock seconds, divided among those in training at the time.
+    """
+
+    step: tuple[int, ...]
+    train_loss: tuple[float, ...]
+    validation_score: tuple[float, ...]
+    best_step: int
+    best_score: float
+    status: str
+    reason: str | None
+    seconds: float
+
+
+Result = TypeVar("Result", bound="TrialResult")
+NON_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """How one training went.
+
+    Attributes:
+        step: Optimizer steps at which the model was evaluated.
+        train_loss: Training loss there, in the unit of the standardised targets.
+        validation_score: Validation score there, in the task's unit.
+        best_step: The step whose parameters were kept.
+
+    Example:
+        >>> curves = Curves(step=(10, 20), train_loss=(1.0, 0.5), validation_score=(30.0, 25.0), best_step=20)
+        >>> curves.train_loss[-1]
+        0.5
+    """
+
+    step: tuple[int, ...]
+    train_loss: tuple[float, ...]
+    validation_score: tuple[float, ...]
+    best_step: int
+
+    def __post_init__(self) -> None:
+        for name in ("train_loss", "validation_score"):  # one NaN object, so that equal curves compare equal
+            values = tuple(math.nan if math.isnan(value) else float(value) for value in getattr(self, name))
+            object.__setattr__(self, name, values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """One trial as plain data: what a :class:`~ncps_mlx.Record` holds; plots and statistics need no more."""
+
+    trial: int
+    model: str
+    config: Mapping[str, Any]
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    seed: int
+    task: str
+    data_hash: str
+    metric: str
+    units: str = ""
+    higher_is_better: bool = False
+    score: float
+    history: Curves | None = None
+    status: str = "finished"
+    reason: str | None = None
+    seconds: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    device: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("config", "sizes"):
+            values = {key: plain(key, value) for key, value in getattr(self, name).items()}
+            object.__setattr__(self, name, values)
+        object.__setattr__(self, "versions", dict(self.versions))
+
+    def __str__(self) -> str:
+        """Say in one line what was trained and how it ended."""
+        unit = f" {self.units}" if self.units else ""
+        end = self.status if self.reason is None else f"{self.status}: {self.reason}"
+        head = f"trial {self.trial}: {self.model} on {self.task}, seed {self.seed}"
+        return f"{head}: {self.metric} {self.score:.4g}{unit} ({end})"
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the training failed; its score is then infinite in the worse direction."""
+        return self.status == "diverged"
+
+    def to_json(self) -> str:
+        """Write the record as one line of standard JSON, every float to its last bit.
+
+        Infinities and NaN, which JSON lacks, become ``"Infinity"``, ``"-Infinity"`` and ``"NaN"``.
+        """
+        return json.dumps(_encode(asdict(self)), allow_nan=False, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: The text is no JSON, or its fields are not those of a record.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"text must be the JSON of a Record, got {text[:40]!r}: {error}.") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"text must be the JSON of a Record, got {text[:40]!r}.")
+        known = {item.name for item in fields(cls)}
+        needed = ("trial", "model", "config", "seed", "task", "data_hash", "metric", "score")
+        if missing := [name for name in needed if name not in values]:
+            raise ValueError(f"text must be the JSON of a Record, got no {', '.join(map(repr, missing))}.")
+        if unknown := sorted(set(values) - known):
+            raise ValueError(
+                f"text must be the JSON of a Record, got the unknown {', '.join(map(repr, unknown))}. "
+                "A newer ncps_mlx may have written it."
+            )
+        values["score"] = _decode(values["score"])
+        if (history := values.get("history")) is not None:
+            values["history"] = Curves(
+                step=tuple(history["step"]),
+                train_loss=tuple(map(_decode, history["train_loss"])),
+                validation_score=tuple(map(_decode, history["validation_score"])),
+                best_step=history["best_step"],
+            )
+        return cls(**values)
+
+
+def _encode(value: Any) -> Any:
+    """Replace the floats that JSON lacks by their names."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _encode(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encode(item) for item in value]
+    return value
+
+
+def _decode(value: Any) -> float:
+    """Undo :func:`_encode` for one number."""
+    return NON_FINITE[value] if isinstance(value, str) else float(value)
+
+
+Trials = Iterable[TrialResult | Mapping[str, Any]]
+"""Records, or rows with ``seed``, ``score`` and the knobs by name."""
+
+ABOUT = ("model", "task", "metric", "units", "higher_is_better", "status", "reason", "history", "seconds")
+
+
+def as_records(trials: Trials) -> list[TrialResult]:
+    """Take records as they are, and turn plain rows (``seed``, ``score`` and the knobs) into records.
+
+    Raises:
+        ValueError: Nothing is there, or a row has no ``seed`` or no ``score``.
+
+    Example:
+        >>> as_records([{"learning_rate": 0.01, "seed": 0, "score": 23.1}])[0].config
+        {'learning_rate': 0.01}
+    """
+    found = []
+    rows: Iterable[Any] = trials  # a caller without types may pass anything
+    for place, trial in enumerate(rows):
+        if isinstance(trial, TrialResult):
+            found.append(trial)
+            continue
+        if not isinstance(trial, Mapping) or not {"seed", "score"} <= trial.keys():
+            raise ValueError(f"records must be Records, or mappings with 'seed' and 'score', got {trial!r}.")
+        about: dict[str, Any] = {"model": "", "task": "", "metric": "score"}
+        about |= {name: trial[name] for name in ABOUT if name in trial}
+        knobs = {
+            name: value for name, value in trial.items() if name not in (*ABOUT, "seed", "score", "trial")
+        }
+        found.append(
+            TrialResult(
+                trial=trial.get("trial", place),
+                config=knobs,
+                seed=trial["seed"],
+                score=float(trial["score"]),
+                data_hash="",
+                **about,
+            )
+        )
+    if not found:
+        raise ValueError("records must hold at least 1 trial, got none.")
+    return found
+
+
+def varied(records: Sequence[TrialResult]) -> list[str]:
+    """Name the knobs that have more than one value among the records.
+
+    Example:
+        >>> rows = [{"a": 1, "b": 2, "seed": 0, "score": 1.0}, {"a": 3, "b": 2, "seed": 0, "score": 2.0}]
+        >>> varied(as_records(rows))
+        ['a']
+    """
+    names = dict.fromkeys(name for record in records for name in record.config)
+    return [name for name in names if len({repr(record.config.get(name)) for record in records}) > 1]
+
+
+def mean_scores(records: Iterable[Result]) -> list[tuple[dict[str, Any], float, list[Result]]]:
+    """Average the seeds of each configuration.
+
+    Returns:
+        list: (configuration, mean score, its records) in the order of first appearance; the mean is
+        infinite where a seed diverged.
+
+    Example:
+        >>> scores = [(0.1, 0, 4.0), (0.1, 1, 6.0), (0.01, 0, 3.0)]
+        >>> rows = [{"learning_rate": rate, "seed": seed, "score": score} for rate, seed, score in scores]
+        >>> [(config["learning_rate"], mean) for config, mean, _ in mean_scores(as_records(rows))]
+        [(0.1, 5.0), (0.01, 3.0)]
+    """
+    groups: dict[str, list[Result]] = {}
+    for record in records:
+        groups.setdefault(json.dumps([record.model, record.config], sort_keys=True), []).append(record)
+    return [
+        (dict(group[0].config), float(np.mean([record.score for record in group])), group)
+        for group in groups.values()
+    ]
+
+
+def tuned(records: Sequence[Result], *within: str) -> list[Result]:
+    """Keep, for each value of the knobs ``within``, its best configuration of all the others.
+
+    That is the fair way to compare, say, hidden sizes: each at the learning rate that suits it. The best is
+    the one with the best mean over its seeds.
+
+    Args:
+        records: Trials of one study or of several.
+        within: Names of the knobs that are to be compared.
+
+    Returns:
+        list[TrialResult]: all seeds of the configurations kept, in their order.
+
+    Raises:
+        ValueError: No records, or a knob they do not have.
+
+    Example:
+        >>> scores = [(8, 0.1, 5.0), (8, 0.01, 4.0), (16, 0.1, 3.0)]
+        >>> rows = [{"hidden_size": size, "learning_rate": rate, "seed": 0, "score": score}
+        ...         for size, rate, score in scores]
+        >>> [record.trial for record in tuned(as_records(rows), "hidden_size")]
+        [1, 2]
+    """
+    if not records:
+        raise ValueError("records must hold at least 1 record, got none.")
+    for name in within:
+        if not all(name in record.config for record in records):
+            raise ValueError(f"within must name knobs of every record, got {name!r}.")
+    best: dict[str, tuple[float, list[Result]]] = {}
+    for config, mean, group in mean_scores(records):
+        key = json.dumps([config[name] for name in within])
+        loss = -mean if group[0].higher_is_better else mean
+        if key not in best or loss < best[key][0]:
+            best[key] = (loss, group)
+    kept = {id(record) for _, group in best.values() for record in group}
+    return [record for record in records if id(record) in kept]

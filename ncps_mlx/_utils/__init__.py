@@ -1,0 +1,1 @@
+"""Validation, values as JSON, files, optional packages, progress."""

@@ -1,0 +1,167 @@
+"""The closed-form continuous-time cell (CfC)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+
+from ncps_mlx._kernels.activations import DERIVATIVES
+from ncps_mlx._kernels.cfc import Kept, Plan, combine, run_fused
+from ncps_mlx._kernels.lstm import Lstm
+from ncps_mlx.cells._backbone import Backbone, transposed
+from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
+from ncps_mlx.cells._initializers import Initializer
+
+__all__ = ["CfCCell", "HEADS"]
+
+
+HEADS: dict[str, int] = {"default": 4, "no_gate": 4, "pure": 1}
+"""How many heads of H outputs each mode reads off the backbone."""
+
+
+class CfCCell(FusedCell):
+    r"""One step of a CfC.
+
+    .. math::
+
+        \text{default:}&\quad h' = (1 - s) f + s g, \quad s = \sigma(a \Delta t + b) \\
+        \text{no_gate:}&\quad h' = f + s g \\
+        \text{pure:}&\quad h' = A - A e^{-\Delta t (|w_\tau| + |p|)} p
+
+    with :math:`f = \tanh(\cdot)`, :math:`g = \tanh(\cdot)`, a, b and p linear heads on the backbone of [x, h].
+
+    Written out in NumPy: :doc:`/models/cfc`.
+
+    Source: Hasani et al., "Closed-form continuous-time neural networks", 2022 (arXiv 2106.13898); as ncps 1.0.1.
+
+    Args:
+        input_size: D, features of the input.
+        hidden_size: H, units of the state.
+        mode: ``"default"``, ``"no_gate"`` or ``"pure"``.
+        activation: Of the backbone's layers.
+        initializer: Fills each weight matrix.
+        backbone_units: U, width of the backbone.
+        backbone_layers: Its layers; with 0 the heads read [x, h] directly.
+        mask: Which weights of the first product exist, 0 or 1 (outputs, D + H); ``None`` for all.
+
+    Example:
+        >>> from ncps_mlx.cells._initializers import get_initializer
+        >>> cell = CfCCell(
+        ...     3,
+        ...     11,
+        ...     mode="default",
+        ...     activation="lecun_tanh",
+        ...     initializer=get_initializer(None),
+        ...     backbone_units=16,
+        ...     backbone_layers=1,
+        ... )
+        >>> y, (h,) = cell.run(mx.zeros((7, 5, 3)), (mx.zeros((5, 11)),), 1.0, None, [], sequences=True)
+        >>> y.shape, h.shape
+        ((7, 5, 11), (5, 11))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        mode: str,
+        activation: str,
+        initializer: Initializer,
+        backbone_units: int,
+        backbone_layers: int,
+        mask: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        super().__init__()
+        self._mode = mode
+        self._activation = activation
+        self.hidden_size = self.output_size = hidden_size
+        self.backbone = Backbone(
+            input_size,
+            hidden_size,
+            units=backbone_units,
+            layers=backbone_layers,
+            outputs=[hidden_size] * HEADS[mode],
+            activation=activation,
+            initializer=initializer,
+            mask=mask,
+        )
+        self.absent = self.backbone.absent
+        if mode == "pure":
+            # Drawn, not zero and one: at exactly 0, |w| would pass no gradient on.
+            self.decay = initializer(mx.zeros((1, hidden_size)))[0]
+            self.amplitude = initializer(mx.zeros((1, hidden_size)))[0]
+
+    @property
+    def dropout(self) -> tuple[int, int]:
+        """The backbone's layers and units."""
+        return self.backbone.layers, self.backbone.units
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The parameters' leading axes."""
+        return self.backbone.bias.shape[:-1]
+
+    def inputs(self, x: mx.array) -> State:
+        """The inputs' part of the first product, (..., T, B, U)."""
+        return (self.backbone.inputs(x),)
+
+    def bind(self) -> Step:
+        """A function of one step."""
+        heads, pure, mode = self.backbone.bind(), self.pure(), self._mode
+
+        def step(z: State, state: State, dt: TimeSteps, dropout: Sequence[mx.array]) -> State:
+            return (combine(mode, heads(z[0], state[0], dropout), dt, pure),)
+
+        return step
+
+    def pure(self) -> tuple[mx.array, ...]:
+        """Decay and amplitude of mode pure, each (..., 1, H); nothing in the other modes."""
+        if self._mode != "pure":
+            return ()
+        return mx.abs(self.decay)[..., None, :], self.amplitude[..., None, :]
+
+    @property
+    def fusible(self) -> bool:
+        """Whether the activation's slope is known from its value."""
+        return not self.backbone.layers or self._activation in DERIVATIVES
+
+    def fused(
+        self,
+        x: mx.array,
+        state: State,
+        dt: TimeSteps,
+        mask: mx.array | None,
+        dropout: Sequence[mx.array],
+        lstm: Lstm | None,
+        *,
+        sequences: bool,
+    ) -> tuple[mx.array, State]:
+        """As :meth:`FusedCell.fused`."""
+        net = self.backbone
+        varying = isinstance(dt, mx.array)
+        plan = Plan(
+            mode=self._mode,
+            activation=self._activation if net.layers else "tanh",  # of no layers: any name will do
+            layers=net.layers,
+            masked=mask is not None,
+            varying_time=varying,
+            dropping=bool(dropout),
+        )
+        arrays = Kept(
+            z=net.inputs(x),
+            h=state[0],
+            recurrent=net.first_weights()[1],
+            weights=tuple(transposed(weight) for weight in net.weights),
+            biases=tuple(bias[..., None, :] for bias in net.biases),
+            pure=self.pure(),
+            dt=dt if isinstance(dt, mx.array) else None,
+            mask=mask,
+            dropout=tuple(dropout),
+            lstm=lstm,
+        )
+        states, last = run_fused(plan, arrays, 0.0 if isinstance(dt, mx.array) else dt, sequences=sequences)
+        return last[0] if states is None else states, last

@@ -1,0 +1,229 @@
+"""The liquid time-constant cell (LTC), in the dense form of the original paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import mlx.core as mx
+
+from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES, LOWER_BOUNDS, softplus, softplus_inverse
+from ncps_mlx._kernels.layout import in_rows
+from ncps_mlx._kernels.lstm import Lstm
+from ncps_mlx._kernels.ltc import run_fused_ltc
+from ncps_mlx._kernels.ltc_solver import Gate, gate_rate
+from ncps_mlx._kernels.tanh import squash_for
+from ncps_mlx.cells._backbone import Backbone, transposed
+from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
+from ncps_mlx.cells._initializers import Initializer
+
+__all__ = ["LTCCell", "STABILITY", "slowest_time_constant"]
+
+
+STABILITY = ("bounded", "clip", "softplus", "none")
+"""How the leak 1/tau is kept in bounds; see :class:`LTCCell`."""
+
+LEAST_LEAK = 1e-3  # of the clipped leak, and the least distance of an initial leak from a bound above 0
+
+
+def slowest_time_constant(activation: str, stability: str) -> float:
+    """The largest time constant that ``stability`` allows: bounded, 1/tau must outweigh the activation's least value.
+
+    Example:
+        >>> slowest_time_constant("tanh", "bounded")
+        1.0
+        >>> slowest_time_constant("sigmoid", "bounded"), slowest_time_constant("tanh", "clip")
+        (inf, 1000.0)
+    """
+    if stability == "clip":
+        return 1.0 / LEAST_LEAK
+    least = -LOWER_BOUNDS[activation]
+    return 1.0 / least if stability == "bounded" and least > 0 else float("inf")
+
+
+class LTCCell(FusedCell):
+    r"""One step of an LTC.
+
+    It takes ``unfolds`` semi-implicit Euler steps of
+
+    .. math:: \frac{dx}{dt} = -\left(\frac{1}{\tau} + f\right) x + f A,
+        \qquad f = a(W \cdot \text{backbone}([u, x]) + b),
+
+    namely :math:`x \leftarrow (x + \delta f A) / (1 + \delta (1/\tau + f))` with
+    :math:`\delta = \Delta t / \text{unfolds}` and f recomputed in each. The denominator cannot vanish while
+    :math:`1/\tau + f \ge 0`, which ``stability`` secures or not:
+
+    ``"bounded"``
+        1/tau = m + softplus(raw), where -m is the least value of the activation (1 for tanh, 0 for sigmoid):
+        always stable.
+    ``"softplus"``
+        1/tau = softplus(raw): the time constant is positive, and that is all.
+    ``"clip"``
+        1/tau = max(raw, 0.001).
+    ``"none"``
+        1/tau = raw.
+
+    Written out in NumPy: :doc:`/models/ltc`.
+
+    Source: Hasani et al., "Liquid time-constant networks", AAAI 2021 (arXiv 2006.04439), algorithm 1.
+
+    Args:
+        input_size: D, features of the input.
+        hidden_size: H, units of the state.
+        activation: Of the gate f, and of the backbone's layers.
+        initializer: Fills each weight matrix.
+        unfolds: Solver steps for each time step.
+        time_constants: Least and greatest initial time constant, in units of ``time_delta``; drawn log-uniformly.
+        stability: How 1/tau is kept in bounds.
+        backbone_units: U, width of the backbone.
+        backbone_layers: Its layers; 0 for none.
+
+    Example:
+        >>> from ncps_mlx.cells._initializers import get_initializer
+        >>> cell = LTCCell(
+        ...     3,
+        ...     11,
+        ...     activation="tanh",
+        ...     initializer=get_initializer(None),
+        ...     unfolds=6,
+        ...     time_constants=(0.1, 0.9),
+        ...     stability="bounded",
+        ...     backbone_units=16,
+        ...     backbone_layers=0,
+        ... )
+        >>> y, (h,) = cell.run(mx.zeros((7, 5, 3)), (mx.zeros((5, 11)),), 1.0, None, [], sequences=True)
+        >>> y.shape, h.shape
+        ((7, 5, 11), (5, 11))
+        >>> cell.leak().min().item() >= 1  # 1/tau outweighs the least value of tanh
+        True
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        activation: str,
+        initializer: Initializer,
+        unfolds: int,
+        time_constants: tuple[float, float],
+        stability: str,
+        backbone_units: int,
+        backbone_layers: int,
+    ) -> None:
+        super().__init__()
+        self._activation_name = activation
+        self._activation = ACTIVATIONS[activation]
+        self._unfolds = unfolds
+        self._stability = stability
+        self._least = -LOWER_BOUNDS[activation] if stability == "bounded" else 0.0
+        self.hidden_size = self.output_size = hidden_size
+        self.backbone = Backbone(
+            input_size,
+            hidden_size,
+            units=backbone_units,
+            layers=backbone_layers,
+            outputs=[hidden_size],
+            activation=activation,
+            initializer=initializer,
+        )
+        low, high = time_constants
+        tau = low * (high / low) ** mx.random.uniform(shape=(hidden_size,))
+        self.raw_leak = self._raw(1.0 / tau)
+        # Targets of the state: excitatory or inhibitory, as the reversal potentials of ncps.
+        self.target = 2.0 * mx.random.bernoulli(0.5, (hidden_size,)).astype(mx.float32) - 1.0
+
+    def _raw(self, leak: mx.array) -> mx.array:
+        if self._stability in ("clip", "none"):
+            return leak
+        return softplus_inverse(mx.maximum(leak - self._least, LEAST_LEAK) if self._least > 0 else leak)
+
+    def leak(self) -> mx.array:
+        """1/tau of each unit, (..., H)."""
+        if self._stability == "none":
+            return self.raw_leak
+        if self._stability == "clip":
+            return mx.maximum(self.raw_leak, LEAST_LEAK)
+        return self._least + softplus(self.raw_leak)
+
+    @property
+    def dropout(self) -> tuple[int, int]:
+        """The backbone's layers and units."""
+        return self.backbone.layers, self.backbone.units
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The parameters' leading axes."""
+        return self.backbone.bias.shape[:-1]
+
+    def inputs(self, x: mx.array) -> State:
+        """The inputs' part of the first product, (..., T, B, U)."""
+        return (self.backbone.inputs(x),)
+
+    def bind(self) -> Step:
+        """A function of one step: ``unfolds`` steps of the solver."""
+        gate = self.backbone.bind()
+        leak = self.leak()[..., None, :]
+        target = self.target[..., None, :]
+        unfolds, activation = self._unfolds, self._activation
+
+        def step(z: State, state: State, dt: TimeSteps, dropout: Sequence[mx.array]) -> State:
+            h = state[0]
+            delta = dt / unfolds
+            for _ in range(unfolds):
+                f = activation(gate(z[0], h, dropout))
+                h = (h + delta * f * target) / (1.0 + delta * (leak + f))
+            return (h,)
+
+        return step
+
+    @property
+    def fusible(self) -> bool:
+        """Whether the activation's slope is known from its value."""
+        return self._activation_name in DERIVATIVES
+
+    def fused(
+        self,
+        x: mx.array,
+        state: State,
+        dt: TimeSteps,
+        mask: mx.array | None,
+        dropout: Sequence[mx.array],
+        lstm: Lstm | None,
+        *,
+        sequences: bool,
+    ) -> tuple[mx.array, State]:
+        """As :meth:`FusedCell.fused`."""
+        squash = squash_for(state[0].dtype)
+        rate = gate_rate(self._activation_name, squash)
+        leak, target = self.leak()[..., None, :], self.target[..., None, :]
+        net = self.backbone
+        weights = [rate * transposed(weight) for weight in net.weights]
+        biases = [rate * bias[..., None, :] for bias in net.biases]
+        *lead, steps, _, _ = x.shape
+        unfolds = self._unfolds
+        # Divided first: mx.compile (MLX 0.32) stumbles over rows divided in each of stacked layers (_Map_base::at).
+        varying = [in_rows(dt / unfolds, lead)] if isinstance(dt, mx.array) else []
+        delta = None if isinstance(dt, mx.array) else dt / unfolds
+        own = (
+            rate * net.first_weights()[1],
+            target,
+            in_rows(rate * self.inputs(x)[0], lead),
+            1.0 + (varying[0] if delta is None else delta) * leak,
+            *varying,
+            *weights,
+            *biases,
+            *(in_rows(factors, lead) for factors in dropout),
+        )
+        make = partial(Gate, self._activation_name, squash, net.layers, delta, steps, unfolds)
+        states, last = run_fused_ltc(make, own, squash, state[0], mask, lstm, steps=steps)
+        return states if sequences else last[0], last
+
+    def bind_time_constants(self) -> Callable[[State, State], mx.array]:
+        """A function to 1 / (1/tau + f), (..., B, H)."""
+        gate, leak, activation = self.backbone.bind(), self.leak()[..., None, :], self._activation
+        return lambda z, state: 1.0 / (leak + activation(gate(z[0], state[0], ())))
+
+    def resting_time_constants(self) -> mx.array:
+        """Tau, (..., H)."""
+        return 1.0 / self.leak()

@@ -1,0 +1,185 @@
+"""Mixed memory: an LSTM step before each step of a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from ncps_mlx._kernels.activations import sigmoid
+from ncps_mlx._kernels.lstm import GATES, Lstm
+from ncps_mlx._kernels.tanh import squash_for
+from ncps_mlx.cells._backbone import all_steps, linear, transposed
+from ncps_mlx.cells._base import Cell, FusedCell, State, Step, TimeSteps
+from ncps_mlx.cells._initializers import Initializer
+
+__all__ = ["Memory", "MixedMemory"]
+
+
+class Memory(nn.Module):
+    r"""An LSTM of as many units as the cell has.
+
+    .. math:: c' = \sigma(z_f)\, c + \sigma(z_i) \tanh(z_a), \qquad h' = \sigma(z_o) \tanh(c')
+
+    where :math:`(z_a, z_i, z_f, z_o) = W_x x + W_h h + b`.
+
+    Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997.
+
+    Args:
+        input_size: D, features of the input.
+        hidden_size: H, units.
+        initializer: Fills the input weights.
+        recurrent_initializer: Fills the recurrent weights.
+
+    Example:
+        >>> from ncps_mlx.cells._initializers import get_initializer
+        >>> xavier = get_initializer(None)
+        >>> memory = Memory(3, 11, initializer=xavier, recurrent_initializer=xavier)
+        >>> z = memory.inputs(mx.zeros((7, 5, 3)))
+        >>> h, c = memory.bind()(z[0], mx.zeros((5, 11)), mx.zeros((5, 11)))
+        >>> z.shape, h.shape, c.shape
+        ((7, 5, 44), (5, 11), (5, 11))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        initializer: Initializer,
+        recurrent_initializer: Initializer,
+    ) -> None:
+        super().__init__()
+        self.input_weight = initializer(mx.zeros((4 * hidden_size, input_size)))
+        self.recurrent_weight = recurrent_initializer(mx.zeros((4 * hidden_size, hidden_size)))
+        # A forget gate that begins open lets gradients through from the start.
+        self.bias = mx.concatenate([mx.zeros(2 * hidden_size), mx.ones(hidden_size), mx.zeros(hidden_size)])
+
+    def inputs(self, x: mx.array) -> mx.array:
+        """The inputs' part of the gates: (..., T, B, D) to (..., T, B, 4H)."""
+        weight, bias = transposed(self.input_weight), self.bias[..., None, :]
+        return all_steps(lambda each: each @ weight + bias, x)
+
+    def lstm(self, x: mx.array, c: mx.array) -> Lstm:
+        """What a cell needs to take the LSTM's steps before its own: of inputs (..., T, B, D), memory (..., B, H)."""
+        rates = squash_for(c.dtype).rates(self.bias.shape[-1], c.dtype, GATES)
+        weight, recurrent = rates * transposed(self.input_weight), rates * transposed(self.recurrent_weight)
+        bias = rates * self.bias[..., None, :]
+        *lead, steps, batch, features = x.shape
+        z = linear(x.reshape(*lead, steps * batch, features), weight, bias)
+        return Lstm(z=z, c=c, recurrent=recurrent)
+
+    def bind(self) -> Callable[[mx.array, mx.array, mx.array], tuple[mx.array, mx.array]]:
+        """A function of one step: (inputs at t, h, c) to the next h and c."""
+        recurrent = transposed(self.recurrent_weight)
+
+        def step(z: mx.array, h: mx.array, c: mx.array) -> tuple[mx.array, mx.array]:
+            given, write, keep, show = mx.split(z + h @ recurrent, 4, axis=-1)
+            c = c * sigmoid(keep) + mx.tanh(given) * sigmoid(write)
+            return mx.tanh(c) * sigmoid(show), c
+
+        return step
+
+
+class MixedMemory(Cell):
+    r"""A cell with an LSTM's memory beside it: (h, c) go through the LSTM, then h through the cell.
+
+    .. math:: (\tilde h, c') = \text{LSTM}(x, (h, c)), \qquad h' = \text{cell}(x, \tilde h, \Delta t)
+
+    Written out in NumPy: :doc:`/models/cfc`.
+
+    Source: Lechner and Hasani, "Learning long-term dependencies in irregularly-sampled time series", 2020
+    (arXiv 2006.04418); as ncps 1.0.1.
+
+    Args:
+        cell: The cell.
+        input_size: D, features of the input.
+        initializer: Fills the LSTM's input weights.
+        recurrent_initializer: Fills its recurrent weights.
+
+    Example:
+        >>> from ncps_mlx import LTC
+        >>> (layer,) = LTC(3, 11, mixed_memory=True, seed=0).layers
+        >>> layer.state_size, type(layer.cell).__name__, layer.memory.bias.shape
+        (2, 'LTCCell', (44,))
+    """
+
+    state_size = 2
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        *,
+        initializer: Initializer,
+        recurrent_initializer: Initializer,
+    ) -> None:
+        super().__init__()
+        self.hidden_size, self.output_size = cell.hidden_size, cell.output_size
+        self.absent = cell.absent
+        self.memory = Memory(
+            input_size,
+            cell.hidden_size,
+            initializer=initializer,
+            recurrent_initializer=recurrent_initializer,
+        )
+        self.cell = cell
+
+    @property
+    def dropout(self) -> tuple[int, int]:
+        """The cell's."""
+        return self.cell.dropout
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The parameters' leading axes."""
+        return self.memory.bias.shape[:-1]
+
+    def inputs(self, x: mx.array) -> State:
+        """The inputs' part of the LSTM's gates, then of the cell's products."""
+        return self.memory.inputs(x), *self.cell.inputs(x)
+
+    def bind(self) -> Step:
+        """A function of one step: the LSTM's, then the cell's."""
+        remember, cell = self.memory.bind(), self.cell.bind()
+
+        def step(z: State, state: State, dt: TimeSteps, dropout: Sequence[mx.array]) -> State:
+            h, c = remember(z[0], *state)
+            return *cell(z[1:], (h,), dt, dropout), c
+
+        return step
+
+    def run(
+        self,
+        x: mx.array,
+        state: State,
+        dt: TimeSteps,
+        mask: mx.array | None,
+        dropout: Sequence[mx.array],
+        *,
+        sequences: bool,
+    ) -> tuple[mx.array, State]:
+        """As :meth:`Cell.run`, with a hand-written gradient where the cell has one."""
+        if not isinstance(self.cell, FusedCell) or not self.fusible:
+            return super().run(x, state, dt, mask, dropout, sequences=sequences)
+        lstm = self.memory.lstm(x, state[1])
+        return self.cell.fused(x, state[:1], dt, mask, dropout, lstm, sequences=sequences)
+
+    @property
+    def fusible(self) -> bool:
+        """Whether the cell does."""
+        return self.cell.fusible
+
+    def outputs(self, h: mx.array) -> mx.array:
+        """What the cell shows."""
+        return self.cell.outputs(h)
+
+    def bind_time_constants(self) -> Callable[[State, State], mx.array]:
+        """The cell's, at its state."""
+        read = self.cell.bind_time_constants()
+        return lambda z, state: read(z[1:], state[:1])
+
+    def resting_time_constants(self) -> mx.array:
+        """The cell's."""
+        return self.cell.resting_time_constants()

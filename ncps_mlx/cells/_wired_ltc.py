@@ -1,0 +1,267 @@
+"""The LTC on a circuit: conductance synapses, solved semi-implicitly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import mlx.core as mx
+import numpy as np
+
+from ncps_mlx._kernels.activations import softplus, softplus_inverse
+from ncps_mlx._kernels.layout import in_rows
+from ncps_mlx._kernels.lstm import Lstm
+from ncps_mlx._kernels.ltc import run_fused_ltc
+from ncps_mlx._kernels.ltc_solver import Synapses as SynapseDrive
+from ncps_mlx._kernels.ltc_solver import synapse_sums
+from ncps_mlx._kernels.tanh import TANH, Squash, squash_for
+from ncps_mlx.cells._backbone import all_steps
+from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
+from ncps_mlx.wirings._base import Array, Circuit
+
+__all__ = ["INITIAL_RANGES", "MAPPINGS", "WiredLTCCell"]
+
+
+MAPPINGS = ("affine", "linear", "none")
+"""How inputs and outputs are mapped: weight and bias, a weight, not at all."""
+
+INITIAL_RANGES: dict[str, tuple[float, float]] = {
+    "leak": (0.694, 1.313),
+    "resting": (-0.2, 0.2),
+    "capacitance": (0.913, 1.037),
+    "weight": (0.694, 1.313),
+    "slope": (3.0, 8.0),
+    "midpoint": (0.3, 0.8),
+}
+"""Where parameters begin, drawn uniformly: what an LTC of ncps (PyTorch) has at first, after its softplus."""
+
+EPSILON = 1e-8  # as ncps: keeps the denominator from zero where nothing leaks and no synapse acts
+
+
+class WiredLTCCell(FusedCell):
+    r"""Neurons that leak, and synapses whose conductance depends on the neuron they come from.
+
+    .. math:: c_i \frac{dx_i}{dt} = g_i (v_i - x_i) + \sum_j w_{ji}\, \sigma(s_{ji} (x_j - m_{ji})) (E_{ji} - x_i)
+
+    with capacitance c, leak g, resting potential v, and for each synapse from j to i a weight w, slope s, midpoint m
+    and reversal potential E; the inputs' synapses likewise. Each time step is solved in ``unfolds`` semi-implicit
+    steps of :math:`\delta = \Delta t / \text{unfolds}`,
+
+    .. math:: x_i \leftarrow \frac{c_i x_i + \delta (g_i v_i + \sum_j w_{ji} \sigma_{ji} E_{ji})}
+        {c_i + \delta (g_i + \sum_j w_{ji} \sigma_{ji} + 10^{-8})},
+
+    which is ncps's step multiplied by :math:`\delta`, and so defined at :math:`\Delta t = 0` too. c, g and w are
+    softplus of a parameter, and so positive, whatever training does. Synapses that the circuit does not have have
+    no parameters.
+
+    All synapses act at once as a layer of S sigmoid units between two products, from U neurons and to 2U sums.
+
+    Written out in NumPy: :doc:`/models/ltc`.
+
+    Source: Hasani et al., "Liquid time-constant networks", AAAI 2021; Lechner et al., "Neural circuit policies
+    enabling auditable autonomy", 2020; as ncps 1.0.1.
+
+    Args:
+        circuit: The synapses.
+        unfolds: Solver steps for each time step.
+        input_mapping: ``"affine"`` (x * weight + bias), ``"linear"`` or ``"none"``.
+        output_mapping: Likewise, of the motor neurons' states.
+        initial_ranges: Least and greatest initial value by name, in place of those of :data:`INITIAL_RANGES`.
+        time_constants: Least and greatest initial time constant at rest, c/g, drawn log-uniformly; ``None`` leaves
+            it to the ranges of capacitance and leak.
+
+    Example:
+        >>> from ncps_mlx import AutoNCP
+        >>> cell = WiredLTCCell(
+        ...     AutoNCP(11, 2).build(3),
+        ...     unfolds=6,
+        ...     input_mapping="affine",
+        ...     output_mapping="none",
+        ...     initial_ranges={},
+        ...     time_constants=None,
+        ... )
+        >>> y, (h,) = cell.run(mx.zeros((7, 5, 3)), (mx.zeros((5, 11)),), 1.0, None, [], sequences=True)
+        >>> y.shape, h.shape, cell.resting_time_constants().shape
+        ((7, 5, 2), (5, 11), (11,))
+    """
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        *,
+        unfolds: int,
+        input_mapping: str,
+        output_mapping: str,
+        initial_ranges: Mapping[str, tuple[float, float]],
+        time_constants: tuple[float, float] | None,
+    ) -> None:
+        super().__init__()
+        self.hidden_size, self.output_size = circuit.units, circuit.output_size
+        self._unfolds = unfolds
+        ranges = {**INITIAL_RANGES, **initial_ranges}
+
+        def draw(name: str, count: int) -> mx.array:
+            return mx.random.uniform(*ranges[name], shape=(count,))
+
+        units = circuit.units
+        leak = draw("leak", units)
+        self.raw_leak = softplus_inverse(leak)
+        self.resting = draw("resting", units)
+        if time_constants is None:
+            capacitance = draw("capacitance", units)
+        else:
+            low, high = time_constants
+            capacitance = leak * low * (high / low) ** mx.random.uniform(shape=(units,))
+        self.raw_capacitance = softplus_inverse(capacitance)
+        self._synapses = Synapses(circuit.adjacency)
+        self._sensory = Synapses(circuit.sensory_adjacency)
+        for prefix, synapses in (("", self._synapses), ("sensory_", self._sensory)):
+            self[f"{prefix}raw_weight"] = softplus_inverse(draw("weight", synapses.count))
+            self[f"{prefix}slope"] = draw("slope", synapses.count)
+            self[f"{prefix}midpoint"] = draw("midpoint", synapses.count)
+            self[f"{prefix}reversal"] = mx.array(synapses.polarity)
+        for name, mapping, size in (
+            ("input", input_mapping, circuit.input_size),
+            ("output", output_mapping, circuit.output_size),
+        ):
+            if mapping != "none":
+                self[f"{name}_weight"] = mx.ones((size,))
+            if mapping == "affine":
+                self[f"{name}_bias"] = mx.zeros((size,))
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The parameters' leading axes."""
+        return self.raw_leak.shape[:-1]
+
+    def inputs(self, x: mx.array) -> State:
+        """What the inputs' synapses add to the two sums, (..., T, B, 2U)."""
+        squash = squash_for(x.dtype)
+        own = self.synapses("sensory_", squash)
+        return (all_steps(lambda each: synapse_sums(squash, self.mapped("input", each), *own), x),)
+
+    def outputs(self, h: mx.array) -> mx.array:
+        """The motor neurons' states, mapped."""
+        return self.mapped("output", h[..., : self.output_size])
+
+    def mapped(self, name: str, x: mx.array) -> mx.array:
+        """Apply the input's or the output's mapping to (..., B, features)."""
+        for part in ("weight", "bias"):
+            key = f"{name}_{part}"
+            if key in self:
+                values = self[key]
+                values = values.reshape(*values.shape[:-1], *[1] * (x.ndim - values.ndim), values.shape[-1])
+                x = x * values if part == "weight" else x + values
+        return x
+
+    def synapses(self, prefix: str, squash: Squash) -> tuple[mx.array, mx.array, mx.array, mx.array]:
+        """All synapses as a layer between two products, in the form of sigmoid that ``squash`` gives.
+
+        Returns:
+            From sources to synapses (..., from, S), what to subtract (..., 1, S), from synapses to the sums of w s E
+            and w s (..., S, 2U), and what to add to these (..., 1, 2U).
+        """
+        synapses = self._sensory if prefix else self._synapses
+        slope = squash.sigmoid_rate * self[f"{prefix}slope"][..., None, :]
+        weight = softplus(self[f"{prefix}raw_weight"])[..., None]
+        sources, targets = (each.astype(slope.dtype) for each in (synapses.sources, synapses.targets))
+        pushed = weight * self[f"{prefix}reversal"][..., None] * targets
+        gather = mx.concatenate([pushed, weight * targets], axis=-1)
+        shift = slope * self[f"{prefix}midpoint"][..., None, :]
+        offset, gain = squash.sigmoid_form
+        return sources * slope, shift, gain * gather, offset * gather.sum(axis=-2, keepdims=True)
+
+    def bind_synapses(self, prefix: str) -> Callable[[mx.array], mx.array]:
+        """A function of the sources' states (..., B, from) to both sums (..., B, 2U)."""
+        spread, shift, gather, base = self.synapses(prefix, TANH)
+        return lambda v: mx.tanh(v @ spread - shift) @ gather + base
+
+    def leak_and_capacitance(self) -> tuple[mx.array, mx.array]:
+        """G and c, each (..., U), positive."""
+        return softplus(self.raw_leak), softplus(self.raw_capacitance)
+
+    def bind(self) -> Step:
+        """A function of one step: ``unfolds`` steps of the solver."""
+        act = self.bind_synapses("")
+        leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())
+        driven = leak * self.resting[..., None, :]
+        leaking = leak + EPSILON
+        unfolds = self._unfolds
+
+        def step(z: State, state: State, dt: TimeSteps, _dropout: Sequence[mx.array]) -> State:
+            v = state[0]
+            delta = dt / unfolds
+            for _ in range(unfolds):
+                pushed, conducted = mx.split(act(v) + z[0], 2, axis=-1)
+                v = (capacitance * v + delta * (driven + pushed)) / (
+                    capacitance + delta * (leaking + conducted)
+                )
+            return (v,)
+
+        return step
+
+    def fused(
+        self,
+        x: mx.array,
+        state: State,
+        dt: TimeSteps,
+        mask: mx.array | None,
+        dropout: Sequence[mx.array],  # noqa: ARG002  # there is no backbone to drop from
+        lstm: Lstm | None,
+        *,
+        sequences: bool,
+    ) -> tuple[mx.array, State]:
+        """As :meth:`FusedCell.fused`."""
+        *lead, steps, _, _ = x.shape
+        unfolds, squash = self._unfolds, squash_for(state[0].dtype)
+        leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())
+        resting = mx.concatenate([leak * self.resting[..., None, :], leak + EPSILON], axis=-1)
+        spread, shift, gather, base = self.synapses("", squash)
+        # Both sums over the capacitance: the numerator is v + p, the denominator 1 + q.
+        rate = mx.concatenate([1.0 / capacitance] * 2, axis=-1)
+        sums = in_rows(self.inputs(x)[0], lead) + (base + resting)
+        if isinstance(dt, mx.array):
+            own = [
+                spread,
+                shift,
+                gather * rate,
+                rate * sums,
+                in_rows(dt / unfolds, lead),
+            ]  # divided first: see ltc.py
+        else:
+            rate = rate * (dt / unfolds)
+            one = mx.repeat(mx.array([0.0, 1.0], dtype=sums.dtype), sums.shape[-1] // 2)
+            own = [spread, shift, gather * rate, rate * sums + one]
+        make = partial(SynapseDrive, squash, steps, unfolds)
+        states, last = run_fused_ltc(make, own, squash, state[0], mask, lstm, steps=steps)
+        return self.outputs(states if sequences else last[0]), last
+
+    def bind_time_constants(self) -> Callable[[State, State], mx.array]:
+        """A function to c / (g + sum of w s), (..., B, U)."""
+        act = self.bind_synapses("")
+        leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())
+        return lambda z, state: capacitance / (leak + mx.split(act(state[0]) + z[0], 2, axis=-1)[1])
+
+    def resting_time_constants(self) -> mx.array:
+        """C / g, (..., U)."""
+        leak, capacitance = self.leak_and_capacitance()
+        return capacitance / leak
+
+
+class Synapses:
+    """The synapses of one matrix, in the order of ``np.argwhere``.
+
+    Attributes:
+        count: How many there are, S.
+        polarity: 1 or -1 for each, (S,).
+        sources: Which neuron each comes from, one-hot (from, S).
+        targets: Which neuron each goes to, one-hot (S, to).
+    """
+
+    def __init__(self, adjacency: Array) -> None:
+        places = np.argwhere(adjacency)
+        self.count = len(places)
+        self.polarity = adjacency[adjacency != 0].astype(np.float32)
+        one = np.eye(max(adjacency.shape), dtype=np.float32)
+        self.sources = mx.array(np.ascontiguousarray(one[places[:, 0], : adjacency.shape[0]].T))
+        self.targets = mx.array(np.ascontiguousarray(one[places[:, 1], : adjacency.shape[1]]))

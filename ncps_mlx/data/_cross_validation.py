@@ -1,0 +1,75 @@
+"""Which sequences train and which validate in each fold of a cross-validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ncps_mlx._utils.validation import check_choice, check_int
+
+__all__ = ["KINDS", "fold_rows"]
+
+
+KINDS = ("blocked", "forward", "shuffled")
+"""Blocks in order; blocks in order with only the past to train on; sequences drawn at random."""
+
+
+def fold_rows(
+    n: int, fold: int, folds: int, kind: str = "blocked", gap: int = 0, seed: int = 0
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Rows of the training and of the validation sequences of one fold, in order.
+
+    Args:
+        n: How many sequences there are, in the order of time.
+        fold: Which fold, from 0.
+        folds: How many there are.
+        kind: ``"blocked"``: the sequences are cut into as many blocks as folds, and each validates once. ``"forward"``:
+            into one more, and each but the first validates what the blocks before it train. ``"shuffled"``: each
+            validates once, drawn at random; of a series, whose windows overlap, that validates on what was trained on.
+        gap: Sequences left out on either side of the validating block (not with ``"shuffled"``): as many as windows
+            overlap.
+        seed: Of the order of ``"shuffled"``.
+
+    Raises:
+        ValueError: An argument is out of its range, or no sequence is left to train on.
+
+    Source:
+        Bergmeir and Benitez, "On the use of cross-validation for time series predictor evaluation", Information
+        Sciences 191 (2012).
+
+    Example:
+        >>> train, validation = fold_rows(10, 1, 5, gap=1)
+        >>> train.tolist(), validation.tolist()
+        ([0, 5, 6, 7, 8, 9], [2, 3])
+        >>> train, validation = fold_rows(10, 1, 4, "forward")
+        >>> train.tolist(), validation.tolist()
+        ([0, 1, 2, 3], [4, 5])
+    """
+    check_choice("kind", kind, KINDS)
+    check_int("folds", folds, minimum=2)
+    if check_int("fold", fold, minimum=0) >= folds:
+        raise ValueError(f"fold must be below folds={folds}, got {fold}.")
+    check_int("gap", gap, minimum=0)
+    check_int("seed", seed, minimum=0)
+    if gap and kind == "shuffled":
+        raise ValueError(
+            f"gap must be 0 with kind='shuffled', whose sequences have no neighbours, got {gap}."
+        )
+    blocks = folds + 1 if kind == "forward" else folds
+    if n < blocks:
+        raise ValueError(
+            f"folds must leave each of {blocks} blocks a sequence, got {folds} for {n} sequences."
+        )
+    order = np.random.default_rng(seed).permutation(n) if kind == "shuffled" else np.arange(n)
+    edges = np.linspace(0, n, blocks + 1).round().astype(int)
+    block = fold + 1 if kind == "forward" else fold
+    first, last = edges[block], edges[block + 1]
+    after = order[:0] if kind == "forward" else order[last + gap :]
+    train = np.concatenate([order[: max(0, first - gap)], after])
+    if not len(train):
+        raise ValueError(
+            f"gap must leave sequences to train on, got {gap} for blocks of {last - first} of {n}."
+        )
+    return np.sort(train), np.sort(order[first:last])

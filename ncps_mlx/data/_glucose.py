@@ -1,0 +1,132 @@
+"""Blood glucose of one person, read at irregular times."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+
+from ncps_mlx._utils.optional import package_file
+from ncps_mlx._utils.validation import check_int
+from ncps_mlx.data import baselines
+from ncps_mlx.data._array import Array
+from ncps_mlx.data._split import Split
+from ncps_mlx.data._standardize import Standardised
+from ncps_mlx.data._task import Task
+
+__all__ = ["glucose"]
+
+
+SHORTEST_GAP, LONGEST_GAP, SNAP = 5.0, 240.0, 5.0  # minutes
+SPLIT_DAYS = ((0, 120), (120, 156), (156, 10_000))
+
+
+def glucose(
+    n_train: int = 8000,
+    n_validation: int = 2000,
+    n_test: int = 2000,
+    *,
+    readings: int = 16,
+    seed: int = 0,
+) -> Task:
+    """Blood glucose of one person, read at irregular times: from 16 readings predict the next, given its gap.
+
+    A sensor reported every 5 minutes for 200 days. A sequence starts at a random reading; each next one lies
+    a log-uniform 5 to 240 minutes on, at the nearest real reading. Sequences over a hole in the record (no
+    reading within 5 minutes of the drawn time) are drawn again. ``time_delta[:, i]`` is the gap from reading
+    i to reading i + 1, in minutes, the last one leading to the target: scale it (:meth:`Task.scaled_time`) or
+    the time gates saturate. Split by day: before 120, 120 to 155, from 156; sequences lie wholly inside.
+
+    Args:
+        n_train: Training sequences.
+        n_validation: Validation sequences.
+        n_test: Test sequences.
+        readings: Readings seen, T, at most 64.
+        seed: Each split draws from a stream of its own, so sizes do not change one another.
+
+    Returns:
+        A regression :class:`~ncps_mlx.Task` (rmse in mg/dl), x and y standardised by the readings of the
+        training days; baselines: train mean, last value, exponential decay from the last value to the mean
+        (its time constant fitted on training), ridge on readings and log gaps.
+
+    Raises:
+        ValueError: A size is below 1, or ``readings`` is above 64.
+        ImportError: bokeh-sampledata is not installed.
+
+    Source: the glucose set of bokeh-sampledata, public domain.
+
+    Example:
+        >>> glucose(50, 20, 20)
+        Task('glucose', regression, rmse in mg/dl, T=16, D=1, O=1, 50/20/20 sequences)
+    """
+    sizes = (
+        check_int("n_train", n_train),
+        check_int("n_validation", n_validation),
+        check_int("n_test", n_test),
+    )
+    if check_int("readings", readings) > 64:
+        raise ValueError(f"readings must be at most 64 (hardly any stretch has no hole), got {readings}.")
+    check_int("seed", seed, minimum=0)
+    minutes, values = _glucose_series()
+    day = minutes // (24 * 60)
+    training = values[day < SPLIT_DAYS[0][1]]
+    back = Standardised(mean=float(training.mean()), deviation=float(training.std()))
+    splits = []
+    for part, (n, (first, end)) in enumerate(zip(sizes, SPLIT_DAYS, strict=True)):
+        inside = (day >= first) & (day < end)
+        rows = _irregular_rows(minutes[inside], n, readings, np.random.default_rng([seed, part]))
+        seen = (values[inside][rows] - back.mean) / back.deviation
+        gaps = np.diff(minutes[inside][rows], axis=1)
+        splits.append(Split(x=seen[:, :-1, None], y=seen[:, -1:], time_delta=gaps))
+    return Task(
+        "glucose", *splits, inverse=back, units="mg/dl", time_unit="min", baselines=_glucose_baselines
+    ).made_by(
+        "ncps_mlx.data:glucose",
+        n_train=n_train,
+        n_validation=n_validation,
+        n_test=n_test,
+        readings=readings,
+        seed=seed,
+    )
+
+
+def _glucose_series() -> tuple[Array, Array]:
+    """Minutes since the first midnight and glucose in mg/dl, sorted, the last of equal times kept."""
+    packed = package_file("bokeh_sampledata", "_data", "CGM.csv.gz", purpose="glucose").read_bytes()
+    rows = [line.split(",") for line in gzip.decompress(packed).decode().splitlines()[1:]]
+    seconds = np.array([row[1] for row in rows], dtype="datetime64[s]").astype(np.int64)
+    values = np.array([row[2] for row in rows], dtype=np.float64)
+    order = np.argsort(seconds, kind="stable")
+    order = order[np.append(np.diff(seconds[order]) > 0, True)]
+    midnight = seconds[order[0]] // 86400 * 86400
+    return (seconds[order] - midnight) / 60, values[order]
+
+
+def _irregular_rows(minutes: Array, n: int, readings: int, rng: np.random.Generator) -> Array:
+    """Draw n sequences of readings + 1 indices (n, T + 1) into sorted ``minutes``."""
+    found: list[Array] = []
+    while sum(map(len, found)) < n:
+        many = 2 * n + 64
+        gaps = SHORTEST_GAP * (LONGEST_GAP / SHORTEST_GAP) ** rng.random((many, readings))
+        rows = np.empty((many, readings + 1), dtype=np.int64)
+        rows[:, 0] = rng.integers(0, len(minutes), many)
+        whole = np.ones(many, dtype=bool)
+        for step in range(readings):
+            wanted = minutes[rows[:, step]] + gaps[:, step]
+            after = np.clip(np.searchsorted(minutes, wanted), 1, len(minutes) - 1)
+            before = after - 1
+            nearest = np.where(wanted - minutes[before] < minutes[after] - wanted, before, after)
+            rows[:, step + 1] = np.maximum(nearest, np.minimum(rows[:, step] + 1, len(minutes) - 1))
+            whole &= np.abs(minutes[rows[:, step + 1]] - wanted) <= SNAP
+            whole &= rows[:, step + 1] > rows[:, step]
+        found.append(rows[whole])
+    return np.concatenate(found)[:n]
+
+
+def _glucose_baselines(task: Task) -> dict[str, float]:
+    return {
+        "train mean": baselines.train_mean(task),
+        "last value": baselines.last_value(task),
+        "exponential decay": baselines.exponential_decay(task),
+        "ridge": baselines.ridge(task, baselines.readings_and_log_gaps),
+    }

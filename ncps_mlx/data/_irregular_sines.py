@@ -1,0 +1,134 @@
+"""Sums of sines, read at irregular times."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ncps_mlx._utils.validation import check_choice, check_int, check_number
+from ncps_mlx.data import baselines
+from ncps_mlx.data._bitstream_xor import LONGEST, SHORTEST, Array
+from ncps_mlx.data._split import Split
+from ncps_mlx.data._task import Task
+
+__all__ = ["irregular_sines"]
+
+
+FREQUENCIES = np.array([0.05, 0.13, 0.31])
+AMPLITUDES = np.array([1.0, 0.6, 0.4])
+
+
+def irregular_sines(
+    n_train: int = 4000,
+    n_validation: int = 1000,
+    n_test: int = 2000,
+    *,
+    readings: int = 32,
+    noise: float = 0.05,
+    targets: str = "last",
+    seed: int = 0,
+) -> Task:
+    """Sums of three sines with random phases, read at irregular times: predict the last reading's true value.
+
+    s(t) = Σ aₖ sin(2πfₖt + φₖ) with f = (.05, .13, .31) Hz, a = (1, .6, .4) and φ uniform for each sequence;
+    gaps are log-uniform from 0.02 to 4 s. The model sees all readings but the last, T = ``readings`` - 1
+    steps of one noisy value. ``time_delta[:, i]`` is the gap from reading i to reading i + 1 (in seconds), so
+    the state passes through the very time it has to predict across.
+
+    Args:
+        n_train: Training sequences.
+        n_validation: Validation sequences.
+        n_test: Test sequences.
+        readings: Readings per sequence, N ≥ 2.
+        noise: Standard deviation of the noise on the inputs; targets have none.
+        targets: ``"last"``: y (n, 1) is s at the last reading; ``"every"``: y (n, T, 1) is s at every next
+            reading, to learn from; the score still looks at the last alone.
+        seed: Each split draws from a stream of its own, so sizes do not change one another.
+
+    Returns:
+        A regression :class:`~ncps_mlx.Task` (rmse); baselines: zero, last value, ridge, boosted trees on the
+        last 8 readings (where there are more) and on all, and least squares with the true frequencies, the floor.
+
+    Raises:
+        ValueError: A size is too small, ``noise`` is negative, or ``targets`` is unknown.
+
+    Example:
+        >>> irregular_sines(20, 10, 10, readings=8)
+        Task('irregular sines', regression, rmse, T=7, D=1, O=1, 20/10/10 sequences)
+    """
+    check_int("readings", readings, minimum=2)
+    check_number("noise", noise, low=0)
+    check_choice("targets", targets, ("last", "every"))
+    check_int("seed", seed, minimum=0)
+    sizes = (
+        check_int("n_train", n_train),
+        check_int("n_validation", n_validation),
+        check_int("n_test", n_test),
+    )
+    splits = [_sines(n, readings, noise, targets, [seed, part]) for part, n in enumerate(sizes)]
+    return Task(
+        "irregular sines",
+        *splits,
+        time_unit="s",
+        baselines=_sines_baselines,
+        score_at="last" if targets == "every" else "all",
+    ).made_by(
+        "ncps_mlx.data:irregular_sines",
+        n_train=n_train,
+        n_validation=n_validation,
+        n_test=n_test,
+        readings=readings,
+        noise=noise,
+        targets=targets,
+        seed=seed,
+    )
+
+
+def _sines(n: int, readings: int, noise: float, targets: str, seed: list[int]) -> Split:
+    rng = np.random.default_rng(seed)
+    gaps = SHORTEST * (LONGEST / SHORTEST) ** rng.random((n, readings))
+    times = np.cumsum(gaps, axis=1)
+    phases = rng.uniform(0, 2 * np.pi, (n, 1, 3))
+    signal = np.sin(2 * np.pi * FREQUENCIES * times[..., None] + phases) @ AMPLITUDES
+    seen = signal + noise * rng.normal(size=signal.shape)
+    y = signal[:, -1:] if targets == "last" else signal[:, 1:, None]
+    return Split(x=seen[:, :-1, None], y=y, time_delta=gaps[:, 1:])
+
+
+def _sines_baselines(task: Task) -> dict[str, float]:
+    if task.score_at == "last":  # the same test score, from the last target alone
+        splits = [
+            Split(x=split.x, y=split.y[:, -1], time_delta=split.time_delta)
+            for split in (task.train, task.validation, task.test)
+        ]
+        task = Task(task.name, *splits)
+
+    def flat(split: Split, last: int) -> Array:
+        return _readings_and_times(split)[:, -last:].reshape(len(split), -1)
+
+    few = {}
+    if task.steps > 8:
+        few = {"boosted trees, last 8": baselines.boosted_trees(task, lambda split: flat(split, 8))}
+    return {
+        "zero": task.score(np.zeros_like(task.test.y)),
+        "last value": baselines.last_value(task),
+        "ridge": baselines.ridge(task, baselines.readings_and_log_gaps),
+        **few,
+        "boosted trees": baselines.boosted_trees(task, lambda split: flat(split, task.steps)),
+        "known frequencies": task.score(_known_frequencies(task.test)),
+    }
+
+
+def _readings_and_times(split: Split) -> Array:
+    """Each reading with the time from it to the target (n, T, 2)."""
+    to_target = np.cumsum(baselines.gaps(split)[:, ::-1], axis=1)[:, ::-1]
+    return np.stack([split.x[..., 0], to_target], axis=2)
+
+
+def _known_frequencies(split: Split) -> Array:
+    """Least squares on the six true sines and cosines of each sequence, at the time of the target."""
+    values, to_target = np.moveaxis(_readings_and_times(split).astype(np.float64), 2, 0)
+    angles = -2 * np.pi * to_target[..., None] * FREQUENCIES
+    basis = np.concatenate([np.sin(angles), np.cos(angles)], axis=2)
+    gram = basis.transpose(0, 2, 1) @ basis + 1e-3 * np.eye(6)  # few readings may not tell six numbers apart
+    weights = np.linalg.solve(gram, basis.transpose(0, 2, 1) @ values[..., None])[..., 0]
+    return np.asarray(weights[:, 3:].sum(axis=1, keepdims=True))

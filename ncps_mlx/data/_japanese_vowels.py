@@ -1,0 +1,93 @@
+"""Nine speakers of a Japanese vowel, in sequences of varying length."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ncps_mlx._utils.optional import package_file
+from ncps_mlx._utils.validation import check_number
+from ncps_mlx.data import baselines
+from ncps_mlx.data._array import Array
+from ncps_mlx.data._split import Split
+from ncps_mlx.data._task import Task
+
+__all__ = ["japanese_vowels"]
+
+
+def japanese_vowels(validation_share: float = 0.2) -> Task:
+    """Nine speakers say /ae/: who spoke? Sequences of 7 to 29 steps of 12 cepstral coefficients, with a mask.
+
+    The official split: 270 sequences to train on, 370 to test. Validation takes the last share of each
+    speaker's training sequences. Channels are standardised over the valid steps of the training split;
+    sequences are padded with 0 to T = 29.
+
+    Args:
+        validation_share: Share of each speaker's 30 training sequences that validates, above 0 and below 1.
+
+    Returns:
+        A classification :class:`~ncps_mlx.Task` with a mask (accuracy); baselines: majority, nearest
+        neighbour by dynamic time warping, logistic regression on summaries of each channel.
+
+    Raises:
+        ValueError: ``validation_share`` leaves a speaker without a training or validation sequence.
+        ImportError: aeon is not installed.
+
+    Source: Kudo, Toyama and Shimbo (1999), UCI archive, as shipped by aeon.
+
+    Example:
+        >>> japanese_vowels()
+        Task('Japanese vowels', classification, accuracy, T=29, D=12, O=9, 216/54/370 sequences)
+    """
+    check_number("validation_share", validation_share, low=0, high=1, open_low=True, open_high=True)
+    sequences, speakers = _vowels("TRAIN")
+    rank = np.array([np.count_nonzero(speakers[:i] == speaker) for i, speaker in enumerate(speakers)])
+    held = rank >= round((1 - validation_share) * (rank.max() + 1))
+    if held.all() or not held.any():
+        raise ValueError(
+            "validation_share must leave each speaker both training and validation sequences, "
+            f"got {validation_share}."
+        )
+    learned = np.concatenate([sequences[i] for i in np.flatnonzero(~held)])
+    mean, deviation = learned.mean(axis=0), learned.std(axis=0)
+    asked, answers = _vowels("TEST")
+    steps = max(len(sequence) for sequence in (*sequences, *asked))
+
+    def split(chosen: list[Array], classes: Array) -> Split:
+        x = np.zeros((len(chosen), steps, len(mean)))
+        mask = np.zeros(x.shape[:2], dtype=bool)
+        for row, sequence in enumerate(chosen):
+            x[row, : len(sequence)] = (sequence - mean) / deviation
+            mask[row, : len(sequence)] = True
+        return Split(x=x, y=classes, mask=mask)
+
+    return Task(
+        "Japanese vowels",
+        split([sequences[i] for i in np.flatnonzero(~held)], speakers[~held]),
+        split([sequences[i] for i in np.flatnonzero(held)], speakers[held]),
+        split(asked, answers),
+        kind="classification",
+        baselines=_vowels_baselines,
+    ).made_by("ncps_mlx.data:japanese_vowels", validation_share=validation_share)
+
+
+def _vowels(part: str) -> tuple[list[Array], Array]:
+    """Sequences, each (steps, 12), and speakers from 0 (n,)."""
+    file = package_file(
+        "aeon", "datasets", "data", "JapaneseVowels", f"JapaneseVowels_{part}.ts", purpose="japanese_vowels"
+    )
+    lines = file.read_text().partition("@data")[2].split()
+    sequences, speakers = [], []
+    for line in lines:
+        *channels, speaker = line.split(":")
+        sequences.append(np.array([channel.split(",") for channel in channels], dtype=np.float64).T)
+        speakers.append(int(speaker) - 1)
+    return sequences, np.array(speakers)
+
+
+def _vowels_baselines(task: Task) -> dict[str, float]:
+    nearest = baselines.dtw_distances(task.test, task.train).argmin(axis=1)
+    return {
+        "majority": baselines.majority(task),
+        "1-NN DTW": task.score(baselines.one_hot(task.train.y[nearest], task.output_size)),
+        "summaries + logistic": baselines.logistic_regression(task, baselines.summaries),
+    }

@@ -1,0 +1,97 @@
+"""Tasks made by a function that is named by its path."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ncps_mlx.data._source import Origin
+from ncps_mlx.data._task import Task
+
+__all__ = ["build_task", "load_task"]
+
+
+def load_task(path: str, **arguments: Any) -> Task:
+    """Make a task with a function of your own, so that workers can make it too.
+
+    A task that is made in a script from arrays exists there alone. Put the code that makes it into a function of a
+    module; its path and arguments are then kept in a study's storage, and every worker calls it.
+
+    Args:
+        path: ``"module:function"``, of a module that can be imported where the workers run, or
+            ``"folder/file.py:function"``, a file that lies there.
+        **arguments: What to call the function with: numbers, texts, booleans, ``None``, or lists of them.
+
+    Raises:
+        ValueError: The path names no function that returns a :class:`~ncps_mlx.Task`, or an argument cannot be
+            written down.
+        ImportError: The module is not there.
+
+    Example:
+        >>> load_task("ncps_mlx.data:irregular_sines", n_train=20, n_validation=10, n_test=10, readings=8)
+        Task('irregular sines', regression, rmse, T=7, D=1, O=1, 20/10/10 sequences)
+    """
+    try:
+        kept = json.loads(json.dumps(arguments, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"arguments must be what JSON can hold, got {arguments!r}: {error}. Let the function load its own data."
+        ) from error
+    return _call(path, kept).made_by(path, **kept)
+
+
+def build_task(origin: Origin) -> Task:
+    """Make a task again from how it was made.
+
+    Raises:
+        ValueError: The path names no function that returns a task.
+        ImportError: Its module, or a package that it needs, is not installed.
+    """
+    task = _call(origin.maker, origin.arguments).made_by(origin.maker, **origin.arguments)
+    for method, arguments in origin.steps:
+        task = getattr(task, method)(*arguments)
+    return task
+
+
+def _call(path: str, arguments: Mapping[str, Any]) -> Task:
+    module, _, name = path.rpartition(":")
+    if not module or not name.isidentifier():
+        raise ValueError(f"path must be 'module:function' or 'file.py:function', got {path!r}.")
+    function = getattr(_module(module), name, None)
+    if not callable(function):
+        raise ValueError(f"path must name a function, got {path!r}: {module} has no function {name}.")
+    task = function(**arguments)
+    if not isinstance(task, Task):
+        raise ValueError(
+            f"path must name a function that returns a Task, got {type(task).__name__} from {path!r}."
+        )
+    return task
+
+
+def _module(name: str) -> ModuleType:
+    """Import a module by its name, or a file that lies here."""
+    if not name.endswith(".py"):
+        folder = str(Path.cwd())  # a worker looks where it was started, as a script would
+        if folder not in sys.path:
+            sys.path.append(folder)
+        return importlib.import_module(name)
+    path = Path(name).resolve()
+    known = f"_ncps_mlx_task_{path.stem}_{abs(hash(path))}"
+    if known not in sys.modules:
+        spec = importlib.util.spec_from_file_location(known, path)
+        if spec is None or spec.loader is None or not path.is_file():
+            raise ValueError(f"path must name a file that is there, got {name}.")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[known] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[known]
+            raise
+    return sys.modules[known]

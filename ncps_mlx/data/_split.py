@@ -1,0 +1,256 @@
+"""One split of a task: sequences, targets, time steps and mask, checked where they enter."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ncps_mlx.data._time_scaler import check_time_delta
+
+__all__ = ["Split", "check_like", "check_values", "digest", "last_valid_step", "real_array"]
+
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Split:
+    """Sequences and their targets; the arrays are kept read-only.
+
+    Args:
+        x: Inputs (n, T, D); stored as float32.
+        y: Targets: (n, O) or, one per step, (n, T, O), stored as float32; or classes (n,), stored as int32.
+        time_delta: Time that passes at each step (n, T), in the task's unit; ``None``: every step lasts 1.
+        mask: Booleans (n, T), true where there is a reading; ``None``: everywhere. Padding in ``x`` and
+            ``time_delta`` must be finite too (0 will do).
+
+    Raises:
+        ValueError: A shape or dtype is wrong.
+
+    Example:
+        >>> import numpy as np
+        >>> split = Split(x=np.zeros((5, 7, 3)), y=np.zeros((5, 1)))
+        >>> split
+        Split(x=(5, 7, 3), y=(5, 1))
+        >>> split.x.dtype.name
+        'float32'
+    """
+
+    x: Array
+    y: Array
+    time_delta: Array | None = None
+    mask: Array | None = None
+
+    def __post_init__(self) -> None:
+        x = real_array("x", self.x)
+        if x.ndim != 3 or min(x.shape[1:]) == 0:
+            raise ValueError(f"x must have the shape (n, T, D), got {x.shape}.")
+        y = _targets(self.y, x.shape)
+        _freeze(self, "x", _single(x))
+        _freeze(self, "y", y)
+        if self.time_delta is not None:
+            time_delta = real_array("time_delta", self.time_delta)
+            if time_delta.shape != x.shape[:2]:
+                raise ValueError(f"time_delta must have the shape {x.shape[:2]}, got {time_delta.shape}.")
+            _freeze(self, "time_delta", _single(time_delta))
+        if self.mask is not None:
+            mask = np.asarray(self.mask)
+            if mask.dtype != np.bool_ or mask.shape != x.shape[:2]:
+                raise ValueError(
+                    f"mask must be boolean with the shape {x.shape[:2]}, "
+                    f"got {mask.dtype} with shape {mask.shape}."
+                )
+            _freeze(self, "mask", mask)
+
+    def __repr__(self) -> str:
+        names = ("x", "y", "time_delta", "mask")
+        arrays = ((name, getattr(self, name)) for name in names)
+        return f"Split({', '.join(f'{name}={array.shape}' for name, array in arrays if array is not None)})"
+
+    def __len__(self) -> int:
+        return int(self.x.shape[0])
+
+    def __add__(self, other: Split) -> Split:
+        """Return the sequences of both, one split after the other."""
+        return Split(
+            x=np.concatenate([self.x, other.x]),
+            y=np.concatenate([self.y, other.y]),
+            time_delta=_joined(self.time_delta, other.time_delta),
+            mask=_joined(self.mask, other.mask),
+        )
+
+    def __getitem__(self, rows: slice | Array) -> Split:
+        """Return the sequences that ``rows`` (a slice, indices or booleans) picks."""
+        return Split(
+            x=self.x[rows],
+            y=self.y[rows],
+            time_delta=None if self.time_delta is None else self.time_delta[rows],
+            mask=None if self.mask is None else self.mask[rows],
+        )
+
+
+def real_array(name: str, value: npt.ArrayLike) -> Array:
+    """Return ``value`` as an array of real numbers, whatever their precision.
+
+    Raises:
+        ValueError: The dtype is not one of real numbers.
+
+    Example:
+        >>> real_array("x", [1, 2]).dtype.kind
+        'i'
+    """
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}.")
+    return array
+
+
+def check_values(name: str, split: Split, kind: str, allow_unsafe_time: bool) -> None:
+    """Raise if a split is empty, holds what no model can learn from, or does not fit the kind of task.
+
+    Args:
+        name: The split's name, for the message.
+        split: The split.
+        kind: ``"regression"`` or ``"classification"``.
+        allow_unsafe_time: Accept negative time steps.
+
+    Raises:
+        ValueError: As said.
+
+    Example:
+        >>> import numpy as np
+        >>> check_values("train", Split(x=np.full((1, 2, 1), np.nan), y=np.zeros((1, 1))), "regression", False)
+        Traceback (most recent call last):
+        ...
+        ValueError: train.x must be finite, got 2 values that are not.
+    """
+    if not isinstance(split, Split):
+        raise ValueError(f"{name} must be a Split, got {type(split).__name__}.")
+    if len(split) == 0:
+        raise ValueError(f"{name} must hold at least 1 sequence, got 0.")
+    for part in ("x", "y"):
+        bad = ~np.isfinite(getattr(split, part))
+        if bad.any():
+            raise ValueError(f"{name}.{part} must be finite, got {int(bad.sum())} values that are not.")
+    if split.time_delta is not None:
+        check_time_delta(f"{name}.time_delta", split.time_delta, allow_unsafe=allow_unsafe_time)
+    if split.mask is not None:
+        empty = ~split.mask.any(axis=1)
+        if empty.any():
+            raise ValueError(
+                f"{name}.mask must have a reading in every sequence, got none in {int(empty.sum())} of "
+                f"{len(split)} (the first is sequence {int(empty.argmax())})."
+            )
+    classes = split.y.dtype.kind == "i"
+    if classes != (kind == "classification"):
+        rule = "integer classes (n,)" if kind == "classification" else "real numbers (n, O) or (n, T, O)"
+        raise ValueError(f"{name}.y must be {rule} for {kind}, got {split.y.dtype} {split.y.shape}.")
+    if classes and np.unique(split.y).size < 2:
+        raise ValueError(f"{name}.y must hold at least 2 classes, got only class {int(split.y[0])}.")
+
+
+def _joined(first: Array | None, second: Array | None) -> Array | None:
+    """One array after the other; ``None`` if either is."""
+    return None if first is None or second is None else np.concatenate([first, second])
+
+
+def check_like(name: str, split: Split, train: Split) -> None:
+    """Raise if a split has not the form of the training split, or classes that training never sees.
+
+    Raises:
+        ValueError: As said.
+
+    Example:
+        >>> import numpy as np
+        >>> short, long = (Split(x=np.zeros((1, T, 1)), y=np.zeros((1, 1))) for T in (2, 3))
+        >>> check_like("test", long, short)
+        Traceback (most recent call last):
+        ...
+        ValueError: test.x must have the shape (n, 2, 1) of train, got (n, 3, 1).
+    """
+    for part in ("x", "y"):
+        shape, expected = getattr(split, part).shape[1:], getattr(train, part).shape[1:]
+        if shape != expected:
+            raise ValueError(
+                f"{name}.{part} must have the shape {_shape(expected)} of train, got {_shape(shape)}."
+            )
+    for part in ("time_delta", "mask"):
+        if (getattr(split, part) is None) != (getattr(train, part) is None):
+            raise ValueError(f"{name}.{part} must be given in all splits or in none, got only some.")
+    if split.y.dtype.kind == "i":
+        unseen = np.setdiff1d(split.y, train.y)
+        if unseen.size:
+            raise ValueError(f"{name}.y must hold classes that train has, got class {int(unseen[0])}.")
+
+
+def last_valid_step(mask: Array | None, sequences: int, steps: int) -> Array:
+    """Return the index (n,) of each sequence's last valid step.
+
+    Example:
+        >>> import numpy as np
+        >>> last_valid_step(np.array([[True, True, False], [True, False, False]]), 2, 3).tolist()
+        [1, 0]
+    """
+    if mask is None:
+        return np.full(sequences, steps - 1)
+    return np.asarray(steps - 1 - mask[:, ::-1].argmax(axis=1))
+
+
+def digest(splits: Iterable[Split], *more: object) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of all arrays, with their shapes and dtypes.
+
+    Example:
+        >>> import numpy as np
+        >>> one, other = (Split(x=np.full((1, 2, 1), value), y=np.zeros((1, 1))) for value in (0.0, 1.0))
+        >>> len(digest([one])), digest([one]) == digest([other])
+        (16, False)
+    """
+    sha = hashlib.sha256()
+    arrays = [part for split in splits for part in (split.x, split.y, split.time_delta, split.mask)]
+    for part in (*arrays, *more):
+        if isinstance(part, np.ndarray):
+            sha.update(f"{part.dtype}{part.shape}".encode())
+            sha.update(np.ascontiguousarray(part).data)
+        else:
+            sha.update(repr(part).encode())
+    return sha.hexdigest()[:16]
+
+
+def _shape(rest: tuple[int, ...]) -> str:
+    return f"({', '.join(['n', *map(str, rest)])})"
+
+
+def _single(array: Array) -> Array:
+    with np.errstate(over="ignore"):  # what overflows is infinite, and named by check_values
+        return np.asarray(array, dtype=np.float32)
+
+
+def _targets(value: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
+    y = real_array("y", value)
+    if y.shape[:1] != shape[:1]:
+        raise ValueError(f"y must have {shape[0]} targets, as many as x has sequences, got shape {y.shape}.")
+    if y.ndim == 1:
+        if y.dtype.kind == "f":
+            raise ValueError(
+                f"y must be (n, O) or (n, T, O) for regression or integers (n,) for classes, "
+                f"got {y.dtype} {y.shape}. One target per sequence is y[:, None]."
+            )
+        if y.size and y.min() < 0:
+            raise ValueError(f"y must hold classes from 0, got {y.min()}.")
+        return y.astype(np.int32)
+    per_step = y.ndim == 3 and y.shape[1] == shape[1]
+    if not (y.ndim == 2 or per_step) or y.shape[-1] == 0:
+        raise ValueError(f"y must be (n, O), (n, T, O) with T = {shape[1]}, or classes (n,), got {y.shape}.")
+    return _single(y)
+
+
+def _freeze(split: Split, name: str, array: Array) -> None:
+    if array is getattr(split, name):
+        array = array.copy()  # the caller's own array stays writeable, and is not ours to share
+    array.flags.writeable = False
+    object.__setattr__(split, name, array)

@@ -1,0 +1,451 @@
+"""A task: training, validation and test arrays, the score in real units, and baselines to beat."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ncps_mlx._utils.json_values import plain
+from ncps_mlx._utils.validation import check_choice, check_flag, check_int
+from ncps_mlx.data._cross_validation import fold_rows
+from ncps_mlx.data._source import Origin
+from ncps_mlx.data._split import Split, check_like, check_values, digest, last_valid_step, real_array
+from ncps_mlx.data._time_scaler import TimeScaler
+
+__all__ = ["Task"]
+
+
+Array = npt.NDArray[Any]
+METRICS = {"regression": ("rmse", "mae"), "classification": ("accuracy",)}
+SPLITS = ("train", "validation", "test")
+
+
+class Task:
+    """What a model is to learn, how it is scored, and what it has to beat. Immutable.
+
+    A model sees ``x``, ``time_delta`` and ``mask`` of a :class:`Split` and learns its ``y``, which is already
+    standardised; :meth:`score` brings both back to real units with ``inverse``.
+
+    Args:
+        name: A short name, for records and plots.
+        train: What parameters and scalers are fitted on.
+        validation: What configurations and stopping points are chosen on.
+        test: What the final score is measured on.
+        kind: ``"regression"`` or ``"classification"``.
+        metric: ``"rmse"``, ``"mae"`` or ``"accuracy"``. Default: rmse, or accuracy for classes.
+        inverse: Maps model outputs and ``y`` to real units, elementwise in shape. Default: identity.
+        units: Unit of the score, such as ``"mg/dl"``.
+        time_unit: Unit of ``time_delta``, such as ``"min"``.
+        baselines: A function of the task that returns classical scores on the test split.
+        labels: Booleans (n_test,), true where the test split holds an anomaly.
+        score_at: With a target at every step, score ``"all"`` valid steps or the ``"last"`` valid one.
+        allow_unsafe_time: Accept negative time steps, to measure what z-scoring does.
+
+    Raises:
+        ValueError: A split is empty or holds one class, shapes disagree, a value is not finite, a time step
+            is negative, a sequence has no reading, or an argument is not one of its choices.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> def split(n):
+        ...     x = rng.normal(size=(n, 7, 3))
+        ...     return Split(x=x, y=x[:, -1, :1])
+        >>> task = Task("last value", split(8), split(5), split(4))
+        >>> task
+        Task('last value', regression, rmse, T=7, D=3, O=1, 8/5/4 sequences)
+        >>> task.score(task.test.y)
+        0.0
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    kind: str
+    metric: str
+    inverse: Callable[[Array], Array] | None
+    units: str
+    time_unit: str
+    labels: Array | None
+    score_at: str
+    allow_unsafe_time: bool
+    data_hash: str
+
+    def __init__(
+        self,
+        name: str,
+        train: Split,
+        validation: Split,
+        test: Split,
+        *,
+        kind: str = "regression",
+        metric: str | None = None,
+        inverse: Callable[[Array], Array] | None = None,
+        units: str = "",
+        time_unit: str = "",
+        baselines: Callable[[Task], Mapping[str, float]] | None = None,
+        labels: npt.ArrayLike | None = None,
+        score_at: str = "all",
+        allow_unsafe_time: bool = False,
+    ) -> None:
+        _check_name(name)
+        check_choice("kind", kind, tuple(METRICS))
+        metric = METRICS[kind][0] if metric is None else check_choice("metric", metric, METRICS[kind])
+        for argument, function in (("inverse", inverse), ("baselines", baselines)):
+            if function is not None and not callable(function):
+                raise ValueError(f"{argument} must be callable or None, got {function!r}.")
+        if inverse is not None and kind == "classification":
+            raise ValueError(f"inverse must be None for classification, got {inverse!r}.")
+        check_choice("score_at", score_at, ("all", "last"))
+        check_flag("allow_unsafe_time", allow_unsafe_time)
+        for split_name, split in zip(SPLITS, (train, validation, test), strict=True):
+            check_values(split_name, split, kind, allow_unsafe_time)
+            check_like(split_name, split, train)
+        if labels is not None:
+            labels = np.asarray(labels)
+            if labels.dtype != np.bool_ or labels.shape != (len(test),) or labels.all() or not labels.any():
+                raise ValueError(
+                    f"labels must be booleans of both values with the test split's shape {(len(test),)}, "
+                    f"got {labels.dtype} with shape {labels.shape} and {np.count_nonzero(labels)} true."
+                )
+            labels = labels.copy()
+            labels.flags.writeable = False
+        fields = {
+            "name": name, "train": train, "validation": validation, "test": test, "kind": kind,
+            "metric": metric, "inverse": inverse, "units": str(units), "time_unit": str(time_unit),
+            "labels": labels, "score_at": score_at, "allow_unsafe_time": allow_unsafe_time,
+            "data_hash": digest((train, validation, test), labels, kind),
+            "_baselines": baselines, "_source": None, "_measured": {}, "_scalers": {}, "_origin": None,
+        }  # fmt: skip
+        self.__dict__.update(fields)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"Task is immutable: {name} cannot be set. Its methods return new tasks.")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"Task is immutable: {name} cannot be deleted.")
+
+    @property
+    def splits(self) -> Mapping[str, Split]:
+        """The three splits by name."""
+        return MappingProxyType({name: getattr(self, name) for name in SPLITS})
+
+    @property
+    def origin(self) -> Origin | None:
+        """How the task can be made again; ``None`` for one made from arrays."""
+        found: Origin | None = self.__dict__["_origin"]
+        return found
+
+    def made_by(self, maker: str, **arguments: Any) -> Task:
+        """Return the same task, noting what made it. Loaders and :func:`~ncps_mlx.data.load_task` do.
+
+        Args:
+            maker: ``"module:function"`` or ``"file.py:function"``.
+            **arguments: What it was called with.
+        """
+        values = {name: plain(name, value) for name, value in arguments.items()}
+        return self._from(Origin(maker=maker, arguments=values, steps=[]))
+
+    @property
+    def input_size(self) -> int:
+        """Features per step, D."""
+        return int(self.train.x.shape[2])
+
+    @property
+    def steps(self) -> int:
+        """Steps per sequence, T, padding included."""
+        return int(self.train.x.shape[1])
+
+    @property
+    def output_size(self) -> int:
+        """Numbers the model puts out, O: targets, or classes seen in training."""
+        if self.kind == "classification":
+            return int(self.train.y.max()) + 1
+        return int(self.train.y.shape[-1])
+
+    @property
+    def higher_is_better(self) -> bool:
+        """True for accuracy, false for errors."""
+        return self.metric == "accuracy"
+
+    def score(self, predictions: npt.ArrayLike, split: str = "test") -> float:
+        """Score raw model outputs against a split, in real units.
+
+        Args:
+            predictions: Of the shape of ``y``; for classification logits (n, ``output_size``).
+            split: ``"train"``, ``"validation"`` or ``"test"``.
+
+        Returns:
+            The metric; NaN if any prediction is not finite (a diverged model).
+
+        Raises:
+            ValueError: The shape or dtype is wrong, or the split is unknown.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> task.score(task.test.y), task.score(np.full_like(task.test.y, np.nan))
+            (0.0, nan)
+        """
+        data: Split = getattr(self, check_choice("split", split, SPLITS))
+        outputs = real_array("predictions", predictions)
+        classes = self.kind == "classification"
+        shape = (len(data), self.output_size) if classes else data.y.shape
+        if outputs.shape != shape:
+            raise ValueError(f"predictions must have the shape {shape}, got {outputs.shape}.")
+        if not np.isfinite(outputs).all():
+            return float("nan")
+        if classes:
+            return float(np.mean(outputs.argmax(axis=1) == data.y))
+        error = self.to_units(outputs) - self.to_units(data.y)
+        if error.ndim == 3:
+            if self.score_at == "last":
+                error = error[np.arange(len(data)), last_valid_step(data.mask, *error.shape[:2])]
+            elif data.mask is not None:
+                error = error[data.mask]
+        if self.metric == "mae":
+            return float(np.mean(np.abs(error)))
+        return float(np.sqrt(np.mean(np.square(error))))
+
+    def to_units(self, values: npt.ArrayLike) -> Array:
+        """Map outputs or targets of a regression to real units, in double precision.
+
+        Args:
+            values: Numbers on the scale of ``y``.
+
+        Example:
+            >>> from ncps_mlx.data import glucose
+            >>> task = glucose(n_train=24, n_validation=12, n_test=12)
+            >>> mean, above = task.to_units([0.0, 1.0])  # standardised values, in mg/dl
+            >>> bool(50 < mean < above < 300)
+            True
+        """
+        array = np.asarray(values, dtype=np.float64)
+        return array if self.inverse is None else np.asarray(self.inverse(array), dtype=np.float64)
+
+    def baselines(self, split: str = "test") -> dict[str, float]:
+        """Classical scores on a split, measured at the first call and kept.
+
+        A figure of validation scores wants ``baselines("validation")``: the splits differ in difficulty.
+        Tasks derived by :meth:`scaled_time`, :meth:`with_gap_as_input` and :meth:`without_time` show the model
+        the same information in another form and share the baselines of the task they come from.
+
+        Args:
+            split: ``"test"``, or ``"validation"``, where what a baseline chooses on that split (a penalty)
+                flatters it a little, as it does a tuned network.
+
+        Raises:
+            ValueError: The task was made without baselines, or the split is neither.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> sorted(task.baselines()) == sorted(task.baselines("validation"))
+            True
+        """
+        check_choice("split", split, SPLITS[1:])
+        source: Task | None = self.__dict__["_source"]
+        if source is not None:
+            return source.baselines(split)
+        measured: dict[str, dict[str, float]] = self.__dict__["_measured"]
+        if split not in measured:
+            function: Callable[[Task], Mapping[str, float]] | None = self.__dict__["_baselines"]
+            if function is None:
+                raise ValueError(
+                    f"baselines must be given to measure them, got None in the task {self.name!r}."
+                )
+            asked = self if split == "test" else self._with(test=self.validation, labels=None, source=None)
+            measured[split] = {str(name): float(value) for name, value in function(asked).items()}
+        return dict(measured[split])
+
+    def take(self, n: int, seed: int = 0) -> Task:
+        """Return the task with ``n`` training sequences, drawn without replacement and kept in order.
+
+        Draws with one seed are nested: the first 100 are among the first 200. Validation and test stay;
+        baselines are measured anew with the smaller training split. Neighbouring windows of a series overlap,
+        so a few of them drawn at random still cover the whole of it.
+
+        Raises:
+            ValueError: ``n`` is below 1 or above the size of the training split, or only one class is left.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> few = task.take(5)
+            >>> len(few.train), len(few.test)
+            (5, 12)
+        """
+        if check_int("n", n) > len(self.train):
+            raise ValueError(f"n must be at most {len(self.train)}, the training sequences, got {n}.")
+        check_int("seed", seed, minimum=0)
+        rows = np.sort(np.random.default_rng(seed).permutation(len(self.train))[:n])
+        source: Task | None = self.__dict__["_source"]
+        taken = self._with(train=self.train[rows], source=None if source is None else source.take(n, seed))
+        return taken._after(self, "take", int(n), int(seed))
+
+    def fold(self, fold: int, folds: int = 5, kind: str = "blocked", gap: int = 0, seed: int = 0) -> Task:
+        """Return the task of one fold of a cross-validation over training and validation split together.
+
+        The test split stays; baselines are measured anew. Scale time steps afterwards, on the fold's own training
+        sequences. See ``fold_rows`` for the kinds of fold, and why a series wants blocks.
+
+        Args:
+            fold: Which fold, from 0.
+            folds: How many there are.
+            kind: ``"blocked"``, ``"forward"`` or ``"shuffled"``.
+            gap: Sequences left out on either side of the validating block.
+            seed: Of the order of ``"shuffled"``.
+
+        Raises:
+            ValueError: An argument is out of its range, or the time steps are scaled already.
+
+        Example:
+            >>> from ncps_mlx.data import sunspots
+            >>> task = sunspots(months_per_step=12)
+            >>> [task.fold(i, 5, gap=12) for i in range(2)]
+            [Task('sunspots', regression, rmse in sunspot number, T=11, D=12, O=12, 1986/500/463 sequences),
+             Task('sunspots', regression, rmse in sunspot number, T=11, D=12, O=12, 1975/499/463 sequences)]
+        """
+        if self.__dict__["_source"] is not None:
+            raise ValueError(
+                f"fold must come before the time steps of {self.name!r} are scaled or left out: call scaled_time, "
+                "with_gap_as_input or without_time on the fold."
+            )
+        both = self.train + self.validation
+        train, validation = fold_rows(len(both), fold, folds, kind, gap, seed)
+        made = self._with(train=both[train], validation=both[validation], source=None)
+        return made._after(self, "fold", fold, folds, kind, gap, seed)
+
+    def scaled_time(self, kind: str) -> Task:
+        """Return the task with its time steps scaled by a :class:`~ncps_mlx.TimeScaler`.
+
+        The scaler is fitted on the training split alone, on its valid steps.
+
+        Args:
+            kind: ``"raw"``, ``"log"``, ``"normalized"`` or ``"bounded"``.
+
+        Raises:
+            ValueError: The kind is unknown, or the task has no ``time_delta``.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> scaled = task.scaled_time("normalized")
+            >>> round(float(scaled.train.time_delta.mean()), 3)
+            1.0
+        """
+        scaled = {
+            name: replace(self.splits[name], time_delta=time_delta)
+            for name, time_delta in self._scaled_steps(kind).items()
+        }
+        unit = self.time_unit if kind == "raw" else ""
+        task = self._with(**scaled, time_unit=unit, source=self.__dict__["_source"] or self)
+        return task._after(self, "scaled_time", kind)
+
+    def time_scaler(self, kind: str) -> TimeScaler:
+        """Return the scaler of :meth:`scaled_time`: fitted on the training split's valid steps, once for each kind.
+
+        Args:
+            kind: ``"raw"``, ``"log"``, ``"normalized"`` or ``"bounded"``.
+
+        Raises:
+            ValueError: The kind is unknown, or the task has no ``time_delta``.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> bool((task.time_scaler("log").transform(task.test.time_delta)
+            ...       == task.scaled_time("log").test.time_delta).all())
+            True
+        """
+        if self.train.time_delta is None:
+            raise ValueError(f"time_delta must be there to be scaled, got None in the task {self.name!r}.")
+        fitted: dict[str, TimeScaler] = self.__dict__["_scalers"]
+        if kind not in fitted:
+            fitted[kind] = TimeScaler(kind).fit(self.train.time_delta, self.train.mask)
+        return fitted[kind]
+
+    def with_gap_as_input(self) -> Task:
+        """Return the task with the log-scaled time step as one more input feature, and no ``time_delta``.
+
+        The same information by another road: a plain input instead of the model's clock.
+
+        Raises:
+            ValueError: The task has no ``time_delta``.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> task.input_size, task.with_gap_as_input().input_size
+            (1, 2)
+        """
+        plain = {
+            name: replace(
+                self.splits[name],
+                x=np.concatenate([self.splits[name].x, gap[..., None]], axis=2),
+                time_delta=None,
+            )
+            for name, gap in self._scaled_steps("log").items()
+        }
+        task = self._with(**plain, time_unit="", source=self.__dict__["_source"] or self)
+        return task._after(self, "with_gap_as_input")
+
+    def without_time(self) -> Task:
+        """Return the task with no ``time_delta``: the model sees every step last 1.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> task.without_time().train.time_delta is None
+            True
+        """
+        plain = {name: replace(split, time_delta=None) for name, split in self.splits.items()}
+        task = self._with(**plain, time_unit="", source=self.__dict__["_source"] or self)
+        return task._after(self, "without_time")
+
+    def _scaled_steps(self, kind: str) -> dict[str, Array]:
+        scaler = self.time_scaler(kind)
+        return {
+            name: scaler.transform(split.time_delta)
+            for name, split in self.splits.items()
+            if split.time_delta is not None
+        }
+
+    def _with(self, *, source: Task | None, **changes: Any) -> Task:
+        arguments = {
+            name: self.__dict__[name]
+            for name in (
+                *SPLITS, "kind", "metric", "inverse", "units", "time_unit", "labels", "score_at",
+                "allow_unsafe_time",
+            )
+        }  # fmt: skip
+        task = Task(self.name, baselines=self.__dict__["_baselines"], **(arguments | changes))
+        task.__dict__["_source"] = source
+        return task
+
+    def _after(self, former: Task, method: str, *arguments: Any) -> Task:
+        origin = former.origin
+        return self if origin is None else self._from(origin.then(method, *arguments))
+
+    def _from(self, origin: Origin) -> Task:
+        task = copy.copy(self)
+        task.__dict__["_origin"] = origin
+        return task
+
+    def __repr__(self) -> str:
+        metric = f"{self.metric} in {self.units}" if self.units else self.metric
+        sizes = "/".join(str(len(split)) for split in self.splits.values())
+        shape = f"T={self.steps}, D={self.input_size}, O={self.output_size}"
+        return f"Task({self.name!r}, {self.kind}, {metric}, {shape}, {sizes} sequences)"
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"name must be a non-empty string, got {name!r}.")

@@ -1,0 +1,9 @@
+"""Models: ``CfC`` and ``LTC``, to be built, saved, loaded, and converted from ncps."""
+
+from ncps_mlx.models._base import RecurrentModel
+from ncps_mlx.models._cfc import CfC
+from ncps_mlx.models._from_ncps import from_torch
+from ncps_mlx.models._load import load
+from ncps_mlx.models._ltc import LTC
+
+__all__ = ["CfC", "LTC", "RecurrentModel", "from_torch", "load"]

@@ -1,0 +1,346 @@
+"""What all models share: shapes, state, the stack of layers, the readout, saving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from ncps_mlx._utils.trees import leaves
+from ncps_mlx._utils.validation import check_flag, check_number
+from ncps_mlx.cells._backbone import transposed
+from ncps_mlx.cells._base import Cell, State, TimeSteps
+from ncps_mlx.cells._initializers import LARGEST_SEED, Initializer, get_initializer
+from ncps_mlx.cells._mixed_memory import MixedMemory
+from ncps_mlx.cells._stack import run_stack
+from ncps_mlx.models._serialization import save
+from ncps_mlx.models._validation import (
+    as_time_steps,
+    check_dropout_applies,
+    check_wiring,
+    described,
+    fits,
+    keep_int,
+    refuse,
+)
+from ncps_mlx.wirings._base import Wiring
+
+__all__ = ["RecurrentModel"]
+
+
+LARGEST = 2**24  # of a size: MLX counts in 32 bits, and cells lay several sizes side by side
+
+
+class RecurrentModel(nn.Module):
+    """What :class:`CfC` and :class:`LTC` share: shapes, state, the loop over layers and the readout.
+
+    Attributes:
+        layers: The cells that run forward in time; with ``share_layers`` the second serves for all from there on.
+        backward_layers: With ``bidirectional``, those that run backward.
+
+    Raises:
+        ValueError: An argument that all models share is out of its range.
+
+    Example:
+        >>> from ncps_mlx import CfC
+        >>> model = CfC(3, 11, seed=0)
+        >>> isinstance(model, RecurrentModel), model.config["hidden_size"]
+        (True, 11)
+        >>> type(model)(**model.config).parameter_count == model.parameter_count
+        True
+    """
+
+    layers: list[Cell]
+
+    def __init__(self, config: dict[str, Any], dense: Mapping[str, Any], wired: Mapping[str, Any]) -> None:
+        """Check what both models have.
+
+        Args:
+            config: The constructor's arguments.
+            dense: Arguments that only a dense model takes, with their defaults.
+            wired: Arguments that only a wired model takes, with theirs.
+        """
+        super().__init__()
+        self._config = config
+        self.input_size = keep_int(config, "input_size", maximum=LARGEST)
+        self.wiring: Wiring | None = check_wiring(config["hidden_size"], config["wiring"])
+        if self.wiring is None:
+            self.hidden_size = keep_int(config, "hidden_size", maximum=LARGEST)
+            refuse(config, wired, "without a wiring", "wiring instead of hidden_size")
+        else:
+            self.hidden_size = self.wiring.units
+            refuse(config, dense, "with a wiring", "hidden_size instead of wiring")
+        self.num_layers = keep_int(config, "num_layers")
+        self.residual: bool = check_flag("residual", config["residual"])
+        self.bidirectional: bool = check_flag("bidirectional", config["bidirectional"])
+        self.mixed_memory: bool = check_flag("mixed_memory", config["mixed_memory"])
+        self.return_sequences: bool = check_flag("return_sequences", config["return_sequences"])
+        if check_flag("share_layers", config["share_layers"]) and self.num_layers < 3:
+            raise ValueError(
+                f"share_layers must be False with num_layers={self.num_layers}: the layers from the second on share "
+                "parameters. Set num_layers to at least 3."
+            )
+        keep_int(config, "backbone_units", maximum=LARGEST)
+        layers = keep_int(config, "backbone_layers", minimum=0)
+        rate = check_number("backbone_dropout", config["backbone_dropout"], low=0, high=1, open_high=True)
+        check_dropout_applies(rate, layers)
+        config["backbone_dropout"] = self.backbone_dropout = rate
+        if config["output_size"] is not None:
+            keep_int(config, "output_size", maximum=LARGEST)
+        if config["seed"] is not None:
+            keep_int(config, "seed", minimum=0, maximum=LARGEST_SEED)
+
+    def _build(self, initializer: Initializer) -> None:
+        """Make the parameters; called under the model's seed."""
+        config = self._config
+        count = 2 if config["share_layers"] else self.num_layers
+        self.layers = []
+        if self.bidirectional:
+            self.backward_layers: list[Cell] = []
+        width = self.input_size
+        for _ in range(count):
+            for layers in self._directions():
+                layers.append(self._layer(width, initializer))
+            width = self.layers[-1].output_size * len(self._directions())
+        self.output_size: int = width if config["output_size"] is None else config["output_size"]
+        if config["output_size"] is not None:
+            self.readout = {
+                "weight": initializer(mx.zeros((self.output_size, width))),
+                "bias": mx.zeros((self.output_size,)),
+            }
+
+    def _directions(self) -> list[list[Cell]]:
+        return [self.layers, self.backward_layers] if self.bidirectional else [self.layers]
+
+    def _layer(self, input_size: int, initializer: Initializer) -> Cell:
+        cell = self._cell(input_size, initializer)
+        if not self.mixed_memory:
+            return cell
+        given = self._config["initializer"]
+        recurrent = get_initializer("orthogonal" if given is None else given)
+        return MixedMemory(cell, input_size, initializer=initializer, recurrent_initializer=recurrent)
+
+    def _cell(self, input_size: int, initializer: Initializer) -> Cell:
+        raise NotImplementedError  # abstract: CfC and LTC each build their own cell
+
+    def _stack(self) -> list[tuple[Cell, ...]]:
+        """Each layer's cells, forward and backward."""
+        made = list(zip(*self._directions(), strict=True))
+        return made + made[-1:] * (self.num_layers - len(made))
+
+    @property
+    def fusible(self) -> bool:
+        """Whether all layers run over time with a gradient written by hand."""
+        return all(cell.fusible for layers in self._directions() for cell in layers)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, defaults included: ``type(model)(**model.config)`` is its twin."""
+        return dict(self._config)
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers the model learns; weights of absent synapses do not count."""
+        counts: list[int] = [array.size for array in leaves(self.trainable_parameters())]
+        return sum(counts) - sum(cell.absent for layers in self._directions() for cell in layers)
+
+    @property
+    def dropping_layers(self) -> int:
+        """How many backbone layers dropout acts on, in each layer."""
+        return self.layers[0].dropout[0]
+
+    def _extra_repr(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in self._config.items())
+
+    def save(self, path: str | Path) -> None:
+        """Write parameters and configuration into one safetensors file; see ``save``.
+
+        Args:
+            path: The file, replaced as a whole if it exists.
+
+        Raises:
+            ValueError: The parameters are not those of the configuration, as while the model holds a population.
+            OSError: The file cannot be written.
+
+        Example:
+            >>> import tempfile
+            >>> from ncps_mlx import CfC, load
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     CfC(3, 11, seed=0).save(f"{folder}/model.safetensors")
+            ...     load(f"{folder}/model.safetensors").parameter_count
+            7596
+        """
+        save(self, path)
+
+    def __call__(
+        self,
+        x: mx.array,
+        state: Sequence[State] | None = None,
+        time_delta: mx.array | float | None = None,
+        mask: mx.array | None = None,
+    ) -> tuple[mx.array, list[State]]:
+        """Run the model over sequences.
+
+        Args:
+            x: Inputs, (B, T, D), or (T, D) for one sequence.
+            state: What an earlier call returned, to go on from there; ``None`` starts at zero. A bidirectional model
+                refuses it: its other half has yet to see the end.
+            time_delta: Time between the readings: a number, (T,), or (B, T); ``None`` means 1.
+            mask: (B, T), or (T,) for one sequence: true where there is a reading. Elsewhere the state is held, and
+                repeated in the output. ``None``: everywhere.
+
+        Returns:
+            Outputs (B, T, O), or (B, O) of the last reading with ``return_sequences=False`` (of a bidirectional model,
+            of each direction's own last); and the state, one tuple per layer: (h,) of shape (B, H), (h, c) with mixed
+            memory, both directions' one after the other. Without a batch, B is absent throughout.
+
+        Raises:
+            ValueError: An array's shape or dtype does not fit.
+
+        Example:
+            >>> import mlx.core as mx
+            >>> from ncps_mlx import CfC
+            >>> model = CfC(3, 11, output_size=2, seed=0)
+            >>> x = mx.random.normal((5, 7, 3), key=mx.random.key(0))
+            >>> y, state = model(x, time_delta=0.5)
+            >>> y.shape, state[0][0].shape
+            ((5, 7, 2), (5, 11))
+            >>> begin, state = model(x[:, :4], time_delta=0.5)  # the same as a stream
+            >>> end, _ = model(x[:, 4:], state, time_delta=0.5)
+            >>> mx.allclose(mx.concatenate([begin, end], axis=1), y, atol=1e-5).item()
+            True
+        """
+        x, dt, mask, state, single = self._checked(x, time_delta, mask, state)
+        y, last = self.forward(x, state, dt, mask, rates=self.backbone_dropout if self.training else 0.0)
+        return (y[0], [tuple(a[0] for a in layer) for layer in last]) if single else (y, last)
+
+    def _checked(
+        self,
+        x: mx.array,
+        time_delta: mx.array | float | None,
+        mask: mx.array | None,
+        state: Sequence[State] | None = None,
+    ) -> tuple[mx.array, TimeSteps, mx.array | None, Sequence[State] | None, bool]:
+        """Check what a call was given and give it a batch axis; the last value is whether it had none."""
+        if not isinstance(x, mx.array):
+            raise ValueError(f"x must be an mx.array, got {type(x).__name__}; convert it with mx.array(x).")
+        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size or 0 in x.shape:
+            raise ValueError(
+                f"x must have shape (B, T, {self.input_size}) or (T, {self.input_size}) with B and T at least 1, "
+                f"got {x.shape}."
+            )
+        if not mx.issubdtype(x.dtype, mx.floating):
+            raise ValueError(
+                f"x must be of a floating dtype, got {x.dtype}; convert it with x.astype(mx.float32)."
+            )
+        single = x.ndim == 2
+        batch, steps = (1, x.shape[0]) if single else x.shape[:2]
+        shape = (steps,) if single else (batch, steps)
+        if mask is not None:
+            if not isinstance(mask, mx.array):
+                raise ValueError(f"mask must be an mx.array, got {type(mask).__name__}.")
+            if mask.shape != shape or mask.dtype != mx.bool_:
+                raise ValueError(
+                    f"mask must be bool of shape {shape}, got {mask.dtype} of shape {mask.shape}."
+                )
+        if state is not None:
+            state = self._check_state(state, () if single else (batch,))
+        dt = as_time_steps(time_delta, batch, steps, x.dtype)
+        if not single:
+            return x, dt, mask, state, False
+        state = None if state is None else [tuple(a[None] for a in layer) for layer in state]
+        return x[None], dt, None if mask is None else mask[None], state, True
+
+    def forward(
+        self,
+        x: mx.array,
+        state: Sequence[State] | None,
+        time_delta: TimeSteps,
+        mask: mx.array | None,
+        *,
+        rates: mx.array | float = 0.0,
+        keys: mx.array | None = None,
+    ) -> tuple[mx.array, list[State]]:
+        """:meth:`__call__` without its checks, for populations too: every array may carry a leading axis N.
+
+        Args:
+            x: (..., B, T, D).
+            state: One tuple per layer, or ``None``.
+            time_delta: A number, or (..., B, T).
+            mask: (..., B, T), or ``None``.
+            rates: Dropout rate: a number, or (N,); 0 for evaluation.
+            keys: Dropout keys, (2,) or (N, 2); ``None`` draws from MLX's global stream.
+
+        Returns:
+            As of :meth:`__call__`, with the leading axis.
+
+        Example:
+            >>> from ncps_mlx import CfC
+            >>> y, _ = CfC(3, 11, seed=0).forward(mx.zeros((5, 7, 3)), None, 1.0, None)
+            >>> y.shape
+            (5, 7, 11)
+        """
+        x, dt, held = time_first(x, time_delta, mask)
+        h, last = run_stack(
+            self._stack(),
+            x,
+            self._zero_state(x) if state is None else state,
+            dt,
+            held,
+            residual=self.residual,
+            sequences=self.return_sequences,
+            rates=rates,
+            keys=keys,
+        )
+        y = self._read(h)
+        return (mx.swapaxes(y, -3, -2) if self.return_sequences else y), last
+
+    def _zero_state(self, x: mx.array) -> list[State]:
+        """The state at the start of inputs (..., T, B, D)."""
+        lead = self.layers[0].lead or x.shape[:-3]
+        # Made of inputs, so that under a vmap over them it has their axis: without, MLX 0.32's addmm stumbles.
+        zero = mx.where(mx.array(False), mx.stop_gradient(x[..., 0, :, :1]), 0)
+        zero = mx.broadcast_to(zero, (*lead, x.shape[-2], self.hidden_size))
+        return [(zero,) * sum(cell.state_size for cell in cells) for cells in self._stack()]
+
+    def _read(self, h: mx.array) -> mx.array:
+        if "readout" not in self:
+            return h
+        weight, bias = transposed(self.readout["weight"]), self.readout["bias"][..., None, :]
+        *lead, batch, features = h.shape
+        if len(lead) < weight.ndim - 1:
+            return h @ weight + bias
+        flat = h.reshape(*lead[:-1], lead[-1] * batch, features)  # (..., T, B, H): all steps in one product
+        return (flat @ weight + bias).reshape(*lead, batch, self.output_size)
+
+    def _check_state(self, state: Sequence[State], batch: tuple[int, ...]) -> Sequence[State]:
+        if self.bidirectional:
+            raise ValueError(
+                "state must be None for a bidirectional model, which needs the whole sequence at once."
+            )
+        shape, arrays = (*batch, self.hidden_size), self.layers[0].state_size
+        layers = list(state) if isinstance(state, list | tuple) else []
+        if len(layers) != self.num_layers or not all(fits(layer, arrays, shape) for layer in layers):
+            got = [described(layer) for layer in layers] if layers else type(state).__name__
+            raise ValueError(
+                f"state must be {self.num_layers} tuple(s), one per layer, of {arrays} floating array(s) of shape "
+                f"{shape}, as a call returns it, got {got}."
+            )
+        return [tuple(layer) for layer in layers]
+
+
+def time_first(
+    x: mx.array, time_delta: TimeSteps, mask: mx.array | None
+) -> tuple[mx.array, TimeSteps, mx.array | None]:
+    """Bring inputs to (..., T, B, D), time steps and mask to (..., T, B, 1); what is no reading becomes 0."""
+    if mask is not None:  # else what is not finite there would reach the gradients, as 0 times itself
+        x = mx.where(mask[..., None], x, 0)
+        time_delta = mx.where(mask, time_delta, 0) if isinstance(time_delta, mx.array) else time_delta
+    dt = mx.swapaxes(time_delta, -1, -2)[..., None] if isinstance(time_delta, mx.array) else time_delta
+    return mx.swapaxes(x, -3, -2), dt, None if mask is None else mx.swapaxes(mask, -1, -2)[..., None]
+
+
+BACKBONE = {"backbone_units": 128, "backbone_dropout": 0.0}

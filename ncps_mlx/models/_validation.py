@@ -1,0 +1,130 @@
+"""Checks that both models share: sizes, state, time steps, arguments that do not apply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from ncps_mlx._utils.validation import as_float, check_int
+from ncps_mlx.cells._base import TimeSteps
+from ncps_mlx.wirings._base import Wiring
+
+__all__ = ["as_time_steps", "check_dropout_applies"]
+
+
+def fits(layer: object, count: int, shape: tuple[int, ...]) -> bool:
+    """Whether a layer's state is as many floating arrays of the shape."""
+    return (
+        isinstance(layer, list | tuple)
+        and len(layer) == count
+        and all(
+            isinstance(a, mx.array) and a.shape == shape and mx.issubdtype(a.dtype, mx.floating)
+            for a in layer
+        )
+    )
+
+
+def described(layer: object) -> object:
+    """What a layer's state is, for a message."""
+    if not isinstance(layer, list | tuple):
+        return type(layer).__name__
+    return tuple(f"{a.dtype} {a.shape}" if isinstance(a, mx.array) else type(a).__name__ for a in layer)
+
+
+def keep_int(config: dict[str, Any], name: str, *, minimum: int = 1, maximum: int | None = None) -> int:
+    """Check an argument and keep it as Python's int: NumPy's makes NumPy's arrays of those it is multiplied by."""
+    number: int = check_int(name, config[name], minimum=minimum, maximum=maximum)
+    config[name] = number
+    return number
+
+
+def check_wiring(hidden_size: object, wiring: object) -> Wiring | None:
+    """Want exactly one of the two."""
+    if wiring is not None and not isinstance(wiring, Wiring):
+        raise ValueError(
+            f"wiring must be a wiring such as ncps_mlx.AutoNCP(19, 4), got {type(wiring).__name__}."
+        )
+    if (hidden_size is None) == (wiring is None):
+        got = "both" if wiring is not None else "neither"
+        raise ValueError(f"hidden_size or wiring must be given, exactly one of them, got {got}.")
+    return wiring
+
+
+def refuse(config: Mapping[str, Any], defaults: Mapping[str, Any], where: str, cure: str) -> None:
+    """Refuse arguments that do not apply."""
+    for name, default in defaults.items():
+        value = config[name]
+        same = value is default or (isinstance(value, str | int | float | np.generic) and value == default)
+        if not same:
+            raise ValueError(
+                f"{name} must be left at {default!r} {where}, where it does not apply, got {value!r}. "
+                f"Give {cure} to choose it."
+            )
+
+
+def check_dropout_applies(rate: float, layers: int) -> None:
+    """Refuse a dropout rate where there is no backbone to drop from.
+
+    Args:
+        rate: Probability of dropping a unit.
+        layers: Backbone layers.
+
+    Raises:
+        ValueError: The rate is above 0, and there are no layers.
+
+    Example:
+        >>> check_dropout_applies(0.1, 1)
+        >>> check_dropout_applies(0.1, 0)
+        Traceback (most recent call last):
+        ...
+        ValueError: backbone_dropout must be 0 when backbone_layers is 0, got 0.1: there is no backbone to drop from.
+        Set backbone_layers to at least 1.
+    """
+    if rate > 0 and layers == 0:
+        raise ValueError(
+            f"backbone_dropout must be 0 when backbone_layers is 0, got {rate}: there is no backbone to drop from. "
+            "Set backbone_layers to at least 1."
+        )
+
+
+def as_time_steps(
+    time_delta: mx.array | float | None, batch: int, steps: int, dtype: mx.Dtype = mx.float32
+) -> TimeSteps:
+    """Bring ``time_delta`` to one number or (B, T), within what ``dtype`` can hold.
+
+    Args:
+        time_delta: A number, an array (), (T,) or (B, T), or ``None`` for 1. Its values are not looked at, so that
+            calls can be compiled.
+        batch: B.
+        steps: T.
+        dtype: Of the inputs.
+
+    Raises:
+        ValueError: It is something else, or its shape does not fit.
+
+    Example:
+        >>> as_time_steps(None, 5, 7), as_time_steps(2, 5, 7)
+        (1.0, 2.0)
+        >>> as_time_steps(mx.ones(7), 5, 7).shape
+        (5, 7)
+    """
+    if time_delta is None:
+        return 1.0
+    greatest = float(mx.finfo(dtype).max) / 16  # 4094 in float16: its product with a rate fits too
+    number = as_float(time_delta)
+    if number is not None:
+        return min(number, greatest)
+    if not isinstance(time_delta, mx.array):
+        raise ValueError(f"time_delta must be a number or an mx.array, got {type(time_delta).__name__}.")
+    if time_delta.dtype in (mx.bool_, mx.complex64):
+        raise ValueError(f"time_delta must hold real numbers, got {time_delta.dtype}.")
+    if time_delta.shape not in ((), (steps,), (batch, steps)):
+        raise ValueError(
+            f"time_delta must be a number or have shape ({steps},) or ({batch}, {steps}), got {time_delta.shape}."
+        )
+    if not time_delta.dtype == dtype == mx.float32:
+        time_delta = mx.minimum(time_delta, greatest).astype(dtype)
+    return mx.broadcast_to(time_delta, (batch, steps))

@@ -1,0 +1,212 @@
+"""Axes for knobs and scores: logarithmic where a knob is, and nothing that diverged falls off the picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ncps_mlx.plots._captions import show
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Transform
+
+__all__ = ["Scale", "draw_off_scale", "score_limits", "with_baselines"]
+
+
+FEW = 9  # so many values get a tick each
+NARROW = 0.07  # ticks closer than this share of the axis would run into each other
+FAR = 6.0  # a score this many times further from the best than the third quartile is drawn at the edge,
+FARTHEST = 20.0  # and in any case one this many times further than the median
+
+
+class Scale:
+    """How the values of one knob lie along an axis.
+
+    Args:
+        name: The knob.
+        values: All that occur.
+        log: Force or forbid a logarithmic axis; default: where their ratios are more even than their differences.
+
+    Raises:
+        ValueError: A logarithmic axis is asked for values that are not positive numbers.
+
+    Example:
+        >>> Scale("learning_rate", [1e-3, 1e-2, 1e-1]).kind, Scale("mode", ["default", "pure"]).kind
+        ('log', 'category')
+    """
+
+    def __init__(self, name: str, values: Iterable[Any], log: bool | None = None) -> None:
+        self.name = name
+        found = list({repr(value): value for value in values}.values())
+        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in found)
+        self.values = sorted(found) if numeric else found
+        if log and not (numeric and all(value > 0 for value in found)):
+            raise ValueError(
+                f"log must be False for {name}, whose values are not all positive numbers, got True."
+            )
+        if not numeric:
+            self.kind = "category"
+        elif log or (log is None and _geometric(self.values)):
+            self.kind = "log"
+        else:
+            self.kind = "linear"
+
+    def place(self, value: Any) -> float:
+        """Return where a value lies."""
+        if self.kind == "category":
+            return float([repr(known) for known in self.values].index(repr(value)))
+        return float(value)
+
+    def _crowded(self) -> bool:
+        """Whether a tick for each value would leave too little room for its text."""
+        places = np.asarray(self.values, dtype=float)
+        gaps = np.diff(np.log(places) if self.kind == "log" else places)
+        return len(gaps) > 0 and float(gaps.min()) < NARROW * float(gaps.sum())
+
+    def apply(self, ax: Axes, groups: int = 1) -> None:
+        """Set scale, ticks, limits and label of the x axis, with room for groups drawn side by side."""
+        from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+        if self.kind == "log":
+            ax.set_xscale("log")
+        if self.kind == "category" or (len(self.values) <= FEW and not self._crowded()):
+            texts = [show(value) for value in self.values]
+            crowded = sum(map(len, texts)) > 48
+            ax.set_xticks(
+                [self.place(value) for value in self.values],
+                texts,
+                rotation=30 if crowded else 0,
+                ha="right" if crowded else "center",
+            )
+            ax.xaxis.set_minor_locator(NullLocator())
+        elif self.kind == "log":
+            decades = math.log10(self.values[-1] / self.values[0])
+            grid = ax.get_gridspec()
+            room = decades * (1 if grid is None else grid.ncols)  # panels side by side leave less of it
+            subs = (1.0, 2.0, 5.0) if room < 1.5 else (1.0, 3.0) if room < 5 else (1.0,)
+            ax.xaxis.set_major_locator(LogLocator(subs=subs))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
+            ax.xaxis.set_minor_locator(NullLocator())
+        else:
+            ax.xaxis.set_major_locator(MaxNLocator(5))
+        if self.kind == "category":
+            ax.set_xlim(-0.5, len(self.values) - 0.5)
+        elif len(self.values) > 1:
+            first, last, room = self.values[0], self.values[-1], 0.06 + 0.03 * (groups - 1)
+            if self.kind == "log":
+                pad = (last / first) ** room
+                ax.set_xlim(first / pad, last * pad)
+            else:
+                ax.set_xlim(first - room * (last - first), last + room * (last - first))
+        ax.set_xlabel(self.name.replace("_", " "))
+
+
+def score_limits(
+    scores: Iterable[float], ends: Iterable[float] = (), *, higher_is_better: bool = False
+) -> tuple[float, float]:
+    """Choose the range of a score axis: the finite scores, less those far worse than most.
+
+    Args:
+        scores: All scores drawn.
+        ends: Ends of intervals, shown as far as they do not lie beyond those.
+        higher_is_better: Which direction is worse.
+
+    Returns:
+        (bottom, top), in the unit of the scores.
+
+    Example:
+        >>> bottom, top = score_limits([1.0, 1.1, 1.2, 1.3, 900.0])
+        >>> bottom < 1.0 and 1.3 < top < 3.0
+        True
+    """
+    sign = -1.0 if higher_is_better else 1.0
+    loss = sign * np.array([score for score in scores if math.isfinite(score)])
+    if not loss.size:
+        return (0.0, 1.0)
+    best, middle, upper = np.quantile(loss, [0, 0.5, 0.75])
+    worst = best + FAR * (upper - best)
+    if middle > best:
+        worst = min(worst, best + FARTHEST * (middle - best))
+    elif upper == best:
+        worst = math.inf
+    kept = loss[loss <= worst]
+    low, high = float(kept.min()), float(kept.max())
+    room = (high - low) or abs(high) * 0.1 or 1.0
+    for end in (sign * value for value in ends if math.isfinite(value)):
+        low, high = min(low, max(end, low - room / 2)), max(high, min(end, high + room / 2))
+    pad = 0.08 * ((high - low) or room)
+    bottom, top = sorted((sign * (low - pad), sign * (high + pad)))
+    return bottom, top
+
+
+def with_baselines(limits: tuple[float, float], baselines: Iterable[float]) -> tuple[float, float]:
+    """Widen the range to baselines that are no further away than the range is high.
+
+    Example:
+        >>> with_baselines((22.0, 24.0), [25.0, 60.0])
+        (22.0, 25.25)
+    """
+    bottom, top = limits
+    room = top - bottom
+    near = [value for value in baselines if bottom - room <= value <= top + room]
+    low, high = min([bottom, *near]), max([top, *near])
+    pad = 0.125 * room
+    return (low - pad if low < bottom else bottom, high + pad if high > top else top)
+
+
+def draw_off_scale(
+    ax: Axes,
+    points: Sequence[tuple[float, float]],
+    limits: tuple[float, float],
+    *,
+    higher_is_better: bool,
+    colour: str,
+    shift: Transform | None = None,
+) -> tuple[int, int]:
+    """Draw at the worse edge what lies beyond it: a cross for each place with diverged runs, a triangle for far ones.
+
+    Args:
+        ax: Where to draw.
+        points: Places along x and scores, infinite or NaN where a run diverged.
+        limits: Bottom and top of the axis.
+        higher_is_better: Which edge is the worse one.
+        colour: Of the marks.
+        shift: Moves them along with their group.
+
+    Returns:
+        How many diverged, and how many were merely far.
+    """
+    from matplotlib.transforms import blended_transform_factory
+
+    where: Transform = blended_transform_factory(ax.transData, ax.transAxes)
+    if shift is not None:
+        where = where + shift
+    inward = -1 if not higher_is_better else 1
+    edge = 0.5 - 0.47 * inward
+    diverged = [x for x, score in points if not math.isfinite(score)]
+    far = [x for x, score in points if math.isfinite(score) and not limits[0] <= score <= limits[1]]
+    triangle = "v" if higher_is_better else "^"
+    for marker, y, chosen in (("x", edge, diverged), (triangle, edge + 0.07 * inward, far)):
+        for x in sorted(set(chosen)):
+            ax.plot([x], [y], marker, color=colour, ms=9, mew=2.2, transform=where, clip_on=False, zorder=4)
+            if (times := chosen.count(x)) > 1:
+                ax.annotate(
+                    str(times), (x, y), xycoords=where, xytext=(8, 0), textcoords="offset points", va="center",
+                    color=colour, fontsize=11,
+                )  # fmt: skip
+    return len(diverged), len(far)
+
+
+def _geometric(values: Sequence[float]) -> bool:
+    """Whether positive values spread more evenly on a logarithmic axis."""
+    if len(values) < 2 or values[0] <= 0 or values[-1] / values[0] < 8:
+        return False
+    if len(values) == 2:
+        return True
+    steps = [np.diff(np.asarray(values, dtype=float)), np.diff(np.log(np.asarray(values, dtype=float)))]
+    uneven = [float(step.std() / step.mean()) for step in steps]
+    return uneven[1] < uneven[0]

@@ -1,0 +1,143 @@
+"""Words and numbers for figures: what a score is called, means with intervals, what the caption says.
+
+Nothing here draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ncps_mlx._trials import TrialResult, varied
+from ncps_mlx._utils.json_values import label, plain
+from ncps_mlx.stats import Interval, interval
+
+__all__ = [
+    "baseline_words",
+    "best_row",
+    "capital",
+    "check_knob",
+    "has_value",
+    "knobs_of",
+    "off_words",
+    "pruned_words",
+    "score_name",
+    "score_of",
+    "show",
+    "spread",
+]
+
+
+NAMES = {"rmse": "RMSE", "mae": "MAE"}
+
+
+def score_name(records: Sequence[TrialResult], split: str = "validation") -> str:
+    """Name a score with its split and unit.
+
+    Example:
+        >>> from ncps_mlx._trials import as_records
+        >>> score_name(as_records([{"seed": 0, "score": 1.0, "metric": "rmse", "units": "mg/dl"}]))
+        'validation RMSE (mg/dl)'
+    """
+    metrics = list(dict.fromkeys(record.metric for record in records))
+    if len(metrics) > 1:
+        raise ValueError(f"records must share one metric, got {', '.join(metrics)}.")
+    name = f"{split} {NAMES.get(metrics[0], metrics[0])}".strip()
+    return f"{name} ({records[0].units})" if records[0].units else name
+
+
+def spread(values: Iterable[float]) -> dict[str, Any]:
+    """Return mean, interval and count of scores; without an interval below two, without a mean if one diverged.
+
+    Example:
+        >>> spread([2.0])
+        {'mean': 2.0, 'low': None, 'high': None, 'n': 1, 'diverged': 0}
+    """
+    scores = list(values)
+    diverged = sum(not math.isfinite(score) for score in scores)
+    row: dict[str, Any] = {"mean": None, "low": None, "high": None, "n": len(scores), "diverged": diverged}
+    if not diverged and len(scores) > 1:
+        found = interval(scores)
+        row |= {"mean": found.mean, "low": found.low, "high": found.high}
+    elif not diverged and scores:
+        row["mean"] = scores[0]
+    return row
+
+
+def show(value: Any) -> str:
+    """Write a value briefly; a mapping with ``mean``, ``low`` and ``high`` as a mean with its interval.
+
+    Example:
+        >>> show(0.010000001), show({"mean": 23.12, "low": 22.81, "high": 23.43, "n": 5}), show(None)
+        ('0.01', '23.1 [22.8, 23.4]', 'none')
+    """
+    if isinstance(value, Mapping) and "low" in value:
+        if value["low"] is None:
+            return show(value["mean"])
+        return str(
+            Interval(mean=value["mean"], low=value["low"], high=value["high"], n=value["n"], confidence=0.95)
+        )
+    if value is None:
+        return "none"
+    return f"{value:.4g}" if isinstance(value, float) else label(value)
+
+
+def check_knob(argument: str, name: str, runs: Sequence[TrialResult]) -> None:
+    """Refuse a knob that not every trial has."""
+    known = sorted({knob for run in runs for knob in run.config})
+    if not all(name in run.config for run in runs):
+        raise ValueError(f"{argument} must be a knob of every trial ({', '.join(known)}), got {name!r}.")
+
+
+def knobs_of(runs: Sequence[TrialResult], knobs: Sequence[str] | None) -> list[str]:
+    """Return the knobs to draw: these, which every trial must have, or all that vary."""
+    names = varied(runs) if knobs is None else list(knobs)
+    if not names:
+        raise ValueError("knobs must name at least 1 knob that varies, got none.")
+    for name in names:
+        check_knob("knobs", name, runs)
+    return names
+
+
+def score_of(run: TrialResult) -> float:
+    """Return the score, infinitely bad if the run diverged or its score is no number."""
+    worst = -math.inf if run.higher_is_better else math.inf
+    return worst if run.diverged or not math.isfinite(run.score) else run.score
+
+
+def best_row(rows: Sequence[dict[str, Any]], higher: bool) -> dict[str, Any] | None:
+    """Return the row with the best mean, of those where every seed converged."""
+    good = [row for row in rows if row["mean"] is not None]
+    return min(good, key=lambda row: -row["mean"] if higher else row["mean"], default=None)
+
+
+def capital(text: str) -> str:
+    """Begin a sentence."""
+    return text[:1].upper() + text[1:]
+
+
+def baseline_words(baselines: Mapping[str, float]) -> str:
+    """Name the baselines with their scores, as the end of a sentence."""
+    if not baselines:
+        return ""
+    return f"; baseline{'s' if len(baselines) > 1 else ''} " + ", ".join(
+        f"{name} {show(value)}" for name, value in baselines.items()
+    )
+
+
+def off_words(diverged: int, far: int) -> str:
+    """Say how many runs are drawn at the edge."""
+    words = f" {diverged} diverged run{'s' if diverged > 1 else ''}, shown as crosses." if diverged else ""
+    return words + (f" {far} run{'s' if far > 1 else ''} beyond the axis, shown as triangles." if far else "")
+
+
+def pruned_words(runs: Sequence[TrialResult]) -> str:
+    """Say how many runs were pruned."""
+    pruned = sum(run.status == "pruned" for run in runs)
+    return f" {pruned} of the trials pruned, with their score so far." if pruned else ""
+
+
+def has_value(run: TrialResult, knob: str, value: Any) -> bool:
+    """Whether a trial has this value of a knob; 1, 1.0 and True are not the same."""
+    return repr(run.config[knob]) == repr(plain(knob, value))

@@ -1,0 +1,115 @@
+"""What a search would have found with less."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from ncps_mlx._trials import Trials, as_records, mean_scores
+from ncps_mlx._utils.validation import check_choice
+from ncps_mlx.plots._axis import score_limits, with_baselines
+from ncps_mlx.plots._captions import baseline_words, best_row, score_name, score_of, show, spread
+from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, describe, draw_baselines, draw_legend, figure
+from ncps_mlx.stats import expected_best as expected_best_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["expected_best"]
+
+
+def expected_best(
+    studies: Trials | Mapping[str, Trials],
+    *,
+    cost: str = "configurations",
+    baselines: Mapping[str, float] | None = None,
+    split: str = "validation",
+) -> Figure:
+    """Draw the expected best score had fewer configurations been tried, for one study or several.
+
+    A configuration's score is the mean over its seeds; infinitely bad if one of them diverged. A curve begins where
+    no draw consists of diverged configurations alone.
+
+    Args:
+        studies: Trials of one study, or several studies by name.
+        cost: The axis: ``"configurations"``, or ``"seconds"`` (their mean training time).
+        baselines: Scores to beat, by name.
+        split: What the scores were measured on, for the label.
+
+    Returns:
+        Figure: with :func:`alt_text` and :func:`numbers`.
+
+    Raises:
+        ValueError: No trials, several metrics, or an unknown cost.
+
+    Example:
+        >>> from ncps_mlx import plots
+        >>> rows = [{"learning_rate": 10.0**-i, "seed": 0, "score": float(i)} for i in (1, 2, 3)]
+        >>> plots.alt_text(plots.expected_best({"random": rows}))
+        'Expected best validation score against configurations tried: random from 2 after 1 to 1 after 3.'
+    """
+    check_choice("cost", cost, ("configurations", "seconds"))
+    by_name = studies if isinstance(studies, Mapping) else {"": studies}
+    groups = {name: as_records(trials) for name, trials in cast(Mapping[str, Trials], by_name).items()}
+    if not groups:
+        raise ValueError("studies must hold at least 1 study, got none.")
+    every = [run for runs in groups.values() for run in runs]
+    higher = every[0].higher_is_better
+    given = dict(baselines or {})
+    y = score_name(every, split)
+    points, summary = [], []
+    for name, runs in groups.items():
+        configs = mean_scores(runs)
+        scores = [float(np.mean([score_of(run) for run in group])) for _, _, group in configs]
+        unit = sum(run.seconds for run in runs) / len(scores) if cost == "seconds" else 1
+        curve = expected_best_of(scores, higher_is_better=higher)
+        points += [
+            {"study": name, "x": (k + 1) * unit, "score": value, "configuration_score": scores[k]}
+            for k, value in enumerate(curve)
+        ]
+        end = float(curve[-1])
+        row: dict[str, Any] = {"x": name or "study", "mean": end if math.isfinite(end) else None}
+        group = min(configs, key=lambda item: -item[1] if higher else item[1])[2]
+        of_best = spread([score_of(run) for run in group])
+        row |= {"low": of_best["low"], "high": of_best["high"], "n": of_best["n"], "tried": len(scores)}
+        summary.append(row | {"diverged": sum(not math.isfinite(score) for score in scores)})
+    finite = [point for point in points if math.isfinite(point["score"])]
+    limits = with_baselines(
+        score_limits([p["score"] for p in finite], higher_is_better=higher), given.values()
+    )
+
+    with figure() as (fig, (ax,)):
+        for i, name in enumerate(groups):
+            own = [(point["x"], point["score"]) for point in finite if point["study"] == name]
+            if own:
+                ax.plot(
+                    *zip(*own, strict=True), color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)],
+                    ms=5, markevery=max(1, len(own) // 10), linestyle="-" if i == 0 else DASHES[i % 5],
+                    label=name or None,
+                )  # fmt: skip
+        ax.set_ylim(limits)
+        ax.set_ylabel(f"expected best\n{y}")
+        ax.set_xlabel("seconds of training" if cost == "seconds" else "configurations tried")
+        if len(groups) > 1:
+            draw_legend(ax)
+        draw_baselines(ax, given, limits)
+
+    clauses = []
+    for name in groups:
+        own = [(point["x"], point["score"]) for point in finite if point["study"] == name]
+        head = f"{name} " if name else ""
+        if own:
+            (first, begin), (last, end) = own[0], own[-1]
+            clauses.append(f"{head}from {show(begin)} after {show(first)} to {show(end)} after {show(last)}")
+        else:
+            clauses.append(f"{head}no configuration converged")
+    task = f" on {every[0].task}" if every[0].task else ""
+    against = "seconds of training" if cost == "seconds" else "configurations tried"
+    lost = sum(row["diverged"] for row in summary)
+    said = f" {lost} configurations diverged and count as infinitely bad." if lost else ""
+    text = f"Expected best {y}{task} against {against}: {'; '.join(clauses)}{baseline_words(given)}.{said}"
+    values = {"kind": "expected_best", "x": against, "y": y, "points": points, "summary": summary}
+    return describe(fig, text, values | {"best": best_row(summary, higher), "baselines": given})

@@ -1,0 +1,124 @@
+"""Series over time: forecasts, anomalies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ncps_mlx.plots._captions import best_row, capital, show
+from ncps_mlx.plots._figure import COLOURS, DASHES, describe, draw_legend, figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["series"]
+
+
+def series(
+    time: npt.ArrayLike,
+    truth: npt.ArrayLike,
+    *,
+    forecasts: Mapping[str, npt.ArrayLike] | None = None,
+    regions: Sequence[tuple[float, float]] = (),
+    scores: npt.ArrayLike | None = None,
+    threshold: float | None = None,
+    x: str = "time",
+    y: str = "value",
+    region_name: str = "anomaly",
+) -> Figure:
+    """Draw a time series with forecasts, or with anomalous regions and an anomaly score below it.
+
+    Args:
+        time: (T,) times, or datetimes.
+        truth: (T,) the series.
+        forecasts: By name, (T,) forecasts, NaN where there is none.
+        regions: (begin, end) in time, shaded.
+        scores: (T,) an anomaly score, in a panel below.
+        threshold: A level of that score.
+        x: Name of the time axis, with its unit.
+        y: Name of the series, with its unit.
+        region_name: What a shaded region is.
+
+    Returns:
+        Figure: with :func:`alt_text` and :func:`numbers`; for forecasts the root mean squared error of each.
+
+    Raises:
+        ValueError: Lengths differ, or the series is empty.
+
+    Example:
+        >>> from ncps_mlx import plots
+        >>> fig = plots.series([0, 1, 2], [1.0, 2.0, 3.0], forecasts={"persistence": [np.nan, 1, 2]}, x="year")
+        >>> plots.alt_text(fig)
+        'Value over year, 3 values from 0 to 2; root mean squared error of the forecasts: persistence 1.'
+    """
+    times, values = np.asarray(time), np.asarray(truth, dtype=float)
+    if values.ndim != 1 or values.size == 0 or times.shape != values.shape:
+        raise ValueError(
+            f"truth must be of the shape (T,) of time {times.shape}, T at least 1, got {values.shape}."
+        )
+    lines = {name: np.asarray(line, dtype=float) for name, line in (forecasts or {}).items()}
+    below = None if scores is None else np.asarray(scores, dtype=float)
+    for name, line in {**lines, **({} if below is None else {"scores": below})}.items():
+        if line.shape != values.shape:
+            raise ValueError(f"{name} must have the shape {values.shape} of truth, got {line.shape}.")
+    summary = []
+    for name, line in lines.items():
+        there = np.isfinite(line) & np.isfinite(values)
+        error = float(np.sqrt(np.mean((line - values)[there] ** 2))) if there.any() else None
+        summary.append({"x": name, "mean": error, "low": None, "high": None, "n": int(there.sum())})
+
+    with figure(1 if below is None else 2, 1, (7.0, 4.0 if below is None else 5.2), sharex=True) as (
+        fig,
+        axes,
+    ):
+        ax = axes[0]
+        ax.plot(times, values, color="#222222", linewidth=1.6, label="truth")
+        for i, (name, line) in enumerate(lines.items()):
+            ax.plot(times, line, color=COLOURS[i % len(COLOURS)], linestyle=("-", *DASHES)[i % 6], label=name)
+        for panel in axes:
+            for i, (begin, end) in enumerate(regions):
+                label = region_name if i == 0 and panel is ax else None
+                panel.axvspan(begin, end, color="#F3D9A4", zorder=0.5, label=label)
+        if below is not None:
+            axes[1].plot(times, below, color=COLOURS[1], linewidth=1.2)
+            axes[1].set_ylabel("score")
+            if threshold is not None:
+                axes[1].axhline(threshold, color="#222222", linewidth=1.4, linestyle=DASHES[0])
+        ax.set_ylabel(y)
+        axes[-1].set_xlabel(x)
+        if lines or regions:
+            draw_legend(ax)
+
+    text = f"{capital(y)} over {x}, {values.size} values from {times[0]} to {times[-1]}"
+    if lines:
+        text += "; root mean squared error of the forecasts: "
+        text += ", ".join(f"{row['x']} {show(row['mean'])}" for row in summary)
+    if len(regions):
+        text += f"; {len(regions)} region{'s' if len(regions) > 1 else ''} marked as {region_name}"
+    if below is not None:
+        text += "; an anomaly score below"
+        text += (
+            "" if threshold is None else f", {int((below > threshold).sum())} values above {show(threshold)}"
+        )
+    as_text = times if np.issubdtype(times.dtype, np.number) else times.astype(str)
+    points = {
+        "time": as_text,
+        "truth": values,
+        "forecasts": lines,
+        "regions": [list(map(str, r)) for r in regions],
+    }
+    whole = [{"x": "truth", "n": int(values.size)}]
+    found = {
+        "kind": "series",
+        "x": x,
+        "y": y,
+        "points": points | ({} if below is None else {"scores": below}),
+    }
+    return describe(
+        fig,
+        f"{text}.",
+        found | {"summary": summary or whole, "best": best_row(summary, False), "baselines": {}},
+    )

@@ -1,0 +1,26 @@
+"""Studies: configurations drawn, trained as populations, written down, resumed.
+
+Optuna samples and stores; what is trained together, and that nothing is lost, is decided here.
+"""
+
+from ncps_mlx.search._boundary import Edge, boundary
+from ncps_mlx.search._distributions import Choice, Integer, LogUniform, Uniform, When
+from ncps_mlx.search._halving import Halving, Hyperband
+from ncps_mlx.search._record import Record
+from ncps_mlx.search._space import Space
+from ncps_mlx.search._study import Study
+
+__all__ = [
+    "Choice",
+    "Edge",
+    "Halving",
+    "Hyperband",
+    "Integer",
+    "LogUniform",
+    "Record",
+    "Space",
+    "Study",
+    "Uniform",
+    "When",
+    "boundary",
+]

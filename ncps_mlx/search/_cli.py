@@ -1,0 +1,112 @@
+"""``python -m ncps_mlx worker URL STUDY``: take part in a study, here or on another machine.
+
+The storage holds all that a worker needs: how the task was made, the space, the fixed knobs, the plan. A worker takes
+the next population that nobody trains, trains it, writes it down, and ends when everything is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+from ncps_mlx._utils.validation import check_int
+from ncps_mlx.search._storage.leases import LEASE_SECONDS
+from ncps_mlx.search._storage.open import shown
+from ncps_mlx.search._storage.retry import say
+
+__all__ = ["add_arguments", "work"]
+
+
+STOPPED = 130  # exit status after Ctrl-C, as shells have it
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments.
+
+    Example:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_arguments(parser)
+        >>> parser.parse_args(["tuning.db", "rates", "--quiet"]).study
+        'rates'
+    """
+    parser.add_argument(
+        "url",
+        help="the study's storage: a SQLite file, postgresql://USER@HOST/NAME, or grpc://HOST:PORT; - reads it from "
+        "the first line of standard input, and stops when that closes",
+    )
+    parser.add_argument("study", help="its name (`study` unless it was given another)")
+    parser.add_argument(
+        "--task",
+        metavar="MODULE:FUNCTION",
+        help="what makes the task, where that was made from arrays; FILE.py:FUNCTION too",
+    )
+    parser.add_argument("--population", type=int, help="train at most so many members at once")
+    parser.add_argument("--seconds", type=float, help="begin nothing after so many")
+    parser.add_argument(
+        "--memory",
+        type=float,
+        help="megabytes that a population may take (default: a quarter of the machine's)",
+    )
+    parser.add_argument(
+        "--lease",
+        type=float,
+        default=LEASE_SECONDS,
+        help="seconds without a sign of life after which other machines take its trials (%(default)g)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def work(arguments: argparse.Namespace) -> int:
+    """Take part in a study until it is done.
+
+    Returns:
+        int: 0, or 130 if it was stopped by Ctrl-C, SIGTERM, or the end of its standard input.
+
+    Example:
+        >>> import subprocess
+        >>> command = [sys.executable, "-m", "ncps_mlx", "worker", "nowhere.db", "rates"]
+        >>> print(subprocess.run(command, capture_output=True, text=True).stderr)
+        ValueError: storage must be a file that is there, got nowhere.db.
+    """
+    from ncps_mlx import Study
+    from ncps_mlx.data import load_task
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)  # a shell's background job ignores it otherwise
+    url = arguments.url
+    try:
+        if url == "-":
+            url = sys.stdin.readline().strip()
+            threading.Thread(target=_stop_with_input, name="input", daemon=True).start()
+        task = None if arguments.task is None else load_task(arguments.task)
+        study = Study.open(url, arguments.study, task=task)
+        if arguments.population is not None:
+            study.population = check_int("population", arguments.population)
+        study.run(
+            progress=not arguments.quiet,
+            seconds=arguments.seconds,
+            lease=arguments.lease,
+            memory=arguments.memory,
+        )
+    except KeyboardInterrupt:
+        say(f"Stopped. What was being trained waits in {shown(url)}.")
+        return STOPPED
+    except (ValueError, ImportError, OSError, RuntimeError) as error:
+        say(f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _stop_with_input() -> None:
+    """Wait for the end of the input, which is that of the process that started us, and stop."""
+    while sys.stdin.readline():
+        pass
+    os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,203 @@
+"""A study's storage, opened by its URL: memory, a SQLite file, a database server, or Optuna's proxy before one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ncps_mlx.search._storage.retry import Patience, said
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage, RDBStorage
+
+__all__ = ["open_storage", "quiet", "shown"]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Optuna's notes on each trial out of the way, and its remarks that options of TPE may change.
+
+    Example:
+        >>> import optuna
+        >>> with quiet():
+        ...     study = optuna.create_study()
+    """
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Optuna 4 calls these experimental; Optuna 5 does not. Nothing else is hidden.
+            warnings.filterwarnings(
+                "ignore",
+                ".*(multivariate|constant_liar|group)",
+                category=optuna.exceptions.ExperimentalWarning,
+            )
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+LOCK_SECONDS = 60.0  # that a SQLite file may be held by another program
+MEETING_SECONDS = 0.05  # between two tries, where another process makes the same tables
+
+
+def shown(storage: str | Path | None) -> str:
+    """Name a storage for a message, without its password.
+
+    Example:
+        >>> shown("postgresql://ann:secret@127.0.0.1/studies")
+        'postgresql://ann:***@127.0.0.1/studies'
+        >>> shown(None)
+        'memory'
+    """
+    if storage is None:
+        return "memory"
+    text = str(storage)
+    head, at, tail = text.rpartition("@")
+    if "://" not in text or not at:
+        return text
+    scheme, _, user = head.partition("://")
+    return f"{scheme}://{user.partition(':')[0]}{':***' if ':' in user else ''}@{tail}"
+
+
+def open_storage(storage: str | Path | None, *, make: bool = True) -> BaseStorage:
+    """Open a storage.
+
+    Args:
+        storage: ``None`` for memory; a file's path, or ``sqlite:///FILE``, for SQLite; ``postgresql://...`` (with the
+            package psycopg); ``grpc://HOST:PORT`` for Optuna's proxy (with the package grpcio); another URL that
+            SQLAlchemy knows.
+        make: Whether to make Optuna's tables where there are none; else that is an error of SQLAlchemy's.
+
+    Raises:
+        ValueError: The folder of the file does not exist, or the URL cannot be read.
+        ImportError: The package for this kind of database is not installed.
+        OSError: The file is read-only, locked or damaged, or the disk is full.
+        ConnectionError: The server does not answer, or refuses.
+
+    Example:
+        >>> open_storage(None).get_all_studies()
+        []
+    """
+    import optuna
+
+    if storage is None:
+        return optuna.storages.InMemoryStorage()
+    url = str(storage)
+    if url.startswith("grpc://"):
+        return _proxy(url)
+    if "://" not in url or url.startswith("sqlite:"):
+        path, url, settings = _sqlite(url)
+        return _opened(url, settings, path, make)
+    if url.startswith(("postgresql://", "postgres://")):
+        url = "postgresql+psycopg://" + url.partition("://")[2]
+    connection: dict[str, Any] = {}
+    if url.startswith("postgresql+psycopg://"):
+        connection = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
+    return _opened(url, {"pool_pre_ping": True, "connect_args": connection}, shown(url), make)
+
+
+def _sqlite(url: str) -> tuple[str, str, dict[str, Any]]:
+    """The path of the file, its URL, and settings without a pool, so that no file stays open."""
+    from sqlalchemy import URL
+    from sqlalchemy.pool import NullPool
+
+    from ncps_mlx.search._storage.sqlite import DRIVER
+
+    given = url.removeprefix("sqlite:///") if "://" in url else url
+    if "://" in given or not given or given == ":memory:":
+        raise ValueError(f"storage must be None for memory, or name a file as sqlite:///FILE, got {url}.")
+    path = Path(given).resolve()
+    if not path.parent.is_dir():
+        raise ValueError(f"storage must lie in a folder that exists, got {given}.")
+    if path.is_dir():
+        raise ValueError(f"storage must be a file, got the folder {given}.")
+    connection: dict[str, Any] = {"timeout": LOCK_SECONDS}
+    settings: dict[str, Any] = {"poolclass": NullPool, "connect_args": connection}
+    driver = DRIVER
+    if path.exists() and not (_writable(path) and _writable(path.parent)):
+        driver = "sqlite"  # it can still be read
+    else:
+        connection["isolation_level"] = None
+    address = URL.create(driver, database=str(path)).render_as_string()  # a name may hold ? or %
+    return given, address.replace("{", "{{").replace("}", "}}"), settings  # which Optuna formats
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _opened(url: str, settings: dict[str, Any], where: str, make: bool) -> BaseStorage:
+    import optuna
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    from ncps_mlx.search._storage.sqlite import ImmediateSQLite
+
+    # It says in many lines what Patience says in one.
+    logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
+    try:
+        storage = Patience(where, seconds=0)(_tables, url, settings, make)
+        if isinstance(storage.engine.dialect, ImmediateSQLite):
+            storage.engine.dialect.immediate = True
+        weakref.finalize(storage, storage.engine.dispose)  # close the connections that it keeps
+        return optuna.storages.get_storage(storage)
+    except ImportError as error:
+        raise ImportError(
+            f"storage needs a package for this kind of database, got {where}: {error}. For PostgreSQL: "
+            'pip install "psycopg[binary]"'
+        ) from error
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise ValueError(
+            f"storage must be None, a file's path, or a URL such as postgresql://USER@HOST/NAME or grpc://HOST:PORT, "
+            f"got {where}."
+        ) from error
+
+
+def _tables(url: str, settings: dict[str, Any], make: bool) -> RDBStorage:
+    """Open a database, making Optuna's tables in a new one if asked to. Two processes may do so at the same moment."""
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    start = time.monotonic()
+    while True:
+        try:
+            return optuna.storages.RDBStorage(url, engine_kwargs=settings, skip_table_creation=not make)
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            meeting = ("already exists", "database is locked", "duplicate key", "unique constraint")
+            text = said(error).lower()
+            if not any(phrase in text for phrase in meeting) or time.monotonic() - start > LOCK_SECONDS:
+                raise
+        time.sleep(MEETING_SECONDS)
+
+
+def _proxy(url: str) -> BaseStorage:
+    """A client of Optuna's gRPC proxy, once it answers."""
+    import optuna
+
+    host, _, port = url.removeprefix("grpc://").rstrip("/").rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"storage must name host and port as grpc://HOST:PORT, got {url}.")
+    try:
+        with warnings.catch_warnings():  # Optuna calls it experimental; so does our page
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            client = optuna.storages.GrpcStorageProxy(host=host, port=int(port))
+    except ImportError as error:
+        raise ImportError(
+            f'storage needs the package grpcio for a proxy, got {url}. Install it: pip install "grpcio" "protobuf"'
+        ) from error
+    try:
+        client.wait_server_ready(timeout=10)
+    except ConnectionError as error:
+        raise ConnectionError(
+            f"storage must answer, got no proxy at {host}:{port}. Is it running?"
+        ) from error
+    return client

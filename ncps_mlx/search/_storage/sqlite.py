@@ -1,0 +1,91 @@
+"""SQLite for several processes at once: every transaction can take the write lock when it begins.
+
+Optuna reads a trial's state and then writes it in one transaction, and locks the row for that where the database can.
+SQLite cannot lock rows: two workers could both read "waiting" and both write "running". With ``BEGIN IMMEDIATE`` the
+second one waits until the first has written. (The way is that of SQLAlchemy's page on its SQLite dialect.)
+
+While Optuna opens a file it uses two connections at once. One that held a read lock in a transaction, while the other
+one waits for its own behind a writer, who waits for the first, would stop all three: statements then stand alone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import weakref
+from typing import Any
+
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+__all__ = ["Connection", "DRIVER", "ImmediateSQLite"]
+
+
+DRIVER = "sqlite+ncps_mlx"
+
+
+class Connection(sqlite3.Connection):
+    """A connection that closes its cursors with itself.
+
+    SQLite keeps a closed connection, and its locks, while one of its statements is at work. After Ctrl-C the exception
+    holds the cursor that was interrupted, and the file would stay locked until Python collects both.
+
+    Example:
+        >>> connection = sqlite3.connect(":memory:", factory=Connection)
+        >>> interrupted = connection.execute("select 1")
+        >>> connection.close()
+        >>> interrupted.fetchone()
+        Traceback (most recent call last):
+        ...
+        sqlite3.ProgrammingError: Cannot operate on a closed ...
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._cursors: weakref.WeakSet[sqlite3.Cursor] = weakref.WeakSet()
+
+    def cursor(self, *arguments: Any) -> Any:
+        """Return a new cursor."""
+        cursor = super().cursor(*arguments)
+        self._cursors.add(cursor)
+        return cursor
+
+    def execute(self, *arguments: Any) -> Any:
+        """Execute a statement by a cursor of its own."""
+        return self.cursor().execute(*arguments)
+
+    def close(self) -> None:
+        """Close all cursors and the connection; what was not committed is undone."""
+        for cursor in list(self._cursors):
+            cursor.close()
+        super().close()
+
+
+class ImmediateSQLite(SQLiteDialect_pysqlite):
+    """SQLAlchemy's dialect for the sqlite3 module, with transactions that begin with the write lock.
+
+    Attributes:
+        immediate: Whether there are transactions. Not while Optuna opens a file.
+
+    Example:
+        >>> import sqlalchemy
+        >>> engine = sqlalchemy.create_engine(f"{DRIVER}://", connect_args={"isolation_level": None})
+        >>> engine.dialect.immediate = True
+        >>> with engine.begin() as connection:
+        ...     connection.connection.in_transaction
+        True
+    """
+
+    supports_statement_cache = True
+    immediate = False
+
+    def connect(self, *arguments: Any, **settings: Any) -> Any:
+        """Open a connection that gives up its locks when it is closed."""
+        return super().connect(*arguments, **{"factory": Connection, **settings})
+
+    def do_begin(self, dbapi_connection: Any) -> None:
+        """Begin a transaction; it waits while another one writes."""
+        if self.immediate:
+            dbapi_connection.execute("BEGIN IMMEDIATE")
+
+
+registry.register("sqlite.ncps_mlx", __name__, "ImmediateSQLite")

@@ -1,0 +1,138 @@
+"""Several workers on this machine, started and watched by the process that wants their results.
+
+They are new processes, never forks (MLX and its BLAS hold threads), each the same program that runs on other machines.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from ncps_mlx.search._storage.retry import say
+
+__all__ = ["Team"]
+
+
+STOP_SECONDS = 20.0  # that a worker may take to put back what it trains
+
+
+class Team:
+    """Workers that stop when this process stops, in whatever way.
+
+    Each reads the storage's URL from its standard input (so that no password shows among the processes) and stops when
+    that closes.
+
+    Args:
+        storage: Where the study lies.
+        name: The study.
+        workers: How many.
+        population: At most so many members each trains at once.
+        lease: Seconds their leases last.
+        seconds: They begin nothing after so many; ``None`` for no limit.
+        memory: Megabytes that a population of each may take; ``None`` for a quarter of the machine's.
+
+    Example:
+        >>> import time
+        >>> with Team("nowhere.db", "study", 1, population=8, lease=60.0) as team:
+        ...     while team.running():
+        ...         time.sleep(0.05)
+        >>> team.error()
+        'ValueError: storage must be a file that is there, got nowhere.db.'
+    """
+
+    def __init__(
+        self,
+        storage: str | Path,
+        name: str,
+        workers: int,
+        *,
+        population: int,
+        lease: float,
+        seconds: float | None = None,
+        memory: float | None = None,
+    ) -> None:
+        self._logs: list[IO[bytes]] = []
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._reported: set[int] = set()
+        self._words: dict[int, str] = {}  # the last ones of those that ended, once their logs are closed
+        command = [sys.executable, "-m", "ncps_mlx", "worker", "--quiet"]
+        command += [f"--population={population}", f"--lease={lease}"]
+        command += [] if seconds is None else [f"--seconds={seconds}"]
+        command += [] if memory is None else [f"--memory={memory}"]
+        command += ["--", "-", name]  # which may begin with a dash
+        paths = os.pathsep.join(path or "." for path in sys.path)
+        environment = {"OPENBLAS_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": paths}
+        try:
+            for _ in range(workers):
+                log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __exit__
+                self._logs.append(log)
+                worker = subprocess.Popen(
+                    command,
+                    bufsize=0,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=log,
+                    env=environment,
+                    start_new_session=True,  # Ctrl-C is for this process, which then stops them one by one
+                )
+                self._workers.append(worker)
+                if worker.stdin is not None:
+                    with suppress(BrokenPipeError):  # it has ended already: its last words say why
+                        worker.stdin.write(f"{storage}\n".encode())
+        except BaseException:
+            self._stop()
+            raise
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def running(self) -> bool:
+        """Whether any of them still runs; says so once of each that failed while others go on."""
+        for number, worker in enumerate(self._workers):
+            if worker.poll() not in (None, 0) and number not in self._reported:
+                self._reported.add(number)
+                say(f"Worker {number + 1} stopped: {self._last_words(number)}")
+        return any(worker.poll() is None for worker in self._workers)
+
+    def error(self, default: str = "none of them failed.") -> str:
+        """The last words of the workers that failed."""
+        failed = [number for number, worker in enumerate(self._workers) if worker.poll() not in (None, 0)]
+        return " ".join(dict.fromkeys(self._last_words(number) for number in failed)) or default
+
+    def _last_words(self, number: int) -> str:
+        code = self._workers[number].poll()
+        if code is not None and code < 0:
+            return f"killed by {signal.Signals(-code).name}."
+        if number in self._words:
+            return self._words[number]
+        log = self._logs[number]
+        log.seek(0)
+        lines = log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"exit status {code}."
+
+    def _stop(self) -> None:
+        for worker in self._workers:
+            if worker.stdin is not None and not worker.stdin.closed:
+                worker.stdin.close()
+        for worker in self._workers:
+            try:
+                worker.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+        for number, log in enumerate(self._logs):
+            if number < len(self._workers):
+                self._words.setdefault(number, self._last_words(number))
+            log.close()

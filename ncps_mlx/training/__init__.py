@@ -1,0 +1,18 @@
+"""Training and evaluation: N configurations of one shape in one graph, one model being a population of one."""
+
+from ncps_mlx._trials import History
+from ncps_mlx.training._finders import BatchSize, RateRange, find_batch_size, find_learning_rate
+from ncps_mlx.training._fit import FIT_PARAMETERS, MEMBER_PARAMETERS, evaluate, fit, predict
+
+__all__ = [
+    "BatchSize",
+    "FIT_PARAMETERS",
+    "History",
+    "MEMBER_PARAMETERS",
+    "RateRange",
+    "evaluate",
+    "find_batch_size",
+    "find_learning_rate",
+    "fit",
+    "predict",
+]

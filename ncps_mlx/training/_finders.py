@@ -1,0 +1,326 @@
+"""Two short measurements before a search: where learning rates work, and which batch sizes keep the device busy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+
+from ncps_mlx._runtime.memory_budget import measured
+from ncps_mlx._runtime.thread_affinity import Beside
+from ncps_mlx._utils.progress import Progress
+from ncps_mlx._utils.validation import check_flag, check_int, check_number
+from ncps_mlx.data._task import Task
+from ncps_mlx.models._base import RecurrentModel
+from ncps_mlx.training._fit import check_batch, check_fits, check_members, fit
+from ncps_mlx.training._member import Member
+from ncps_mlx.training._population import as_models, shell, stack
+from ncps_mlx.training._trainer import Run
+
+__all__ = ["BatchSize", "RateRange", "find_batch_size", "find_learning_rate"]
+
+
+POINTS = 20  # of the smoothed curve of a range test
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateRange:
+    """What a learning-rate range test saw.
+
+    Attributes:
+        learning_rate: Rates (P,), rising.
+        loss: Training loss at each, mean of the steps around it, of each model (N, P); NaN after a model diverged.
+        fastest: The rate where the mean loss fell fastest.
+        least: The rate where it was least: an upper limit for the peak of a schedule; the last of ``learning_rate`` if
+            the loss never broke out.
+    """
+
+    learning_rate: npt.NDArray[np.float64]
+    loss: npt.NDArray[np.float64]
+    fastest: float
+    least: float
+
+    def points(self) -> list[dict[str, Any]]:
+        """One row for each model and rate, as :func:`ncps_mlx.plots.sweep` draws them."""
+        return [
+            {"learning_rate": float(rate), "seed": seed, "score": float(loss), "metric": "loss"}
+            for seed, losses in enumerate(self.loss)
+            for rate, loss in zip(self.learning_rate, losses, strict=True)
+            if np.isfinite(loss)
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSize:
+    """What one batch size costs and brings.
+
+    Attributes:
+        batch_size: B.
+        examples_per_second: Median over the repetitions.
+        spread: Least and greatest of them.
+        megabytes: Peak memory of a training step.
+        learning_rate: The best of the rates tried, by validation score; ``None`` if none were to be.
+        score: Its validation score, in the task's units; ``None`` likewise.
+    """
+
+    batch_size: int
+    examples_per_second: float
+    spread: tuple[float, float]
+    megabytes: float
+    learning_rate: float | None = None
+    score: float | None = None
+
+
+def find_learning_rate(
+    model: RecurrentModel | Sequence[RecurrentModel],
+    task: Task,
+    *,
+    low: float = 1e-5,
+    high: float = 1.0,
+    steps: int = 100,
+    batch_size: int = 32,
+    seed: int = 0,
+    progress: bool = True,
+) -> RateRange:
+    """Train while the learning rate rises, and see where the loss falls and where it breaks out.
+
+    The models are left as they are. Several of them (other seeds) are tested as one population: one curve depends on
+    luck. The test takes Adam without clipping, and ends before slow trouble begins: its answer is the centre of a grid.
+
+    Source: Smith, "Cyclical learning rates for training neural networks", WACV 2017 (arXiv 1506.01186).
+
+    Args:
+        model: A model, or N models of one shape.
+        task: What to learn.
+        low: First learning rate.
+        high: Last one.
+        steps: Updates, the rate rising by the same factor at each; at least 20.
+        batch_size: B.
+        seed: Of the order of the data; member i takes ``seed + i``.
+        progress: Show a progress bar.
+
+    Raises:
+        ValueError: An argument is out of its range, the model does not fit the task, a model diverged at once, or the
+            loss never fell.
+
+    Example:
+        >>> from ncps_mlx import CfC
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> models = [CfC(1, 8, backbone_units=8, output_size=1, return_sequences=False, seed=s) for s in range(3)]
+        >>> found = find_learning_rate(models, task, steps=40, progress=False)
+        >>> found.loss.shape, 1e-5 < found.fastest <= found.least <= 1.0
+        ((3, 20), True)
+    """
+    models = as_models(model)
+    check_members(models)
+    parameters = stack(models)
+    check_fits(models[0], task)
+    check_number("low", low, low=0, open_low=True)
+    check_number("high", high, low=low, open_low=True)
+    check_int("steps", steps, minimum=POINTS)
+    check_batch(task, batch_size)
+    check_int("seed", seed, minimum=0)
+    check_flag("progress", progress)
+    rates = low * (high / low) ** (np.arange(steps) / (steps - 1))
+    members = [
+        Member(
+            learning_rates=rates,
+            weight_decay=0.0,
+            clip_norm=float("inf"),
+            dropout=each.backbone_dropout,
+            seed=seed + i,
+        )
+        for i, each in enumerate(models)
+    ]
+    run = Run(shell(models[0]), task, parameters, members, steps, batch_size, accumulate=1)
+    losses = []
+    with Progress(steps, f"{task.name}, learning rates", "step", shown=progress) as bar, Beside() as beside:
+        run.plan_memory(bar)
+        for t in range(steps):
+            beside.step()
+            losses.append(run.step(t))
+            mx.eval(losses[-1], run.matrix, run.optimizer.state)
+            bar.reach(t + 1)
+    return read_range(rates, np.array(mx.stack(losses, axis=1), dtype=np.float64))
+
+
+def read_range(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> RateRange:
+    """Smooth the curves (N, steps) to a few points and read off the two rates."""
+    groups = np.array_split(np.arange(len(rates)), POINTS)
+    rate = np.array([np.exp(np.log(rates[group]).mean()) for group in groups])
+    loss = np.stack([losses[:, group].mean(axis=1) for group in groups], axis=1)
+    loss = np.where(np.cumsum(~np.isfinite(loss), axis=1) > 0, np.nan, loss)
+    together = loss.mean(axis=0)  # NaN from where the first model diverged
+    last = int(np.isfinite(together).sum())
+    if last < 3:
+        raise ValueError(f"low must be below where training diverges, got {rates[0]:g}: it diverged at once.")
+    least = int(np.argmin(together[:last]))
+    if least == 0:
+        raise ValueError(
+            f"low and high must enclose rates that learn, got {rates[0]:g} to {rates[-1]:g}: the loss was least at the "
+            "first."
+        )
+    slope = np.gradient(together[:last])[: least + 1]
+    return RateRange(
+        learning_rate=rate, loss=loss, fastest=float(rate[np.argmin(slope)]), least=float(rate[least])
+    )
+
+
+def find_batch_size(
+    model: RecurrentModel,
+    task: Task,
+    *,
+    smallest: int = 8,
+    memory: float = 4000.0,
+    gain: float = 1.1,
+    steps: int = 10,
+    repeats: int = 3,
+    learning_rates: Sequence[float] = (),
+    tuning_steps: int = 100,
+    progress: bool = True,
+) -> tuple[list[BatchSize], str]:
+    """Double the batch until that no longer pays, measuring real training steps.
+
+    With ``learning_rates``, each size also trains a population of one model for each rate, from the same initial
+    parameters, and reports the best: a learning rate tuned for one batch size is not tuned for another. The
+    model is left as it is.
+
+    Args:
+        model: The model.
+        task: What to learn.
+        smallest: First batch size; each next one is twice as large.
+        memory: Stop before a step needs more, in megabytes; the tuning stays below it as :func:`~ncps_mlx.fit` does.
+        gain: Stop once doubling brings less than this factor in examples per second, twice in a row.
+        steps: Updates in one timing; one untimed update goes before.
+        repeats: Timings of each size.
+        learning_rates: Rates to tune over at each size.
+        tuning_steps: Updates of that tuning.
+        progress: Show a progress bar.
+
+    Returns:
+        One :class:`BatchSize` for each size, and why the last was the last.
+
+    Raises:
+        ValueError: An argument is out of its range, or the model does not fit the task.
+
+    Example:
+        >>> from ncps_mlx import CfC
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> model = CfC(1, 8, backbone_units=8, output_size=1, return_sequences=False, seed=0)
+        >>> sizes, reason = find_batch_size(model, task, steps=2, gain=0.01, progress=False)
+        >>> [size.batch_size for size in sizes], reason
+        ([8, 16, 32, 64], '128 would be more than the 64 training sequences')
+    """
+    if not isinstance(model, RecurrentModel):
+        raise ValueError(f"model must be a CfC or an LTC, got {type(model).__name__}.")
+    check_members([model])
+    check_fits(model, task)
+    check_batch(task, smallest, "smallest")
+    check_number("memory", memory, low=0, open_low=True)
+    check_number("gain", gain, low=0, open_low=True)
+    check_int("steps", steps)
+    check_int("repeats", repeats)
+    check_int("tuning_steps", tuning_steps)
+    check_flag("progress", progress)
+    if not isinstance(learning_rates, Iterable):
+        raise ValueError(f"learning_rates must be a sequence of numbers, got {learning_rates!r}.")
+    rates = [check_number("learning_rates", rate, low=0, open_low=True) for rate in learning_rates]
+    found: list[BatchSize] = []
+    most = int(np.log2(len(task.train) // smallest)) + 1
+    with Progress(most, f"{task.name}, batch sizes", "size", shown=progress) as bar:
+        size = smallest
+        while True:
+            found.append(measure(model, task, size, steps, repeats, rates, tuning_steps, memory))
+            bar.reach(len(found))
+            size *= 2
+            reason = why_stop(found, len(task.train), memory, gain)
+            if reason:
+                return found, reason
+
+
+def why_stop(found: Sequence[BatchSize], sequences: int, memory: float, gain: float) -> str:
+    """Why no larger batch is tried; empty if one is."""
+    size = 2 * found[-1].batch_size
+    if size > sequences:
+        return f"{size} would be more than the {sequences} training sequences"
+    speeds = [each.examples_per_second for each in found[-3:]]
+    if len(speeds) == 3 and max(speeds[1] / speeds[0], speeds[2] / speeds[1]) < gain:
+        return f"doubling twice brought less than a factor {gain:g} each time"
+    last = found[-1].megabytes
+    before = found[-2].megabytes if len(found) > 1 else last / 2  # as if all of it grew with the batch
+    needed = last + 2 * max(0.0, last - before)  # what grew with the batch grows as much again, twice
+    if needed > memory:
+        return f"{size} would need about {needed:.0f} MB, above the limit of {memory:g}"
+    return ""
+
+
+def measure(
+    model: RecurrentModel,
+    task: Task,
+    size: int,
+    steps: int,
+    repeats: int,
+    learning_rates: Sequence[float],
+    tuning_steps: int,
+    memory: float,
+) -> BatchSize:
+    """Time one batch size, and tune it."""
+    updates = 1 + steps * repeats
+    member = Member(
+        learning_rates=np.full(updates, 1e-3),
+        weight_decay=0.0,
+        clip_norm=1.0,
+        dropout=model.backbone_dropout,
+        seed=0,
+    )
+    run = Run(shell(model), task, stack([model]), [member], updates, size, accumulate=1)
+    mx.eval(run.matrix, run.optimizer.state, run.data)
+    megabytes = measured(lambda: [run.step(0), run.matrix, run.optimizer.state])
+    speeds = []
+    with Beside() as beside:
+        for first in range(1, updates, steps):
+            clock = time.perf_counter()
+            for t in range(first, first + steps):
+                beside.step()
+                mx.eval(run.step(t), run.matrix, run.optimizer.state)
+            speeds.append(steps * size / (time.perf_counter() - clock))
+    rate, score = tune(model, task, size, learning_rates, tuning_steps, memory)
+    return BatchSize(
+        batch_size=size,
+        examples_per_second=float(np.median(speeds)),
+        spread=(min(speeds), max(speeds)),
+        megabytes=megabytes,
+        learning_rate=rate,
+        score=score,
+    )
+
+
+def tune(
+    model: RecurrentModel, task: Task, size: int, rates: Sequence[float], steps: int, memory: float
+) -> tuple[float | None, float | None]:
+    """The best of the rates at this batch size, and its validation score."""
+    if not rates:
+        return None, None
+    twins = [shell(model) for _ in rates]
+    for twin in twins:
+        twin.update(model.parameters())
+    histories = fit(
+        twins,
+        task,
+        steps=steps,
+        batch_size=size,
+        learning_rate=list(rates),
+        seed=0,
+        memory=memory,
+        progress=False,
+    )
+    scores = [history.best_score for history in histories]
+    best = int(np.argmax(scores) if task.higher_is_better else np.argmin(scores))
+    return float(rates[best]), scores[best]

@@ -1,0 +1,338 @@
+"""Training and evaluation: N configurations of one shape in one graph, one model being a population of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypedDict, Unpack, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from ncps_mlx._runtime.memory_budget import measured, members_at_once
+from ncps_mlx._trials import History
+from ncps_mlx._utils.progress import Progress
+from ncps_mlx._utils.trees import leaves
+from ncps_mlx._utils.validation import check_choice, check_flag, check_int, check_number
+from ncps_mlx.data._split import Split
+from ncps_mlx.data._task import Task
+from ncps_mlx.models._base import RecurrentModel
+from ncps_mlx.training._member import Member
+from ncps_mlx.training._optimizers import OPTIMIZERS
+from ncps_mlx.training._population import (
+    as_models,
+    predict_first,
+    predict_population,
+    rescale,
+    shell,
+    stack,
+    unstack,
+)
+from ncps_mlx.training._time_steps import Clock
+from ncps_mlx.training._trainer import Run
+
+__all__ = ["FIT_PARAMETERS", "MEMBER_PARAMETERS", "evaluate", "fit", "predict"]
+
+
+class MemberSettings(TypedDict, total=False):
+    """Settings of :func:`fit` that may differ between the members of a population."""
+
+    learning_rate: float | Sequence[float]
+    weight_decay: float | Sequence[float]
+    clip_norm: float | Sequence[float | None] | None
+    schedule: str | Sequence[str]
+    warmup: int | Sequence[int]
+    backbone_dropout: float | Sequence[float | None] | None
+    time_scaling: str | Sequence[str]
+    initial_scale: float | Sequence[float]
+    seed: int | Sequence[int]
+
+
+class FitSettings(MemberSettings, total=False):
+    """All settings of :func:`fit`."""
+
+    steps: int
+    batch_size: int
+    accumulate: int
+    optimizer: str
+    patience: int | None
+    evaluate_every: int | None
+    memory: float | None
+    progress: bool | Progress
+
+
+MEMBER_PARAMETERS = frozenset(MemberSettings.__annotations__)
+"""Settings of :func:`fit` that may differ between the members of a population."""
+
+FIT_PARAMETERS = frozenset(FitSettings.__annotations__) - MEMBER_PARAMETERS - {"memory", "progress"}
+"""Settings of :func:`fit` that all members share."""
+
+
+@overload
+def fit(model: RecurrentModel, task: Task, **settings: Unpack[FitSettings]) -> History: ...
+@overload
+def fit(model: Sequence[RecurrentModel], task: Task, **settings: Unpack[FitSettings]) -> list[History]: ...
+
+
+def fit(
+    model: RecurrentModel | Sequence[RecurrentModel],
+    task: Task,
+    *,
+    steps: int = 500,
+    batch_size: int = 32,
+    learning_rate: float | Sequence[float] = 1e-2,
+    optimizer: str = "adam",
+    weight_decay: float | Sequence[float] = 0.0,
+    clip_norm: float | Sequence[float | None] | None = 1.0,
+    schedule: str | Sequence[str] = "cosine",
+    warmup: int | Sequence[int] = 0,
+    accumulate: int = 1,
+    backbone_dropout: float | Sequence[float | None] | None = None,
+    time_scaling: str | Sequence[str] = "raw",
+    initial_scale: float | Sequence[float] = 1.0,
+    patience: int | None = None,
+    evaluate_every: int | None = None,
+    seed: int | Sequence[int] = 0,
+    memory: float | None = None,
+    progress: bool | Progress = True,
+) -> History | list[History]:
+    """Train a model, or a population of models of one shape in one graph, and keep the best parameters.
+
+    Learning rate, weight decay, clip norm, schedule, warm-up, dropout rate, time scaling, initial scale and seed take
+    one value, or one for each model. On the CPU each member ends with the same bits as the same model trained alone.
+
+    Args:
+        model: A model, or N models of one shape. Each ends with the parameters of its best validation score.
+        task: What to learn.
+        steps: Updates of the parameters.
+        batch_size: B, sequences per gradient.
+        learning_rate: Peak of the schedule.
+        optimizer: ``"adam"``, or ``"adamw"`` (needed for weight decay).
+        weight_decay: Decoupled, times the learning rate.
+        clip_norm: Greatest norm of a member's gradient over all its parameters; ``None`` for no limit.
+        schedule: ``"cosine"`` (to 0), ``"exponential"`` (to 0.01 of the peak) or ``"constant"``.
+        warmup: Steps of linear rise before the schedule.
+        accumulate: Batches whose gradients are averaged for one update.
+        backbone_dropout: Rate to train with; ``None`` takes each model's own.
+        time_scaling: A kind of :class:`~ncps_mlx.TimeScaler`: train and validate as on ``task.scaled_time(kind)``. The
+            model then knows time in that scale alone: evaluate it with ``evaluate(model, task.scaled_time(kind))``.
+        initial_scale: What the weight matrices (of two axes: what the model's initializer filled) are multiplied by
+            when training begins.
+        patience: Stop after this many evaluations without a better one; ``None`` never stops early.
+        evaluate_every: Steps between evaluations on the validation split; default a tenth of ``steps``.
+        seed: Of the order of the data and of dropout (initial parameters have the model's own seed).
+        memory: Megabytes that the gradients of all models, or their predictions for the validation split, may take
+            together; where they would take more, they are computed in groups, to the same bits. ``None``: a quarter of
+            the machine's.
+        progress: Show a progress bar with the best score (or move the bar of the study that this belongs to).
+
+    Returns:
+        A :class:`History`, or one for each model.
+
+    Raises:
+        ValueError: An argument is out of its range, a sequence of settings has not one value for each model, a model is
+            there twice or has frozen parameters, the model does not fit the task, the batch is larger than the training
+            split, there are no time steps to scale, or the model is a wired LTC, whose parameters are no weight
+            matrices, and its initial scale is not 1.
+
+    Example:
+        >>> from ncps_mlx import CfC, fit
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> models = [CfC(1, 8, backbone_units=8, output_size=1, return_sequences=False, seed=s) for s in range(2)]
+        >>> histories = fit(models, task, steps=4, learning_rate=[1e-3, 1e-2], progress=False)
+        >>> [history.status for history in histories]
+        ['finished', 'finished']
+    """
+    models = as_models(model)
+    settings = {name: value for name, value in locals().items() if name in FIT_PARAMETERS | MEMBER_PARAMETERS}
+    run = prepare(models, task, memory=memory, **settings)
+    if isinstance(progress, Progress):  # a study's bar, which counts members
+        best = run.train(progress, share=len(models))
+    else:
+        check_flag("progress", progress)
+        label = task.name if len(models) == 1 else f"{task.name}, {len(models)} members"
+        higher = task.higher_is_better
+        with Progress(steps, label, "step", shown=progress, higher_is_better=higher) as bar:
+            best = run.train(bar, share=steps)
+    unstack(models, best)
+    histories = [member.history() for member in run.members]
+    return histories[0] if isinstance(model, RecurrentModel) else histories
+
+
+def prepare(
+    models: Sequence[RecurrentModel],
+    task: Task,
+    *,
+    steps: int,
+    batch_size: int,
+    optimizer: str,
+    accumulate: int,
+    patience: int | None,
+    evaluate_every: int | None,
+    memory: float | None = None,
+    **of_members: Any,
+) -> Run:
+    """Check the settings of :func:`fit` and make the run that trains.
+
+    All are needed but ``memory``, ``time_scaling`` and ``initial_scale``.
+    """
+    check_members(models)
+    parameters = stack(models)
+    check_fits(models[0], task)
+    check_int("steps", steps)
+    check_batch(task, batch_size)
+    check_int("accumulate", accumulate)
+    check_choice("optimizer", optimizer, OPTIMIZERS)
+    if memory is not None:
+        check_number("memory", memory, low=0, open_low=True)
+    if patience is not None:
+        check_int("patience", patience)
+    columns = {name: spread(name, value, len(models)) for name, value in sorted(of_members.items())}
+    members = [
+        Member.checked(each, steps, optimizer, {name: values[i] for name, values in columns.items()})
+        for i, each in enumerate(models)
+    ]
+    return Run(
+        shell(models[0]),
+        task,
+        rescale(parameters, [member.initial_scale for member in members]),
+        members,
+        steps,
+        batch_size,
+        accumulate,
+        evaluate_every=evaluation_step(steps, evaluate_every),
+        patience=patience,
+        memory=memory,
+    )
+
+
+def evaluation_step(steps: int, evaluate_every: int | None) -> int:
+    """Steps between evaluations: a tenth of all unless given."""
+    return max(1, steps // 10) if evaluate_every is None else check_int("evaluate_every", evaluate_every)
+
+
+def spread(name: str, value: Any, members: int) -> list[Any]:
+    """One value for each member."""
+    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
+        if len(value) != members:
+            raise ValueError(
+                f"{name} must be one value or {members}, one for each model, got {len(value)} values."
+            )
+        return list(value)
+    return [value] * members
+
+
+def check_members(models: Sequence[RecurrentModel]) -> None:
+    """Refuse models that could not keep what they learn: one twice, or one with frozen parameters."""
+    places: dict[int, int] = {}
+    for i, model in enumerate(models):
+        first = places.setdefault(id(model), i)
+        if first != i:
+            raise ValueError(f"model[{i}] must be a model of its own, got model[{first}] again.")
+        if len(leaves(model.trainable_parameters())) < len(leaves(model.parameters())):
+            raise ValueError(
+                f"model[{i}] must have no frozen parameters, for all are trained; call its unfreeze()."
+            )
+
+
+def check_batch(task: Task, size: int, name: str = "batch_size") -> None:
+    """Refuse a batch larger than the training split."""
+    if check_int(name, size) > len(task.train):
+        raise ValueError(f"{name} must be at most the {len(task.train)} training sequences, got {size}.")
+
+
+def check_fits(model: RecurrentModel, task: Task) -> None:
+    """Refuse what is no task, and a model whose inputs or outputs are not the task's."""
+    if not isinstance(task, Task):
+        raise ValueError(f"task must be a Task, got {type(task).__name__}.")
+    for name, got, want in (
+        ("input_size", model.input_size, task.input_size),
+        ("output_size", model.output_size, task.output_size),
+    ):
+        if got != want:
+            raise ValueError(f"{name} must be {want}, as {task.name!r} has it, got {got}.")
+    every = task.train.y.ndim == 3
+    if model.return_sequences != every:
+        where = "a target at every step" if every else "one target per sequence"
+        raise ValueError(
+            f"return_sequences must be {every} for {task.name!r} ({where}), got {model.return_sequences}."
+        )
+
+
+@overload
+def predict(model: RecurrentModel, split: Split) -> npt.NDArray[np.float32]: ...
+@overload
+def predict(model: Sequence[RecurrentModel], split: Split) -> list[npt.NDArray[np.float32]]: ...
+
+
+def predict(
+    model: RecurrentModel | Sequence[RecurrentModel], split: Split
+) -> npt.NDArray[np.float32] | list[npt.NDArray[np.float32]]:
+    """What a model (or each model of a population) predicts for a split, without dropout.
+
+    Args:
+        model: A model, or N models of one shape.
+        split: The sequences, such as ``task.test``.
+
+    Returns:
+        Outputs in the scale of ``split.y``, (n, O), or (n, T, O) for models that return sequences; a list of them for
+        a sequence of models. ``task.inverse`` brings them to real units, :meth:`Task.score` scores them.
+
+    Raises:
+        ValueError: The models have different shapes, or the split's features do not fit.
+
+    Example:
+        >>> from ncps_mlx import CfC, predict
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> predict(CfC(1, 8, output_size=1, return_sequences=False, seed=0), task.test).shape
+        (16, 1)
+    """
+    if not isinstance(split, Split):
+        raise ValueError(f"split must be a Split such as task.test, got {type(split).__name__}.")
+    models = as_models(model)
+    parameters = stack(models)
+    if split.x.shape[2] != models[0].input_size:
+        raise ValueError(
+            f"split must have the model's {models[0].input_size} features, got {split.x.shape[2]}."
+        )
+    twin, clock = shell(models[0]), Clock(split.time_delta, [None] * len(models))
+    at_once = 1
+    if len(models) > 1:
+        each = measured(lambda: predict_first(twin, parameters, split, clock))
+        at_once = members_at_once(len(models), each, limit=None)
+    outputs = predict_population(twin, parameters, split, clock, at_once)
+    return outputs[0] if isinstance(model, RecurrentModel) else list(outputs)
+
+
+@overload
+def evaluate(model: RecurrentModel, task: Task, split: str = "test") -> float: ...
+@overload
+def evaluate(model: Sequence[RecurrentModel], task: Task, split: str = "test") -> list[float]: ...
+
+
+def evaluate(
+    model: RecurrentModel | Sequence[RecurrentModel], task: Task, split: str = "test"
+) -> float | list[float]:
+    """The task's metric of a model (or of each model of a population) on a split, in the task's units.
+
+    Args:
+        model: A model, or N models of one shape.
+        task: What was learnt.
+        split: ``"train"``, ``"validation"`` or ``"test"``.
+
+    Raises:
+        ValueError: No such split, or the model does not fit the task.
+
+    Example:
+        >>> from ncps_mlx import CfC, evaluate
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> evaluate(CfC(1, 8, output_size=1, return_sequences=False, seed=0), task) > 0
+        True
+    """
+    models = as_models(model)
+    check_fits(models[0], task)
+    check_choice("split", split, task.splits)
+    scores = [task.score(outputs, split) for outputs in predict(models, task.splits[split])]
+    return scores[0] if isinstance(model, RecurrentModel) else scores

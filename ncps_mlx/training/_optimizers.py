@@ -1,0 +1,147 @@
+"""Optimisation of a population: schedules, clipping and Adam, each member with its own settings."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx.utils import tree_map
+
+from ncps_mlx._utils.trees import leaves
+from ncps_mlx._utils.validation import check_choice, check_int
+
+__all__ = ["OPTIMIZERS", "PopulationAdam", "SCHEDULES", "clip", "schedule_factors"]
+
+
+OPTIMIZERS = ("adam", "adamw")
+"""The optimizers that :func:`ncps_mlx.fit` takes."""
+SCHEDULES = ("constant", "cosine", "exponential")
+"""The courses that a learning rate can take over the training."""
+
+EXPONENTIAL_END = 0.01  # what an exponential schedule has fallen to after the last step
+
+
+def schedule_factors(schedule: str, steps: int, warmup: int = 0) -> np.ndarray:
+    """What the learning rate is multiplied by at each step.
+
+    Args:
+        schedule: ``"constant"``; ``"cosine"``, half a wave from 1 to 0; ``"exponential"``, from 1 to 0.01.
+        steps: All steps, warm-up included.
+        warmup: Steps over which the rate first rises linearly from 1/warmup of itself.
+
+    Returns:
+        (steps,) float64.
+
+    Raises:
+        ValueError: An unknown schedule, or a warm-up as long as the training.
+
+    Example:
+        >>> schedule_factors("cosine", 4).round(2).tolist()
+        [1.0, 0.85, 0.5, 0.15]
+        >>> schedule_factors("constant", 4, warmup=2).tolist()
+        [0.5, 1.0, 1.0, 1.0]
+    """
+    check_choice("schedule", schedule, SCHEDULES)
+    check_int("steps", steps)
+    check_int("warmup", warmup, minimum=0)
+    if warmup >= steps:
+        raise ValueError(f"warmup must be below the {steps} steps of training, got {warmup}.")
+    progress = np.arange(steps - warmup) / (steps - warmup)
+    if schedule == "cosine":
+        after = 0.5 * (1 + np.cos(math.pi * progress))
+    elif schedule == "exponential":
+        after = EXPONENTIAL_END**progress
+    else:
+        after = np.ones(steps - warmup)
+    return np.concatenate([np.arange(1, warmup + 1) / max(warmup, 1), after])
+
+
+def per_member(value: mx.array, like: mx.array) -> mx.array:
+    """Shape (N,) values to broadcast against a parameter (N, ...)."""
+    return value.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def clip(gradients: Any, limits: mx.array) -> Any:
+    """Scale each member's gradient so that its norm over all parameters is at most its limit.
+
+    Args:
+        gradients: A tree of arrays (N, ...).
+        limits: Greatest norm of each member (N,); infinite for no clipping.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> clip({"w": mx.array([[3.0, 4.0], [3.0, 4.0]])}, mx.array([1.0, 10.0]))["w"].round(2).tolist()
+        [[0.6000000238418579, 0.800000011920929], [3.0, 4.0]]
+    """
+    squares = [mx.sum(mx.square(g).reshape(g.shape[0], -1), axis=1) for g in leaves(gradients)]
+    norm = mx.sqrt(sum(squares[1:], squares[0]))
+    factor = mx.where(norm > limits, limits / norm, mx.ones_like(norm))
+    return tree_map(lambda g: g * per_member(factor, g), gradients)
+
+
+class PopulationAdam:
+    r"""Adam with bias correction over parameters (N, ...), learning rate and weight decay per member.
+
+    .. math:: \theta \leftarrow \theta - \eta \lambda \theta - \eta \frac{\hat m}{\sqrt{\hat v} + \epsilon}
+
+    With :math:`\lambda = 0` the same as ``mlx.optimizers.Adam(eta, bias_correction=True)``.
+
+    Source: Kingma and Ba, "Adam", 2015; decoupled decay after Loshchilov and Hutter, 2019.
+
+    Args:
+        parameters: The tree of parameters to begin with.
+        weight_decay: :math:`\lambda` of each member (N,).
+        betas: Decay of the running means.
+        eps: Added to the denominator.
+
+    Example:
+        >>> import mlx.core as mx
+        >>> weights = {"w": mx.array([[1.0, 1.0], [1.0, 1.0]])}
+        >>> adam = PopulationAdam(weights, weight_decay=mx.zeros((2,)))
+        >>> gradients = {"w": mx.array([[1.0, -1.0], [1.0, -1.0]])}
+        >>> adam.update(weights, gradients, learning_rate=mx.array([0.1, 0.01]))["w"].tolist()
+        [[0.9, 1.1], [0.99, 1.01]]
+    """
+
+    def __init__(
+        self,
+        parameters: Any,
+        weight_decay: mx.array,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        self.first = tree_map(mx.zeros_like, parameters)
+        self.second = tree_map(mx.zeros_like, parameters)
+        self.weight_decay = weight_decay
+        self.decays = bool(mx.any(weight_decay > 0).item())
+        self.betas = betas
+        self.eps = eps
+        self.count = 0
+
+    def update(self, parameters: Any, gradients: Any, learning_rate: mx.array) -> Any:
+        """The parameters after one step with ``learning_rate`` (N,)."""
+        self.count += 1
+        b1, b2 = self.betas
+        self.first = tree_map(lambda m, g: b1 * m + (1 - b1) * g, self.first, gradients)
+        self.second = tree_map(lambda v, g: b2 * v + (1 - b2) * mx.square(g), self.second, gradients)
+        size = learning_rate / (1 - b1**self.count)
+        root = 1 / math.sqrt(1 - b2**self.count)
+        kept = 1 - learning_rate * self.weight_decay
+
+        def step(p: mx.array, m: mx.array, v: mx.array) -> mx.array:
+            start = p * per_member(kept, p) if self.decays else p
+            return start - per_member(size, p) * m / (mx.sqrt(v) * root + self.eps)
+
+        return tree_map(step, parameters, self.first, self.second)
+
+    def take(self, members: mx.array) -> None:
+        """Keep only these members."""
+        self.first, self.second = (tree_map(lambda a: a[members], tree) for tree in (self.first, self.second))
+        self.weight_decay = self.weight_decay[members]
+
+    @property
+    def state(self) -> list[Any]:
+        """What a training step must evaluate."""
+        return [self.first, self.second]

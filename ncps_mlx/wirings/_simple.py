@@ -1,0 +1,157 @@
+"""Wirings: recipes for sparse, reproducible circuits, each synapse drawn from one seed.
+
+A wiring is immutable and knows nothing of its inputs; ``wiring.build(input_size)`` draws a new
+:class:`~ncps_mlx.wirings.Circuit`, always the same one. For the same arguments, seed and number of inputs it has
+the synapses that ncps 1.0.1 gives. :doc:`/models/wirings` shows what each argument does.
+
+Example:
+    >>> wiring = AutoNCP(19, 4, seed=7)
+    >>> circuit = wiring.build(5)
+    >>> circuit
+    Circuit(input_size=5, units=19, output_size=4, sensory_synapse_count=22, synapse_count=44)
+    >>> circuit == wiring.build(5)
+    True
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ncps_mlx._utils.validation import check_flag, check_int, check_number
+from ncps_mlx.wirings._base import Circuit, Wiring
+
+__all__ = ["FullyConnected", "Random"]
+
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, init=False)
+class FullyConnected(Wiring):
+    """Every input speaks to every neuron, and every neuron to every neuron; two in three synapses excite.
+
+    The polarities between neurons are drawn first, those of the inputs after them: between neurons they are the
+    same for every number of inputs. In pictures: :doc:`/models/wirings`.
+
+    Args:
+        units: Number of neurons U.
+        output_size: Number of motor neurons; default: all.
+        self_connections: Whether a neuron speaks to itself too.
+        seed: Seed of the polarities (in ncps ``erev_init_seed``).
+
+    Raises:
+        ValueError: An argument is out of its range.
+
+    Example:
+        >>> FullyConnected(4, 2, self_connections=False).build(3)
+        Circuit(input_size=3, units=4, output_size=2, sensory_synapse_count=12, synapse_count=12)
+    """
+
+    units: int
+    output_size: int
+    self_connections: bool
+    seed: int
+
+    def __init__(
+        self, units: int, output_size: int | None = None, *, self_connections: bool = True, seed: int = 1111
+    ) -> None:
+        self._set(
+            units=check_int("units", units),
+            output_size=_output_size(output_size, units),
+            self_connections=check_flag("self_connections", self_connections),
+            seed=check_int("seed", seed, minimum=0),
+        )
+
+    def build(self, input_size: int) -> Circuit:
+        """Return the circuit for ``input_size`` inputs D.
+
+        Example:
+            >>> print(FullyConnected(3, seed=3).build(2).sensory_adjacency)
+            [[-1 -1  1]
+             [ 1  1 -1]]
+        """
+        D = check_int("input_size", input_size)
+        rng = np.random.default_rng(self.seed)
+        present = np.ones((self.units, self.units), dtype=bool)
+        if not self.self_connections:
+            np.fill_diagonal(present, False)
+        adjacency = np.zeros((self.units, self.units), dtype=np.int8)
+        adjacency[present] = _mostly_excitatory(rng, int(present.sum()))
+        sensory = _mostly_excitatory(rng, D * self.units).reshape(D, self.units)
+        return Circuit(adjacency, sensory, output_size=self.output_size)
+
+
+@dataclass(frozen=True, init=False)
+class Random(Wiring):
+    """A given share of all synapses, placed at random; two in three excite.
+
+    Nothing guarantees that each input is heard or that each neuron hears something; NCP does. In pictures:
+    :doc:`/models/wirings`.
+
+    Args:
+        units: Number of neurons U.
+        output_size: Number of motor neurons; default: all.
+        sparsity_level: Share of synapses left out, in [0, 1); 0 connects everything.
+        seed: Seed of places and polarities (in ncps ``random_seed``).
+
+    Raises:
+        ValueError: An argument is out of its range.
+
+    Example:
+        >>> Random(10, 2, sparsity_level=0.75).build(3)
+        Circuit(input_size=3, units=10, output_size=2, sensory_synapse_count=8, synapse_count=25)
+    """
+
+    units: int
+    output_size: int
+    sparsity_level: float
+    seed: int
+
+    def __init__(
+        self, units: int, output_size: int | None = None, *, sparsity_level: float = 0.0, seed: int = 1111
+    ) -> None:
+        self._set(
+            units=check_int("units", units),
+            output_size=_output_size(output_size, units),
+            sparsity_level=check_number("sparsity_level", sparsity_level, low=0, high=1, open_high=True),
+            seed=check_int("seed", seed, minimum=0),
+        )
+
+    def build(self, input_size: int) -> Circuit:
+        """Return the circuit for ``input_size`` inputs D.
+
+        Example:
+            >>> print(Random(4, sparsity_level=0.5).build(3).sensory_adjacency)
+            [[ 0  1  0  1]
+             [ 1  0  0  0]
+             [-1  1  0  1]]
+        """
+        D = check_int("input_size", input_size)
+        rng = np.random.default_rng(self.seed)
+        adjacency = self._scatter(rng, self.units)
+        # ncps draws the polarity of a synapse from an input twice and keeps the second.
+        return Circuit(adjacency, self._scatter(rng, D, draws=2), output_size=self.output_size)
+
+    def _scatter(self, rng: np.random.Generator, sources: int, *, draws: int = 1) -> Array:
+        """Place synapses from ``sources`` to all units; each polarity is the last of ``draws``."""
+        places = sources * self.units
+        chosen = rng.choice(places, size=round(places * (1 - self.sparsity_level)), replace=False)
+        matrix = np.zeros(places, dtype=np.int8)
+        matrix[chosen] = _mostly_excitatory(rng, draws * len(chosen))[draws - 1 :: draws]
+        return matrix.reshape(sources, self.units)
+
+
+def _mostly_excitatory(rng: np.random.Generator, count: int) -> Array:
+    """Draw polarities of which two in three excite."""
+    return rng.choice(np.array([-1, 1, 1], dtype=np.int8), size=count)
+
+
+def _output_size(value: int | None, units: int) -> int:
+    size = units if value is None else check_int("output_size", value)
+    if size > units:
+        raise ValueError(f"output_size must be at most units ({units}), got {size}.")
+    return int(size)
