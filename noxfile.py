@@ -158,9 +158,10 @@ def docs_live(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and common faults with ruff."""
+    """Check style and common faults with ruff, and that imports run one way."""
     install(session, "lint", project=False)
     session.run("ruff", "check", *session.posargs)
+    session.run("lint-imports", "--no-logo", env={"PYTHONPATH": str(ROOT)})
 
 
 @nox.session

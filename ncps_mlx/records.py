@@ -54,4 +54,3 @@ def load(path: str | Path) -> list[Record]:
         except ValueError as error:
             raise ValueError(f"path must hold records, got line {number} of {path}: {error}") from error
     return found
-

@@ -216,4 +216,3 @@ def _finite(name: str, values: Iterable[float]) -> NDArray[np.float64]:
             f"{name} must be finite, got {data[place]} at position {place}. Leave diverged trials out."
         )
     return data
-

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ncps_mlx import AutoNCP, Halving, Integer, LogUniform, Record, Space, Study, Task, Uniform, When
+from ncps_mlx import AutoNCP, Halving, Integer, LogUniform, Space, Study, Task, Uniform, When
 from ncps_mlx._trials import TrialResult, as_records
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.search import boundary

@@ -152,7 +152,7 @@ def test_a_class_derived_from_ncps_is_taken():
     [
         (None, "builtins.NoneType"),
         ({"rnn_cell": 1}, "builtins.dict"),
-        (CfC(D, H, seed=0), "ncps_mlx.CfC"),
+        (CfC(D, H, seed=0), "ncps_mlx.models._cfc.CfC"),
         (rebuild("default").rnn_cell, "ncps.torch.cfc_cell.CfCCell"),
         (rebuild("LTC").rnn_cell, "ncps.torch.ltc_cell.LTCCell"),
         (rebuild("wired NCP").rnn_cell, "ncps.torch.wired_cfc_cell.WiredCfCCell"),

@@ -13,9 +13,8 @@ import pytest
 
 from ncps_mlx import Split, Task, data
 from ncps_mlx._utils import optional as extras
-from ncps_mlx.data import _glucose, _japanese_vowels  # the raw series behind the loaders
+from ncps_mlx.data import _glucose, _japanese_vowels, baselines  # the raw series behind the loaders
 from ncps_mlx.data import _irregular_sines as synthetic
-from ncps_mlx.data import baselines
 from ncps_mlx.data._anomalies import inject
 
 Array = npt.NDArray[Any]
@@ -114,7 +113,7 @@ def test_test_days_of_glucose_change_nothing_before_them(monkeypatch: pytest.Mon
     one = data.glucose(40, 30, 20)
     minutes, values = _glucose._glucose_series()
     changed = np.where(minutes // 1440 >= 156, 400.0, values)
-    monkeypatch.setattr(data, "_glucose_series", lambda: (minutes, changed))
+    monkeypatch.setattr(_glucose, "_glucose_series", lambda: (minutes, changed))
     other = data.glucose(40, 30, 20)
     np.testing.assert_array_equal(one.train.x, other.train.x)
     np.testing.assert_array_equal(one.validation.y, other.validation.y)
@@ -146,7 +145,7 @@ def test_test_utterances_change_nothing_of_the_training_split(monkeypatch: pytes
         sequences, speakers = read(part)
         return [sequence * (9.0 if part == "TEST" else 1.0) for sequence in sequences], speakers
 
-    monkeypatch.setattr(data, "_vowels", louder)
+    monkeypatch.setattr(_japanese_vowels, "_vowels", louder)
     other = data.japanese_vowels()
     np.testing.assert_array_equal(one.train.x, other.train.x)
     np.testing.assert_array_equal(one.validation.x, other.validation.x)

@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-import ncps_mlx.cells._base
+import ncps_mlx.cells._stack
 from ncps_mlx import LTC, AutoNCP, CfC
 from ncps_mlx._kernels.activations import ACTIVATIONS, LOWER_BOUNDS
 from ncps_mlx.cells._stack import dropout_factors
@@ -60,7 +60,7 @@ def test_each_layer_and_direction_has_its_own_dropout(kind, monkeypatch):
         keys.append(tuple(key.tolist()))
         return dropout_factors(key, *rest)
 
-    monkeypatch.setattr(ncps_mlx.cells._base, "dropout_factors", noted)
+    monkeypatch.setattr(ncps_mlx.cells._stack, "dropout_factors", noted)
     model = make(kind)
     model.forward(data()[0], None, 1.0, None, rates=0.3, keys=mx.array([5, 7], dtype=mx.uint32))
     assert len(keys) == len(set(keys)) == model.num_layers * (2 if model.bidirectional else 1)

@@ -191,7 +191,7 @@ def test_readout(kind):
 
 def test_backbone_dropout_after_every_layer(monkeypatch):
     """Three layers draw three masks, also the first, and each makes its own difference."""
-    import ncps_mlx.cells._base
+    import ncps_mlx.cells._stack
 
     x, dt = data()
     outputs = []
@@ -202,7 +202,7 @@ def test_backbone_dropout_after_every_layer(monkeypatch):
             assert layers == 3 and shape == (T, B, U)
             return [f if i == place else mx.ones_like(f) for i, f in enumerate(factors)]
 
-        monkeypatch.setattr(ncps_mlx.cells._base, "dropout_factors", one_layer)
+        monkeypatch.setattr(ncps_mlx.cells._stack, "dropout_factors", one_layer)
         model = CfC(D, H, backbone_units=U, backbone_layers=3, backbone_dropout=0.5, seed=0)
         outputs.append(np.array(model(x, time_delta=dt)[0]))
         assert np.abs(outputs[-1] - np.array(model.eval()(x, time_delta=dt)[0])).max() > 1e-3

@@ -1,13 +1,11 @@
 """Figures say in words and numbers what they show, and hide no run."""
 
-import ast
 import importlib
 import json
 import math
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -21,7 +19,6 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-import ncps_mlx
 from ncps_mlx import History, LogUniform, Record, Space, Study, plots
 from ncps_mlx._trials import Curves
 from ncps_mlx.data import irregular_sines

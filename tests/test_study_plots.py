@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ncps_mlx import AutoNCP, Record, plots
+from ncps_mlx import AutoNCP, plots
 from ncps_mlx._trials import TrialResult, as_records
 
 

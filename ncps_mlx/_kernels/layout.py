@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
-__all__ = ["by_step", "in_rows", "to_heads", "together", "weight_gradient", "wide"]
+__all__ = ["transposed", "by_step", "in_rows", "to_heads", "together", "weight_gradient", "wide"]
 
 
 def by_step(rows: mx.array, steps: int, axis: int = -2) -> list[mx.array]:
@@ -53,3 +53,13 @@ def wide(column: mx.array, width: int) -> mx.array:
 def weight_gradient(inputs: mx.array, outputs: mx.array) -> mx.array:
     """The gradient of weights (..., in, out) over all rows, as one product."""
     return mx.swapaxes(inputs, -1, -2) @ outputs
+
+
+def transposed(weight: mx.array) -> mx.array:
+    """Turn weights (..., out, in) into a contiguous (..., in, out), or back, once before a loop over time.
+
+    Example:
+        >>> transposed(mx.zeros((11, 3))).shape
+        (3, 11)
+    """
+    return mx.contiguous(mx.swapaxes(weight, -1, -2))

@@ -12,9 +12,8 @@ import mlx.core as mx
 
 from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES
 from ncps_mlx._kernels.custom_vjp import with_gradient
-from ncps_mlx._kernels.layout import by_step, to_heads, weight_gradient, wide
+from ncps_mlx._kernels.layout import by_step, to_heads, transposed, weight_gradient, wide
 from ncps_mlx._kernels.tanh import Squash
-from ncps_mlx.cells._backbone import transposed
 
 __all__ = ["Drive", "Gate", "Synapses", "Values", "gate_rate", "synapse_sums"]
 

@@ -16,10 +16,9 @@ from ncps_mlx._kernels import lstm
 from ncps_mlx._kernels.cfc import Plan, merge
 from ncps_mlx._kernels.cfc_scan import Around, Shape, decayed, gating, head_parameters, head_slopes
 from ncps_mlx._kernels.custom_vjp import with_gradient
-from ncps_mlx._kernels.layout import by_step, in_rows, to_heads, together, weight_gradient, wide
+from ncps_mlx._kernels.layout import by_step, in_rows, to_heads, together, transposed, weight_gradient, wide
 from ncps_mlx._kernels.lstm import Lstm
 from ncps_mlx._kernels.tanh import squash_for
-from ncps_mlx.cells._backbone import transposed
 
 __all__ = ["CircuitArrays", "LayerArrays", "run_fused_circuit"]
 

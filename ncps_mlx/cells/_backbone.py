@@ -11,20 +11,10 @@ import numpy.typing as npt
 
 from ncps_mlx._kernels.activations import ACTIVATIONS
 from ncps_mlx._kernels.custom_vjp import with_gradient
-from ncps_mlx._kernels.layout import weight_gradient
+from ncps_mlx._kernels.layout import transposed, weight_gradient
 from ncps_mlx.cells._initializers import Initializer
 
-__all__ = ["Backbone", "all_steps", "linear", "transposed"]
-
-
-def transposed(weight: mx.array) -> mx.array:
-    """Turn weights (..., out, in) into a contiguous (..., in, out), or back, once before a loop over time.
-
-    Example:
-        >>> transposed(mx.zeros((11, 3))).shape
-        (3, 11)
-    """
-    return mx.contiguous(mx.swapaxes(weight, -1, -2))
+__all__ = ["Backbone", "all_steps", "linear"]
 
 
 def all_steps(function: Callable[[mx.array], mx.array], x: mx.array) -> mx.array:

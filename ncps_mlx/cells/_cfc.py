@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from ncps_mlx._kernels.activations import DERIVATIVES
 from ncps_mlx._kernels.cfc import Kept, Plan, combine, run_fused
+from ncps_mlx._kernels.layout import transposed
 from ncps_mlx._kernels.lstm import Lstm
-from ncps_mlx.cells._backbone import Backbone, transposed
+from ncps_mlx.cells._backbone import Backbone
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._initializers import Initializer
 

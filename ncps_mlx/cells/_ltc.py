@@ -8,12 +8,12 @@ from functools import partial
 import mlx.core as mx
 
 from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES, LOWER_BOUNDS, softplus, softplus_inverse
-from ncps_mlx._kernels.layout import in_rows
+from ncps_mlx._kernels.layout import in_rows, transposed
 from ncps_mlx._kernels.lstm import Lstm
 from ncps_mlx._kernels.ltc import run_fused_ltc
 from ncps_mlx._kernels.ltc_solver import Gate, gate_rate
 from ncps_mlx._kernels.tanh import squash_for
-from ncps_mlx.cells._backbone import Backbone, transposed
+from ncps_mlx.cells._backbone import Backbone
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._initializers import Initializer
 

@@ -8,9 +8,10 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from ncps_mlx._kernels.activations import sigmoid
+from ncps_mlx._kernels.layout import transposed
 from ncps_mlx._kernels.lstm import GATES, Lstm
 from ncps_mlx._kernels.tanh import squash_for
-from ncps_mlx.cells._backbone import all_steps, linear, transposed
+from ncps_mlx.cells._backbone import all_steps, linear
 from ncps_mlx.cells._base import Cell, FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._initializers import Initializer
 

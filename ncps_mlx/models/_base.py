@@ -9,9 +9,9 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from ncps_mlx._kernels.layout import transposed
 from ncps_mlx._utils.trees import leaves
 from ncps_mlx._utils.validation import check_flag, check_number
-from ncps_mlx.cells._backbone import transposed
 from ncps_mlx.cells._base import Cell, State, TimeSteps
 from ncps_mlx.cells._initializers import LARGEST_SEED, Initializer, get_initializer
 from ncps_mlx.cells._mixed_memory import MixedMemory

@@ -23,7 +23,9 @@ CLASSES: dict[str, type[CfC] | type[LTC]] = {"CfC": CfC, "LTC": LTC}
 
 
 def load(path: str | os.PathLike[str]) -> CfC | LTC:
-    """Read a model that :func:`save` wrote: the same class, configuration and parameters, bit for bit.
+    """Read a saved model: the same class, configuration and parameters, bit for bit.
+
+    The file is one that :meth:`~ncps_mlx.models.RecurrentModel.save` wrote.
 
     The model comes in training mode, as from its constructor: call ``model.eval()`` before predicting with a model
     that has dropout. Nothing in the file is executed or unpickled. A wiring of a class of your own must be imported
@@ -88,7 +90,6 @@ def _model(path: Path, metadata: Any) -> CfC | LTC:
             raise ValueError(
                 f"config must hold the arguments of {name}, got unknown {sorted(unknown)}, missing {sorted(missing)}."
             )
-        model: CfC | LTC = _build(CLASSES[name], config)
-        return model
+        return cast("CfC | LTC", _build(CLASSES[name], config))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}, written by ncps-mlx {writer}, has a bad configuration: {error}") from error

@@ -31,7 +31,7 @@ SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes of a number in each d
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
-    """Write a model to one file in the format safetensors, with all that :func:`load` needs.
+    """Write a model to one file in the format safetensors, with all that :func:`ncps_mlx.load` needs.
 
     The file appears whole or not at all: it is written beside ``path``, forced to the disk and then put in its place,
     so that an error or a crash leaves what was there. The parameters keep their dtype. An ``initializer`` that is a
@@ -50,7 +50,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> from ncps_mlx import CfC
+        >>> from ncps_mlx import CfC, load
         >>> model = CfC(3, 11, seed=0)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save(model, Path(folder) / "model.safetensors")

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ncps_mlx._trials import mean_scores
+from ncps_mlx._trials import TrialResult, mean_scores
 from ncps_mlx._utils.validation import check_number
 from ncps_mlx.search._distributions import Choice, Integer, Knob, LogUniform, Uniform, When
-from ncps_mlx.search._record import Record
 from ncps_mlx.search._space import RULES, Space
 
 __all__ = ["Edge", "boundary"]
@@ -55,7 +54,7 @@ class Edge:
         )
 
 
-def boundary(space: Space, records: Sequence[Record], within: float = 0.1) -> list[Edge]:
+def boundary(space: Space, records: Sequence[TrialResult], within: float = 0.1) -> list[Edge]:
     """Find the knobs whose best value lies at an end of their range, where that could be wider.
 
     The ends of a list of numbers are its least and its greatest. An end that no value can lie beyond, such as a dropout

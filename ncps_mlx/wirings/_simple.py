@@ -1,17 +1,4 @@
-"""Wirings: recipes for sparse, reproducible circuits, each synapse drawn from one seed.
-
-A wiring is immutable and knows nothing of its inputs; ``wiring.build(input_size)`` draws a new
-:class:`~ncps_mlx.wirings.Circuit`, always the same one. For the same arguments, seed and number of inputs it has
-the synapses that ncps 1.0.1 gives. :doc:`/models/wirings` shows what each argument does.
-
-Example:
-    >>> wiring = AutoNCP(19, 4, seed=7)
-    >>> circuit = wiring.build(5)
-    >>> circuit
-    Circuit(input_size=5, units=19, output_size=4, sensory_synapse_count=22, synapse_count=44)
-    >>> circuit == wiring.build(5)
-    True
-"""
+"""Full and random connections."""
 
 from __future__ import annotations
 
