@@ -141,7 +141,7 @@ class CfCCell(FusedCell):
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As :meth:`FusedCell.fused`."""
+        """As ``FusedCell.fused``."""
         net = self.backbone
         varying = isinstance(dt, mx.array)
         plan = Plan(

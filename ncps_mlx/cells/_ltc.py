@@ -193,7 +193,7 @@ class LTCCell(FusedCell):
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As :meth:`FusedCell.fused`."""
+        """As ``FusedCell.fused``."""
         squash = squash_for(state[0].dtype)
         rate = gate_rate(self._activation_name, squash)
         leak, target = self.leak()[..., None, :], self.target[..., None, :]

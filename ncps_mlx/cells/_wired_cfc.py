@@ -118,7 +118,7 @@ class WiredCfCCell(FusedCell):
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As :meth:`FusedCell.fused`; alone, each layer over the whole sequence: no layer reads a later one."""
+        """As ``FusedCell.fused``; alone, each layer over the whole sequence: no layer reads a later one."""
         if lstm is not None:
             layers = tuple(self._layer(i) for i in range(len(self.cells)))
             circuit = fused_circuit.CircuitArrays(z=self.inputs(x)[0], h=state[0], layers=layers, lstm=lstm)

@@ -211,7 +211,7 @@ class WiredLTCCell(FusedCell):
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As :meth:`FusedCell.fused`."""
+        """As ``FusedCell.fused``."""
         *lead, steps, _, _ = x.shape
         unfolds, squash = self._unfolds, squash_for(state[0].dtype)
         leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())

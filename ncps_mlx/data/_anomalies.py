@@ -33,7 +33,7 @@ def injected_anomalies(points_per_step: int = 8, *, seed: int = 0) -> Task:
     point of so smooth a series follows from the two before it, inside an anomaly as well as outside.) The
     points are folded into T = 192 / ``points_per_step`` steps. Training targets are the first 960 points,
     validation targets the next 240, all normal; test targets are the 6301 points that follow, with twelve
-    anomalies of 90 points made by :func:`inject`, away from the one real anomaly. ``labels`` marks both
+    anomalies of 90 points made by ``inject``, away from the one real anomaly. ``labels`` marks both
     kinds.
 
     Args:
