@@ -128,7 +128,7 @@ def test_a_run_that_ends_warns_of_edges_unasked(task: Task, capsys: pytest.Captu
     space = Space(learning_rate=[1e-8, 1e-7, 1e-6, 1e-3], schedule=["constant"])
     study = Study(None, task, space, sampler="grid", fixed=FAST | {"steps": 20})
     warning = "learning_rate: best 0.001 at the upper end 0.001, as are 1 of the best 3: widen it upwards\n"
-    study.run(members=3)
+    study.run(max_trials=3)
     assert "widen" not in capsys.readouterr().err  # the study has not ended
     study.run()
     assert capsys.readouterr().err.count(warning) == 1
@@ -144,21 +144,21 @@ def test_one_call_may_be_limited_to_members(task: Task, capsys: pytest.CaptureFi
     settings: dict[str, Any] = {"trials": 5, "seeds": (0, 1), "population": 4, "fixed": FAST}
     space = Space(learning_rate=LogUniform(1e-3, 1e-1))
     study = Study(None, task, space, **settings)
-    assert len(study.run(members=7).records) == 7
+    assert len(study.run(max_trials=7).records) == 7
     assert "7/7" in capsys.readouterr().err
-    assert len(study.run(members=2).records) == 9
+    assert len(study.run(max_trials=2).records) == 9
     assert "9/9" in capsys.readouterr().err
     whole = Study(None, task, space, **settings).run(progress=False)
-    assert outcome(study.run(members=2)) == outcome(whole)
+    assert outcome(study.run(max_trials=2)) == outcome(whole)
 
 
 def test_a_bracket_is_begun_whole(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
     halving = Halving(eta=2, rungs=1, members=4)
     space = Space(learning_rate=LogUniform(1e-3, 1e-1))
     study = Study(None, task, space, trials=12, halving=halving, fixed=FAST | {"steps": 10})
-    assert len(study.run(members=5).records) == 8
+    assert len(study.run(max_trials=5).records) == 8
     assert "8/8" in capsys.readouterr().err  # the bar's end moves with the bracket
-    assert len(study.run(progress=False, members=4).records) == 12
+    assert len(study.run(progress=False, max_trials=4).records) == 12
 
 
 class Clock:
@@ -180,7 +180,7 @@ def test_when_the_time_is_over_a_bracket_is_finished(task: Task, monkeypatch: py
     for done, seconds in ((4, 1.5), (4, 0.5), (8, 1.5)):
         with monkeypatch.context() as patch:
             patch.setattr("ncps_mlx.search._limits.time", Clock())
-            assert len(study.run(progress=False, seconds=seconds).records) == done
+            assert len(study.run(progress=False, timeout=seconds).records) == done
     assert outcome(study.run(progress=False)) == outcome(Study(None, task, space, **settings).run(progress=False))
 
 
@@ -188,7 +188,7 @@ def test_one_call_may_be_limited_to_seconds(
     task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = Study(tmp_path / "a.db", task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed=FAST)
-    assert study.run(progress=False, seconds=1e-9).records == []
+    assert study.run(progress=False, timeout=1e-9).records == []
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest keeps its own
@@ -202,9 +202,9 @@ def test_one_call_may_be_limited_to_seconds(
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        ({"members": 0}, "members must be at least 1, got 0"),
-        ({"seconds": 0}, "seconds must be above 0, got 0"),
-        ({"members": 3, "workers": 2}, "members must be None with 2 workers, who share the plan, got 3"),
+        ({"max_trials": 0}, "max_trials must be at least 1, got 0"),
+        ({"timeout": 0}, "timeout must be above 0, got 0"),
+        ({"max_trials": 3, "workers": 2}, "max_trials must be None with 2 workers, who share the plan, got 3"),
     ],
 )
 def test_bad_limits_are_named(task: Task, limits: dict[str, Any], message: str) -> None:

@@ -251,7 +251,7 @@ def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path, damage: str) -> 
 def test_damage_within_a_row_is_named_too(tmp_path: Path, where: bytes, byte: bytes) -> None:
     """SQLite reads it; what it gives is no text, or not the one that was written."""
     path = tmp_path / "tuning.db"
-    made(path).run(progress=False, members=2)
+    made(path).run(progress=False, max_trials=2)
     content = path.read_bytes()
     where = where if where in content else where.replace(b'"', b'\\"')
     assert where in content

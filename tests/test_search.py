@@ -533,11 +533,11 @@ def test_a_limit_of_memory_changes_no_bit(task: Task, capsys: pytest.CaptureFixt
     def study() -> Study:
         return Study(None, task, Space(learning_rate=[1e-3, 1e-2, 3e-2]), sampler="grid", fixed=FAST)
 
-    free, tight = study().run(progress=False), study().run(memory=1e-3)
+    free, tight = study().run(progress=False), study().run(memory_mb=1e-3)
     assert [run.history for run in tight.records] == [run.history for run in free.records]
     assert "1 of 3 members at a time: each needs about" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="memory must be above 0, got 0"):
-        study().run(memory=0)
+    with pytest.raises(ValueError, match="memory_mb must be above 0, got 0"):
+        study().run(memory_mb=0)
 
 
 @pytest.mark.parametrize(

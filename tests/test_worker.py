@@ -546,7 +546,7 @@ def leases_in(path: Path) -> list[dict[str, Any]]:
 @pytest.mark.slow
 def test_two_workers_end_as_one_would(task: Task, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = study_of(task, path, seeds=(0, 1))
-    assert study.run(workers=2, progress=True, memory=1e-3) is study
+    assert study.run(workers=2, progress=True, memory_mb=1e-3) is study
     assert outcome(study) == outcome(study_of(task, None, seeds=(0, 1)).run(progress=False))
     assert Counter(trial.state.name for trial in study.optuna.trials) == {"COMPLETE": 24}
     shown = capsys.readouterr().err

@@ -88,9 +88,9 @@ def work(arguments: argparse.Namespace) -> int:
             study.population = check_int("population", arguments.population)
         study.run(
             progress=not arguments.quiet,
-            seconds=arguments.seconds,
-            lease=arguments.lease,
-            memory=arguments.memory,
+            timeout=arguments.seconds,
+            lease_seconds=arguments.lease,
+            memory_mb=arguments.memory,
         )
     except KeyboardInterrupt:
         say(f"Stopped. What was being trained waits in {shown(url)}.")

@@ -1,4 +1,4 @@
-"""What one call of :meth:`Study.run <ncps_mlx.Study.run>` may spend: members and seconds."""
+"""What one call of :meth:`Study.run <ncps_mlx.Study.run>` may spend: trials and seconds."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ class Limits:
     """Counts what was spent.
 
     Args:
-        members: Trials that may be begun; ``None`` for no limit.
-        seconds: No population is begun after these; ``None`` for no limit.
+        max_trials: Trials that may be begun; ``None`` for no limit.
+        timeout: No population is begun after this many seconds; ``None`` for no limit.
 
     Raises:
         ValueError: A limit is out of its range.
 
     Example:
-        >>> limits = Limits(members=10)
+        >>> limits = Limits(max_trials=10)
         >>> limits.spend(8)
         >>> limits.next(32)
         2
     """
 
-    def __init__(self, members: int | None = None, seconds: float | None = None) -> None:
-        self._members = math.inf if members is None else check_int("members", members)
-        limit = math.inf if seconds is None else check_number("seconds", seconds, low=0, open_low=True)
+    def __init__(self, max_trials: int | None = None, timeout: float | None = None) -> None:
+        self._members = math.inf if max_trials is None else check_int("max_trials", max_trials)
+        limit = math.inf if timeout is None else check_number("timeout", timeout, low=0, open_low=True)
         self._end = time.monotonic() + limit
 
     def spend(self, members: int) -> None:
         """So many were begun.
 
         Example:
-            >>> limits = Limits(members=3)
+            >>> limits = Limits(max_trials=3)
             >>> limits.spend(4)  # a bracket is begun whole
             >>> limits.next(8)
             0
@@ -47,7 +47,7 @@ class Limits:
         """How many may be begun now.
 
         Example:
-            >>> Limits(members=3).next(8), Limits().next(8)
+            >>> Limits(max_trials=3).next(8), Limits().next(8)
             (3, 8)
         """
         return 0 if time.monotonic() >= self._end else int(max(0, min(most, self._members)))
@@ -56,7 +56,7 @@ class Limits:
         """How many of these the limit on members allows.
 
         Example:
-            >>> Limits(members=3).of(20), Limits().of(20)
+            >>> Limits(max_trials=3).of(20), Limits().of(20)
             (3, 20)
         """
         return int(min(members, self._members))

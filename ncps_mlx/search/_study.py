@@ -167,11 +167,11 @@ class Study:
         self,
         progress: bool = True,
         *,
-        members: int | None = None,
-        seconds: float | None = None,
+        max_trials: int | None = None,
+        timeout: float | None = None,
         workers: int = 1,
-        lease: float = LEASE_SECONDS,
-        memory: float | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        memory_mb: float | None = None,
     ) -> Study:
         """Train whatever of the plan is not yet done.
 
@@ -181,16 +181,17 @@ class Study:
         Args:
             progress: Show how many trials are done, the best score, the rate and the time left (default True); in the
                 end also each knob whose best value lies at an edge of the space, as :meth:`boundary` finds it.
-            members: Begin at most so many trials in this call; a bracket of halving is begun whole, and only within
-                the limit's last member. Default: all.
-            seconds: Begin no population, or bracket of halving, after so many; what has begun is finished. Default: no
-                limit.
-            workers: 1 (default) trains in this process; more start so many processes on this machine, which ends
-                when they have trained everything. They need a storage, and a task that can be made from its name.
-            lease: Seconds after which a worker on another machine that gives no sign of life has lost its trials.
-            memory: Megabytes that the gradients of a population, or its predictions, may take together; a population
-                that needs more is computed in groups, to the same bits, and says so. Of several workers each takes so
-                much. Default: a quarter of the machine's.
+            max_trials: Begin at most this many trials in this call; a bracket of halving is begun whole, and only
+                within the limit's last member. Default: all.
+            timeout: Begin no population, or bracket of halving, after this many seconds; what has begun is finished.
+                Default: no limit.
+            workers: 1 (default) trains in this process; more start so many processes on this machine, which ends when
+                they have trained everything. They need a storage, and a task that can be made from its name.
+            lease_seconds: Seconds after which a worker on another machine that gives no sign of life has lost its
+                trials.
+            memory_mb: Megabytes that the gradients of a population, or its predictions, may take together; a
+                population that needs more is computed in groups, to the same bits, and says so. Of several workers
+                each takes so much. Default: a quarter of the machine's.
 
         Returns:
             Study: itself.
@@ -209,15 +210,15 @@ class Study:
         """
         check_flag("progress", progress)
         check_int("workers", workers)
-        check_number("lease", lease, low=0, open_low=True)
-        if memory is not None:
-            check_number("memory", memory, low=0, open_low=True)
-        limits = Limits(members, seconds)
-        if workers > 1 and members is not None:
+        check_number("lease_seconds", lease_seconds, low=0, open_low=True)
+        if memory_mb is not None:
+            check_number("memory_mb", memory_mb, low=0, open_low=True)
+        limits = Limits(max_trials, timeout)
+        if workers > 1 and max_trials is not None:
             raise ValueError(
-                f"members must be None with {workers} workers, who share the plan, got {members}."
+                f"max_trials must be None with {workers} workers, who share the plan, got {max_trials}."
             )
-        shift = Shift(self._design, self._ledger, self._claims, self.population, memory)
+        shift = Shift(self._design, self._ledger, self._claims, self.population, memory_mb)
         total, done = self._design.members, len(self._ledger.scores())
         with Progress(
             done + limits.of(total - done),
@@ -229,9 +230,9 @@ class Study:
         ) as bar:
             shift.show(bar)
             if workers > 1:
-                self._run_team(shift, workers, lease, bar, seconds, memory)
+                self._run_team(shift, workers, lease_seconds, bar, timeout, memory_mb)
             else:
-                with self._claims.working(lease):
+                with self._claims.working(lease_seconds):
                     shift.work(bar, limits)
             shift.show(bar)
             if shift.finished():

@@ -38,7 +38,7 @@ class Shift:
         ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5})
         >>> shift = Shift(study._design, study._ledger, study._claims, population=4)
         >>> with study._claims.working(), Progress(5, "study", "trial", shown=False) as bar:
-        ...     shift.work(bar, Limits(members=2))
+        ...     shift.work(bar, Limits(max_trials=2))
         >>> study, shift.finished()
         (Study('study': random, 5 configurations x 1 seed, 2 of 5 trials done), False)
     """
