@@ -14,7 +14,7 @@ from ncps_mlx.search._storage.trial_store import Planned
 
 SPACE = Space(hidden_size=[3, 4], learning_rate=LogUniform(1e-3, 1e-1))
 CHOICES = Space(hidden_size=[3, 4], learning_rate=[1e-3, 3e-3, 1e-2, 3e-2, 1e-1])
-FIXED = {"backbone_units": 5, "batch_size": 16, "steps": 25}
+FIXED = {"backbone_units": 5, "batch_size": 16, "steps": 10}
 
 
 def task() -> Task:
