@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ CHOICES = Space(hidden_size=[3, 4], learning_rate=[1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
 FIXED = {"backbone_units": 5, "batch_size": 16, "steps": 10}
 
 
+@cache
 def task() -> Task:
+    """The task of tests that train studies."""
     return irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
 
 

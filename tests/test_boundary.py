@@ -10,16 +10,10 @@ import pytest
 
 from ncps_mlx import AutoNCP, Halving, Integer, LogUniform, Space, Study, Task, Uniform, When
 from ncps_mlx._trials import TrialResult, as_records
-from ncps_mlx.data import irregular_sines
 from ncps_mlx.search import boundary
 from ncps_mlx.search._cli import add_arguments, work
 
 FAST = {"backbone_units": 5, "hidden_size": 4, "batch_size": 16, "steps": 4}
-
-
-@pytest.fixture(scope="module")
-def task() -> Task:
-    return irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
 
 
 def runs(*rows: tuple[dict[str, Any], float], **about: Any) -> list[TrialResult]:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ncps_mlx import CfC, Halving, Hyperband, LogUniform, Record, Space, Study, Task, Uniform, fit
-from ncps_mlx.data import glucose, irregular_sines
+from ncps_mlx.data import glucose
 from ncps_mlx.search._halving import rung_step
 from ncps_mlx.search._record import Population
 from ncps_mlx.search._storage.trial_queue import Claims
@@ -29,11 +29,6 @@ SETTINGS: dict[str, Any] = {
     "population": 6,
     "fixed": FIXED,
 }
-
-
-@pytest.fixture(scope="module")
-def task() -> Task:
-    return irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
 
 
 def outcome(study: Study) -> list[tuple[Any, ...]]:

@@ -9,15 +9,9 @@ import numpy as np
 import pytest
 
 from ncps_mlx import LTC, AutoNCP, Halving, LogUniform, Record, Space, Study, Task, Uniform, evaluate, fit
-from ncps_mlx.data import irregular_sines
 from ncps_mlx.data._time_scaler import KINDS
 
 FIXED = {"hidden_size": 4, "backbone_units": 5, "batch_size": 16, "steps": 12, "evaluate_every": 2}
-
-
-@pytest.fixture(scope="module")
-def task() -> Task:
-    return irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
 
 
 @pytest.fixture(scope="module")

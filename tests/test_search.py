@@ -47,11 +47,6 @@ RANGES = Space(
 )
 
 
-@pytest.fixture(scope="module")
-def task() -> Task:
-    return irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
-
-
 def outcome(study: Study) -> list[tuple[Any, ...]]:
     """Everything that must not depend on interruptions, to the last bit."""
     return [

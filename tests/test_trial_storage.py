@@ -1,0 +1,184 @@
+"""The storage of trials: what its URL may be, and a server or a file that does not answer."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError, PendingRollbackError
+
+from ncps_mlx.search._storage.open import open_storage, shown
+from ncps_mlx.search._storage.retry import Patience, said
+from tests.shared_study import book
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tuning.db"
+
+
+def test_a_file_is_opened_beside_a_writer(path: Path) -> None:
+    """Optuna looks at a file with two connections at once; a writer may come between them."""
+    book(path, 1)
+    stop = threading.Event()
+
+    def write() -> None:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as connection:
+            while not stop.is_set():
+                connection.execute("update version_info set library_version = library_version")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(12):
+            open_storage(path)
+    finally:
+        stop.set()
+        writer.join()
+
+
+def away(times: int) -> Any:
+    """A call that finds its server away so many times."""
+    answers = iter([OperationalError("select", {}, Exception("connection refused")), None] if times else [])
+
+    def call() -> str:
+        nonlocal times
+        if times:
+            times -= 1
+            raise OperationalError("select", {}, Exception("connection refused\nmore")) from next(
+                answers, None
+            )
+        return "here"
+
+    return call
+
+
+def test_a_server_that_is_away_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pauses: list[float] = []
+    patience = Patience("postgresql://ann:***@host/studies")
+    monkeypatch.setattr(patience, "_wait", pauses.append)
+    assert patience(away(7)) == "here"
+    assert pauses == [0.5, 1, 2, 4, 8, 15, 15]
+    assert patience.outages == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "postgresql://ann:***@host/studies does not answer (connection refused); trying again for up to 10 minutes.",
+        "postgresql://ann:***@host/studies answers again after 0 s.",
+    ]
+
+
+def test_a_connection_that_outlives_its_server_ends_no_outage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patience = Patience("there")
+    monkeypatch.setattr(patience, "_wait", lambda _: patience(lambda: "another thread's, still open"))
+    assert patience(away(3)) == "here"
+    assert patience.outages == 1
+    assert [line.split(" (")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "there does not answer", "there answers again after 0 s.",
+    ]  # fmt: skip
+
+
+def test_a_server_that_stays_away_is_an_error() -> None:
+    with pytest.raises(ConnectionError, match="storage must answer, got none from there: connection refused"):
+        Patience("there", seconds=0)(away(1))
+
+
+def test_a_process_that_ends_waits_for_no_server() -> None:
+    patience, call = Patience("there"), away(10**6)
+    errors: list[ConnectionError] = []
+
+    def beat() -> None:
+        try:
+            patience(call)
+        except ConnectionError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    while not patience.outages:
+        time.sleep(0.01)
+    with patience.leaving():
+        thread.join(60)  # it need not sit out its ten minutes
+        assert len(errors) == 1
+        with pytest.raises(ConnectionError):
+            patience(call)
+
+
+def test_a_server_that_goes_while_a_read_is_tried_again_is_away_too() -> None:
+    def call() -> None:
+        try:
+            away(1)()
+        except OperationalError:  # as Optuna does, with the connection that has just broken
+            raise PendingRollbackError("Can't reconnect until invalid transaction is rolled back.")  # noqa: B904  # without a cause, as there
+
+    with pytest.raises(ConnectionError, match="storage must answer, got none from there: connection refused"):
+        Patience("there", seconds=0)(call)
+
+
+def test_what_is_wrong_with_the_call_is_not_tried_again() -> None:
+    def call() -> None:
+        raise KeyError("no such study")
+
+    with pytest.raises(KeyError):
+        Patience("there")(call)
+
+
+@pytest.mark.parametrize(
+    ("package", "storage", "message"),
+    [
+        ("psycopg", "postgresql://host/name", r"got postgresql\+psycopg://host/name: .*install \"psycopg\[binary\]"),
+        ("grpc", "grpc://host:1", "storage needs the package grpcio for a proxy, got grpc://host:1"),
+    ],
+)
+def test_a_package_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, package: str, storage: str, message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=message):
+        open_storage(storage)
+
+
+@pytest.mark.parametrize(
+    ("storage", "error", "message"),
+    [
+        (
+            "sqlite:///:memory:",
+            ValueError,
+            "storage must be None for memory, or name a file as sqlite:///FILE",
+        ),
+        ("sqlite://", ValueError, "storage must be None for memory"),
+        ("{folder}", ValueError, "storage must be a file, got the folder"),
+        ("nowhere/tuning.db", ValueError, "storage must lie in a folder that exists, got nowhere/tuning.db"),
+        ("mysql+nosuch://host/name", ValueError, "storage must be None, a file's path, or a URL"),
+    ],
+)
+def test_a_storage_that_cannot_be_is_named(
+    tmp_path: Path, storage: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        open_storage(storage.format(folder=tmp_path))
+
+
+def test_no_password_is_shown() -> None:
+    assert (
+        shown("postgresql+psycopg://ann:s3cret@host:5432/studies")
+        == "postgresql+psycopg://ann:***@host:5432/studies"
+    )
+    assert shown("postgresql://ann@host/studies") == "postgresql://ann@host/studies"
+    assert shown("grpc://host:13000") == "grpc://host:13000"
+
+
+def test_what_the_database_says_is_told_and_not_what_was_looked_up_meanwhile() -> None:
+    error = OSError("connection refused\nIs the server running?")
+    error.__context__ = KeyError(())  # that SQLAlchemy was handling
+    assert said(error) == "connection refused"
+    assert said(KeyError("knob")) == "'knob'"

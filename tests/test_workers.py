@@ -1,0 +1,265 @@
+"""Workers: the command, and several processes that share one study."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from ncps_mlx import Record, Task
+from ncps_mlx.__main__ import main
+from ncps_mlx._utils.progress import Progress
+from ncps_mlx.data import load_task
+from ncps_mlx.search._storage.trial_queue import LEASE, Claims
+from ncps_mlx.search._storage.trial_store import Planned
+from ncps_mlx.search._worker import Shift
+from ncps_mlx.search._worker_pool import Team
+from tests.shared_study import FIXED, OWN_TASK, alike, outcome, record, study_of
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tuning.db"
+
+
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process that started workers see at once that they have ended."""
+    monkeypatch.setattr("ncps_mlx.search._study.LOOK_SECONDS", 0.02)
+
+
+def test_workers_need_a_storage(task: Task) -> None:
+    with pytest.raises(
+        ValueError, match=r"workers must be 1 for a study in memory, .* got 2\. Give it a file"
+    ):
+        study_of(task, None).run(workers=2)
+    with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
+        study_of(task, None).run(workers=0)
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ncps_mlx", "worker", *arguments],
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+
+
+def test_the_command_trains_a_study_to_its_end(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.py").write_text(OWN_TASK)
+    made = load_task(f"{tmp_path / 'own.py'}:make")
+    bare = Task("mine", made.train, made.validation, made.test)
+    study = study_of(bare, path, name="one")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest keeps its own
+    with pytest.raises(SystemExit) as ended:
+        main(["worker", str(path), "one", "--task", f"{tmp_path / 'own.py'}:make", "--population=5"])
+    assert ended.value.code == 0 and "12/12" in capsys.readouterr().err
+    assert outcome(study) == outcome(study_of(bare, None).run(progress=False))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{path}", "absent"], "ValueError: name must be that of a study in"),
+        (["{path}.none", "study"], "ValueError: storage must be a file that is there"),
+        (["{path}", "study", "--population=0"], "ValueError: population must be at least 1"),
+        (["{path}", "study", "--task", "nowhere:make"], "ModuleNotFoundError: No module named 'nowhere'"),
+        (["carrier://pigeon", "study"], "ValueError: storage must be None, a file's path, or a URL"),
+        (["grpc://pigeon", "study"], "ValueError: storage must name host and port as grpc://HOST:PORT"),
+    ],
+)
+def test_the_command_names_what_is_wrong(
+    task: Task, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    arguments: list[str], message: str,
+) -> None:  # fmt: skip
+    study_of(task, path)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        main(["worker", *(word.format(path=path) for word in arguments)])
+    assert ended.value.code == 1 and message in capsys.readouterr().err
+
+
+def begun(path: Path, least: int = 1) -> None:
+    """Wait until a study in a file has so many trials running."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if states_in(path)["RUNNING"] >= least:
+            return
+        time.sleep(0.05)
+    raise AssertionError(states_in(path))
+
+
+def states_in(path: Path) -> Counter[str]:
+    study = optuna.load_study(study_name="study", storage=f"sqlite:///{path}")
+    return Counter(trial.state.name for trial in study.get_trials(deepcopy=False))
+
+
+def test_a_worker_that_is_stopped_puts_back_what_it_trains(task: Task, path: Path) -> None:
+    study_of(task, path, fixed=FIXED | {"steps": 20_000})
+    worker = command("-", "study", "--quiet")
+    assert worker.stdin is not None and worker.stderr is not None
+    worker.stdin.write(f"{path}\n")
+    worker.stdin.flush()
+    begun(path)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(60) == 130
+    assert f"Stopped. What was being trained waits in {path}." in worker.stderr.read()
+    assert states_in(path) == {"FAIL": 2, "WAITING": 12}
+    worker.stdin.close()
+    worker.stderr.close()
+
+
+def leases_in(path: Path) -> list[dict[str, Any]]:
+    attributes = optuna.load_study(study_name="study", storage=f"sqlite:///{path}").user_attrs
+    return [value for key, value in attributes.items() if key.startswith(LEASE)]
+
+
+@pytest.mark.slow
+def test_two_workers_end_as_one_would(task: Task, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = study_of(task, path, seeds=(0, 1))
+    assert study.run(workers=2, progress=True, memory_mb=1e-3) is study
+    assert outcome(study) == outcome(study_of(task, None, seeds=(0, 1)).run(progress=False))
+    assert Counter(trial.state.name for trial in study.optuna.trials) == {"COMPLETE": 24}
+    shown = capsys.readouterr().err
+    assert "24/24" in shown and f"best={min(run.score for run in study.records):.4g}" in shown
+    assert (
+        sum(key.startswith(LEASE) for key in study.optuna.user_attrs) == 3
+    )  # the parent's too, while it repairs
+    assert study.best.rerun(task).score == study.best.score
+
+
+def test_a_name_may_begin_with_a_dash(task: Task, path: Path) -> None:
+    study = study_of(task, path, name="--help", trials=2)
+    assert len(study.run(workers=2, progress=False).records) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_workers_stop_with_the_process_that_started_them(task: Task, path: Path, how: signal.Signals) -> None:
+    study_of(task, path, fixed=FIXED | {"steps": 20_000})
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"  # a shell's jobs ignore it
+        "from ncps_mlx import Study; Study.open(sys.argv[1]).run(workers=2, progress=False)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stderr=subprocess.PIPE) as parent:
+        try:
+            begun(path, 4)
+            parent.send_signal(how)
+            told = parent.communicate(timeout=60)[1]
+        finally:
+            parent.kill()
+    assert (how == signal.SIGKILL) != (b"KeyboardInterrupt" in told)
+    deadline = time.monotonic() + 60
+    while any(lease["until"] for lease in leases_in(path)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    trials = optuna.load_study(study_name="study", storage=f"sqlite:///{path}").get_trials(deepcopy=False)
+    assert {trial.state.name for trial in trials} == {"FAIL", "WAITING"}
+    waiting = [trial.user_attrs["trial"] for trial in trials if trial.state.name == "WAITING"]
+    assert set(waiting) == set(range(12)) and len(trials) - len(waiting) >= 4
+    study_of(task, path, fixed=FIXED | {"steps": 20_000})  # two that stop at once may both put a trial back
+    assert states_in(path)["WAITING"] == 12
+
+
+def test_a_bar_ends_with_what_others_trained(
+    task: Task, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, other = study_of(task, path), study_of(task, path)
+
+    real = Shift.take
+
+    def look(*_: Any) -> list[Planned]:  # before we look, the other one trains all
+        monkeypatch.setattr(Shift, "take", real)
+        other.run(progress=False)
+        return []
+
+    monkeypatch.setattr(Shift, "take", look)
+    study.run()
+    assert "12/12" in capsys.readouterr().err
+
+
+def test_a_bar_counts_what_others_have_trained_of_what_they_hold(task: Task, path: Path) -> None:
+    study, other = study_of(task, path), study_of(task, path)
+    shift = Shift(study._design, study._ledger, study._claims, population=2)
+    with other._claims.working(), Progress(12, "study", "trial", shown=False) as bar:
+        batch = other._claims.claim(4, alike)
+        other._claims.reached = lambda: (3.6, 0.25)
+        other._claims._renew()
+        shift.show(bar)
+        assert (bar.done, bar.score) == (3, 0.25)
+        for item in batch[:2]:
+            assert other._claims.finish(item, record(item))
+        shift.show(bar)
+        assert bar.done == 4  # the lease is older than the scores
+        with study._claims.working():
+            own = study._claims.claim(2, alike)
+            assert all(study._claims.finish(item, record(item)) for item in own)
+        shift.show(bar)
+        assert bar.done == 6
+
+
+def test_a_worker_tells_how_much_of_its_population_is_trained(
+    task: Task, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, told = Claims.finish, []
+
+    def finish(self: Claims, planned: Planned, record: Record) -> bool:
+        assert self.reached is not None
+        told.append(self.reached())
+        return real(self, planned, record)
+
+    monkeypatch.setattr(Claims, "finish", finish)
+    study = study_of(task, path).run(progress=False)
+    assert [done for done, _ in told] == [2, 1] * 6
+    assert told[-1][1] is not None and told[-1][1] <= min(run.score for run in study.records)
+    assert study._claims.reached is None
+
+
+def test_a_worker_that_ends_before_it_is_told_the_storage_is_quoted(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: list[str], **settings: Any) -> subprocess.Popen[bytes]:
+        process = real([sys.executable, "-c", "import sys; sys.exit('no such module')"], **settings)
+        process.wait()
+        return process
+
+    real = subprocess.Popen
+    monkeypatch.setattr("ncps_mlx.search._worker_pool.subprocess.Popen", start)
+    with Team(path, "study", 2, population=1, lease=60.0) as team:
+        assert not team.running()
+        assert team.error() == "no such module"
+
+
+def test_workers_that_fail_are_quoted(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.py").write_text(OWN_TASK)
+    study = study_of(load_task(f"{tmp_path / 'own.py'}:make"), path)
+    (tmp_path / "own.py").unlink()
+    with pytest.raises(
+        RuntimeError, match=r"workers of 'study' stopped .*: ValueError: path must name a file"
+    ):
+        study.run(workers=2, progress=False)
+    assert "Worker 1 stopped: ValueError: path must name a file" in capsys.readouterr().err
+    assert states_in(path) == {"WAITING": 12}
+
+
+def test_a_killed_worker_is_named(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Team(path, "absent", 1, population=1, lease=60.0) as team:
+        team._workers[0].kill()
+        team._workers[0].wait()
+        assert not team.running()
+        assert team.error() == "killed by SIGKILL."
+    assert "Worker 1 stopped: killed by SIGKILL." in capsys.readouterr().err
+
+
+def test_the_command_has_a_page_of_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["worker", "--help"])
+    text = capsys.readouterr().out
+    assert "postgresql://USER@HOST/NAME" in text and "--task MODULE:FUNCTION" in text
