@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from importlib import metadata
 
 import numpy as np
@@ -11,6 +12,8 @@ from ncps_mlx._runtime.blas import blas_name
 from ncps_mlx._runtime.version import __version__
 
 __all__ = ["versions"]
+
+installed = cache(metadata.version)  # reads a file, and every record asks
 
 
 def versions() -> dict[str, str]:
@@ -22,7 +25,7 @@ def versions() -> dict[str, str]:
     """
     return {
         "ncps_mlx": __version__,
-        "mlx": metadata.version("mlx"),
+        "mlx": installed("mlx"),
         "numpy": np.__version__,
         "python": platform.python_version(),
         "blas": blas_name(),
