@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ncps_mlx import LogUniform, Record, Space, Study, Task, Uniform
+
+# Private: trials without a task, and a queue of them, exist below a Study alone.
 from ncps_mlx.search._storage.trial_store import Ledger, Planned
 
 RATES = Space(hidden_size=[3, 4], learning_rate=LogUniform(1e-3, 1e-1))

@@ -10,6 +10,8 @@ from typing import Any
 
 from ncps_mlx import Halving, LogUniform, Record, Space, Study, Task
 from ncps_mlx.data import irregular_sines
+
+# Private: a process is to be killed between two writes, which only the queue makes.
 from ncps_mlx.search._storage.trial_queue import Claims
 from ncps_mlx.search._storage.trial_store import Planned
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from ncps_mlx import AutoNCP, Halving, Integer, LogUniform, Space, Study, Task, Uniform, When
+
+# Private: rows as a study gives them, and the command's arguments without a process.
 from ncps_mlx._trials import TrialResult, as_records
 from ncps_mlx.search import boundary
 from ncps_mlx.search._cli import add_arguments, work

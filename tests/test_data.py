@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from ncps_mlx import Split, Task, data
+
+# Private: a missing package, and an anomaly put where it is known.
 from ncps_mlx._utils import optional as extras
 from ncps_mlx.data import _glucose, _japanese_vowels, baselines  # the raw series behind the loaders
 from ncps_mlx.data import _irregular_sines as synthetic

@@ -8,6 +8,8 @@ import pytest
 from mlx.utils import tree_flatten
 
 from ncps_mlx import CfC, fit
+
+# Private: a curve and speeds that are made up, and a machine with little memory.
 from ncps_mlx._runtime import memory_budget as memory_plan
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.training import BatchSize, find_batch_size, find_learning_rate

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ncps_mlx.data import sunspots
+
+# Private: the rows of a fold, which a Task turns into arrays.
 from ncps_mlx.data._cross_validation import KINDS, fold_rows
 
 

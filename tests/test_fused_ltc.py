@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
+# Private: a gradient by hand and the automatic one give the same, so only what runs tells them apart.
 import ncps_mlx._kernels.ltc_solver
 from ncps_mlx import LTC, AutoNCP, FullyConnected, Random
 from ncps_mlx.cells import Cell

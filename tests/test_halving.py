@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from ncps_mlx import CfC, Halving, Hyperband, LogUniform, Record, Space, Study, Task, Uniform, fit
 from ncps_mlx.data import glucose
+
+# Private: where training and the writing of results are cut off, and the steps of rungs.
 from ncps_mlx.search._halving import rung_step
 from ncps_mlx.search._record import Population
 from ncps_mlx.search._storage.trial_queue import Claims

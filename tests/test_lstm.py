@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten, tree_map
 
+# Private: a gradient by hand and the automatic one give the same, so only what runs tells them apart.
 import ncps_mlx._kernels.cfc_scan
 import ncps_mlx._kernels.lstm
 import ncps_mlx._kernels.wired_cfc

@@ -11,6 +11,8 @@ import sys
 import pytest
 
 from ncps_mlx import tanh_implementation
+
+# Private: what the command finds on a machine is put there.
 from ncps_mlx.__main__ import info, main
 from ncps_mlx._kernels.tanh import chosen
 from ncps_mlx._runtime import blas as _blas

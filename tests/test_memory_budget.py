@@ -11,9 +11,9 @@ import mlx.core as mx
 import pytest
 
 from ncps_mlx import LTC, CfC, Space, Study, Task, fit, predict
-from ncps_mlx._runtime.memory_budget import (
-    measured,  # private: what it returns shows only in messages, rounded
-)
+
+# Private: what measuring returns shows only in messages, rounded.
+from ncps_mlx._runtime.memory_budget import measured
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.training import find_batch_size
 

@@ -6,6 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+# Private: the lists of names that docstrings promise, and the masks of dropout.
 import ncps_mlx.cells._stack
 from ncps_mlx import LTC, AutoNCP, CfC
 from ncps_mlx._kernels.activations import ACTIVATIONS, LOWER_BOUNDS

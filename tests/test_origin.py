@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from ncps_mlx import Task, data
+
+# Private: a source as it is written down.
 from ncps_mlx.data._loading import build_task
 from ncps_mlx.data._source import Origin
 

@@ -27,6 +27,8 @@ from ncps_mlx import (
     from_torch,
     load,
 )
+
+# Private: the masks of dropout, which a model draws for itself.
 from ncps_mlx.cells._stack import dropout_factors
 from ncps_mlx.stats import paired
 from ncps_mlx.wirings import Wiring

@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from ncps_mlx import History, LogUniform, Record, Space, Study, plots
+
+# Private: an axis without its figure, and the course of a trial that was never trained.
 from ncps_mlx._trials import Curves
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.plots._axis import Scale, score_limits

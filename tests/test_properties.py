@@ -11,6 +11,8 @@ from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 from ncps_mlx import LTC, NCP, AutoNCP, CfC, FullyConnected, Random
+
+# Private: the lists of names to draw from.
 from ncps_mlx._kernels.activations import ACTIVATIONS
 from ncps_mlx._utils.trees import leaves
 from ncps_mlx.cells._initializers import INITIALIZERS

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 import ncps_mlx
 from ncps_mlx import AutoNCP, CfC, FullyConnected, Record
+
+# Private: results that were never trained, and how a value is written down.
 from ncps_mlx._trials import Curves, TrialResult, as_records, mean_scores, varied
 from ncps_mlx._utils.json_values import label, plain
 from ncps_mlx.data import irregular_sines

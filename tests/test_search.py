@@ -33,7 +33,9 @@ from ncps_mlx import (
     fit,
     plots,
 )
-from ncps_mlx._trials import Curves, as_records
+
+# Private: where training is cut off, a trial's course, and the connection that leaves a lock.
+from ncps_mlx._trials import Curves
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.search._record import Population
 from ncps_mlx.search._storage.sqlite import Connection
@@ -138,7 +140,7 @@ def test_wirings_are_choices_like_any_other(task: Task, tmp_path: Path) -> None:
     assert kept._ledger.configs()[4]["wiring"] == records[4].config["wiring"]
     text = plots.alt_text(plots.sweep(records, "wiring", hue="learning_rate"))
     assert any(f"best {name} with learning rate" in text for name in names)
-    plots.differences(as_records([*records, *replaced(records)]), "wiring", AutoNCP(7, 2))
+    plots.differences([*records, *replaced(records)], "wiring", AutoNCP(7, 2))
 
 
 @pytest.mark.parametrize("sampler", ["random", "quasi-random", "tpe", "grid"])

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from ncps_mlx import AutoNCP, Integer, LogUniform, Space, Uniform, When
 from ncps_mlx.search import Choice
+
+# Private: plans before a study takes them, and how a distribution is written down.
 from ncps_mlx.search._distributions import Knob, restored
 from ncps_mlx.search._samplers import grid_plan, quasi_random_plan, random_plan, shape_key, shape_order
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
+# Private: each form of tanh by itself, and whether there is a compiler.
 import ncps_mlx._kernels.tanh
 from ncps_mlx import (
     LTC,

@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from mlx.utils import tree_flatten
 
 from ncps_mlx import LTC, AutoNCP, CfC, load
+
+# Private: the saving of what is no model, and how members lie in a population.
 from ncps_mlx.models._serialization import save
 from ncps_mlx.training._population import stack
 
@@ -50,7 +52,7 @@ def write(path, header, data):
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "model.safetensors"
-    save(make(), path)
+    make().save(path)
     return path
 
 
@@ -66,7 +68,7 @@ def file(tmp_path):
 def test_a_round_trip_is_bit_equal(tmp_path, cls, arguments, dtype):
     model = cls(D, H, **{"backbone_units": U, **arguments}).eval()
     model.set_dtype(dtype)
-    save(model, tmp_path / "model.safetensors")
+    model.save(tmp_path / "model.safetensors")
     twin = load(tmp_path / "model.safetensors").eval()
     assert type(twin) is cls and twin.config == model.config
     mine, read = parameters(model), parameters(twin)
@@ -80,14 +82,14 @@ def test_a_round_trip_is_bit_equal(tmp_path, cls, arguments, dtype):
 def test_values_that_are_not_finite_survive(tmp_path):
     model = make()
     model.layers[0].backbone.bias = mx.array([np.nan, np.inf, -np.inf, -0.0])
-    save(model, tmp_path / "model")
+    model.save(tmp_path / "model")
     bits = load(tmp_path / "model").layers[0].backbone.bias.view(mx.uint32)
     assert mx.array_equal(bits, model.layers[0].backbone.bias.view(mx.uint32)).item()
 
 
 def test_a_callable_initializer_is_stored_as_none(tmp_path):
     model = make(initializer=nn.init.constant(0.5))
-    save(model, tmp_path / "model")
+    model.save(tmp_path / "model")
     twin = load(tmp_path / "model")
     assert twin.config == {**model.config, "initializer": None}
     assert mx.all(twin.layers[0].backbone.input_weight == 0.5).item()
@@ -95,7 +97,7 @@ def test_a_callable_initializer_is_stored_as_none(tmp_path):
 
 def test_numbers_of_numpy_are_stored_as_numbers(tmp_path):
     model = make(hidden_size=np.int64(3), backbone_dropout=np.float32(0.25))
-    save(model, tmp_path / "model")
+    model.save(tmp_path / "model")
     assert load(tmp_path / "model").config == model.config
 
 
@@ -108,7 +110,7 @@ def test_numbers_of_numpy_are_stored_as_numbers(tmp_path):
 )
 def test_pairs_may_be_lists(tmp_path, arguments):
     model = LTC(2, **arguments, seed=0)
-    save(model, tmp_path / "model")
+    model.save(tmp_path / "model")
     assert load(tmp_path / "model").config == model.config
 
 
@@ -117,13 +119,13 @@ def test_a_model_keeps_the_ranges_it_began_with(tmp_path):
     ranges = {"slope": (3.0, 8.0)}
     model = LTC(2, wiring=AutoNCP(8, 2), initial_ranges=ranges, seed=0)
     ranges["slope"] = ranges["leak"] = (1.0, 2.0)
-    save(model, tmp_path / "model")
+    model.save(tmp_path / "model")
     assert load(tmp_path / "model").config["initial_ranges"] == {"slope": (3.0, 8.0)}
 
 
 def test_the_name_is_taken_as_it_is(tmp_path):
     for name in ("model", "model.bin", "größe 1.safetensors"):
-        save(make(), tmp_path / name)
+        make().save(tmp_path / name)
         load(str(tmp_path / name))
     assert {path.name for path in tmp_path.iterdir()} == {"model", "model.bin", "größe 1.safetensors"}
 
@@ -131,7 +133,7 @@ def test_the_name_is_taken_as_it_is(tmp_path):
 def test_a_link_stays_a_link(tmp_path, file):
     link = tmp_path / "newest"
     link.symlink_to(file)
-    save(make(seed=1), link)
+    make(seed=1).save(link)
     assert link.is_symlink()
     weight = load(file).layers[0].backbone.input_weight
     assert mx.array_equal(weight, make(seed=1).layers[0].backbone.input_weight).item()
@@ -139,7 +141,7 @@ def test_a_link_stays_a_link(tmp_path, file):
 
 def test_permissions_stay(file):
     file.chmod(0o600)
-    save(make(seed=1), file)
+    make(seed=1).save(file)
     assert file.stat().st_mode & 0o777 == 0o600
 
 
@@ -150,16 +152,16 @@ def test_other_readers_of_safetensors_can_read_it(file):
 
 
 def test_equal_models_make_equal_files(tmp_path, file):
-    save(make(), tmp_path / "again")
+    make().save(tmp_path / "again")
     assert file.read_bytes() == (tmp_path / "again").read_bytes()
 
 
 def test_the_global_stream_stays_where_it_is(tmp_path):
-    save(make(seed=None), tmp_path / "model")
+    make(seed=None).save(tmp_path / "model")
     before = mx.random.state[0].tolist()
-    save(make(seed=1), tmp_path / "model")
+    make(seed=1).save(tmp_path / "model")
     load(tmp_path / "model")
-    save(load(tmp_path / "model"), tmp_path / "model")
+    load(tmp_path / "model").save(tmp_path / "model")
     assert mx.random.state[0].tolist() == before
 
 
@@ -173,7 +175,7 @@ def test_only_models_are_saved(tmp_path):
     model = make()
     model.update(stack([make(seed=1), make(seed=2)]))
     with pytest.raises(ValueError, match="model must hold the parameters of its configuration to be saved"):
-        save(model, tmp_path / "model")
+        model.save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
 
 
@@ -204,7 +206,7 @@ def test_a_damaged_header_loads_or_is_refused(data):
     """Whatever bytes are changed in it: nothing but a ValueError comes out."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
-        save(make(), path)
+        make().save(path)
         content = bytearray(path.read_bytes())
         end = 8 + int.from_bytes(content[:8], "little")
         for _ in range(data.draw(st.integers(1, 3))):
@@ -238,7 +240,7 @@ def test_what_is_not_ours_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"got the folder"):
         load(tmp_path)
     with pytest.raises(ValueError, match=r"got the folder"):
-        save(make(), tmp_path)
+        make().save(tmp_path)
     with pytest.raises(FileNotFoundError, match="There is no file to load a model from"):
         load(tmp_path / "none")
 
@@ -347,7 +349,7 @@ def file_size_limit(size):
 def test_no_room_leaves_what_was_there(file):
     before = file.read_bytes()
     with file_size_limit(len(before) // 2), pytest.raises(OSError, match="could not be saved") as caught:
-        save(make(seed=1), file)
+        make(seed=1).save(file)
     assert caught.value.errno == errno.EFBIG and str(file) in str(caught.value)
     assert file.read_bytes() == before and list(file.parent.iterdir()) == [file]
 
@@ -360,7 +362,7 @@ def test_an_interruption_leaves_what_was_there(file, monkeypatch, point):
     before = file.read_bytes()
     monkeypatch.setattr(*((os, "fsync") if point == "fsync" else (Path, "replace")), interrupt)
     with pytest.raises(KeyboardInterrupt):
-        save(make(seed=1), file)
+        make(seed=1).save(file)
     assert file.read_bytes() == before and list(file.parent.iterdir()) == [file]
 
 
@@ -383,7 +385,7 @@ def test_a_folder_that_cannot_be_written(file):
         copy.write_bytes(file.read_bytes())
         Path(folder).chmod(0o555)
         with without_privileges(), pytest.raises(OSError, match="the file there is as it was") as caught:
-            save(make(seed=1), copy)
+            make(seed=1).save(copy)
         assert isinstance(caught.value, PermissionError) and str(copy) in str(caught.value)
         assert copy.read_bytes() == file.read_bytes() and list(Path(folder).iterdir()) == [copy]
         Path(folder).chmod(0o755)
@@ -391,4 +393,4 @@ def test_a_folder_that_cannot_be_written(file):
 
 def test_a_folder_that_does_not_exist(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"could not be saved .*nothing was written"):
-        save(make(), tmp_path / "none" / "model")
+        make().save(tmp_path / "none" / "model")

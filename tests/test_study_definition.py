@@ -12,6 +12,8 @@ import optuna
 import pytest
 
 from ncps_mlx import LTC, Integer, LogUniform, Space, Study, Task, Uniform
+
+# Private: what another process reads.
 from ncps_mlx.search._definition import restored, written
 from ncps_mlx.search._storage.trial_store import read_definition
 from tests.shared_study import study_of

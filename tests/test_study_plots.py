@@ -15,6 +15,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from ncps_mlx import AutoNCP, plots
+
+# Private: rows as a study gives them.
 from ncps_mlx._trials import TrialResult, as_records
 
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from ncps_mlx import Split, Task
+
+# Private: what a Task keeps to undo its standardising.
 from ncps_mlx.data._standardize import Standardised
 
 Array = npt.NDArray[Any]

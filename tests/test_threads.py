@@ -11,6 +11,8 @@ import mlx.core as mx
 import pytest
 
 from ncps_mlx import CfC, Task, fit
+
+# Private: where a thread runs changes no result, so it is asked for.
 from ncps_mlx._runtime import thread_affinity as threads
 from ncps_mlx._runtime.thread_affinity import Beside, find_worker, spent
 from ncps_mlx.data import irregular_sines

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ncps_mlx import TimeScaler
+
+# Private: the list of kinds.
 from ncps_mlx.data._time_scaler import KINDS
 
 Array = npt.NDArray[Any]

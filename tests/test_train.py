@@ -13,6 +13,8 @@ import pytest
 from mlx.utils import tree_flatten, tree_map
 
 from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random, Split, Task, evaluate, fit, predict
+
+# Private: the optimizer and the schedule alone, beside those of MLX; what fits in memory; what is prepared.
 from ncps_mlx._runtime import memory_budget as memory_plan
 from ncps_mlx._runtime.memory_budget import measured
 from ncps_mlx._utils.progress import Progress

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+# Private: what one worker does between two steps of another shows in no Study.
 from ncps_mlx.search._storage import leases as lease_module
 from ncps_mlx.search._storage.leases import Lease, Watch
 from ncps_mlx.search._storage.trial_queue import LEASE, Claims

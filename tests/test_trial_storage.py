@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError, PendingRollbackError
 
+# Private: a server that is away, without a server.
 from ncps_mlx.search._storage.open import open_storage, shown
 from ncps_mlx.search._storage.retry import Patience, said
 from tests.shared_study import book

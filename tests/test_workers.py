@@ -14,6 +14,8 @@ import optuna
 import pytest
 
 from ncps_mlx import Record, Task
+
+# Private: what a worker tells while it trains, and one that ends too soon.
 from ncps_mlx.__main__ import main
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data import load_task
