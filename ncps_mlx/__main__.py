@@ -1,6 +1,6 @@
 """``python -m ncps_mlx info``: versions, device, the BLAS found and its speed, and what would make it faster.
 
-``python -m ncps_mlx worker URL STUDY`` takes part in a study: see ``_cli``.
+``python -m ncps_mlx worker URL STUDY`` takes part in a study.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import numpy as np
 
 from ncps_mlx._utils.json_values import plain
 
-__all__ = ["TrialResult", "Curves", "History", "Trials", "as_records", "mean_scores", "tuned", "varied"]
+__all__ = ["Curves", "History", "TrialResult", "Trials", "as_records", "mean_scores", "tuned", "varied"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +116,14 @@ class TrialResult:
         """Write the record as one line of standard JSON, every float to its last bit.
 
         Infinities and NaN, which JSON lacks, become ``"Infinity"``, ``"-Infinity"`` and ``"NaN"``.
+
+        Example:
+            >>> from ncps_mlx import Record
+            >>> record = Record(
+            ...     trial=0, model="CfC", config={}, seed=0, task="sunspots", data_hash="9f86d081884c7d65",
+            ...     metric="rmse", score=math.inf, status="diverged", reason="the loss became nan at step 3")
+            >>> '"score": "Infinity"' in record.to_json()
+            True
         """
         return json.dumps(_encode(asdict(self)), allow_nan=False, sort_keys=True)
 
@@ -125,6 +133,13 @@ class TrialResult:
 
         Raises:
             ValueError: The text is no JSON, or its fields are not those of a record.
+
+        Example:
+            >>> from ncps_mlx import Record
+            >>> Record.from_json("{}")
+            Traceback (most recent call last):
+            ...
+            ValueError: text must be the JSON of a Record, got no 'trial', 'model', 'config', 'seed', ...
         """
         try:
             values = json.loads(text)
@@ -257,17 +272,19 @@ def tuned(records: Sequence[Result], *within: str) -> list[Result]:
         within: Names of the knobs that are to be compared.
 
     Returns:
-        list[TrialResult]: all seeds of the configurations kept, in their order.
+        list: all seeds of the configurations kept, in their order.
 
     Raises:
         ValueError: No records, or a knob they do not have.
 
     Example:
-        >>> scores = [(8, 0.1, 5.0), (8, 0.01, 4.0), (16, 0.1, 3.0)]
-        >>> rows = [{"hidden_size": size, "learning_rate": rate, "seed": 0, "score": score}
-        ...         for size, rate, score in scores]
-        >>> [record.trial for record in tuned(as_records(rows), "hidden_size")]
-        [1, 2]
+        >>> from ncps_mlx import LogUniform, Space, Study
+        >>> from ncps_mlx.data import irregular_sines
+        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+        >>> space = Space(hidden_size=[4, 8], learning_rate=[1e-3, 1e-2])
+        >>> study = Study(None, task, space, sampler="grid", fixed={"backbone_units": 8, "steps": 5})
+        >>> [record.config["hidden_size"] for record in tuned(study.run(progress=False).records, "hidden_size")]
+        [4, 8]
     """
     if not records:
         raise ValueError("records must hold at least 1 record, got none.")

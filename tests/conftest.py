@@ -8,13 +8,13 @@ import sys
 import pytest
 
 import ncps_mlx as ncps_mlx  # before any test imports MLX, so that MLX binds to OpenBLAS
-from ncps_mlx.data import irregular_sines
+from tests import small_study
 
 
 @pytest.fixture(scope="session")
 def task() -> ncps_mlx.Task:
     """A task of a moment, for studies that are about anything but what is learnt."""
-    return irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
+    return small_study.task()
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ncps_mlx import LogUniform, Record, Space, Study, Task, Uniform
+from ncps_mlx import Record, Space, Study, Task, Uniform
 
 # Private: trials without a task, and a queue of them, exist below a Study alone.
 from ncps_mlx.search._storage.trial_store import Ledger, Planned
+from tests.small_study import FIXED, SPACE
 
-RATES = Space(hidden_size=[3, 4], learning_rate=LogUniform(1e-3, 1e-1))
-FIXED = {"backbone_units": 5, "batch_size": 16, "steps": 10}
 OWN_TASK = """
 from ncps_mlx.data import irregular_sines
 from ncps_mlx import Task
@@ -25,15 +24,7 @@ def make():
 def study_of(task: Task, storage: Path | None, **changes: Any) -> Study:
     """Twelve configurations of two shapes, in populations of two; a study in memory without a storage."""
     settings: dict[str, Any] = {"trials": 12, "members_per_shape": 4, "population": 2, "fixed": FIXED}
-    return Study(storage, task, RATES, **(settings | changes))
-
-
-def outcome(study: Study) -> list[tuple[Any, ...]]:
-    """Everything that must not depend on who trained it, to the last bit."""
-    return [
-        (run.trial, tuple(sorted(run.config.items())), run.seed, run.score, run.history)
-        for run in study.records
-    ]
+    return Study(storage, task, SPACE, **(settings | changes))
 
 
 def book(path: Path | None, trials: int = 0) -> Ledger:

@@ -23,7 +23,8 @@ from ncps_mlx.search._storage.trial_queue import LEASE, Claims
 from ncps_mlx.search._storage.trial_store import Planned
 from ncps_mlx.search._worker import Shift
 from ncps_mlx.search._worker_pool import Team
-from tests.shared_study import FIXED, OWN_TASK, alike, outcome, record, study_of
+from tests.shared_study import OWN_TASK, alike, record, study_of
+from tests.small_study import FIXED, outcome
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ A name is listed once in the index; packages list their names with a line each. 
 from __future__ import annotations
 
 import inspect
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,27 @@ def _contents(entries: dict[str, str]) -> str:
     return f"\n.. toctree::\n   :hidden:\n\n{rows}"
 
 
+def _members(kind: type) -> str:
+    """Name the members that a class has from private bases of ours: they have no page but the class's own.
+
+    Without such bases autodoc finds the members itself.
+    """
+    public = {entry.value for entry in public_names().values() if inspect.isclass(entry.value)}
+    bases = kind.__mro__[1:]
+    private = list(takewhile(lambda base: base not in public and base.__module__.split(".")[0] == PACKAGE, bases))
+    if not private:
+        return ""
+    held = {name: value for base in reversed([kind, *private]) for name, value in vars(base).items()}
+    methods = [name for name, value in held.items() if inspect.isroutine(value) or isinstance(value, property)]
+    return " " + ", ".join(name for name in methods if not name.startswith("_"))
+
+
 def object_page(entry: PublicName) -> str:
     """Return the source of a public object's page: its docstring, its members, the scripts that use it."""
     module, _, name = entry.path.rpartition(".")
     if inspect.isclass(entry.value):
-        text = f".. autoclass:: {entry.path}\n   :members:\n   :special-members: __call__\n   :show-inheritance:\n"
+        options = f"   :members:{_members(entry.value)}\n   :special-members: __call__\n   :show-inheritance:\n"
+        text = f".. autoclass:: {entry.path}\n{options}"
     elif not entry.is_data:
         text = f".. autofunction:: {entry.path}\n"
     else:  # autodoc looks for its docstring where it is listed, not where it is defined

@@ -17,7 +17,6 @@ __all__ = [
     "softplus_inverse",
 ]
 
-
 LECUN = (0.666, 1.7159)  # inside and outside of the tanh
 
 

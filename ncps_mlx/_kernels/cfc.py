@@ -1,6 +1,6 @@
 """A CfC layer over a whole sequence: what is linear goes into its weights, then it is unrolled.
 
-The constants of lecun_tanh and those of tanh and sigmoid (``tanh``) are folded into the product before or
+The constants of lecun_tanh and those of tanh and sigmoid (``tanh.py``) are folded into the product before or
 after, and where the time step is one number, so are the heads a and b, which then are one.
 """
 
@@ -133,7 +133,7 @@ class FoldedActivation:
 
 
 def folded_activation(name: str, squash: Squash) -> FoldedActivation:
-    """The activation (one of ``DERIVATIVES``) with its constants apart."""
+    """The activation (one of ``activations.DERIVATIVES``) with its constants apart."""
     if name in ("tanh", "lecun_tanh"):
         inner, outer = LECUN if name == "lecun_tanh" else (1.0, 1.0)
         rate = squash.tanh_rate

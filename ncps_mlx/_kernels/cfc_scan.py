@@ -31,7 +31,6 @@ __all__ = [
     "unrolled",
 ]
 
-
 Gating = Callable[[mx.array, mx.array | None], tuple[mx.array, list[mx.array]]]
 
 

@@ -15,7 +15,6 @@ import mlx.core as mx
 
 __all__ = ["beforehand", "once", "undifferentiated", "with_gradient"]
 
-
 Arrays = Sequence[mx.array]
 Pullback = Callable[[Arrays, Arrays, Arrays], list[mx.array]]
 Prepare = Callable[[Arrays, Arrays], Arrays]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
-__all__ = ["transposed", "by_step", "in_rows", "to_heads", "together", "weight_gradient", "wide"]
+__all__ = ["by_step", "in_rows", "to_heads", "together", "transposed", "weight_gradient", "wide"]
 
 
 def by_step(rows: mx.array, steps: int, axis: int = -2) -> list[mx.array]:

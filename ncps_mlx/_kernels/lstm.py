@@ -17,7 +17,6 @@ from ncps_mlx._kernels.tanh import Squash, formed
 
 __all__ = ["Backward", "Forward", "GATES", "Lstm"]
 
-
 GATES = "tsss"
 """The functions of the gates given, write, keep and show: tanh, and sigmoid three times."""
 

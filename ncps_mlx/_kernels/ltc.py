@@ -4,7 +4,7 @@ Dense or wired, one solver step is
 
     v' = (v + p) / q,
 
-where p and q depend on v and the inputs through the gate (dense) or the synapses (wired): ``ltc_solver``. All
+where p and q depend on v and the inputs through the gate (dense) or the synapses (wired): ``ltc_solver.py``. All
 else, capacitance, leak and what drives at rest, is in their arrays. Going forward, each step keeps what p and q came
 from. Before going back, all that is pointwise is formed for all steps at once, so that the loop is the products and
 three operations, and every weight's gradient is one product after it.
@@ -39,7 +39,7 @@ def run_fused_ltc(
     """Run the layer.
 
     Args:
-        make: Builds the ``Drive`` from its own arrays.
+        make: Builds the ``ltc_solver.Drive`` from its own arrays.
         own: Those arrays.
         squash: How an LSTM computes tanh and sigmoid.
         v: First state (..., B, U).

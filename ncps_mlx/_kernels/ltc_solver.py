@@ -17,7 +17,6 @@ from ncps_mlx._kernels.tanh import Squash
 
 __all__ = ["Drive", "Gate", "Synapses", "Values", "gate_rate", "synapse_sums"]
 
-
 Values = tuple[mx.array, ...]
 """What each solver step keeps, each (..., B, F); of all of them, each (..., T * K * B, F)."""
 
@@ -77,7 +76,7 @@ class Drive(ABC):
 class Synapses(Drive):
     """Wired: (p, q) = delta (a gather + z) + (0, 1) with the time step; if it is in the arrays, a gather + z.
 
-    Here a is the value whose form is a sigmoid (see ``Squash``), of v spread - shift.
+    Here a is the value whose form is a sigmoid (see ``tanh.Squash``), of v spread - shift.
 
     Args:
         squash: How to compute sigmoids; its constants are in the arrays.

@@ -7,7 +7,7 @@ are mispredicted on real data. There are two ways around, both with an error lik
 choice   how                                              error, tanh    error, sigmoid error of derivatives
 ======== ================================================ ============== ============== =====================
 rational a quotient of polynomials, compiled              3.5e-7         1.8e-7         7e-7, 2e-7
-         (``rational_tanh``)
+         (``rational_tanh.py``)
 powers   by ``mx.power``, which costs a third of a tanh   2e-7           1e-7           4e-7, 2e-7
 mlx      ``mx.tanh``                                      1.1e-7         0.8e-7         2e-7, 0.8e-7
 ======== ================================================ ============== ============== =====================
@@ -19,7 +19,7 @@ Errors are absolute and hold at any number; derivatives are formed from the valu
 gives NaN. ``nox -s bench`` measures what each gains.
 
 The rational one is quickest, but only where MLX compiles it: not while it differentiates. The training of this library
-takes the forward pass before it differentiates (``custom_vjp``); a loop of your own does not, and by default
+takes the forward pass before it differentiates (``custom_vjp.py``); a loop of your own does not, and by default
 it, and a model that you call, take powers of two.
 
 Which of them is used is a choice, :func:`ncps_mlx.tanh_implementation`, that a :class:`~ncps_mlx.Record` keeps as
@@ -52,7 +52,6 @@ __all__ = [
     "squash_for",
     "tanh_implementation",
 ]
-
 
 CHOICES = ("auto", "rational", "powers", "mlx")
 """A quotient of polynomials, powers of two, ``mx.tanh``, or whichever is quickest on the default device."""
@@ -187,9 +186,9 @@ def tanh_implementation(tanh: str) -> Iterator[None]:
     default). Half precision always takes ``mx.tanh``.
 
     Args:
-        tanh: ``"rational"``, ``"powers"``, ``"mlx"`` (see ``tanh``), or ``"auto"`` (the default
-            elsewhere): on a CPU, but not on Apple's, ``"rational"`` in :func:`ncps_mlx.fit`, :func:`ncps_mlx.predict`
-            and what calls them where there is a C++ compiler, else ``"powers"``.
+        tanh: ``"rational"``, ``"powers"``, ``"mlx"`` (measured on :doc:`/evidence/performance`), or ``"auto"`` (the
+            default elsewhere): on a CPU, but not on Apple's, ``"rational"`` in :func:`ncps_mlx.fit`,
+            :func:`ncps_mlx.predict` and what calls them where there is a C++ compiler, else ``"powers"``.
 
     Raises:
         ValueError: No such choice.

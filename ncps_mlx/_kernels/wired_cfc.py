@@ -1,7 +1,7 @@
 """The layers of a CfC on a circuit, step by step after an LSTM, with a hand-written gradient.
 
 Alone each layer of a circuit runs over the whole sequence before the next begins. An LSTM mixes all their states at
-every step, so here the loop over time goes through LSTM and layers; else it is that of ``cfc_scan``.
+every step, so here the loop over time goes through LSTM and layers; else it is that of ``cfc_scan.py``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class LayerArrays(Around):
 
 @dataclass(frozen=True)
 class CircuitArrays:
-    """All arrays, in rows where they have time (see ``Folded``).
+    """All arrays, in rows where they have time (see ``cfc_scan.Folded``).
 
     Attributes:
         z: What the inputs contribute to the first layer's product (..., R, heads).

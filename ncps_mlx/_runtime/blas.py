@@ -15,7 +15,6 @@ from pathlib import Path
 
 __all__ = ["LIBRARY", "blas_name", "preload"]
 
-
 LIBRARY = "libopenblas.so.0"
 
 

@@ -13,7 +13,6 @@ import sys
 
 __all__ = ["keep_freed"]
 
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 LARGE = 1 << 30  # bytes; what is freed beyond this still goes back
 SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")

@@ -11,7 +11,6 @@ import mlx.core as mx
 
 __all__ = ["machine_memory", "measured", "members_at_once"]
 
-
 SHARE = 0.25  # of the machine's memory that one training takes unless told otherwise: others run beside it
 
 

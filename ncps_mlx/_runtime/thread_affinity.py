@@ -24,7 +24,6 @@ import mlx.core as mx
 
 __all__ = ["Beside", "find_worker"]
 
-
 TRIED = 4  # steps, after which the two threads' shares are known
 ALONE = 1.15  # times both threads' work: a step that took longer met others on the core
 APART = 4.0  # times the feeding thread's own work: from then on the worker hardly ever sleeps
@@ -174,9 +173,7 @@ def work_of(worker: int) -> tuple[int, int]:
 
 def spent(thread: int) -> int:
     """Nanoseconds that a thread of this process has computed so far; 0 if it has ended."""
-    clock = (
-        ~thread << 3
-    ) | 6  # what clock_getcpuclockid(3) makes of a thread: its own time, by the scheduler
+    clock = (~thread << 3) | 6  # what clock_getcpuclockid(3) makes of a thread: its own time, by the scheduler
     try:
         return time.clock_gettime_ns(clock)
     except OSError:

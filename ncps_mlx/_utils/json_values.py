@@ -17,7 +17,6 @@ import numpy as np
 
 __all__ = ["CONSTRUCTORS", "as_config", "label", "plain"]
 
-
 CONSTRUCTORS: dict[str, type] = {}
 """Classes whose configuration is shown as the call that makes it, by name."""
 

@@ -9,7 +9,6 @@ from typing import Any
 
 __all__ = ["Progress"]
 
-
 LOG_SECONDS = 10.0  # between lines where the bar cannot overwrite itself: a log, a page, a pipe
 
 

@@ -12,7 +12,6 @@ from ncps_mlx._kernels.lstm import Lstm
 
 __all__ = ["Cell", "FusedCell", "State", "Step", "TimeSteps", "Value", "slice_time", "unstack_time"]
 
-
 TimeSteps = mx.array | float
 """One number for every step, or an array (..., T, B, 1)."""
 

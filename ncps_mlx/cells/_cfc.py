@@ -18,7 +18,6 @@ from ncps_mlx.cells._initializers import Initializer
 
 __all__ = ["CfCCell", "HEADS"]
 
-
 HEADS: dict[str, int] = {"default": 4, "no_gate": 4, "pure": 1}
 """How many heads of H outputs each mode reads off the backbone."""
 
@@ -49,13 +48,13 @@ class CfCCell(FusedCell):
         mask: Which weights of the first product exist, 0 or 1 (outputs, D + H); ``None`` for all.
 
     Example:
-        >>> from ncps_mlx.cells._initializers import get_initializer
+        >>> from mlx.nn.init import glorot_uniform
         >>> cell = CfCCell(
         ...     3,
         ...     11,
         ...     mode="default",
         ...     activation="lecun_tanh",
-        ...     initializer=get_initializer(None),
+        ...     initializer=glorot_uniform(),
         ...     backbone_units=16,
         ...     backbone_layers=1,
         ... )

@@ -14,7 +14,6 @@ from ncps_mlx._utils.validation import check_choice, check_int
 
 __all__ = ["INITIALIZERS", "Initializer", "LARGEST_SEED", "get_initializer", "seeded"]
 
-
 LARGEST_SEED = 2**64 - 1
 """Of MLX's generator."""
 

@@ -19,7 +19,6 @@ from ncps_mlx.cells._initializers import Initializer
 
 __all__ = ["LTCCell", "STABILITY", "slowest_time_constant"]
 
-
 STABILITY = ("bounded", "clip", "softplus", "none")
 """How the leak 1/tau is kept in bounds; see :class:`LTCCell`."""
 
@@ -79,12 +78,12 @@ class LTCCell(FusedCell):
         backbone_layers: Its layers; 0 for none.
 
     Example:
-        >>> from ncps_mlx.cells._initializers import get_initializer
+        >>> from mlx.nn.init import glorot_uniform
         >>> cell = LTCCell(
         ...     3,
         ...     11,
         ...     activation="tanh",
-        ...     initializer=get_initializer(None),
+        ...     initializer=glorot_uniform(),
         ...     unfolds=6,
         ...     time_constants=(0.1, 0.9),
         ...     stability="bounded",

@@ -34,8 +34,8 @@ class Memory(nn.Module):
         recurrent_initializer: Fills the recurrent weights.
 
     Example:
-        >>> from ncps_mlx.cells._initializers import get_initializer
-        >>> xavier = get_initializer(None)
+        >>> from mlx.nn.init import glorot_uniform
+        >>> xavier = glorot_uniform()
         >>> memory = Memory(3, 11, initializer=xavier, recurrent_initializer=xavier)
         >>> z = memory.inputs(mx.zeros((7, 5, 3)))
         >>> h, c = memory.bind()(z[0], mx.zeros((5, 11)), mx.zeros((5, 11)))

@@ -40,9 +40,9 @@ class WiredCfCCell(FusedCell):
 
     Example:
         >>> from ncps_mlx import AutoNCP
-        >>> from ncps_mlx.cells._initializers import get_initializer
+        >>> from mlx.nn.init import glorot_uniform
         >>> circuit = AutoNCP(11, 2).build(3)
-        >>> cell = WiredCfCCell(circuit, mode="default", initializer=get_initializer(None), ncps_masks=False)
+        >>> cell = WiredCfCCell(circuit, mode="default", initializer=glorot_uniform(), ncps_masks=False)
         >>> y, (h,) = cell.run(mx.zeros((7, 5, 3)), (mx.zeros((5, 11)),), 1.0, None, [], sequences=True)
         >>> y.shape, [part.shape[-1] for part in cell.split(h)]  # inter, command, motor neurons
         ((7, 5, 2), [6, 3, 2])

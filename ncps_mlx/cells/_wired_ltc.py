@@ -21,7 +21,6 @@ from ncps_mlx.wirings._base import Array, Circuit
 
 __all__ = ["INITIAL_RANGES", "MAPPINGS", "WiredLTCCell"]
 
-
 MAPPINGS = ("affine", "linear", "none")
 """How inputs and outputs are mapped: weight and bias, a weight, not at all."""
 
@@ -221,13 +220,8 @@ class WiredLTCCell(FusedCell):
         rate = mx.concatenate([1.0 / capacitance] * 2, axis=-1)
         sums = in_rows(self.inputs(x)[0], lead) + (base + resting)
         if isinstance(dt, mx.array):
-            own = [
-                spread,
-                shift,
-                gather * rate,
-                rate * sums,
-                in_rows(dt / unfolds, lead),
-            ]  # divided first: see ltc.py
+            delta = in_rows(dt / unfolds, lead)  # divided first: see cells/_ltc.py
+            own = [spread, shift, gather * rate, rate * sums, delta]
         else:
             rate = rate * (dt / unfolds)
             one = mx.repeat(mx.array([0.0, 1.0], dtype=sums.dtype), sums.shape[-1] // 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +10,13 @@ import numpy.typing as npt
 from ncps_mlx._utils.optional import package_file
 from ncps_mlx._utils.validation import check_int
 from ncps_mlx.data import baselines
+from ncps_mlx.data._array import Array
 from ncps_mlx.data._split import Split, real_array
 from ncps_mlx.data._standardize import Standardised
 from ncps_mlx.data._task import Task
 
 __all__ = ["detection_baselines", "detection_scores", "inject", "injected_anomalies"]
 
-
-Array = npt.NDArray[Any]
 FILE = "135_UCR_Anomaly_InternalBleeding16_{}.csv"
 HISTORY, AHEAD = 192, 16  # points; a beat lasts about 183
 TRAIN_POINTS = 960  # of the 1200 before the test series; the rest validates

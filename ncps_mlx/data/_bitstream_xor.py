@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from ncps_mlx._utils.validation import check_choice, check_int
 from ncps_mlx.data import baselines
+from ncps_mlx.data._array import Array
 from ncps_mlx.data._split import Split
 from ncps_mlx.data._task import Task
 
 __all__ = ["bitstream_xor"]
 
-
-Array = npt.NDArray[Any]
-SHORTEST, LONGEST = 0.02, 4.0  # gaps of the sines, in seconds
 HELD_OUT_FROM = 5  # shorter streams are few and frequent: always in training
 TRAIN_SHARE, VALIDATION_SHARE = 0.7, 0.1
 

@@ -11,7 +11,6 @@ from ncps_mlx._utils.validation import check_choice, check_int
 
 __all__ = ["KINDS", "fold_rows"]
 
-
 KINDS = ("blocked", "forward", "shuffled")
 """Blocks in order; blocks in order with only the past to train on; sequences drawn at random."""
 

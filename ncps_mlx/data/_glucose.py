@@ -16,7 +16,6 @@ from ncps_mlx.data._task import Task
 
 __all__ = ["glucose"]
 
-
 SHORTEST_GAP, LONGEST_GAP, SNAP = 5.0, 240.0, 5.0  # minutes
 SPLIT_DAYS = ((0, 120), (120, 156), (156, 10_000))
 

@@ -6,15 +6,15 @@ import numpy as np
 
 from ncps_mlx._utils.validation import check_choice, check_int, check_number
 from ncps_mlx.data import baselines
-from ncps_mlx.data._bitstream_xor import LONGEST, SHORTEST, Array
+from ncps_mlx.data._array import Array
 from ncps_mlx.data._split import Split
 from ncps_mlx.data._task import Task
 
 __all__ = ["irregular_sines"]
 
-
 FREQUENCIES = np.array([0.05, 0.13, 0.31])
 AMPLITUDES = np.array([1.0, 0.6, 0.4])
+SHORTEST, LONGEST = 0.02, 4.0  # gaps, in seconds
 
 
 def irregular_sines(

@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx.data._array import Array
 from ncps_mlx.data._time_scaler import check_time_delta
 
 __all__ = ["Split", "check_like", "check_values", "digest", "last_valid_step", "real_array"]
 
 
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

@@ -16,7 +16,6 @@ from ncps_mlx.data._task import Task
 
 __all__ = ["sunspots"]
 
-
 MONTHS_IN, MONTHS_AHEAD = 132, 12
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ncps_mlx._utils.json_values import plain
 from ncps_mlx._utils.validation import check_choice, check_flag, check_int
+from ncps_mlx.data._array import Array
 from ncps_mlx.data._cross_validation import fold_rows
 from ncps_mlx.data._source import Origin
 from ncps_mlx.data._split import Split, check_like, check_values, digest, last_valid_step, real_array
@@ -20,8 +21,6 @@ from ncps_mlx.data._time_scaler import TimeScaler
 
 __all__ = ["Task"]
 
-
-Array = npt.NDArray[Any]
 METRICS = {"regression": ("rmse", "mae"), "classification": ("accuracy",)}
 SPLITS = ("train", "validation", "test")
 
@@ -294,13 +293,17 @@ class Task:
         """Return the task of one fold of a cross-validation over training and validation split together.
 
         The test split stays; baselines are measured anew. Scale time steps afterwards, on the fold's own training
-        sequences. See ``fold_rows`` for the kinds of fold, and why a series wants blocks.
+        sequences.
 
         Args:
             fold: Which fold, from 0.
             folds: How many there are.
-            kind: ``"blocked"``, ``"forward"`` or ``"shuffled"``.
-            gap: Sequences left out on either side of the validating block.
+            kind: ``"blocked"``: the sequences are cut into as many blocks as folds, and each validates once.
+                ``"forward"``: into one more, and each but the first validates what the blocks before it train.
+                ``"shuffled"``: drawn at random; of a series, whose windows overlap, that validates on what was
+                trained on.
+            gap: Sequences left out on either side of the validating block (not with ``"shuffled"``): as many as
+                windows overlap.
             seed: Of the order of ``"shuffled"``.
 
         Raises:

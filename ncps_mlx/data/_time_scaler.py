@@ -11,7 +11,6 @@ from ncps_mlx._utils.validation import check_choice
 
 __all__ = ["KINDS", "TimeScaler", "check_time_delta"]
 
-
 KINDS = ("raw", "log", "normalized", "bounded")
 """The scales of :class:`TimeScaler`."""
 

@@ -7,12 +7,11 @@ as a network does, and returns scores in the task's units. None is refitted on t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ncps_mlx._utils.optional import require
+from ncps_mlx.data._array import Array
 from ncps_mlx.data._split import Split, last_valid_step
 from ncps_mlx.data._task import Task
 
@@ -36,8 +35,6 @@ __all__ = [
     "train_mean",
 ]
 
-
-Array = npt.NDArray[Any]
 Features = Callable[[Split], Array]
 Predict = Callable[[Split], Array]
 PENALTIES = tuple(10.0**k for k in range(-3, 5))

@@ -30,6 +30,8 @@ from ncps_mlx.wirings._base import Wiring
 
 __all__ = ["RecurrentModel"]
 
+BACKBONE = {"backbone_units": 128, "backbone_dropout": 0.0}
+"""What every dense model has, and no wired one, with its defaults."""
 
 LARGEST = 2**24  # of a size: MLX counts in 32 bits, and cells lay several sizes side by side
 
@@ -156,7 +158,7 @@ class RecurrentModel(nn.Module):
         return ", ".join(f"{name}={value!r}" for name, value in self._config.items())
 
     def save(self, path: str | Path) -> None:
-        """Write parameters and configuration into one safetensors file; see ``save``.
+        """Write parameters and configuration into one safetensors file, for :func:`ncps_mlx.load`.
 
         Args:
             path: The file, replaced as a whole if it exists.
@@ -342,5 +344,3 @@ def time_first(
     dt = mx.swapaxes(time_delta, -1, -2)[..., None] if isinstance(time_delta, mx.array) else time_delta
     return mx.swapaxes(x, -3, -2), dt, None if mask is None else mx.swapaxes(mask, -1, -2)[..., None]
 
-
-BACKBONE = {"backbone_units": 128, "backbone_dropout": 0.0}

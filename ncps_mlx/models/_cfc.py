@@ -9,14 +9,15 @@ from ncps_mlx.cells._cfc import HEADS, CfCCell
 from ncps_mlx.cells._initializers import Initializer, get_initializer, seeded
 from ncps_mlx.cells._wired_cfc import WiredCfCCell
 from ncps_mlx.models._base import BACKBONE, RecurrentModel
+from ncps_mlx.models._serialization import savable
 from ncps_mlx.wirings._base import Wiring
 
 __all__ = ["CfC"]
 
-
 DENSE_CFC = {**BACKBONE, "activation": "lecun_tanh", "backbone_layers": 1}
 
 
+@savable
 class CfC(RecurrentModel):
     r"""Closed-form continuous-time network.
 

@@ -17,7 +17,6 @@ from ncps_mlx.models._ncps_circuits import cfc_circuit, ltc_circuit
 
 __all__ = ["from_torch"]
 
-
 Array = npt.NDArray[np.float64]
 Tree = dict[str, Any]
 

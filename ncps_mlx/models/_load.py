@@ -14,12 +14,9 @@ from mlx.utils import tree_unflatten
 
 from ncps_mlx.models._cfc import CfC
 from ncps_mlx.models._ltc import LTC
-from ncps_mlx.models._serialization import CURE, FORMAT, _build, _header, _mismatch, _named, _shapes
+from ncps_mlx.models._serialization import CLASSES, CURE, FORMAT, _build, _header, _mismatch, _named, _shapes
 
 __all__ = ["load"]
-
-
-CLASSES: dict[str, type[CfC] | type[LTC]] = {"CfC": CfC, "LTC": LTC}
 
 
 def load(path: str | os.PathLike[str]) -> CfC | LTC:

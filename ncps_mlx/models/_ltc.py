@@ -14,11 +14,11 @@ from ncps_mlx.cells._ltc import STABILITY, LTCCell, slowest_time_constant
 from ncps_mlx.cells._stack import turned
 from ncps_mlx.cells._wired_ltc import INITIAL_RANGES, MAPPINGS, WiredLTCCell
 from ncps_mlx.models._base import BACKBONE, RecurrentModel, time_first
+from ncps_mlx.models._serialization import savable
 from ncps_mlx.models._validation import keep_int
 from ncps_mlx.wirings._base import Wiring
 
 __all__ = ["LTC"]
-
 
 DENSE_LTC = {**BACKBONE, "activation": "tanh", "backbone_layers": 0, "stability": "bounded"}
 WIRED_LTC = {"input_mapping": "affine", "output_mapping": "affine", "initial_ranges": None}
@@ -27,6 +27,7 @@ WIRED_LTC = {"input_mapping": "affine", "output_mapping": "affine", "initial_ran
 MOST = 1e12  # of an initial value, or of its inverse: single precision can then compute with it
 
 
+@savable
 class LTC(RecurrentModel):
     r"""Liquid time-constant network, in the dense form of the original paper.
 

@@ -16,7 +16,6 @@ from ncps_mlx.wirings._base import Circuit
 
 __all__ = ["cfc_circuit", "ltc_circuit"]
 
-
 Mask = npt.NDArray[np.bool_]
 
 

@@ -20,14 +20,22 @@ from ncps_mlx._utils.atomic_write import write_whole
 from ncps_mlx.cells._initializers import seeded
 from ncps_mlx.wirings._base import Wiring
 
-__all__ = ["FORMAT", "save"]
-
+__all__ = ["CLASSES", "FORMAT", "savable", "save"]
 
 Model = TypeVar("Model", bound=nn.Module)
+
+CLASSES: dict[str, type[nn.Module]] = {}
+"""What a file can hold, by the name that is written in it; each class registers itself."""
 
 FORMAT = 1
 """The version of the file's format; a reader refuses newer ones."""
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes of a number in each dtype that a parameter may have
+
+
+def savable(kind: type[Model]) -> type[Model]:
+    """Register a class of models: a file names it, and :func:`ncps_mlx.load` makes it again."""
+    CLASSES[kind.__name__] = kind
+    return kind
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
@@ -58,7 +66,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         >>> twin.config == model.config
         True
     """
-    if not type(model).__module__.startswith("ncps_mlx.models."):
+    if CLASSES.get(type(model).__name__) is not type(model):
         raise ValueError(f"model must be a CfC or an LTC, got {type(model).__name__}.")
     config = {name: _plain(name, value) for name, value in model.config.items()}
     parameters = _named(model)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Scale", "draw_off_scale", "score_limits", "with_baselines"]
 
-
 FEW = 9  # so many values get a tick each
 NARROW = 0.07  # ticks closer than this share of the axis would run into each other
 FAR = 6.0  # a score this many times further from the best than the third quartile is drawn at the edge,

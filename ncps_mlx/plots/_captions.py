@@ -28,7 +28,6 @@ __all__ = [
     "spread",
 ]
 
-
 NAMES = {"rmse": "RMSE", "mae": "MAE"}
 
 

@@ -36,7 +36,6 @@ __all__ = [
     "numbers",
 ]
 
-
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#5A5A5A", "#E69F00", "#56B4E9")
 """Colours of what a figure compares, in turn."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -188,9 +187,8 @@ def draw_legend(ax: Axes, title: str | None = None) -> None:
         ...     draw_legend(axes[0], "model")
     """
     labels = ax.get_legend_handles_labels()[1]
-    most = min(
-        max(430 // (45 + 6 * max(map(len, labels), default=0)), 1), 4
-    )  # in points, as wide as the axes
+    points = 45 + 6 * max(map(len, labels), default=0)  # of an entry; the axes have 430
+    most = min(max(430 // points, 1), 4)
     rows = max(math.ceil(len(labels) / most), 1)
     columns = math.ceil(len(labels) / rows)
     ax.legend(title=title, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1), alignment="left")

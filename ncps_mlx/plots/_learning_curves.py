@@ -49,7 +49,7 @@ def learning_curves(
 
     Example:
         >>> from ncps_mlx import plots
-        >>> from ncps_mlx._trials import Curves
+        >>> from ncps_mlx.records import Curves
         >>> curves = Curves(step=(10, 20), train_loss=(1.0, 0.6), validation_score=(9.0, 7.0), best_step=20)
         >>> plots.alt_text(plots.learning_curves({"CfC": curves}))
         'Validation score over training steps, 1 run: best CfC with 7 at step 20.'

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["lines"]
 
-
 FEW = 12  # so many points get a marker each
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["parallel"]
 
-
 BEST = 0.2  # share of the configurations that are drawn in colour
 TICKS = 6  # at most so many values get a tick each
 ROOM = 0.06  # between two ticks, as a share of the axis

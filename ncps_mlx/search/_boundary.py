@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ncps_mlx._trials import TrialResult, mean_scores
+from ncps_mlx._trials import TrialResult, as_records, mean_scores
 from ncps_mlx._utils.validation import check_number
 from ncps_mlx.search._distributions import Choice, Integer, Knob, LogUniform, Uniform, When
 from ncps_mlx.search._space import RULES, Space
 
 __all__ = ["Edge", "boundary"]
-
 
 TOP = 0.25  # share of the configurations that are asked whether they lie there too
 
@@ -54,7 +53,7 @@ class Edge:
         )
 
 
-def boundary(space: Space, records: Sequence[TrialResult], within: float = 0.1) -> list[Edge]:
+def boundary(space: Space, records: Sequence[TrialResult | Mapping[str, Any]], within: float = 0.1) -> list[Edge]:
     """Find the knobs whose best value lies at an end of their range, where that could be wider.
 
     The ends of a list of numbers are its least and its greatest. An end that no value can lie beyond, such as a dropout
@@ -62,7 +61,7 @@ def boundary(space: Space, records: Sequence[TrialResult], within: float = 0.1) 
 
     Args:
         space: What was searched.
-        records: Its trials.
+        records: Its trials: records, or rows with ``seed``, ``score`` and the knobs by name.
         within: How near an end counts, as a share of the range.
 
     Returns:
@@ -72,17 +71,16 @@ def boundary(space: Space, records: Sequence[TrialResult], within: float = 0.1) 
         ValueError: ``within`` is not between 0 and 0.5.
 
     Example:
-        >>> from ncps_mlx._trials import as_records
         >>> rows = [{"learning_rate": rate, "hidden_size": 16, "seed": 0, "score": 1 - rate}
         ...         for rate in (0.001, 0.01, 0.09)]
         >>> space = Space(learning_rate=LogUniform(1e-3, 1e-1), hidden_size=[8, 16, 32])
-        >>> [(edge.knob, edge.side) for edge in boundary(space, as_records(rows))]
+        >>> [(edge.knob, edge.side) for edge in boundary(space, rows)]
         [('learning_rate', 'high')]
     """
     check_number("within", within, low=0, high=0.5, open_high=True)
     groups = [
         (-mean if group[0].higher_is_better else mean, space.part_of(config))
-        for config, mean, group in mean_scores(records)
+        for config, mean, group in mean_scores(as_records(records) if records else [])
         if math.isfinite(mean) and all(record.status != "pruned" for record in group)
     ]
     if not groups:

@@ -20,7 +20,6 @@ from ncps_mlx.search._storage.retry import say
 
 __all__ = ["add_arguments", "work"]
 
-
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
 
 

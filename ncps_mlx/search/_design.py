@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Design"]
 
-
 PLANS = {"random": random_plan, "quasi-random": quasi_random_plan}
 SAMPLERS = ("random", "grid", "quasi-random", "tpe")
 TRIALS = 20

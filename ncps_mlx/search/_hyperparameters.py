@@ -20,7 +20,6 @@ from ncps_mlx.wirings._base import Wiring
 
 __all__ = ["MODELS", "build_model", "check_config", "complete", "knobs_of", "sizes_of", "steps_of"]
 
-
 MODELS: dict[str, type[CfC] | type[LTC]] = {"CfC": CfC, "LTC": LTC}
 """The models a record can name."""
 

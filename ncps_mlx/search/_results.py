@@ -19,7 +19,6 @@ from ncps_mlx.stats import interval
 
 __all__ = ["best_group", "importance", "summary", "table"]
 
-
 FEWEST = 4  # trials that importance can be asked of
 
 

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Study"]
 
-
 LONGEST_NAME = 512  # characters that Optuna's tables take
 LOOK_SECONDS = 0.5  # between two looks at what the workers did
 

@@ -16,7 +16,6 @@ from ncps_mlx.search._storage.trial_store import Ledger, Planned
 
 __all__ = ["Shift"]
 
-
 REST_SECONDS = 0.5  # between two looks at what other workers do
 
 

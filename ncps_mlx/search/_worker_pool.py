@@ -19,7 +19,6 @@ from ncps_mlx.search._storage.retry import say
 
 __all__ = ["Team"]
 
-
 STOP_SECONDS = 20.0  # that a worker may take to put back what it trains
 
 

@@ -24,7 +24,6 @@ from ncps_mlx.training._trainer import Run
 
 __all__ = ["BatchSize", "RateRange", "find_batch_size", "find_learning_rate"]
 
-
 POINTS = 20  # of the smoothed curve of a range test
 
 

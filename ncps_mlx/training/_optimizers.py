@@ -14,7 +14,6 @@ from ncps_mlx._utils.validation import check_choice, check_int
 
 __all__ = ["OPTIMIZERS", "PopulationAdam", "SCHEDULES", "clip", "schedule_factors"]
 
-
 OPTIMIZERS = ("adam", "adamw")
 """The optimizers that :func:`ncps_mlx.fit` takes."""
 SCHEDULES = ("constant", "cosine", "exponential")

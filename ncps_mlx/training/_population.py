@@ -29,7 +29,6 @@ __all__ = [
     "unstack",
 ]
 
-
 CHUNK = 512  # sequences predicted at once; bounds memory
 
 NO_SHAPE = {

@@ -143,9 +143,8 @@ class Run:
             # Where a layer has no gradient by hand there would be little to gain, and it would be done twice.
             ahead = beforehand(lambda: self.loss(*given)) if self.model.fusible else nullcontext()
             with ahead:
-                (_, losses), gradients = mx.value_and_grad(self.loss)(
-                    *given
-                )  # kept, it would hold this object
+                gradient = mx.value_and_grad(self.loss)  # an attribute would hold this object in a circle
+                (_, losses), gradients = gradient(*given)
         return losses, self.layout.join(gradients)
 
     def plan_memory(self, progress: Progress) -> None:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,6 @@ from ncps_mlx._utils.optional import require
 from ncps_mlx._utils.validation import check_int
 
 __all__ = ["Circuit", "Wiring"]
-
 
 Array = npt.NDArray[Any]
 
@@ -44,11 +43,10 @@ class Wiring(ABC):
 
     units: int
     output_size: int
-    _known: ClassVar[dict[str, type]] = CONSTRUCTORS
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Wiring._known[cls.__name__] = cls
+        CONSTRUCTORS[cls.__name__] = cls
 
     @abstractmethod
     def build(self, input_size: int) -> Circuit:
@@ -77,7 +75,7 @@ class Wiring(ABC):
             >>> Wiring.from_config(FullyConnected(7).config) == FullyConnected(7)
             True
         """
-        known = {name: kind for name, kind in Wiring._known.items() if issubclass(kind, cls)}
+        known = {name: kind for name, kind in CONSTRUCTORS.items() if issubclass(kind, cls)}
         name = None
         if isinstance(config, Mapping):
             name = config.get("name")

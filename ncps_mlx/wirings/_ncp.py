@@ -6,18 +6,14 @@ Import them from :mod:`ncps_mlx.wirings`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ncps_mlx._utils.validation import check_int, check_number
-from ncps_mlx.wirings._base import Circuit, Wiring
+from ncps_mlx.wirings._base import Array, Circuit, Wiring
 
 __all__ = ["AutoNCP", "NCP"]
 
-
-Array = npt.NDArray[Any]
 LARGEST_SEED = 2**32 - 1
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ncps_mlx._utils.validation import check_flag, check_int, check_number
-from ncps_mlx.wirings._base import Circuit, Wiring
+from ncps_mlx.wirings._base import Array, Circuit, Wiring
 
 __all__ = ["FullyConnected", "Random"]
 
 
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, init=False)

@@ -23,7 +23,6 @@ from typing import Any
 
 __all__ = ["Heart", "LEASE_SECONDS", "Lease", "Watch", "machine"]
 
-
 LEASE_SECONDS = 60.0
 """How long a lease lasts without being renewed."""
 BEATS = 4  # renewals in that time

@@ -17,7 +17,6 @@ from typing import ParamSpec, TypeVar
 
 __all__ = ["Patience", "said", "say"]
 
-
 PATIENCE_SECONDS = 600.0  # that a server may be away
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0  # seconds between two tries
 LONGEST_TEXT = 200  # characters: SQLite quotes all of a row that it cannot read

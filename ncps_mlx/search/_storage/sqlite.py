@@ -19,7 +19,6 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 __all__ = ["Connection", "DRIVER", "ImmediateSQLite"]
 
-
 DRIVER = "sqlite+ncps_mlx"
 
 

@@ -22,7 +22,6 @@ from ncps_mlx.search._storage.trial_store import Ledger, Planned
 
 __all__ = ["Claims"]
 
-
 LEASE = "ncps_mlx:worker:"  # begins the name of each worker's lease
 WITHDRAWN = (0.02, 0.2)  # seconds to wait after two workers wanted the same trials
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Ledger", "Planned", "read_definition"]
 
-
 SETTINGS = "ncps_mlx"  # the study's attribute that says how it was made
 DEFINITION = "ncps_mlx:definition"  # the same, whole: enough for a worker to take part
 FIRST_TABLE = "version_info"  # of Optuna's: what a database misses that holds no study
@@ -59,7 +58,7 @@ class Ledger:
     """The trials of one study in one storage.
 
     Args:
-        storage: ``None`` for memory, a file's path for SQLite, or a URL: see ``open_storage``.
+        storage: ``None`` for memory, a file's path for SQLite, or a URL: see ``open.open_storage``.
         name: Name of the study; a storage can hold several.
         space: The knobs that vary.
         settings: What the plan depends on, by name, each as JSON can hold it.
