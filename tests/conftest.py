@@ -8,13 +8,14 @@ import sys
 import pytest
 
 import ncps_mlx as ncps_mlx  # before any test imports MLX, so that MLX binds to OpenBLAS
-from tests import small_study
 
 
 @pytest.fixture(scope="session")
 def task() -> ncps_mlx.Task:
     """A task of a moment, for studies that are about anything but what is learnt."""
-    return small_study.task()
+    from tests.small_study import task  # not above: downloads are tested without this folder on the path
+
+    return task()
 
 
 @pytest.fixture(autouse=True)
