@@ -54,7 +54,7 @@ pool = Study(
     space,
     sampler="grid",
     seeds=seeds,
-    population=240,
+    population_size=240,
     fixed={"hidden_size": 16, "backbone_units": 16, "steps": 60, "evaluate_every": 30},
 ).run()
 print(pool)

@@ -54,7 +54,7 @@ study = Study(
     Space(learning_rate=rates),
     sampler="grid",
     seeds=range(5),
-    population=35,
+    population_size=35,
     fixed=shape | training,
 )
 print(study)

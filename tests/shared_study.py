@@ -23,7 +23,7 @@ def make():
 
 def study_of(task: Task, storage: Path | None, **changes: Any) -> Study:
     """Twelve configurations of two shapes, in populations of two; a study in memory without a storage."""
-    settings: dict[str, Any] = {"trials": 12, "members_per_shape": 4, "population": 2, "fixed": FIXED}
+    settings: dict[str, Any] = {"trials": 12, "draws_per_shape": 4, "population_size": 2, "fixed": FIXED}
     return Study(storage, task, SPACE, **(settings | changes))
 
 

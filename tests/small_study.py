@@ -29,16 +29,16 @@ def task() -> Task:
 def made(storage: Path | str | None, kind: str = "random") -> Study:
     """Ten configurations with two seeds, trained in pieces of at most two: a sampler's, or halved ones."""
     grid = kind == "grid"
-    settings: dict[str, Any] = {} if grid else {"trials": 10, "members_per_shape": 2}
+    settings: dict[str, Any] = {} if grid else {"trials": 10, "draws_per_shape": 2}
     if kind == "halved":
-        settings["halving"] = Halving(eta=2, rungs=1, members=5)
+        settings["halving"] = Halving(eta=2, rungs=1, bracket_size=5)
     return Study(
         storage,
         task(),
         CHOICES if grid else SPACE,
         sampler="random" if kind == "halved" else kind,
         seeds=(0, 1),
-        population=2,
+        population_size=2,
         fixed=FIXED,
         **settings,
     )

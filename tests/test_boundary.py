@@ -93,13 +93,13 @@ def test_importance_is_that_of_optuna_over_all_trials(task: Task) -> None:
     space = Space(
         learning_rate=LogUniform(1e-9, 1e-2),
         schedule=["constant", "cosine"],
-        warmup=When([0, 1, 2], schedule="cosine"),
+        warmup_steps=When([0, 1, 2], schedule="cosine"),
     )
     study = Study(None, task, space, trials=24, halving=Halving(eta=2, rungs=1), fixed=FAST | {"steps": 20})
     with pytest.raises(RuntimeError, match="importance needs at least 4 trials that converged"):
         study.importance()
     shares = study.run(progress=False).importance()
-    assert set(shares) == {"learning_rate", "schedule", "warmup"}
+    assert set(shares) == {"learning_rate", "schedule", "warmup_steps"}
     assert sum(shares.values()) == pytest.approx(1)
     assert next(iter(shares)) == "learning_rate"
 
@@ -137,7 +137,7 @@ def outcome(study: Study) -> list[Any]:
 
 
 def test_one_call_may_be_limited_to_members(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
-    settings: dict[str, Any] = {"trials": 5, "seeds": (0, 1), "population": 4, "fixed": FAST}
+    settings: dict[str, Any] = {"trials": 5, "seeds": (0, 1), "population_size": 4, "fixed": FAST}
     space = Space(learning_rate=LogUniform(1e-3, 1e-1))
     study = Study(None, task, space, **settings)
     assert len(study.run(max_trials=7).records) == 7
@@ -149,7 +149,7 @@ def test_one_call_may_be_limited_to_members(task: Task, capsys: pytest.CaptureFi
 
 
 def test_a_bracket_is_begun_whole(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
-    halving = Halving(eta=2, rungs=1, members=4)
+    halving = Halving(eta=2, rungs=1, bracket_size=4)
     space = Space(learning_rate=LogUniform(1e-3, 1e-1))
     study = Study(None, task, space, trials=12, halving=halving, fixed=FAST | {"steps": 10})
     assert len(study.run(max_trials=5).records) == 8
@@ -169,7 +169,7 @@ class Clock:
 
 
 def test_when_the_time_is_over_a_bracket_is_finished(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    halving = Halving(eta=2, rungs=1, members=4)
+    halving = Halving(eta=2, rungs=1, bracket_size=4)
     space = Space(learning_rate=LogUniform(1e-3, 1e-1))
     settings: dict[str, Any] = {"trials": 12, "halving": halving, "fixed": FAST | {"steps": 10}}
     study = Study(None, task, space, **settings)
@@ -189,9 +189,9 @@ def test_one_call_may_be_limited_to_seconds(
     add_arguments(parser)
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest keeps its own
     url = str(tmp_path / "a.db")
-    assert work(parser.parse_args([url, "study", "--seconds", "1e-9", "--quiet"])) == 0
+    assert work(parser.parse_args([url, "study", "--timeout", "1e-9", "--quiet"])) == 0
     assert study.records == []
-    assert work(parser.parse_args([url, "study", "--seconds", "1e6", "--quiet"])) == 0
+    assert work(parser.parse_args([url, "study", "--timeout", "1e6", "--quiet"])) == 0
     assert len(study.records) == 2
 
 

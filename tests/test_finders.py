@@ -77,12 +77,12 @@ def test_tuning_stays_below_the_limit(monkeypatch):
     given = []
 
     def noted(*args, **settings):
-        given.append(settings["memory"])
+        given.append(settings["memory_mb"])
         return fit(*args, **settings)
 
     monkeypatch.setattr(finders, "fit", noted)
     rates = np.array([1e-3, 1e-2])
-    find_batch_size(build(), TASK, memory=7, steps=1, learning_rates=rates, tuning_steps=2, progress=False)
+    find_batch_size(build(), TASK, memory_mb=7, steps=1, learning_rates=rates, tuning_steps=2, progress=False)
     assert set(given) == {7}
 
 
@@ -123,7 +123,7 @@ def made(*rows):
     ],
 )
 def test_why_it_stops(rows, reason):
-    assert why_stop(made(*rows), 1000, memory=100.0, gain=1.1) == reason
+    assert why_stop(made(*rows), 1000, memory_mb=100.0, gain=1.1) == reason
 
 
 @pytest.mark.parametrize(

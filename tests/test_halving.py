@@ -26,9 +26,9 @@ SPACE = Space(hidden_size=[3, 4, 6], learning_rate=LogUniform(1e-3, 1e-1), backb
 FIXED = {"backbone_units": 5, "batch_size": 16, "steps": 20}
 SETTINGS: dict[str, Any] = {
     "trials": 18,
-    "members_per_shape": 5,
+    "draws_per_shape": 5,
     "seeds": (0, 7),
-    "population": 6,
+    "population_size": 6,
     "fixed": FIXED,
 }
 
@@ -193,7 +193,7 @@ def search(storage: Path | str | None) -> Study:
         glucose(300, 60, 60, readings=6).scaled_time("log"),
         space,
         trials=64,
-        population=64,
+        population_size=64,
         halving=Halving(eta=4, rungs=2),
         fixed={"hidden_size": 6, "backbone_units": 7, "steps": 64, "evaluate_every": 4},
     )
@@ -237,7 +237,7 @@ def test_hyperband_is_several_brackets(task: Task) -> None:
 def test_brackets_of_a_grid_are_ranked_apart(task: Task) -> None:
     space = Space(learning_rate=[1e-3, 1e-2, 1e-1, 0.3], hidden_size=[3, 4])
     fixed = FIXED | {"backbone_dropout": 0.1}
-    study = Study(None, task, space, sampler="grid", halving=Halving(eta=2, rungs=1, members=4), fixed=fixed)
+    study = Study(None, task, space, sampler="grid", halving=Halving(eta=2, rungs=1, bracket_size=4), fixed=fixed)
     study.run(progress=False)
     assert [sum(run.status == "finished" for run in study.records[i : i + 4]) for i in (0, 4)] == [2, 2]
     assert all("of 4 at step 10" in str(run.reason) for run in study.records if run.status == "pruned")
@@ -297,7 +297,7 @@ def test_an_optuna_study_says_what_was_pruned_when(task: Task, tmp_path: Path) -
 
 
 def test_two_workers_share_brackets(tmp_path: Path, task: Task) -> None:
-    settings = SETTINGS | {"halving": Halving(eta=3, rungs=1, members=6)}
+    settings = SETTINGS | {"halving": Halving(eta=3, rungs=1, bracket_size=6)}
     alone = outcome(Study(None, task, SPACE, **settings).run(progress=False))
     shared = Study(tmp_path / "a.db", task, SPACE, **settings).run(progress=False, workers=2)
     assert outcome(shared) == alone
@@ -305,7 +305,7 @@ def test_two_workers_share_brackets(tmp_path: Path, task: Task) -> None:
 
 def test_a_bracket_held_in_part_is_left_to_its_worker(tmp_path: Path, task: Task) -> None:
     """What another worker trains cannot be ranked with the rest of its bracket: the next bracket's turn comes."""
-    settings = SETTINGS | {"halving": Halving(eta=3, rungs=1, members=6), "seeds": (0,)}
+    settings = SETTINGS | {"halving": Halving(eta=3, rungs=1, bracket_size=6), "seeds": (0,)}
     path = tmp_path / "a.db"
     study, other = (Study(path, task, SPACE, **settings) for _ in range(2))
     shift = Shift(study._design, study._ledger, study._claims, population=99)
@@ -342,7 +342,7 @@ def test_brackets_divide_the_plan(trials: int, eta: int, rungs: int) -> None:
 
 def test_members_of_a_study_that_grows(task: Task, tmp_path: Path) -> None:
     settings = {name: value for name, value in SETTINGS.items() if name not in ("trials", "seeds")}
-    halving = Halving(eta=2, rungs=1, members=6)
+    halving = Halving(eta=2, rungs=1, bracket_size=6)
     small = outcome(
         Study(tmp_path / "a.db", task, SPACE, trials=6, halving=halving, **settings).run(progress=False)
     )
@@ -355,14 +355,14 @@ def test_members_of_a_study_that_grows(task: Task, tmp_path: Path) -> None:
     )
     Study(tmp_path / "b.db", task, SPACE, trials=6, halving=Halving(), **settings)
     with pytest.raises(
-        ValueError, match=r"halving was Halving\(eta=3, rungs=2, members=6\) and is .*members=12"
+        ValueError, match=r"halving was Halving\(eta=3, rungs=2, bracket_size=6\) and is .*bracket_size=12"
     ):
         Study(tmp_path / "b.db", task, SPACE, trials=12, halving=Halving(), **settings)
 
 
 def test_a_study_that_grew_elsewhere_trains_what_it_was_opened_with(task: Task, tmp_path: Path) -> None:
     settings = {name: value for name, value in SETTINGS.items() if name != "trials"}
-    settings["halving"] = Halving(eta=2, rungs=1, members=4)
+    settings["halving"] = Halving(eta=2, rungs=1, bracket_size=4)
     study = Study(tmp_path / "a.db", task, SPACE, trials=8, **settings)
     grown = Study(tmp_path / "a.db", task, SPACE, trials=12, **settings)
     undisturbed = outcome(Study(None, task, SPACE, trials=12, **settings).run(progress=False))
@@ -376,12 +376,12 @@ def test_a_study_that_grew_elsewhere_trains_what_it_was_opened_with(task: Task, 
     ("change", "message"),
     [
         ({"halving": 3}, "halving must be a Halving or a Hyperband, got 3"),
-        ({"halving": Halving(members=4)}, "trials must be a multiple of the 4 members of a bracket, got 18"),
+        ({"halving": Halving(bracket_size=4)}, "trials must be a multiple of the 4 members of a bracket, got 18"),
         ({"halving": Hyperband(), "trials": 2}, "trials must be at least the 3 brackets of Hyperband"),
-        ({"halving": Hyperband(), "sampler": "tpe"}, "halving must be a Halving without members by TPE"),
+        ({"halving": Hyperband(), "sampler": "tpe"}, "halving must be a Halving without bracket_size by TPE"),
         (
-            {"halving": Halving(members=6), "sampler": "tpe"},
-            "halving must be a Halving without members by TPE",
+            {"halving": Halving(bracket_size=6), "sampler": "tpe"},
+            "halving must be a Halving without bracket_size by TPE",
         ),
         (
             {"halving": Halving(), "fixed": FIXED | {"evaluate_every": 5}},
@@ -399,7 +399,7 @@ def test_bad_halving_is_named(task: Task, change: dict[str, Any], message: str) 
     [
         (lambda: Halving(eta=1), "eta must be at least 2, got 1"),
         (lambda: Hyperband(rungs=0), "rungs must be at least 1, got 0"),
-        (lambda: Halving(members=1), "members must be at least 2, got 1"),
+        (lambda: Halving(bracket_size=1), "bracket_size must be at least 2, got 1"),
     ],
 )
 def test_bad_numbers_are_named(make: Any, message: str) -> None:

@@ -101,7 +101,7 @@ def test_a_sweep_of_a_real_study_agrees_with_its_records() -> None:
     task = irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
     space = Space(learning_rate=LogUniform(1e-3, 1e-1), hidden_size=[3, 4])
     fixed = {"backbone_units": 4, "steps": 3, "batch_size": 16}
-    study = Study(None, task, space, trials=4, members_per_shape=2, seeds=(0, 1), fixed=fixed).run(
+    study = Study(None, task, space, trials=4, draws_per_shape=2, seeds=(0, 1), fixed=fixed).run(
         progress=False
     )
     for fig in (

@@ -19,7 +19,7 @@ FIXED = {"hidden_size": 4, "backbone_units": 5, "batch_size": 16, "steps": 12, "
 @pytest.fixture(scope="module")
 def study(task: Task) -> Study:
     space = Space(time_scaling=list(KINDS), initial_scale=Uniform(0.5, 2.0), learning_rate=LogUniform(1e-3, 1e-1))
-    settings: dict[str, Any] = {"trials": 12, "members_per_shape": 12, "fixed": FIXED}
+    settings: dict[str, Any] = {"trials": 12, "draws_per_shape": 12, "fixed": FIXED}
     return Study(None, task, space, halving=Halving(eta=2, rungs=1), **settings).run(progress=False)
 
 

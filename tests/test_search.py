@@ -92,7 +92,7 @@ def test_grid_trains_every_combination_with_every_seed(task: Task) -> None:
 
 def test_a_record_is_what_a_lone_model_gives(task: Task) -> None:
     study = Study(
-        None, task, RANGES, trials=3, seeds=(0, 9), fixed={**SMALL, "steps": 6}, members_per_shape=3
+        None, task, RANGES, trials=3, seeds=(0, 9), fixed={**SMALL, "steps": 6}, draws_per_shape=3
     )
     for run in study.run(progress=False).records[::2]:
         model = run.build()
@@ -110,7 +110,7 @@ def test_a_record_is_what_a_lone_model_gives(task: Task) -> None:
 
 
 def test_rerun_gives_the_recorded_score_bit_for_bit(task: Task) -> None:
-    study = Study(None, task, RANGES, trials=4, members_per_shape=2, fixed={**SMALL, "steps": 6})
+    study = Study(None, task, RANGES, trials=4, draws_per_shape=2, fixed={**SMALL, "steps": 6})
     for run in study.run(progress=False).records:
         again = Record.from_json(run.to_json()).rerun(task)
         assert (again.score, again.history, again.config) == (run.score, run.history, run.config)
@@ -162,7 +162,7 @@ def test_knobs_that_exist_only_beside_others(task: Task, tmp_path: Path, sampler
     )
     settings: dict[str, Any] = {"sampler": sampler, "fixed": {"steps": 2, "batch_size": 16}}
     if sampler != "grid":
-        settings |= {"trials": 12, "members_per_shape": 1 if sampler == "tpe" else 2}
+        settings |= {"trials": 12, "draws_per_shape": 1 if sampler == "tpe" else 2}
     where = tmp_path / "a.db" if sampler in ("grid", "tpe") else None
     study = Study(where, task, space, **settings).run(progress=False)
     table = study.table()
@@ -204,7 +204,7 @@ def test_initial_ranges_and_a_fixed_wiring(task: Task) -> None:
 
 
 def test_a_whole_plan_is_enqueued_at_once_and_sorted_by_shape(task: Task) -> None:
-    study = Study(None, task, RANGES, trials=40, members_per_shape=4, seeds=(0, 1), fixed={**SMALL, "steps": 1})
+    study = Study(None, task, RANGES, trials=40, draws_per_shape=4, seeds=(0, 1), fixed={**SMALL, "steps": 1})
     trials = study.optuna.trials
     assert {trial.state.name for trial in trials} == {"WAITING"}
     assert sorted(trial.user_attrs["trial"] for trial in trials) == list(range(80))
@@ -262,7 +262,7 @@ def test_ctrl_c_leaves_a_study_that_resumes(
     task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, storage: str | None
 ) -> None:
     settings: dict[str, Any] = {
-        "trials": 6, "members_per_shape": 2, "seeds": (0, 1), "population": 3, "fixed": {**SMALL, "steps": 4},
+        "trials": 6, "draws_per_shape": 2, "seeds": (0, 1), "population_size": 3, "fixed": {**SMALL, "steps": 4},
     }  # fmt: skip
     undisturbed = outcome(Study(None, task, RANGES, **settings).run(progress=False))
     where = None if storage is None else tmp_path / storage
@@ -318,7 +318,7 @@ def test_tpe_resumes_without_losing_or_doubling(
     task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings: dict[str, Any] = {
-        "sampler": "tpe", "trials": 9, "members_per_shape": 4, "seeds": (0, 1), "fixed": {**SMALL, "steps": 3},
+        "sampler": "tpe", "trials": 9, "draws_per_shape": 4, "seeds": (0, 1), "fixed": {**SMALL, "steps": 3},
     }  # fmt: skip
     study = Study(tmp_path / "tuning.db", task, RANGES, **settings)
     with monkeypatch.context() as patch:
@@ -372,8 +372,8 @@ def search(storage: Path | str | None, sampler: str) -> Study:
         irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7),
         Space(hidden_size=[3, 4, 6], learning_rate=LogUniform(1e-3, 1e-1)),
         trials=12,
-        members_per_shape=2,
-        population=2,
+        draws_per_shape=2,
+        population_size=2,
         sampler=sampler,
         fixed={**SMALL, "steps": 40},
     )
@@ -398,7 +398,7 @@ def test_a_killed_process_resumes(tmp_path: Path, sampler: str) -> None:
 
 def test_a_study_may_grow_but_not_shrink(task: Task, tmp_path: Path) -> None:
     space = Space(hidden_size=[3, 4], learning_rate=LogUniform(1e-3, 1e-1))
-    settings: dict[str, Any] = {"members_per_shape": 2, "seeds": (0, 1), "fixed": {**SMALL, "steps": 2}}
+    settings: dict[str, Any] = {"draws_per_shape": 2, "seeds": (0, 1), "fixed": {**SMALL, "steps": 2}}
     small = outcome(Study(tmp_path / "a.db", task, space, trials=3, **settings).run(progress=False))
     grown = outcome(Study(tmp_path / "a.db", task, space, trials=6, **settings).run(progress=False))
     assert grown[:6] == small
@@ -554,8 +554,8 @@ def test_a_limit_of_memory_changes_no_bit(task: Task, capsys: pytest.CaptureFixt
         ({"seeds": ()}, "seeds must be a sequence of at least 1 integer"),
         ({"seeds": (1, 1)}, r"seeds must be distinct, got \[1, 1\]"),
         ({"seeds": (-1,)}, "seeds must be at least 0, got -1"),
-        ({"population": 0}, "population must be at least 1"),
-        ({"members_per_shape": 0}, "members_per_shape must be at least 1"),
+        ({"population_size": 0}, "population_size must be at least 1"),
+        ({"draws_per_shape": 0}, "draws_per_shape must be at least 1"),
         ({"name": ""}, "name must be a non-empty string"),
         ({"name": "a\0b"}, "name must be .*, none of them NUL, got 'a.x00b'"),
         ({"name": "a" * 513}, "name must be a non-empty string of at most 512 characters"),
@@ -575,7 +575,7 @@ def test_a_limit_of_memory_changes_no_bit(task: Task, capsys: pytest.CaptureFixt
             "batch_size must be at most the 48 training sequences, got 49",
         ),
         ({"fixed": FAST | {"mode": "gated"}}, "mode must be one of"),
-        ({"fixed": FAST | {"warmup": 9}}, "warmup must be below the 4 steps"),
+        ({"fixed": FAST | {"warmup_steps": 9}}, "warmup_steps must be below the 4 steps"),
         ({"space": Space(weight_decay=[0.0, 0.1])}, "weight_decay must be 0 with optimizer='adam'"),
         ({"space": Space(ode_unfolds=Integer(1, 3))}, "ode_unfolds must be a knob of CfC or of fit"),
         (

@@ -73,7 +73,7 @@ CONDITIONAL = Space(
     residual=When([False, True], num_layers=Integer(2, 3)),
     share_layers=When([False, True], num_layers=3, residual=True),
     schedule=["constant", "cosine"],
-    warmup=When([0, 1, 2], schedule="cosine"),
+    warmup_steps=When([0, 1, 2], schedule="cosine"),
 )
 
 
@@ -88,7 +88,7 @@ def test_conditional_spaces_are_counted_and_drawn_to_the_last(plan_of: Any) -> N
         assert ("hidden_size" in config) == (config["wiring"] is None)
         assert ("residual" in config) == (config["num_layers"] > 1)
         assert ("share_layers" in config) == (config["num_layers"] == 3 and config["residual"])
-        assert ("warmup" in config) == (config["schedule"] == "cosine")
+        assert ("warmup_steps" in config) == (config["schedule"] == "cosine")
         assert not CONDITIONAL.whole({name: value for name, value in config.items() if name != "num_layers"})
     lists = {name: knob for name, knob in CONDITIONAL.knobs.items() if name != "num_layers"}
     grid = grid_plan(Space(num_layers=[1, 2, 3], **lists))
@@ -109,9 +109,9 @@ def test_conditions_are_part_of_what_a_space_is() -> None:
     text = repr(CONDITIONAL)
     assert "hidden_size=When([4, 8], wiring=[None])" in text
     assert "share_layers=When([False, True], num_layers=[3], residual=[True])" in text
-    assert Space(learning_rate=[0.1], warmup=When([0, 3], learning_rate=Uniform(0.05, 0.2))).size == 2
+    assert Space(learning_rate=[0.1], warmup_steps=When([0, 3], learning_rate=Uniform(0.05, 0.2))).size == 2
     assert (
-        Space(learning_rate=Uniform(0.1, 1), warmup=When([0, 3], learning_rate=Uniform(0.5, 2))).size
+        Space(learning_rate=Uniform(0.1, 1), warmup_steps=When([0, 3], learning_rate=Uniform(0.5, 2))).size
         == math.inf
     )
 
@@ -214,7 +214,7 @@ def test_tuples_survive_a_store_of_plain_values() -> None:
         ({"backbone_dropout": Uniform(0, 1)}, "backbone_dropout must be at least 0 and below 1, got 1"),
         ({"clip_norm": [None, 0.0]}, "clip_norm must be above 0, got 0"),
         ({"weight_decay": [-0.1]}, "weight_decay must be at least 0"),
-        ({"warmup": [-1]}, "warmup must be at least 0"),
+        ({"warmup_steps": [-1]}, "warmup_steps must be at least 0"),
         ({"schedule": ["linear"]}, "schedule must be one of"),
         ({"time_scaling": ["raw", "zscore"]}, "time_scaling must be one of"),
         ({"initial_scale": Uniform(0, 2)}, "initial_scale must be above 0, got 0"),
@@ -222,16 +222,16 @@ def test_tuples_survive_a_store_of_plain_values() -> None:
         ({"patience": [None, 0]}, "patience must be at least 1"),
         ({"mode": [print]}, "mode must be None, a bool"),
         (
-            {"warmup": When([0, 1], schedule="cosine")},
-            "warmup must depend on a knob that the space names before it",
+            {"warmup_steps": When([0, 1], schedule="cosine")},
+            "warmup_steps must depend on a knob that the space names before it",
         ),
         (
-            {"warmup": When([0, 1], schedule="cosine"), "schedule": ["cosine"]},
-            "warmup must depend on a knob that the space names before it, got schedule",
+            {"warmup_steps": When([0, 1], schedule="cosine"), "schedule": ["cosine"]},
+            "warmup_steps must depend on a knob that the space names before it, got schedule",
         ),
         (
-            {"schedule": ["cosine"], "warmup": When([0, 1], schedule=["cosine", "constant"])},
-            r"schedule must be able to have the value that warmup asks for, got \['cosine', 'constant'\]",
+            {"schedule": ["cosine"], "warmup_steps": When([0, 1], schedule=["cosine", "constant"])},
+            r"schedule must be able to have the value that warmup_steps asks for, got \['cosine', 'constant'\]",
         ),
         (
             {"num_layers": Integer(1, 2), "residual": When([False, True], num_layers=Integer(3, 4))},
@@ -249,7 +249,7 @@ def test_tuples_survive_a_store_of_plain_values() -> None:
             },
             r"num_layers must be able to have the value that mode asks for, got \[1\] and \[2\]",
         ),
-        ({"schedule": ["cosine"], "warmup": When([0, -1], schedule="cosine")}, "warmup must be at least 0"),
+        ({"schedule": ["cosine"], "warmup_steps": When([0, -1], schedule="cosine")}, "warmup_steps must be at least 0"),
         ({"wiring": ["AutoNCP"]}, "config must be a dictionary whose name is one of"),
         ({"wiring": [{"name": "AutoNCP", "units": 7}]}, "config of AutoNCP must hold units, output_size"),
         ({"initial_ranges": [{"slop": (1, 2)}]}, "initial_ranges must be one of"),

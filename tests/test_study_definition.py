@@ -30,8 +30,8 @@ def test_a_definition_holds_every_argument(task: Task, path: Path) -> None:
         time_constant_range=[None, (0.2, 0.6)], clip_norm=[None, 1.0],
     )  # fmt: skip
     made = Study(
-        path, task.take(30), space, model=LTC, sampler="tpe", trials=5, seeds=(3, 1), name="whole", population=7,
-        members_per_shape=3, sampler_seed=11,
+        path, task.take(30), space, model=LTC, sampler="tpe", trials=5, seeds=(3, 1), name="whole", population_size=7,
+        draws_per_shape=3, sampler_seed=11,
         fixed={"backbone_layers": 1, "hidden_size": 4, "steps": 3, "batch_size": 16},
     )  # fmt: skip
     opened = Study.open(path, "whole")

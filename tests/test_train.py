@@ -63,7 +63,7 @@ SETTINGS = {
     "weight_decay": [0.0, 0.1, 0.01],
     "clip_norm": [1.0, None, 0.1],
     "schedule": ["cosine", "constant", "exponential"],
-    "warmup": [0, 3, 5],
+    "warmup_steps": [0, 3, 5],
     "time_scaling": ["raw", "log", "bounded"],
     "initial_scale": [1.0, 0.5, 1.7],
     "seed": [4, 5, 6],
@@ -136,8 +136,8 @@ def test_members_of_any_size_equal_lone_runs(cls, members, hidden, units, batch,
 
     models, last = [made(seed) for seed in range(members)], members - 1
     common = {"steps": 4, "batch_size": batch, "optimizer": "adam", "evaluate_every": 1, "clip_norm": 0.1}
-    rest = {"weight_decay": 0.0, "schedule": "cosine", "warmup": 1, "backbone_dropout": 0.2, "seed": 3}
-    run = prepare(models, task, accumulate=1, patience=None, learning_rate=rates, **common, **rest)
+    rest = {"weight_decay": 0.0, "schedule": "cosine", "warmup_steps": 1, "backbone_dropout": 0.2, "seed": 3}
+    run = prepare(models, task, grad_accumulation_steps=1, patience=None, learning_rate=rates, **common, **rest)
     with Progress(1, "training", "step", shown=False) as bar:
         run.train(bar, 1, until=2)
         run.prune({i: "pruned" for i in range(members) if i != last})
@@ -167,13 +167,14 @@ def test_survivors_of_halving_equal_lone_runs_bit_for_bit(cls, settings):
     common = {"steps": 12, "batch_size": 8, "optimizer": "adamw", "evaluate_every": 2}
     own = [
         {"learning_rate": 1e-3 * 2**i, "weight_decay": 0.01 * i, "clip_norm": [1.0, None, 0.1][i % 3], "seed": i,
-         "schedule": ["cosine", "constant"][i % 2], "warmup": i, "backbone_dropout": 0.05 * i if dropping else None,
+         "schedule": ["cosine", "constant"][i % 2], "warmup_steps": i,
+         "backbone_dropout": 0.05 * i if dropping else None,
          "time_scaling": ["raw", "log", "normalized", "bounded"][i % 4], "initial_scale": 1 + 0.1 * i if scaling else 1}
         for i in range(7)
     ]  # fmt: skip
     models = [build(cls, "every", seed, **settings) for seed in range(7)]
     columns = {name: [each[name] for each in own] for name in own[0]}
-    run = prepare(models, task, accumulate=1, patience=None, **common, **columns)
+    run = prepare(models, task, grad_accumulation_steps=1, patience=None, **common, **columns)
     with Progress(7, "halving", "trial", shown=False) as bar:
         run.train(bar, 3, until=4)
         run.prune(dict.fromkeys((0, 3, 6), "pruned"))
@@ -285,12 +286,12 @@ def test_settings_may_come_as_any_sequence(form):
 @pytest.mark.parametrize("kind", ["last", "every"])
 def test_a_population_split_for_memory_trains_to_the_same_bits(kind, capsys):
     task = make_task(kind, masked=True)
-    common = {"steps": 6, "batch_size": 8, "backbone_dropout": 0.2, "seed": range(5), "accumulate": 2}
+    common = {"steps": 6, "batch_size": 8, "backbone_dropout": 0.2, "seed": range(5), "grad_accumulation_steps": 2}
     common["time_scaling"] = ["raw", "log", "bounded", "log", "raw"]
     together = [build(kind=kind, seed=seed) for seed in range(5)]
     split = [build(kind=kind, seed=seed) for seed in range(5)]
     whole = fit(together, task, progress=False, **common)
-    parts = fit(split, task, memory=1e-3, **common)
+    parts = fit(split, task, memory_mb=1e-3, **common)
     assert all(map(same, together, split))
     assert [each.validation_score for each in whole] == [each.validation_score for each in parts]
     assert "1 of 5 members at a time: each needs about" in capsys.readouterr().err
@@ -311,7 +312,7 @@ def test_predictions_stay_within_the_limit_too(monkeypatch, capsys):
 
     monkeypatch.setattr(population, "predict_group", noted)
     models = [build(seed=seed) for seed in range(6)]
-    fit(models, task, steps=1, batch_size=2, memory=1)
+    fit(models, task, steps=1, batch_size=2, memory_mb=1)
     assert {split for split, _ in groups} == {task.validation}
     assert 2 <= len(groups) - 1 <= 6 and max(used for _, used in groups) < 5
     assert re.search("of 6 members at a time: each needs about . MB for its predictions", capsys.readouterr().err)
@@ -376,7 +377,7 @@ def test_accumulated_gradients_equal_those_of_the_large_batch():
     large, small = build(), build()
     common = {"steps": 1, "learning_rate": 1e-2, "clip_norm": None, "progress": False}
     fit(large, task, batch_size=50, **common)
-    fit(small, task, batch_size=25, accumulate=2, **common)
+    fit(small, task, batch_size=25, grad_accumulation_steps=2, **common)
     for (_, a), (_, b) in zip(
         tree_flatten(large.parameters()), tree_flatten(small.parameters()), strict=True
     ):
@@ -391,7 +392,7 @@ def test_clipping_is_per_member():
 
 def test_schedules():
     for schedule in ("constant", "cosine", "exponential"):
-        factors = schedule_factors(schedule, 100, warmup=10)
+        factors = schedule_factors(schedule, 100, warmup_steps=10)
         assert len(factors) == 100 and factors.max() == 1.0
         assert np.all(np.diff(factors[:10]) > 0) and np.all(np.diff(factors[10:]) <= 0)
 
@@ -432,10 +433,10 @@ def test_progress_shows_the_best_score(capsys):
         ({"weight_decay": 0.1}, "weight_decay must be 0 with optimizer='adam'"),
         ({"clip_norm": 0}, "clip_norm must be above 0, got 0."),
         ({"schedule": "step"}, "schedule must be one of"),
-        ({"warmup": 9, "steps": 9}, "warmup must be below the 9 steps of training, got 9."),
+        ({"warmup_steps": 9, "steps": 9}, "warmup_steps must be below the 9 steps of training, got 9."),
         ({"patience": 0}, "patience must be at least 1, got 0."),
-        ({"memory": 0}, "memory must be above 0, got 0."),
-        ({"accumulate": 0}, "accumulate must be at least 1, got 0."),
+        ({"memory_mb": 0}, "memory_mb must be above 0, got 0."),
+        ({"grad_accumulation_steps": 0}, "grad_accumulation_steps must be at least 1, got 0."),
         ({"seed": -1}, "seed must be at least 0, got -1."),
         ({"time_scaling": "zscore"}, "time_scaling must be one of 'raw', 'log', 'normalized', 'bounded', got"),
         ({"initial_scale": 0}, "initial_scale must be above 0, got 0."),

@@ -63,7 +63,7 @@ def test_the_command_trains_a_study_to_its_end(
     study = study_of(bare, path, name="one")
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest keeps its own
     with pytest.raises(SystemExit) as ended:
-        main(["worker", str(path), "one", "--task", f"{tmp_path / 'own.py'}:make", "--population=5"])
+        main(["worker", str(path), "one", "--task", f"{tmp_path / 'own.py'}:make", "--population-size=5"])
     assert ended.value.code == 0 and "12/12" in capsys.readouterr().err
     assert outcome(study) == outcome(study_of(bare, None).run(progress=False))
 
@@ -73,7 +73,7 @@ def test_the_command_trains_a_study_to_its_end(
     [
         (["{path}", "absent"], "ValueError: name must be that of a study in"),
         (["{path}.none", "study"], "ValueError: storage must be a file that is there"),
-        (["{path}", "study", "--population=0"], "ValueError: population must be at least 1"),
+        (["{path}", "study", "--population-size=0"], "ValueError: population_size must be at least 1"),
         (["{path}", "study", "--task", "nowhere:make"], "ModuleNotFoundError: No module named 'nowhere'"),
         (["carrier://pigeon", "study"], "ValueError: storage must be None, a file's path, or a URL"),
         (["grpc://pigeon", "study"], "ValueError: storage must name host and port as grpc://HOST:PORT"),

@@ -55,9 +55,9 @@ def slices(
 
     Example:
         >>> from ncps_mlx import plots
-        >>> rows = [{"hidden_size": 8 * i, "warmup": 10 * i, "seed": 0, "score": 4.0 - i} for i in (1, 2, 3)]
+        >>> rows = [{"hidden_size": 8 * i, "warmup_steps": 10 * i, "seed": 0, "score": 4.0 - i} for i in (1, 2, 3)]
         >>> plots.alt_text(plots.slices(rows))
-        'Validation score of 3 trials against hidden size and warmup: best 1 at hidden size 24, warmup 30.'
+        'Validation score of 3 trials against hidden size and warmup steps: best 1 at hidden size 24, warmup steps 30.'
     """
     runs = as_records(records)
     names = knobs_of(runs, knobs)

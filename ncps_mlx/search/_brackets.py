@@ -41,7 +41,7 @@ def train_batch(
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
         >>> fixed = {"hidden_size": 4, "backbone_units": 8, "steps": 5}
         >>> design = Design(task, Space(learning_rate=LogUniform(1e-3, 1e-1)), CfC, sampler="random", trials=3,
-        ...                 seeds=(0,), fixed=fixed, members_per_shape=8, sampler_seed=0, halving=None)
+        ...                 seeds=(0,), fixed=fixed, draws_per_shape=8, sampler_seed=0, halving=None)
         >>> with Progress(3, "study", "trial", shown=False) as bar:
         ...     batch = design.items(design.order)
         ...     [record.status for _, record in train_batch(design, batch, most=8, told={}, progress=bar)]

@@ -43,15 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE:FUNCTION",
         help="what makes the task, where that was made from arrays; FILE.py:FUNCTION too",
     )
-    parser.add_argument("--population", type=int, help="train at most so many members at once")
-    parser.add_argument("--seconds", type=float, help="begin nothing after so many")
+    parser.add_argument("--population-size", type=int, help="train at most so many members at once")
+    parser.add_argument("--timeout", type=float, help="begin nothing after so many")
     parser.add_argument(
-        "--memory",
+        "--memory-mb",
         type=float,
         help="megabytes that a population may take (default: a quarter of the machine's)",
     )
     parser.add_argument(
-        "--lease",
+        "--lease-seconds",
         type=float,
         default=LEASE_SECONDS,
         help="seconds without a sign of life after which other machines take its trials (%(default)g)",
@@ -83,13 +83,13 @@ def work(arguments: argparse.Namespace) -> int:
             threading.Thread(target=_stop_with_input, name="input", daemon=True).start()
         task = None if arguments.task is None else load_task(arguments.task)
         study = Study.open(url, arguments.study, task=task)
-        if arguments.population is not None:
-            study.population = check_int("population", arguments.population)
+        if arguments.population_size is not None:
+            study.population_size = check_int("population_size", arguments.population_size)
         study.run(
             progress=not arguments.quiet,
-            timeout=arguments.seconds,
-            lease_seconds=arguments.lease,
-            memory_mb=arguments.memory,
+            timeout=arguments.timeout,
+            lease_seconds=arguments.lease_seconds,
+            memory_mb=arguments.memory_mb,
         )
     except KeyboardInterrupt:
         say(f"Stopped. What was being trained waits in {shown(url)}.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_shared", "restored", "written"]
 
-AS_IT_IS = ("sampler", "seeds", "fixed", "population", "members_per_shape", "sampler_seed")
+AS_IT_IS = ("sampler", "seeds", "fixed", "population_size", "draws_per_shape", "sampler_seed")
 """Arguments of a study that are written as they are."""
 
 

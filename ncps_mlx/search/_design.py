@@ -41,7 +41,7 @@ class Design:
         trials: How many configurations; ``None`` for 20, or all of a grid.
         seeds: Each configuration is trained with each.
         fixed: Values of further knobs.
-        members_per_shape: Draws of the member knobs for each shape.
+        draws_per_shape: Draws of the member knobs for each shape.
         sampler_seed: Seed of the draws.
         halving: Who stops early; ``None`` for nobody.
 
@@ -57,7 +57,7 @@ class Design:
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
         >>> design = Design(task, Space(learning_rate=[1e-3, 1e-2]), CfC, sampler="grid", trials=None,
-        ...                 seeds=(0, 1), fixed={"hidden_size": 4}, members_per_shape=8, sampler_seed=0, halving=None)
+        ...                 seeds=(0, 1), fixed={"hidden_size": 4}, draws_per_shape=8, sampler_seed=0, halving=None)
         >>> [(item.trial, item.seed) for item in design.items(design.order)]
         [(0, 0), (1, 1), (2, 0), (3, 1)]
     """
@@ -72,7 +72,7 @@ class Design:
         trials: int | None,
         seeds: Iterable[int],
         fixed: Mapping[str, Any] | None,
-        members_per_shape: int,
+        draws_per_shape: int,
         sampler_seed: int,
         halving: Halving | Hyperband | None,
     ) -> None:
@@ -85,7 +85,7 @@ class Design:
         self.task, self.space, self.model = task, space, model.__name__
         self.sampler = check_choice("sampler", sampler, SAMPLERS)
         self.seeds = _seeds(seeds)
-        self.members_per_shape = check_int("members_per_shape", members_per_shape)
+        self.draws_per_shape = check_int("draws_per_shape", draws_per_shape)
         self.sampler_seed = check_int("sampler_seed", sampler_seed, minimum=0)
         if both := sorted(space.knobs.keys() & dict(fixed or {}).keys()):
             raise ValueError(f"fixed must not name a knob of the space, got {', '.join(both)}.")
@@ -115,7 +115,7 @@ class Design:
             return plan
         self.trials = check_int("trials", TRIALS if trials is None else trials)
         if self.sampler in PLANS:
-            return PLANS[self.sampler](space, self.trials, self.members_per_shape, self.sampler_seed)
+            return PLANS[self.sampler](space, self.trials, self.draws_per_shape, self.sampler_seed)
         # TPE plans nothing ahead: try the ends of each knob
         return [space.corner(knob, v) for knob, values in space.knobs.items() for v in values.edges()]
 
@@ -126,15 +126,15 @@ class Design:
             raise ValueError(f"halving must be a Halving or a Hyperband, got {self.halving!r}.")
         if self.sampler != "tpe":
             return self.halving.brackets(self.trials)
-        if not isinstance(self.halving, Halving) or self.halving.members not in (
+        if not isinstance(self.halving, Halving) or self.halving.bracket_size not in (
             None,
-            self.members_per_shape,
+            self.draws_per_shape,
         ):
             raise ValueError(
-                "halving must be a Halving without members by TPE, where each population asked for is a bracket of "
-                f"members_per_shape={self.members_per_shape}, got {self.halving}."
+                "halving must be a Halving without bracket_size by TPE, where each population asked for is a bracket "
+                f"of draws_per_shape={self.draws_per_shape}, got {self.halving}."
             )
-        return replace(self.halving, members=self.members_per_shape).brackets(self.trials)
+        return replace(self.halving, bracket_size=self.draws_per_shape).brackets(self.trials)
 
     def _check(self, plan: Sequence[Mapping[str, Any]]) -> None:
         """Refuse a configuration that could not be trained, or halved."""
@@ -157,7 +157,7 @@ class Design:
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> design = Design(task, Space(learning_rate=[1e-3, 1e-2]), CfC, sampler="grid", trials=None, seeds=(0, 1),
-            ...                 fixed={"hidden_size": 4}, members_per_shape=8, sampler_seed=0, halving=None)
+            ...                 fixed={"hidden_size": 4}, draws_per_shape=8, sampler_seed=0, halving=None)
             >>> full = design.full({"learning_rate": 1e-3})
             >>> full["learning_rate"], full["hidden_size"], full["mode"]
             (0.001, 4, 'default')
@@ -172,7 +172,7 @@ class Design:
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> design = Design(task, Space(learning_rate=[1e-3, 1e-2]), CfC, sampler="grid", trials=None, seeds=(0, 1),
-            ...                 fixed={"hidden_size": 4}, members_per_shape=8, sampler_seed=0, halving=None)
+            ...                 fixed={"hidden_size": 4}, draws_per_shape=8, sampler_seed=0, halving=None)
             >>> [(item.trial, item.seed) for item in design.items([(1, {"learning_rate": 1e-2})])]
             [(2, 0), (3, 1)]
         """
@@ -190,7 +190,7 @@ class Design:
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> design = Design(task, Space(learning_rate=[1e-3, 1e-2]), CfC, sampler="grid", trials=None, seeds=(0, 1),
-            ...                 fixed={"hidden_size": 4}, members_per_shape=8, sampler_seed=0,
+            ...                 fixed={"hidden_size": 4}, draws_per_shape=8, sampler_seed=0,
             ...                 halving=Halving(eta=2, rungs=1))
             >>> design.bracket(3)
             Bracket(first=0, size=2, rungs=(0.5,), eta=2)
@@ -227,7 +227,7 @@ class Design:
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> design = Design(task, Space(learning_rate=[1e-3, 1e-2]), CfC, sampler="grid", trials=None, seeds=(0, 1),
-            ...                 fixed={"hidden_size": 4}, members_per_shape=8, sampler_seed=0, halving=None)
+            ...                 fixed={"hidden_size": 4}, draws_per_shape=8, sampler_seed=0, halving=None)
             >>> design.members
             4
         """
@@ -242,7 +242,7 @@ class Design:
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> design = Design(task, Space(learning_rate=[1e-3, 1e-2]), CfC, sampler="grid", trials=None, seeds=(0, 1),
-            ...                 fixed={"hidden_size": 4}, members_per_shape=8, sampler_seed=0, halving=None)
+            ...                 fixed={"hidden_size": 4}, draws_per_shape=8, sampler_seed=0, halving=None)
             >>> design.settings["space.learning_rate"], design.settings["seeds"]
             ('[0.001, 0.01]', [0, 1])
         """
@@ -257,7 +257,7 @@ class Design:
             "model": self.model,
             "sampler": self.sampler,
             "sampler_seed": self.sampler_seed,
-            "members_per_shape": self.members_per_shape,
+            "draws_per_shape": self.draws_per_shape,
             "seeds": list(self.seeds),
             "trials": self.trials,
         }

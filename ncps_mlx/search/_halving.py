@@ -86,7 +86,7 @@ class Halving:
     Args:
         eta: One in so many goes on (default 3).
         rungs: How often (default 2).
-        members: Configurations ranked together, a divisor of the study's ``trials``; default: all of them. Several
+        bracket_size: Configurations ranked together, a divisor of the study's ``trials``; default: all of them. Several
             workers share a study by such brackets.
 
     Raises:
@@ -103,24 +103,24 @@ class Halving:
 
     eta: int = 3
     rungs: int = 2
-    members: int | None = None
+    bracket_size: int | None = None
 
     def __post_init__(self) -> None:
         _check(self.eta, self.rungs)
-        if self.members is not None:
-            check_int("members", self.members, minimum=2)
+        if self.bracket_size is not None:
+            check_int("bracket_size", self.bracket_size, minimum=2)
 
     def brackets(self, trials: int) -> list[Bracket]:
         """Divide a plan.
 
         Raises:
-            ValueError: ``trials`` is no multiple of ``members``.
+            ValueError: ``trials`` is no multiple of ``bracket_size``.
 
         Example:
-            >>> [(bracket.first, bracket.entrants) for bracket in Halving(members=6).brackets(12)]
+            >>> [(bracket.first, bracket.entrants) for bracket in Halving(bracket_size=6).brackets(12)]
             [(0, (6, 2, 1)), (6, (6, 2, 1))]
         """
-        size = trials if self.members is None else self.members
+        size = trials if self.bracket_size is None else self.bracket_size
         if trials % size:
             raise ValueError(f"trials must be a multiple of the {size} members of a bracket, got {trials}.")
         shares = _shares(self.eta, self.rungs)
@@ -131,9 +131,9 @@ class Halving:
 
         Example:
             >>> Halving().over(27)
-            'Halving(eta=3, rungs=2, members=27)'
+            'Halving(eta=3, rungs=2, bracket_size=27)'
         """
-        return repr(self if self.members else Halving(eta=self.eta, rungs=self.rungs, members=trials))
+        return repr(self if self.bracket_size else Halving(eta=self.eta, rungs=self.rungs, bracket_size=trials))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,8 +217,8 @@ def restored(written: Mapping[str, Any]) -> Halving | Hyperband:
     """Read what :func:`written` gave.
 
     Example:
-        >>> restored({"kind": "Halving", "eta": 2, "rungs": 1, "members": 16})
-        Halving(eta=2, rungs=1, members=16)
+        >>> restored({"kind": "Halving", "eta": 2, "rungs": 1, "bracket_size": 16})
+        Halving(eta=2, rungs=1, bracket_size=16)
     """
     given = {name: value for name, value in written.items() if name != "kind"}
     return Halving(**given) if written["kind"] == "Halving" else Hyperband(**given)

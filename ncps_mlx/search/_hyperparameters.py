@@ -24,7 +24,7 @@ MODELS: dict[str, type[CfC] | type[LTC]] = {"CfC": CfC, "LTC": LTC}
 """The models a record can name."""
 
 FROM_TASK = ("input_size", "output_size", "return_sequences", "seed")
-FROM_CALL = ("model", "task", "seed", "memory", "progress")
+FROM_CALL = ("model", "task", "seed", "memory_mb", "progress")
 
 
 @functools.cache

@@ -158,7 +158,7 @@ class Population:
                 raise ValueError(f"{name} must be the same for all members of a population, got {values}.")
             else:
                 settings[name] = values[0]
-        self._run = prepare(models, task, memory=memory, **settings)
+        self._run = prepare(models, task, memory_mb=memory, **settings)
         self.tanh = squash.chosen()
 
     @property

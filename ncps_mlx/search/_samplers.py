@@ -107,7 +107,7 @@ def grid_plan(space: Space) -> list[dict[str, Any]]:
     return plan
 
 
-def random_plan(space: Space, trials: int, members_per_shape: int, seed: int) -> list[dict[str, Any]]:
+def random_plan(space: Space, trials: int, draws_per_shape: int, seed: int) -> list[dict[str, Any]]:
     """Draw configurations: a shape, then several draws of its member knobs, and the next shape.
 
     No configuration is drawn twice. A longer plan from the same seed begins with the shorter one.
@@ -115,7 +115,7 @@ def random_plan(space: Space, trials: int, members_per_shape: int, seed: int) ->
     Args:
         space: What to draw from.
         trials: How many configurations.
-        members_per_shape: Draws of member knobs for each shape; without shape knobs all share one.
+        draws_per_shape: Draws of member knobs for each shape; without shape knobs all share one.
         seed: Seed of the draws.
 
     Raises:
@@ -132,10 +132,10 @@ def random_plan(space: Space, trials: int, members_per_shape: int, seed: int) ->
     def draw(_: str, knob: Knob) -> Any:
         return knob.draw(rng)
 
-    return _plan(space, trials, members_per_shape, lambda: draw, lambda: draw)
+    return _plan(space, trials, draws_per_shape, lambda: draw, lambda: draw)
 
 
-def quasi_random_plan(space: Space, trials: int, members_per_shape: int, seed: int) -> list[dict[str, Any]]:
+def quasi_random_plan(space: Space, trials: int, draws_per_shape: int, seed: int) -> list[dict[str, Any]]:
     """Spread configurations evenly: shapes by one scrambled Sobol sequence, their member knobs by another.
 
     Draws by chance leave gaps and crowds; these points fill each knob's range, and each pair's, with fewer of both.
@@ -145,7 +145,7 @@ def quasi_random_plan(space: Space, trials: int, members_per_shape: int, seed: i
     Args:
         space: What to draw from.
         trials: How many configurations; powers of 2 are spread most evenly.
-        members_per_shape: Draws of member knobs for each shape; without shape knobs all share one.
+        draws_per_shape: Draws of member knobs for each shape; without shape knobs all share one.
         seed: Seed of the scrambling.
 
     Raises:
@@ -170,7 +170,7 @@ def quasi_random_plan(space: Space, trials: int, members_per_shape: int, seed: i
         return begin
 
     shapes, members = next_of(streams[0], list(space.shape)), next_of(streams[1], list(space.member))
-    return _plan(space, trials, members_per_shape, shapes, members)
+    return _plan(space, trials, draws_per_shape, shapes, members)
 
 
 def shape_key(space: Space, config: Mapping[str, Any]) -> str:
@@ -200,7 +200,7 @@ def shape_order(space: Space, plan: list[dict[str, Any]]) -> list[int]:
 def _plan(
     space: Space,
     trials: int,
-    members_per_shape: int,
+    draws_per_shape: int,
     next_shape: Callable[[], Callable[[str, Knob], Any]],
     next_member: Callable[[], Callable[[str, Knob], Any]],
 ) -> list[dict[str, Any]]:
@@ -212,7 +212,7 @@ def _plan(
     while len(plan) < trials:
         shape = space.fill(next_shape(), space.shape)
         seen = drawn.setdefault(repr(shape), set())
-        wanted = trials if not space.shape else members_per_shape
+        wanted = trials if not space.shape else draws_per_shape
         left = space.count(space.member, shape) - len(seen)
         for _ in range(int(min(wanted, left, trials - len(plan)))):
             while repr(row := space.fill(next_member(), space.member, shape)) in seen:

@@ -60,8 +60,8 @@ class Study:
         seeds: Each configuration is trained once with each of these (default 0 alone).
         fixed: Values of further knobs of model and training.
         name: The study's name in the storage.
-        population: At most so many members are trained at once.
-        members_per_shape: Draws of the member knobs for each drawn shape (not in a grid).
+        population_size: At most so many members are trained at once.
+        draws_per_shape: Draws of the member knobs for each drawn shape (not in a grid).
         sampler_seed: Seed of the draws.
         halving: A :class:`~ncps_mlx.Halving` or :class:`~ncps_mlx.Hyperband` stops the worse configurations early.
             By TPE each population that it asks for is a bracket of its own.
@@ -75,7 +75,7 @@ class Study:
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
         >>> space = Space(hidden_size=[4, 8], learning_rate=LogUniform(1e-3, 1e-1))
-        >>> study = Study(None, task, space, trials=4, members_per_shape=2, seeds=(0, 1),
+        >>> study = Study(None, task, space, trials=4, draws_per_shape=2, seeds=(0, 1),
         ...               fixed={"backbone_units": 8, "steps": 5})
         >>> study
         Study('study': random, 4 configurations x 2 seeds, 0 of 8 trials done)
@@ -97,8 +97,8 @@ class Study:
         seeds: Iterable[int] = (0,),
         fixed: Mapping[str, Any] | None = None,
         name: str = "study",
-        population: int = 32,
-        members_per_shape: int = 8,
+        population_size: int = 32,
+        draws_per_shape: int = 8,
         sampler_seed: int = 0,
         halving: Halving | Hyperband | None = None,
     ) -> None:
@@ -110,20 +110,20 @@ class Study:
             trials=trials,
             seeds=seeds,
             fixed=fixed,
-            members_per_shape=members_per_shape,
+            draws_per_shape=draws_per_shape,
             sampler_seed=sampler_seed,
             halving=halving,
         )
         self.task, self.space, self.model, self.halving = task, space, design.model, halving
         self.sampler, self.trials, self.seeds, self.fixed = sampler, design.trials, design.seeds, design.fixed
-        self.members_per_shape, self.sampler_seed = design.members_per_shape, design.sampler_seed
+        self.draws_per_shape, self.sampler_seed = design.draws_per_shape, design.sampler_seed
         given: Any = name  # a caller without types may pass anything
         if not isinstance(given, str) or not 0 < len(given) <= LONGEST_NAME or "\0" in given:
             raise ValueError(
                 f"name must be a non-empty string of at most {LONGEST_NAME} characters, none of them NUL, got {name!r}."
             )
         self.name = name
-        self.population = check_int("population", population)
+        self.population_size = check_int("population_size", population_size)
         self._storage = storage
         self._ledger = Ledger(
             storage,
@@ -217,7 +217,7 @@ class Study:
             raise ValueError(
                 f"max_trials must be None with {workers} workers, who share the plan, got {max_trials}."
             )
-        shift = Shift(self._design, self._ledger, self._claims, self.population, memory_mb)
+        shift = Shift(self._design, self._ledger, self._claims, self.population_size, memory_mb)
         total, done = self._design.members, len(self._ledger.scores())
         with Progress(
             done + limits.of(total - done),
@@ -256,7 +256,7 @@ class Study:
             )
         check_shared(self.task, self.name)
         left = self._design.members - len(self._ledger.scores())
-        size = max(1, min(self.population, -(-left // workers)))  # a share for each, however few are left
+        size = max(1, min(self.population_size, -(-left // workers)))  # a share for each, however few are left
         with self._claims.working(lease):
             shift.repair()
         with Team(

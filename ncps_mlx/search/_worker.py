@@ -160,7 +160,7 @@ class Shift:
         """Let TPE choose one shape and several draws of its member knobs; false if all are drawn."""
         design = self._design
         begun = 1 + max((place // self._seeds for place in self._ledger.configs()), default=-1)
-        count = min(design.members_per_shape, design.trials - begun)
+        count = min(design.draws_per_shape, design.trials - begun)
         if count < 1:
             return False
         first = begun * self._seeds

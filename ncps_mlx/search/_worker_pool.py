@@ -62,9 +62,9 @@ class Team:
         self._reported: set[int] = set()
         self._words: dict[int, str] = {}  # the last ones of those that ended, once their logs are closed
         command = [sys.executable, "-m", "ncps_mlx", "worker", "--quiet"]
-        command += [f"--population={population}", f"--lease={lease}"]
-        command += [] if seconds is None else [f"--seconds={seconds}"]
-        command += [] if memory is None else [f"--memory={memory}"]
+        command += [f"--population-size={population}", f"--lease-seconds={lease}"]
+        command += [] if seconds is None else [f"--timeout={seconds}"]
+        command += [] if memory is None else [f"--memory-mb={memory}"]
         command += ["--", "-", name]  # which may begin with a dash
         paths = os.pathsep.join(path or "." for path in sys.path)
         environment = {"OPENBLAS_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": paths}

@@ -137,7 +137,7 @@ def find_learning_rate(
         )
         for i, each in enumerate(models)
     ]
-    run = Run(shell(models[0]), task, parameters, members, steps, batch_size, accumulate=1)
+    run = Run(shell(models[0]), task, parameters, members, steps, batch_size, grad_accumulation_steps=1)
     losses = []
     with Progress(steps, f"{task.name}, learning rates", "step", shown=progress) as bar, Beside() as beside:
         run.plan_memory(bar)
@@ -176,7 +176,7 @@ def find_batch_size(
     task: Task,
     *,
     smallest: int = 8,
-    memory: float = 4000.0,
+    memory_mb: float = 4000.0,
     gain: float = 1.1,
     steps: int = 10,
     repeats: int = 3,
@@ -194,7 +194,7 @@ def find_batch_size(
         model: The model.
         task: What to learn.
         smallest: First batch size; each next one is twice as large.
-        memory: Stop before a step needs more, in megabytes; the tuning stays below it as :func:`~ncps_mlx.fit` does.
+        memory_mb: Stop before a step needs more, in megabytes; the tuning stays below it as :func:`~ncps_mlx.fit` does.
         gain: Stop once doubling brings less than this factor in examples per second, twice in a row.
         steps: Updates in one timing; one untimed update goes before.
         repeats: Timings of each size.
@@ -222,7 +222,7 @@ def find_batch_size(
     check_members([model])
     check_fits(model, task)
     check_batch(task, smallest, "smallest")
-    check_number("memory", memory, low=0, open_low=True)
+    check_number("memory_mb", memory_mb, low=0, open_low=True)
     check_number("gain", gain, low=0, open_low=True)
     check_int("steps", steps)
     check_int("repeats", repeats)
@@ -236,15 +236,15 @@ def find_batch_size(
     with Progress(most, f"{task.name}, batch sizes", "size", shown=progress) as bar:
         size = smallest
         while True:
-            found.append(measure(model, task, size, steps, repeats, rates, tuning_steps, memory))
+            found.append(measure(model, task, size, steps, repeats, rates, tuning_steps, memory_mb))
             bar.reach(len(found))
             size *= 2
-            reason = why_stop(found, len(task.train), memory, gain)
+            reason = why_stop(found, len(task.train), memory_mb, gain)
             if reason:
                 return found, reason
 
 
-def why_stop(found: Sequence[BatchSize], sequences: int, memory: float, gain: float) -> str:
+def why_stop(found: Sequence[BatchSize], sequences: int, memory_mb: float, gain: float) -> str:
     """Why no larger batch is tried; empty if one is."""
     size = 2 * found[-1].batch_size
     if size > sequences:
@@ -255,8 +255,8 @@ def why_stop(found: Sequence[BatchSize], sequences: int, memory: float, gain: fl
     last = found[-1].megabytes
     before = found[-2].megabytes if len(found) > 1 else last / 2  # as if all of it grew with the batch
     needed = last + 2 * max(0.0, last - before)  # what grew with the batch grows as much again, twice
-    if needed > memory:
-        return f"{size} would need about {needed:.0f} MB, above the limit of {memory:g}"
+    if needed > memory_mb:
+        return f"{size} would need about {needed:.0f} MB, above the limit of {memory_mb:g}"
     return ""
 
 
@@ -268,7 +268,7 @@ def measure(
     repeats: int,
     learning_rates: Sequence[float],
     tuning_steps: int,
-    memory: float,
+    memory_mb: float,
 ) -> BatchSize:
     """Time one batch size, and tune it."""
     updates = 1 + steps * repeats
@@ -279,7 +279,7 @@ def measure(
         dropout=model.backbone_dropout,
         seed=0,
     )
-    run = Run(shell(model), task, stack([model]), [member], updates, size, accumulate=1)
+    run = Run(shell(model), task, stack([model]), [member], updates, size, grad_accumulation_steps=1)
     mx.eval(run.matrix, run.optimizer.state, run.data)
     megabytes = measured(lambda: [run.step(0), run.matrix, run.optimizer.state])
     speeds = []
@@ -290,7 +290,7 @@ def measure(
                 beside.step()
                 mx.eval(run.step(t), run.matrix, run.optimizer.state)
             speeds.append(steps * size / (time.perf_counter() - clock))
-    rate, score = tune(model, task, size, learning_rates, tuning_steps, memory)
+    rate, score = tune(model, task, size, learning_rates, tuning_steps, memory_mb)
     return BatchSize(
         batch_size=size,
         examples_per_second=float(np.median(speeds)),
@@ -302,7 +302,7 @@ def measure(
 
 
 def tune(
-    model: RecurrentModel, task: Task, size: int, rates: Sequence[float], steps: int, memory: float
+    model: RecurrentModel, task: Task, size: int, rates: Sequence[float], steps: int, memory_mb: float
 ) -> tuple[float | None, float | None]:
     """The best of the rates at this batch size, and its validation score."""
     if not rates:
@@ -317,7 +317,7 @@ def tune(
         batch_size=size,
         learning_rate=list(rates),
         seed=0,
-        memory=memory,
+        memory_mb=memory_mb,
         progress=False,
     )
     scores = [history.best_score for history in histories]

@@ -40,7 +40,7 @@ class MemberSettings(TypedDict, total=False):
     weight_decay: float | Sequence[float]
     clip_norm: float | Sequence[float | None] | None
     schedule: str | Sequence[str]
-    warmup: int | Sequence[int]
+    warmup_steps: int | Sequence[int]
     backbone_dropout: float | Sequence[float | None] | None
     time_scaling: str | Sequence[str]
     initial_scale: float | Sequence[float]
@@ -52,18 +52,18 @@ class FitSettings(MemberSettings, total=False):
 
     steps: int
     batch_size: int
-    accumulate: int
+    grad_accumulation_steps: int
     optimizer: str
     patience: int | None
     evaluate_every: int | None
-    memory: float | None
+    memory_mb: float | None
     progress: bool | Progress
 
 
 MEMBER_PARAMETERS = frozenset(MemberSettings.__annotations__)
 """Settings of :func:`fit` that may differ between the members of a population."""
 
-FIT_PARAMETERS = frozenset(FitSettings.__annotations__) - MEMBER_PARAMETERS - {"memory", "progress"}
+FIT_PARAMETERS = frozenset(FitSettings.__annotations__) - MEMBER_PARAMETERS - {"memory_mb", "progress"}
 """Settings of :func:`fit` that all members share."""
 
 
@@ -84,15 +84,15 @@ def fit(
     weight_decay: float | Sequence[float] = 0.0,
     clip_norm: float | Sequence[float | None] | None = 1.0,
     schedule: str | Sequence[str] = "cosine",
-    warmup: int | Sequence[int] = 0,
-    accumulate: int = 1,
+    warmup_steps: int | Sequence[int] = 0,
+    grad_accumulation_steps: int = 1,
     backbone_dropout: float | Sequence[float | None] | None = None,
     time_scaling: str | Sequence[str] = "raw",
     initial_scale: float | Sequence[float] = 1.0,
     patience: int | None = None,
     evaluate_every: int | None = None,
     seed: int | Sequence[int] = 0,
-    memory: float | None = None,
+    memory_mb: float | None = None,
     progress: bool | Progress = True,
 ) -> History | list[History]:
     """Train a model, or a population of models of one shape in one graph, and keep the best parameters.
@@ -110,8 +110,8 @@ def fit(
         weight_decay: Decoupled, times the learning rate.
         clip_norm: Greatest norm of a member's gradient over all its parameters; ``None`` for no limit.
         schedule: ``"cosine"`` (to 0), ``"exponential"`` (to 0.01 of the peak) or ``"constant"``.
-        warmup: Steps of linear rise before the schedule.
-        accumulate: Batches whose gradients are averaged for one update.
+        warmup_steps: Steps of linear rise before the schedule.
+        grad_accumulation_steps: Batches whose gradients are averaged for one update.
         backbone_dropout: Rate to train with; ``None`` takes each model's own.
         time_scaling: A kind of :class:`~ncps_mlx.TimeScaler`: train and validate as on ``task.scaled_time(kind)``. The
             model then knows time in that scale alone: evaluate it with ``evaluate(model, task.scaled_time(kind))``.
@@ -120,7 +120,7 @@ def fit(
         patience: Stop after this many evaluations without a better one; ``None`` never stops early.
         evaluate_every: Steps between evaluations on the validation split; default a tenth of ``steps``.
         seed: Of the order of the data and of dropout (initial parameters have the model's own seed).
-        memory: Megabytes that the gradients of all models, or their predictions for the validation split, may take
+        memory_mb: Megabytes that the gradients of all models, or their predictions for the validation split, may take
             together; where they would take more, they are computed in groups, to the same bits. ``None``: a quarter of
             the machine's.
         progress: Show a progress bar with the best score (or move the bar of the study that this belongs to).
@@ -145,7 +145,7 @@ def fit(
     """
     models = as_models(model)
     settings = {name: value for name, value in locals().items() if name in FIT_PARAMETERS | MEMBER_PARAMETERS}
-    run = prepare(models, task, memory=memory, **settings)
+    run = prepare(models, task, memory_mb=memory_mb, **settings)
     if isinstance(progress, Progress):  # a study's bar, which counts members
         best = run.train(progress, share=len(models))
     else:
@@ -166,25 +166,25 @@ def prepare(
     steps: int,
     batch_size: int,
     optimizer: str,
-    accumulate: int,
+    grad_accumulation_steps: int,
     patience: int | None,
     evaluate_every: int | None,
-    memory: float | None = None,
+    memory_mb: float | None = None,
     **of_members: Any,
 ) -> Run:
     """Check the settings of :func:`fit` and make the run that trains.
 
-    All are needed but ``memory``, ``time_scaling`` and ``initial_scale``.
+    All are needed but ``memory_mb``, ``time_scaling`` and ``initial_scale``.
     """
     check_members(models)
     parameters = stack(models)
     check_fits(models[0], task)
     check_int("steps", steps)
     check_batch(task, batch_size)
-    check_int("accumulate", accumulate)
+    check_int("grad_accumulation_steps", grad_accumulation_steps)
     check_choice("optimizer", optimizer, OPTIMIZERS)
-    if memory is not None:
-        check_number("memory", memory, low=0, open_low=True)
+    if memory_mb is not None:
+        check_number("memory_mb", memory_mb, low=0, open_low=True)
     if patience is not None:
         check_int("patience", patience)
     columns = {name: spread(name, value, len(models)) for name, value in sorted(of_members.items())}
@@ -199,10 +199,10 @@ def prepare(
         members,
         steps,
         batch_size,
-        accumulate,
+        grad_accumulation_steps,
         evaluate_every=evaluation_step(steps, evaluate_every),
         patience=patience,
-        memory=memory,
+        memory_mb=memory_mb,
     )
 
 

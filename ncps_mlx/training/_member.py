@@ -79,7 +79,7 @@ class Member:
         scale = check_number("initial_scale", given.get("initial_scale", 1.0), low=0, open_low=True)
         check_scale_applies(scale, model)
         return cls(
-            learning_rates=rate * schedule_factors(given["schedule"], steps, given["warmup"]),
+            learning_rates=rate * schedule_factors(given["schedule"], steps, given["warmup_steps"]),
             weight_decay=decay,
             clip_norm=limit,
             dropout=drop,

@@ -22,13 +22,13 @@ SCHEDULES = ("constant", "cosine", "exponential")
 EXPONENTIAL_END = 0.01  # what an exponential schedule has fallen to after the last step
 
 
-def schedule_factors(schedule: str, steps: int, warmup: int = 0) -> np.ndarray:
+def schedule_factors(schedule: str, steps: int, warmup_steps: int = 0) -> np.ndarray:
     """What the learning rate is multiplied by at each step.
 
     Args:
         schedule: ``"constant"``; ``"cosine"``, half a wave from 1 to 0; ``"exponential"``, from 1 to 0.01.
         steps: All steps, warm-up included.
-        warmup: Steps over which the rate first rises linearly from 1/warmup of itself.
+        warmup_steps: Steps over which the rate first rises linearly from 1/warmup_steps of itself.
 
     Returns:
         (steps,) float64.
@@ -39,22 +39,22 @@ def schedule_factors(schedule: str, steps: int, warmup: int = 0) -> np.ndarray:
     Example:
         >>> schedule_factors("cosine", 4).round(2).tolist()
         [1.0, 0.85, 0.5, 0.15]
-        >>> schedule_factors("constant", 4, warmup=2).tolist()
+        >>> schedule_factors("constant", 4, warmup_steps=2).tolist()
         [0.5, 1.0, 1.0, 1.0]
     """
     check_choice("schedule", schedule, SCHEDULES)
     check_int("steps", steps)
-    check_int("warmup", warmup, minimum=0)
-    if warmup >= steps:
-        raise ValueError(f"warmup must be below the {steps} steps of training, got {warmup}.")
-    progress = np.arange(steps - warmup) / (steps - warmup)
+    check_int("warmup_steps", warmup_steps, minimum=0)
+    if warmup_steps >= steps:
+        raise ValueError(f"warmup_steps must be below the {steps} steps of training, got {warmup_steps}.")
+    progress = np.arange(steps - warmup_steps) / (steps - warmup_steps)
     if schedule == "cosine":
         after = 0.5 * (1 + np.cos(math.pi * progress))
     elif schedule == "exponential":
         after = EXPONENTIAL_END**progress
     else:
-        after = np.ones(steps - warmup)
-    return np.concatenate([np.arange(1, warmup + 1) / max(warmup, 1), after])
+        after = np.ones(steps - warmup_steps)
+    return np.concatenate([np.arange(1, warmup_steps + 1) / max(warmup_steps, 1), after])
 
 
 def per_member(value: mx.array, like: mx.array) -> mx.array:

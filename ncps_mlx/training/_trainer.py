@@ -39,11 +39,11 @@ class Run:
         members: Their settings.
         steps: Updates of the parameters.
         batch_size: B.
-        accumulate: Batches for one update.
+        grad_accumulation_steps: Batches for one update.
         evaluate_every: Steps between evaluations in :meth:`train`; ``None`` evaluates after the last.
         patience: Evaluations without a better one before a member stops; ``None`` for all steps.
-        memory: Megabytes that the members' gradients, or their predictions, may take together, else they are computed
-            in groups; ``None`` for a quarter of the machine's.
+        memory_mb: Megabytes that the members' gradients, or their predictions, may take together, else they are
+            computed in groups; ``None`` for a quarter of the machine's.
     """
 
     def __init__(
@@ -54,17 +54,17 @@ class Run:
         members: list[Member],
         steps: int,
         batch_size: int,
-        accumulate: int,
+        grad_accumulation_steps: int,
         *,
         evaluate_every: int | None = None,
         patience: int | None = None,
-        memory: float | None = None,
+        memory_mb: float | None = None,
     ) -> None:
         self.model, self.task, self.members = model, task, members
-        self.steps, self.accumulate = steps, accumulate
+        self.steps, self.grad_accumulation_steps = steps, grad_accumulation_steps
         self.evaluate_every = steps if evaluate_every is None else evaluate_every
         self.patience = patience
-        self.memory = memory
+        self.memory_mb = memory_mb
         self.at_once = len(members)  # whose gradients are computed together
         self.evaluated_at_once = len(members)
         self.layout = Layout(parameters)
@@ -76,7 +76,7 @@ class Run:
         scalers = [check_time_scaling(m.time_scaling, task) for m in members]
         self.clock = Clock(task.train.time_delta, scalers)
         self.validation_clock = Clock(task.validation.time_delta, scalers)
-        count = steps * accumulate
+        count = steps * grad_accumulation_steps
         # (batches, N, ...): row t holds what every member needs for batch t.
         self.rows = np.stack([m.batches(len(task.train), count, batch_size) for m in members], axis=1)
         self.rates = np.stack([m.learning_rates for m in members], axis=1).astype(np.float32)
@@ -161,7 +161,7 @@ class Run:
         """How many members fit in memory together, by what one takes."""
         members = len(self.active)
         each = measured(of_one)
-        count = members_at_once(members, each, self.memory)
+        count = members_at_once(members, each, self.memory_mb)
         if count < members:
             progress.say(
                 f"{count} of {members} members at a time: each needs about {each:.0f} MB for its {what}"
@@ -170,16 +170,16 @@ class Run:
 
     def step(self, t: int) -> mx.array:
         """Update the parameters; returns the losses (N,), unevaluated."""
-        first = t * self.accumulate
+        first = t * self.grad_accumulation_steps
         total, gradients = self.batch_gradient(first)
-        for i in range(first + 1, first + self.accumulate):
+        for i in range(first + 1, first + self.grad_accumulation_steps):
             mx.eval(gradients, total)  # one batch in memory at a time
             more, new = self.batch_gradient(i)
             gradients = gradients + new
             total = total + more
-        if self.accumulate > 1:
-            gradients = gradients / self.accumulate
-            total = total / self.accumulate
+        if self.grad_accumulation_steps > 1:
+            gradients = gradients / self.grad_accumulation_steps
+            total = total / self.grad_accumulation_steps
         if self.limits is not None:
             gradients = clip(gradients, self.limits)
         self.matrix = self.optimizer.update(self.matrix, gradients, mx.array(self.rates[t]))

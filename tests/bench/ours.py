@@ -47,7 +47,7 @@ def prepare(
         return Split(x=x, y=y, time_delta=rng.uniform(0.1, 2.0, size=(n, steps)) if irregular else None)
 
     task = Task("bench", split(2 * batch), split(batch), split(batch))
-    given = {"weight_decay": 0.0, "clip_norm": None, "backbone_dropout": None, "schedule": "cosine", "warmup": 0}
+    given = {"weight_decay": 0.0, "clip_norm": None, "backbone_dropout": None, "schedule": "cosine", "warmup_steps": 0}
     built = models(members, inputs, hidden, backbone)
     settings = [
         Member.checked(
@@ -55,7 +55,7 @@ def prepare(
         )
         for i, model in enumerate(built)
     ]
-    return Run(shell(built[0]), task, stack(built), settings, count, batch, accumulate=1)
+    return Run(shell(built[0]), task, stack(built), settings, count, batch, grad_accumulation_steps=1)
 
 
 def population(*, members: int = 1, irregular: bool = False, **sizes: int) -> Case:
@@ -182,7 +182,7 @@ def plan(*, file: str, name: str, rates: int, seeds: int, steps: int, population
         sampler="grid",
         seeds=range(seeds),
         name=name,
-        population=population,
+        population_size=population,
         fixed={**size, "steps": steps},
     )
     return repr(study)

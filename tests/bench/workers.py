@@ -30,7 +30,7 @@ def ended(file: str, workers: int) -> tuple[float, float]:
         RuntimeError: A worker failed.
     """
     command = [sys.executable, "-m", "ncps_mlx", "worker", file, str(STUDY["name"]), "--quiet"]
-    command.append(f"--population={STUDY['population']}")
+    command.append(f"--population-size={STUDY['population']}")
     start = time.perf_counter()
     team = [subprocess.Popen(command, env=environment()) for _ in range(workers)]
     spent = []

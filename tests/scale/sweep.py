@@ -11,8 +11,8 @@ study = Study(
     Space(hidden_size=[6, 8, 12], learning_rate=LogUniform(1e-3, 1e-1)),
     name="rates",
     trials=48,
-    members_per_shape=4,
-    population=4,
+    draws_per_shape=4,
+    population_size=4,
     fixed={"backbone_units": 16, "batch_size": 16, "steps": 300},
 )
 print(study)

@@ -33,7 +33,7 @@ def study(tmp_path: Path) -> Study:
     task = irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
     fixed = {"batch_size": 16, "steps": 20}
     made = Study(
-        tmp_path / "tuning.db", task, space, trials=12, members_per_shape=3, halving=Halving(), fixed=fixed
+        tmp_path / "tuning.db", task, space, trials=12, draws_per_shape=3, halving=Halving(), fixed=fixed
     )
     return made.run(progress=False)
 
