@@ -73,7 +73,7 @@ figure = plots.sweep(
 # The best rate of each width, in a table:
 
 best = tuned(study.records, "hidden_size")
-for width in space.knobs["hidden_size"].edges():
+for width in space.distributions["hidden_size"].bounds():
     group = [record for record in best if record.config["hidden_size"] == width]
     rate = group[0].config["learning_rate"]
     print(f"{width:2d} units, rate {rate:.3f}: {stats.interval([r.score for r in group])} {task.units}")

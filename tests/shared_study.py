@@ -9,7 +9,7 @@ from typing import Any
 from ncps_mlx import Record, Space, Study, Task, Uniform
 
 # Private: trials without a task, and a queue of them, exist below a Study alone.
-from ncps_mlx.search._storage.trial_store import Ledger, Planned
+from ncps_mlx.search._storage.trial_store import TrialSpec, TrialStore
 from tests.small_study import FIXED, SPACE
 
 OWN_TASK = """
@@ -27,26 +27,26 @@ def study_of(task: Task, storage: Path | None, **changes: Any) -> Study:
     return Study(storage, task, SPACE, **(settings | changes))
 
 
-def book(path: Path | None, trials: int = 0) -> Ledger:
+def make_store(path: Path | None, trials: int = 0) -> TrialStore:
     """The trials of a study without a task: they are taken and finished, and never trained."""
-    found = Ledger(
-        path, "book", Space(learning_rate=Uniform(0.1, 1.1)), {"trials": trials}, higher_is_better=False
+    space = Space(learning_rate=Uniform(0.1, 1.1))
+    store = TrialStore(path, "untrained", space, higher_is_better=False, n_trials=trials)
+    store.set_config({"trials": trials})
+    store.add(
+        [TrialSpec(index=i, seed=0, config={"learning_rate": 0.1 + i / (trials + 1)}) for i in range(trials)]
     )
-    found.add(
-        [Planned(trial=i, seed=0, config={"learning_rate": 0.1 + i / (trials + 1)}) for i in range(trials)]
-    )
-    return found
+    return store
 
 
-def alike(_: Planned) -> str:
+def same_shape(_: TrialSpec) -> str:
     """Let any trials be one population."""
     return "all of one shape"
 
 
-def record(planned: Planned, score: float = 1.0) -> Record:
+def record(spec: TrialSpec, score: float = 1.0) -> Record:
     """What a worker writes down of a trial."""
     return Record(
-        trial=planned.trial,
+        trial=spec.index,
         model="CfC",
         config={},
         seed=0,
@@ -57,6 +57,6 @@ def record(planned: Planned, score: float = 1.0) -> Record:
     )
 
 
-def states(ledger: Ledger) -> Counter[str]:
+def states(store: TrialStore) -> Counter[str]:
     """How many trials are in each state."""
-    return Counter(trial.state.name for trial in ledger.trials())
+    return Counter(trial.state.name for trial in store.trials())

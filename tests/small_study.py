@@ -1,4 +1,4 @@
-"""A study of seconds, made alike by tests and by the processes that they kill."""
+"""A study of seconds, made the same by tests and by the processes that they kill."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ncps_mlx import Halving, LogUniform, Record, Space, Study, Task
 from ncps_mlx.data import irregular_sines
 
 # Private: a process is to be killed between two writes, which only the queue makes.
-from ncps_mlx.search._storage.trial_queue import Claims
-from ncps_mlx.search._storage.trial_store import Planned
+from ncps_mlx.search._storage.trial_queue import TrialQueue
+from ncps_mlx.search._storage.trial_store import TrialSpec
 
 SPACE = Space(hidden_size=[3, 4], learning_rate=LogUniform(1e-3, 1e-1))
 CHOICES = Space(hidden_size=[3, 4], learning_rate=[1e-3, 3e-3, 1e-2, 3e-2, 1e-1])
@@ -26,7 +26,7 @@ def task() -> Task:
     return irregular_sines(n_train=48, n_validation=16, n_test=16, readings=7)
 
 
-def made(storage: Path | str | None, kind: str = "random") -> Study:
+def make_study(storage: Path | str | None, kind: str = "random") -> Study:
     """Ten configurations with two seeds, trained in pieces of at most two: a sampler's, or halved ones."""
     grid = kind == "grid"
     settings: dict[str, Any] = {} if grid else {"trials": 10, "draws_per_shape": 2}
@@ -54,13 +54,13 @@ def outcome(study: Study) -> list[tuple[Any, ...]]:
 
 def die_after(trials: int) -> None:
     """Let this process be killed as it is about to write down one more trial than these."""
-    finish = Claims.finish
-    done: list[Planned] = []
+    finish = TrialQueue.finish
+    done: list[TrialSpec] = []
 
-    def last(self: Claims, planned: Planned, record: Record) -> bool:
+    def last(self: TrialQueue, spec: TrialSpec, record: Record) -> bool:
         if len(done) == trials:
             os.kill(os.getpid(), signal.SIGKILL)
-        done.append(planned)
-        return finish(self, planned, record)
+        done.append(spec)
+        return finish(self, spec, record)
 
-    Claims.finish = last  # type: ignore[method-assign]  # in a process that is to be killed
+    TrialQueue.finish = last  # type: ignore[method-assign]  # in a process that is to be killed

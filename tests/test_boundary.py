@@ -23,7 +23,7 @@ def runs(*rows: tuple[dict[str, Any], float], **about: Any) -> list[TrialResult]
 
 
 def edges(space: Space, config: dict[str, Any], **about: Any) -> list[tuple[str, str]]:
-    return [(edge.knob, edge.side) for edge in boundary(space, runs((config, 1.0), **about))]
+    return [(edge.name, edge.side) for edge in boundary(space, runs((config, 1.0), **about))]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_the_best_configuration_decides_and_the_next_ones_are_counted() -> None:
     space = Space(learning_rate=LogUniform(1e-4, 1.0), num_layers=[1, 2, 3])
     rows = [({"learning_rate": 10.0 ** (-i / 4), "num_layers": 2}, float(i)) for i in range(16)]
     (edge,) = boundary(space, runs(*rows))
-    assert (edge.knob, edge.side, edge.value, edge.end) == ("learning_rate", "high", 1.0, 1.0)
+    assert (edge.name, edge.side, edge.value, edge.end) == ("learning_rate", "high", 1.0, 1.0)
     assert (edge.near, edge.of, edge.distance) == (2, 4, 0.0)
     assert str(edge) == ("learning_rate: best 1 at the upper end 1, as are 2 of the best 4: widen it upwards")
     (other,) = boundary(space, runs(*rows, higher_is_better=True))
@@ -117,7 +117,7 @@ def test_a_summary_says_how_trials_ended_and_what_lies_at_the_edge(task: Task) -
         "with learning_rate 0.001, schedule constant"
     )
     assert lines[3].startswith("learning_rate: best 0.001 at the upper end 0.001")
-    assert [edge.knob for edge in study.boundary()] == ["learning_rate"]
+    assert [edge.name for edge in study.boundary()] == ["learning_rate"]
 
 
 def test_a_run_that_ends_warns_of_edges_unasked(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +175,7 @@ def test_when_the_time_is_over_a_bracket_is_finished(task: Task, monkeypatch: py
     study = Study(None, task, space, **settings)
     for done, seconds in ((4, 1.5), (4, 0.5), (8, 1.5)):
         with monkeypatch.context() as patch:
-            patch.setattr("ncps_mlx.search._limits.time", Clock())
+            patch.setattr("ncps_mlx.search._worker.time", Clock())
             assert len(study.run(progress=False, timeout=seconds).records) == done
     assert outcome(study.run(progress=False)) == outcome(Study(None, task, space, **settings).run(progress=False))
 

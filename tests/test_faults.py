@@ -21,14 +21,14 @@ import pytest
 
 from ncps_mlx import Record, Space, Study
 from ncps_mlx.records import load, save
-from tests.small_study import FIXED, made, outcome, task
+from tests.small_study import FIXED, make_study, outcome, task
 
 RUN = """
 import sys
-from tests.small_study import made
-made(None, sys.argv[2])  # all is imported
+from tests.small_study import make_study
+make_study(None, sys.argv[2])  # all is imported
 print("ready", flush=True)
-made(sys.argv[1], sys.argv[2]).run(progress=False)
+make_study(sys.argv[1], sys.argv[2]).run(progress=False)
 """
 
 
@@ -83,11 +83,11 @@ def test_twenty_kills_at_random_times_lose_nothing(tmp_path: Path) -> None:
         whole = run_for(tmp_path / f"{kind} undisturbed.db", kind)
         assert whole is not None
         pause = 0.6 * whole
-        undisturbed = outcome(made(tmp_path / f"{kind} undisturbed.db", kind))
+        undisturbed = outcome(make_study(tmp_path / f"{kind} undisturbed.db", kind))
         before: dict[int, float] = {}
         for _ in range(4):
             while run_for(path, kind, rng.uniform(0, pause)) is not None:  # it ended: begin again, kill sooner
-                assert kind == "tpe" or outcome(made(path, kind)) == undisturbed
+                assert kind == "tpe" or outcome(make_study(path, kind)) == undisturbed
                 path.unlink()
                 before, pause = {}, 0.7 * pause
             kills += 1
@@ -96,11 +96,11 @@ def test_twenty_kills_at_random_times_lose_nothing(tmp_path: Path) -> None:
             in_training += bool(rows_of(path, "select 1 from trials where state = 'RUNNING'"))
             with_some_done += bool(after)
             before = after
-        study = made(path, kind)
+        study = make_study(path, kind)
         resumed = outcome(study.run(progress=False))
         assert {place: score for place, _, _, score, _, _ in resumed}.items() >= before.items()
         assert [run[0] for run in resumed] == list(range(20))
-        assert set(study.optuna.user_attrs["ncps_mlx"]) >= {"trials", "sampler"}
+        assert set(study.optuna.user_attrs["ncps_mlx:config"]) >= {"trials", "sampler"}
         if kind == "tpe":
             for record in study.records[::7]:
                 assert record.rerun(task()).score == record.score
@@ -121,11 +121,11 @@ def file_size_limit(size: int) -> Iterator[None]:
 
 
 def test_a_full_disk_stops_a_study_that_then_goes_on(tmp_path: Path) -> None:
-    undisturbed = outcome(made(None).run(progress=False))
+    undisturbed = outcome(make_study(None).run(progress=False))
     path = tmp_path / "tuning.db"
-    made(path)
+    make_study(path)
     for room in (0, 20):  # KiB: in the first write, and in a later one
-        study = made(path)
+        study = make_study(path)
         size = path.stat().st_size
         with (
             file_size_limit(size + room * 1024),
@@ -135,7 +135,7 @@ def test_a_full_disk_stops_a_study_that_then_goes_on(tmp_path: Path) -> None:
         assert f"for {path}" in str(caught.value) and "run the study again" in str(caught.value)
         assert outcome(study) == undisturbed[: len(study.records)] or set(outcome(study)) <= set(undisturbed)
     assert 0 < len(study.records) < 20
-    assert outcome(made(path).run(progress=False)) == undisturbed
+    assert outcome(make_study(path).run(progress=False)) == undisturbed
 
 
 def test_a_full_disk_leaves_no_half_made_study(tmp_path: Path) -> None:
@@ -144,20 +144,20 @@ def test_a_full_disk_leaves_no_half_made_study(tmp_path: Path) -> None:
         file_size_limit(20 * 1024),
         pytest.raises(OSError, match="storage must lie on a disk that takes more"),
     ):
-        made(path)
-    assert len(made(path).optuna.trials) == 20
+        make_study(path)
+    assert len(make_study(path).optuna.trials) == 20
 
 
 def test_a_full_disk_leaves_no_half_made_study_beside_another(tmp_path: Path) -> None:
     path = tmp_path / "tuning.db"
-    made(path)
+    make_study(path)
     space = Space(learning_rate=[1e-2])
     with (
         file_size_limit(1024),
         pytest.raises(OSError, match="storage must lie on a disk that takes more"),
     ):
         Study(path, task(), space, sampler="grid", name="second", fixed=FIXED | {"hidden_size": 4})
-    assert len(made(path).optuna.trials) == 20
+    assert len(make_study(path).optuna.trials) == 20
 
 
 def test_a_full_disk_leaves_saved_records(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def readable() -> Iterator[Path]:
     """A folder that anyone can look into (pytest's own are private), with a study."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        made(folder / "tuning.db").run(progress=False)
+        make_study(folder / "tuning.db").run(progress=False)
         folder.chmod(0o555)
         yield folder
         folder.chmod(0o755)
@@ -202,12 +202,12 @@ def test_a_folder_that_cannot_be_written_to_can_be_read(readable: Path) -> None:
     path = readable / "tuning.db"
     content = path.read_bytes()
     with without_privileges():
-        study = made(path)
+        study = make_study(path)
         assert len(study.records) == 20 and study.best.status == "finished"
         with pytest.raises(PermissionError, match=r"a folder that you may write to, got .*read"):
             study.run(progress=False)
         with pytest.raises(PermissionError, match="a folder that you may write to"):
-            made(readable / "new.db")
+            make_study(readable / "new.db")
         with pytest.raises(PermissionError, match="a folder that you may write to"):
             Study(path, task(), study.space, name="second", trials=1, fixed=FIXED)
     assert path.read_bytes() == content and list(readable.iterdir()) == [path]
@@ -216,13 +216,13 @@ def test_a_folder_that_cannot_be_written_to_can_be_read(readable: Path) -> None:
 def test_a_locked_file_is_named_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ncps_mlx.search._storage.open.LOCK_SECONDS", 0.2)
     path = tmp_path / "tuning.db"
-    study = made(path)
+    study = make_study(path)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("begin exclusive")
-        for attempt in (lambda: made(path), lambda: study.run(progress=False)):
+        for attempt in (lambda: make_study(path), lambda: study.run(progress=False)):
             with pytest.raises(TimeoutError, match=r"not be held by another program.*locked.* after \d\.\d s"):
                 attempt()
-    assert len(made(path).optuna.trials) == 20 and study.records == []
+    assert len(make_study(path).optuna.trials) == 20 and study.records == []
 
 
 @pytest.mark.parametrize("damage", ["no database", "cut off", "overwritten"])
@@ -231,7 +231,7 @@ def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path, damage: str) -> 
     if damage == "no database":
         path.write_bytes(b"trial,score\n" * 500)
     else:
-        made(path)
+        make_study(path)
         content = bytearray(path.read_bytes())
         if damage == "cut off":
             content = content[: len(content) // 2]
@@ -240,7 +240,7 @@ def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path, damage: str) -> 
         path.write_bytes(content)
     before = path.read_bytes()
     with pytest.raises(OSError, match=r"storage must be a sound SQLite file, got .*new file"):
-        made(path)
+        make_study(path)
     with pytest.raises(OSError, match="storage must be a sound SQLite file"):
         Study.open(path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
@@ -251,13 +251,13 @@ def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path, damage: str) -> 
 def test_damage_within_a_row_is_named_too(tmp_path: Path, where: bytes, byte: bytes) -> None:
     """SQLite reads it; what it gives is no text, or not the one that was written."""
     path = tmp_path / "tuning.db"
-    made(path).run(progress=False, max_trials=2)
+    make_study(path).run(progress=False, max_trials=2)
     content = path.read_bytes()
     where = where if where in content else where.replace(b'"', b'\\"')
     assert where in content
     path.write_bytes(content.replace(where, byte + where[1:]))
     before = path.read_bytes()
     with pytest.raises(OSError, match=r"storage must be a sound SQLite file, got .*new file") as caught:
-        made(path)
+        make_study(path)
     assert len(str(caught.value)) < 600
     assert path.read_bytes() == before

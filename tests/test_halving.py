@@ -19,8 +19,8 @@ from ncps_mlx.data import glucose
 # Private: where training and the writing of results are cut off, and the steps of rungs.
 from ncps_mlx.search._halving import rung_step
 from ncps_mlx.search._record import Population
-from ncps_mlx.search._storage.trial_queue import Claims
-from ncps_mlx.search._worker import Shift
+from ncps_mlx.search._storage.trial_queue import TrialQueue
+from ncps_mlx.search._worker import Worker
 
 SPACE = Space(hidden_size=[3, 4, 6], learning_rate=LogUniform(1e-3, 1e-1), backbone_dropout=Uniform(0.0, 0.4))
 FIXED = {"backbone_units": 5, "batch_size": 16, "steps": 20}
@@ -62,9 +62,9 @@ def whole(task: Task) -> Study:
 
 def expected(whole: Study, rungs: list[int], eta: int) -> dict[int, int]:
     """From whole trainings: the step at which halving ends each configuration."""
-    seeds = len(whole.seeds)
+    seeds = len(whole.config.seeds)
     ends: dict[int, int] = {}
-    contest = list(range(whole.trials))
+    contest = list(range(whole.config.trials))
     for step in rungs:
         reached = {}
         for place in contest:
@@ -135,9 +135,9 @@ class CutOffError(Exception):
     [
         (Population, 3, None),
         (Population, 9, "tuning.db"),
-        (Claims, 5, None),
-        (Claims, 25, "tuning.db"),
-        (Claims, 33, None),
+        (TrialQueue, 5, None),
+        (TrialQueue, 25, "tuning.db"),
+        (TrialQueue, 33, None),
     ],
 )
 def test_a_bracket_cut_off_ends_as_if_it_had_not_been(
@@ -166,7 +166,7 @@ def test_a_bracket_cut_off_ends_as_if_it_had_not_been(
         with pytest.raises(CutOffError):
             study.run(progress=False)
     done = outcome(study)
-    assert len(done) == (at - 1 if where is Claims else 0 if at == 3 else 24)
+    assert len(done) == (at - 1 if where is TrialQueue else 0 if at == 3 else 24)
     assert all(run in undisturbed for run in done)
     if place is not None:
         study = Study(place, task, SPACE, halving=Halving(), **SETTINGS)
@@ -246,7 +246,7 @@ def test_brackets_of_a_grid_are_ranked_apart(task: Task) -> None:
 def test_tpe_halves_each_population_it_asks_for(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = SETTINGS | {"sampler": "tpe", "trials": 20, "halving": Halving(eta=2, rungs=1)}
     study = Study(None, task, SPACE, **settings)
-    real, calls = Claims.finish, []
+    real, calls = TrialQueue.finish, []
 
     def cut_off(self: Any, *args: Any) -> Any:
         calls.append(args)
@@ -255,7 +255,7 @@ def test_tpe_halves_each_population_it_asks_for(task: Task, monkeypatch: pytest.
         return real(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Claims, "finish", cut_off)
+        patch.setattr(TrialQueue, "finish", cut_off)
         with pytest.raises(CutOffError):
             study.run(progress=False)
     study.run(progress=False)
@@ -289,7 +289,7 @@ def test_an_optuna_study_says_what_was_pruned_when(task: Task, tmp_path: Path) -
         assert run.history is not None
         assert trial.state.name == ("PRUNED" if run.status == "pruned" else "COMPLETE")
         assert trial.value == run.score
-        assert trial.params == {name: run.config[name] for name in SPACE.knobs}
+        assert trial.params == {name: run.config[name] for name in SPACE.distributions}
         assert trial.intermediate_values == (
             {run.history.step[-1]: run.score} if run.status == "pruned" else {}
         )
@@ -308,16 +308,16 @@ def test_a_bracket_held_in_part_is_left_to_its_worker(tmp_path: Path, task: Task
     settings = SETTINGS | {"halving": Halving(eta=3, rungs=1, bracket_size=6), "seeds": (0,)}
     path = tmp_path / "a.db"
     study, other = (Study(path, task, SPACE, **settings) for _ in range(2))
-    shift = Shift(study._design, study._ledger, study._claims, population=99)
-    with study._claims.working(), other._claims.working():
-        assert other._claims.reserve([4])
-        assert sorted(item.trial for item in shift.take(99)) == list(range(6, 12))
-        assert sorted(item.trial for item in shift.take(99)) == list(range(12, 18))
-        assert shift.take(99) == []
+    worker = Worker(study.config, study._store, study._queue, population_size=99)
+    with study._queue.working(), other._queue.working():
+        assert other._queue.reserve([4])
+        assert sorted(spec.index for spec in worker.claim(99)) == list(range(6, 12))
+        assert sorted(spec.index for spec in worker.claim(99)) == list(range(12, 18))
+        assert worker.claim(99) == []
         states = [trial.state.name for trial in study.optuna.trials]
         assert (states.count("RUNNING"), states.count("WAITING")) == (12, 6)
-        other._claims._hold(())
-        assert sorted(item.trial for item in shift.take(99)) == list(range(6))
+        other._queue._hold(())
+        assert sorted(spec.index for spec in worker.claim(99)) == list(range(6))
 
 
 def test_one_bar_counts_members(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
@@ -335,7 +335,7 @@ def test_brackets_divide_the_plan(trials: int, eta: int, rungs: int) -> None:
         assert [b.first for b in brackets] == list(np.cumsum([0, *(b.size for b in brackets)]))[:-1]
         assert sum(b.size for b in brackets) == trials and min(b.size for b in brackets) >= 1
         for bracket in brackets:
-            assert list(bracket.rungs) == sorted(set(bracket.rungs)) and bracket.entrants[0] == bracket.size
+            assert list(bracket.rungs) == sorted(set(bracket.rungs)) and bracket.counts_per_rung[0] == bracket.size
             steps = [rung_step(share, 250, 10) for share in bracket.rungs]
             assert steps == sorted(set(steps)) and all(step % 10 == 0 for step in steps)
 

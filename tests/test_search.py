@@ -137,7 +137,7 @@ def test_wirings_are_choices_like_any_other(task: Task, tmp_path: Path) -> None:
         assert (again.rerun(task).score, again.rerun(task).history) == (run.score, run.history)
     kept = Study(tmp_path / "a.db", task, space, **settings)
     assert kept.records == records
-    assert kept._ledger.configs()[4]["wiring"] == records[4].config["wiring"]
+    assert kept._store.configs()[4]["wiring"] == records[4].config["wiring"]
     text = plots.alt_text(plots.sweep(records, "wiring", hue="learning_rate"))
     assert any(f"best {name} with learning rate" in text for name in names)
     plots.differences([*records, *replaced(records)], "wiring", AutoNCP(7, 2))
@@ -176,7 +176,7 @@ def test_knobs_that_exist_only_beside_others(task: Task, tmp_path: Path, sampler
         assert run.config["backbone_units"] == (row["backbone_units"] if deep else 128)
         stored = next(t for t in study.optuna.trials if t.user_attrs["trial"] == run.trial)
         assert set(stored.params) == {
-            name for name in space.knobs if row[name] is not None or name == "wiring"
+            name for name in space.distributions if row[name] is not None or name == "wiring"
         }
     assert len(seen) == 4
     assert len(study.records) == (1 + 2 * (1 + 4) if sampler == "grid" else 12)
@@ -283,7 +283,7 @@ def test_ctrl_c_between_two_writes_loses_nothing(task: Task, monkeypatch: pytest
     space = Space(learning_rate=LogUniform(1e-3, 1e-1))
     undisturbed = outcome(Study(None, task, space, **settings).run(progress=False))
     study = Study(None, task, space, **settings)
-    real, calls = study._ledger.set_state, []
+    real, calls = study._store.set_state, []
 
     def cut_off(key: int, state: str, values: Any = None) -> bool:
         calls.append(state)
@@ -291,7 +291,7 @@ def test_ctrl_c_between_two_writes_loses_nothing(task: Task, monkeypatch: pytest
             raise KeyboardInterrupt  # the record is written, the trial not yet marked as done
         return real(key, state, values)
 
-    monkeypatch.setattr(study._ledger, "set_state", cut_off)
+    monkeypatch.setattr(study._store, "set_state", cut_off)
     with pytest.raises(KeyboardInterrupt):
         study.run(progress=False)
     monkeypatch.undo()
@@ -561,7 +561,7 @@ def test_a_limit_of_memory_changes_no_bit(task: Task, capsys: pytest.CaptureFixt
         ({"name": "a" * 513}, "name must be a non-empty string of at most 512 characters"),
         (
             {"fixed": FAST | {"learning_rate": 0.1}},
-            "fixed must not name a knob of the space, got learning_rate",
+            "fixed must not name what the space varies, got learning_rate",
         ),
         ({"fixed": FAST | {"seed": 1}}, r"seed must be given as seeds=\(0, 1, 2\)"),
         ({"fixed": FAST | {"ode_unfolds": 3}}, "ode_unfolds must be a knob of CfC or of fit, which are"),

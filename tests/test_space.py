@@ -1,4 +1,4 @@
-"""Spaces draw what they say, plans are prefixes of longer ones, bad knobs are named."""
+"""Spaces draw what they say, plans are prefixes of longer ones, bad names and values are refused."""
 
 import json
 import math
@@ -13,8 +13,8 @@ from ncps_mlx import AutoNCP, Integer, LogUniform, Space, Uniform, When
 from ncps_mlx.search import Choice
 
 # Private: plans before a study takes them, and how a distribution is written down.
-from ncps_mlx.search._distributions import Knob, restored
-from ncps_mlx.search._samplers import grid_plan, quasi_random_plan, random_plan, shape_key, shape_order
+from ncps_mlx.search._distributions import Distribution, from_json
+from ncps_mlx.search._samplers import grid_plan, quasi_random_plan, random_plan
 
 SPACE = Space(
     hidden_size=Integer(4, 64, log=True),
@@ -45,13 +45,13 @@ def test_drawn_plans_stay_inside_and_share_shapes(plan_of: Any, seed: int, trial
     plan = plan_of(SPACE, trials, members, seed)
     assert len(plan) == trials
     for config in plan:
-        assert list(config) == list(SPACE.knobs)
+        assert list(config) == list(SPACE.distributions)
         assert type(config["hidden_size"]) is int
         assert 4 <= config["hidden_size"] <= 64
         assert 1e-4 <= config["learning_rate"] <= 1e-1
         assert 0 <= config["backbone_dropout"] <= 0.5
     blocks = [
-        {shape_key(SPACE, config) for config in plan[i : i + members]} for i in range(0, trials, members)
+        {SPACE.shape_key(config) for config in plan[i : i + members]} for i in range(0, trials, members)
     ]
     assert all(len(block) == 1 for block in blocks)
     assert plan_of(SPACE, trials + 5, members, seed)[:trials] == plan
@@ -84,25 +84,25 @@ def test_conditional_spaces_are_counted_and_drawn_to_the_last(plan_of: Any) -> N
     plan = plan_of(CONDITIONAL, 72, 5, seed=3)
     assert len({repr(config) for config in plan}) == 72
     for config in plan:
-        assert CONDITIONAL.whole(config)
+        assert CONDITIONAL.is_complete(config)
         assert ("hidden_size" in config) == (config["wiring"] is None)
         assert ("residual" in config) == (config["num_layers"] > 1)
         assert ("share_layers" in config) == (config["num_layers"] == 3 and config["residual"])
         assert ("warmup_steps" in config) == (config["schedule"] == "cosine")
-        assert not CONDITIONAL.whole({name: value for name, value in config.items() if name != "num_layers"})
-    lists = {name: knob for name, knob in CONDITIONAL.knobs.items() if name != "num_layers"}
+        assert not CONDITIONAL.is_complete({name: value for name, value in config.items() if name != "num_layers"})
+    lists = {name: distribution for name, distribution in CONDITIONAL.distributions.items() if name != "num_layers"}
     grid = grid_plan(Space(num_layers=[1, 2, 3], **lists))
     assert {frozenset(map(str, config.items())) for config in grid} == {
         frozenset(map(str, config.items())) for config in plan
     }
 
 
-def test_a_corner_makes_its_knob_exist() -> None:
-    for name, knob in CONDITIONAL.knobs.items():
-        for value in knob.edges():
-            config = CONDITIONAL.corner(name, value)
-            assert CONDITIONAL.whole(config) and config[name] == value
-    assert CONDITIONAL.corner("share_layers", True)["num_layers"] == 3
+def test_an_example_makes_its_hyperparameter_exist() -> None:
+    for name, distribution in CONDITIONAL.distributions.items():
+        for value in distribution.bounds():
+            config = CONDITIONAL.example_with(name, value)
+            assert CONDITIONAL.is_complete(config) and config[name] == value
+    assert CONDITIONAL.example_with("share_layers", True)["num_layers"] == 3
 
 
 def test_conditions_are_part_of_what_a_space_is() -> None:
@@ -117,15 +117,15 @@ def test_conditions_are_part_of_what_a_space_is() -> None:
 
 
 def test_a_space_survives_json() -> None:
-    written = json.dumps({name: knob.written() for name, knob in CONDITIONAL.knobs.items()})
-    again = Space(**{name: restored(knob) for name, knob in json.loads(written).items()})
+    written = json.dumps({name: distribution.to_json() for name, distribution in CONDITIONAL.distributions.items()})
+    again = Space(**{name: from_json(distribution) for name, distribution in json.loads(written).items()})
     assert repr(again) == repr(CONDITIONAL)
-    for knob in (LogUniform(1e-3, 1), Uniform(0, 1), Integer(3, 9, log=True), Choice((None, (0.1, 1.0)))):
-        assert restored(json.loads(json.dumps(knob.written()))) == knob
+    for distribution in (LogUniform(1e-3, 1), Uniform(0, 1), Integer(3, 9, log=True), Choice((None, (0.1, 1.0)))):
+        assert from_json(json.loads(json.dumps(distribution.to_json()))) == distribution
     with pytest.raises(
         ValueError, match="kind must be one of 'Uniform', 'LogUniform', 'Integer', got 'Normal'"
     ):
-        restored({"kind": "Normal"})
+        from_json({"kind": "Normal"})
 
 
 def test_quasi_random_plans_fill_every_range_evenly() -> None:
@@ -145,7 +145,7 @@ def test_quasi_random_plans_fill_every_range_evenly() -> None:
 
 
 @pytest.mark.parametrize(
-    "knob",
+    "distribution",
     [
         Choice((1, 2, 3)),
         Uniform(-1, 2),
@@ -155,29 +155,31 @@ def test_quasi_random_plans_fill_every_range_evenly() -> None:
         When([4, 5], x=1),
     ],
 )
-def test_shares_follow_the_draws(knob: Knob) -> None:
+def test_quantiles_follow_the_draws(distribution: Distribution) -> None:
     rng = np.random.default_rng(0)
     shares = (np.arange(4000) + 0.5) / 4000
-    drawn, even = sorted(knob.draw(rng) for _ in range(4000)), sorted(knob.at(share) for share in shares)
-    low, high = min(knob.edges()), max(knob.edges())
+    drawn = sorted(distribution.sample(rng) for _ in range(4000))
+    even = sorted(distribution.quantile(share) for share in shares)
+    low, high = min(distribution.bounds()), max(distribution.bounds())
     assert np.max(np.abs(np.array(drawn) - np.array(even))) <= max(
-        0.05 * (high - low), 1 if knob.size < 99 else 0
+        0.05 * (high - low), 1 if distribution.size < 99 else 0
     )
-    assert all(knob.holds(value) for value in (*drawn[:9], *even[:9], *even[-9:]))
-    assert not knob.holds(high + 1) and not knob.holds(None)
+    assert all(distribution.contains(value) for value in (*drawn[:9], *even[:9], *even[-9:]))
+    assert not distribution.contains(high + 1) and not distribution.contains(None)
 
 
 def test_without_shape_knobs_all_draws_are_members_of_one() -> None:
     space = Space(learning_rate=LogUniform(1e-4, 1e-1))
-    assert {shape_key(space, config) for config in random_plan(space, 20, 3, seed=0)} == {"{}"}
+    assert {space.shape_key(config) for config in random_plan(space, 20, 3, seed=0)} == {"{}"}
 
 
-def test_a_grid_is_every_combination_in_shape_order() -> None:
+def test_a_grid_is_every_combination() -> None:
     space = Space(learning_rate=[0.1, 0.01], hidden_size=[4, 8])
     plan = grid_plan(space)
     assert len({repr(config) for config in plan}) == 4
-    sizes = [plan[place]["hidden_size"] for place in shape_order(space, plan)]
-    assert sizes == [4, 4, 8, 8]
+    assert [(config["hidden_size"], config["learning_rate"]) for config in plan] == [
+        (4, 0.1), (8, 0.1), (4, 0.01), (8, 0.01)
+    ]  # fmt: skip
     assert grid_plan(Space()) == [{}]
     with pytest.raises(
         ValueError, match=r"hidden_size must be a list of choices in a grid, got Integer\(1, 3\)"
@@ -187,21 +189,22 @@ def test_a_grid_is_every_combination_in_shape_order() -> None:
 
 def test_log_ranges_are_even_in_the_logarithm() -> None:
     rng = np.random.default_rng(0)
-    widths = [Integer(1, 1000, log=True).draw(rng) for _ in range(4000)]
+    widths = [Integer(1, 1000, log=True).sample(rng) for _ in range(4000)]
     assert 0.27 < np.mean(np.array(widths) < 10) < 0.47
-    assert {Integer(1, 3).draw(rng) for _ in range(100)} == {1, 2, 3}
-    assert {Integer(1, 3, log=True).draw(rng) for _ in range(100)} == {1, 2, 3}
+    assert {Integer(1, 3).sample(rng) for _ in range(100)} == {1, 2, 3}
+    assert {Integer(1, 3, log=True).sample(rng) for _ in range(100)} == {1, 2, 3}
 
 
 def test_tuples_survive_a_store_of_plain_values() -> None:
-    knob = Choice((None, (0.1, 1.0), "tanh"))
-    assert [knob.decode(knob.encode(value)) for value in knob.values] == list(knob.values)
+    distribution = Choice((None, (0.1, 1.0), "tanh"))
+    stored = [distribution.encode(value) for value in distribution.values]
+    assert [distribution.decode(value) for value in stored] == list(distribution.values)
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("distributions", "message"),
     [
-        ({"hidden": [8]}, "hidden must be a knob, which are .*hidden_size"),
+        ({"hidden": [8]}, "hidden must be a hyperparameter, which are .*hidden_size"),
         ({"seed": [0, 1]}, r"seed must be given as Study\(..., seeds="),
         ({"input_size": [3]}, "input_size must be left to the task"),
         ({"learning_rate": 0.1}, "learning_rate must be a list of choices.*got 0.1.*fixed="),
@@ -223,11 +226,11 @@ def test_tuples_survive_a_store_of_plain_values() -> None:
         ({"mode": [print]}, "mode must be None, a bool"),
         (
             {"warmup_steps": When([0, 1], schedule="cosine")},
-            "warmup_steps must depend on a knob that the space names before it",
+            "warmup_steps must depend on one that the space names before it",
         ),
         (
             {"warmup_steps": When([0, 1], schedule="cosine"), "schedule": ["cosine"]},
-            "warmup_steps must depend on a knob that the space names before it, got schedule",
+            "warmup_steps must depend on one that the space names before it, got schedule",
         ),
         (
             {"schedule": ["cosine"], "warmup_steps": When([0, 1], schedule=["cosine", "constant"])},
@@ -255,9 +258,9 @@ def test_tuples_survive_a_store_of_plain_values() -> None:
         ({"initial_ranges": [{"slop": (1, 2)}]}, "initial_ranges must be one of"),
     ],
 )
-def test_bad_knobs_are_named(knobs: dict[str, Any], message: str) -> None:
+def test_bad_spaces_are_named(distributions: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Space(**knobs)
+        Space(**distributions)
 
 
 @pytest.mark.parametrize(
@@ -267,12 +270,12 @@ def test_bad_knobs_are_named(knobs: dict[str, Any], message: str) -> None:
         (lambda: Uniform(0, math.inf), "high must be a finite number"),
         (lambda: LogUniform(0, 1), "low must be above 0, got 0"),
         (lambda: Integer(3, 3), "high must be at least 4, got 3"),
-        (lambda: When([1, 2]), "conditions must name at least 1 other knob, got none"),
+        (lambda: When([1, 2]), "conditions must name at least 1 other hyperparameter, got none"),
         (lambda: When([], schedule="cosine"), "values must hold at least 1 choice, got none"),
-        (lambda: When(3, schedule="cosine"), "knob must be a list of choices, Uniform"),  # type: ignore[arg-type]  # that is the test
+        (lambda: When(3, schedule="cosine"), "distribution must be a list of choices, Uniform"),  # type: ignore[arg-type]  # that is the test
         (
             lambda: When(When([1], mode="pure"), num_layers=2),
-            r"knob must be a list of choices or a range, got When",
+            r"distribution must be a list of choices or a range, got When",
         ),
         (lambda: Integer(0, 3, log=True), "low must be at least 1, got 0"),
         (lambda: Integer(1.0, 3), "low must be an integer, got 1.0"),  # type: ignore[arg-type]  # that is the test

@@ -11,11 +11,11 @@ from pathlib import Path
 import optuna
 import pytest
 
-from ncps_mlx import LTC, Integer, LogUniform, Space, Study, Task, Uniform
+from ncps_mlx import LTC, Halving, Integer, LogUniform, Space, Study, Task, Uniform
 
 # Private: what another process reads.
-from ncps_mlx.search._definition import restored, written
-from ncps_mlx.search._storage.trial_store import read_definition
+from ncps_mlx.search._config import StudyConfig
+from ncps_mlx.search._storage.trial_store import TrialStore, read_config
 from tests.shared_study import study_of
 
 
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "tuning.db"
 
 
-def test_a_definition_holds_every_argument(task: Task, path: Path) -> None:
+def test_a_configuration_holds_every_argument(task: Task, path: Path) -> None:
     space = Space(
         ode_unfolds=Integer(2, 5), learning_rate=LogUniform(1e-3, 1e-1), backbone_dropout=Uniform(0.0, 0.4),
         time_constant_range=[None, (0.2, 0.6)], clip_norm=[None, 1.0],
@@ -36,13 +36,33 @@ def test_a_definition_holds_every_argument(task: Task, path: Path) -> None:
     )  # fmt: skip
     opened = Study.open(path, "whole")
     first, second, kept = (
-        json.dumps(definition, sort_keys=True)
-        for definition in (written(made), written(opened), read_definition(path, "whole"))
+        json.dumps(config)
+        for config in (made.config.to_json(), opened.config.to_json(), read_config(path, "whole"))
     )
     assert first == second == kept
-    assert repr(opened.space) == repr(made.space) and opened.fixed == made.fixed
-    known = restored(written(made)).keys() | {"storage", "name"}
-    assert set(inspect.signature(Study.__init__).parameters) - {"self"} <= known
+    assert repr(opened.space) == repr(made.space) and opened.config.fixed == made.config.fixed
+    assert StudyConfig.from_json(read_config(path, "whole")).to_json() == made.config.to_json()
+    of_study, of_config = (set(inspect.signature(each).parameters) for each in (Study, StudyConfig))
+    assert of_study == of_config | {"storage", "name"}
+
+
+def test_a_study_of_an_earlier_version_is_refused(task: Task, path: Path) -> None:
+    store = TrialStore(path, "old", Space(learning_rate=[0.1]), higher_is_better=False, n_trials=1)
+    store.set_attribute("ncps_mlx:definition", {"population": 32, "members_per_shape": 8})
+    before = path.read_bytes()
+    for open_again in (lambda: Study.open(path, "old"), lambda: study_of(task, path, name="old")):
+        with pytest.raises(ValueError, match=r"'old' in .* was made by an earlier one.*under a new name"):
+            open_again()
+    assert path.read_bytes() == before
+
+
+def test_equal_shapes_of_a_bracket_come_one_after_another(task: Task) -> None:
+    space = Space(learning_rate=[0.1, 0.03, 0.01], hidden_size=[4, 8])
+    config = Study(None, task, space, sampler="grid").config
+    assert [index for index, _ in config.ordered_plan] == [0, 2, 4, 1, 3, 5]
+    halved = Study(None, task, space, sampler="grid", halving=Halving(eta=2, rungs=1, bracket_size=3)).config
+    assert [index for index, _ in halved.ordered_plan] == [0, 2, 1, 4, 3, 5]
+    assert [halved.bracket(trial).first for trial in range(6)] == [0, 0, 0, 3, 3, 3]
 
 
 def test_what_cannot_be_opened_is_named(task: Task, path: Path) -> None:

@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy.exc import OperationalError, PendingRollbackError
 
 # Private: a server that is away, without a server.
-from ncps_mlx.search._storage.open import open_storage, shown
-from ncps_mlx.search._storage.retry import Patience, said
-from tests.shared_study import book
+from ncps_mlx.search._storage.open import open_storage, redact_url
+from ncps_mlx.search._storage.retry import StorageRetry, root_message
+from tests.shared_study import make_store
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_file_is_opened_beside_a_writer(path: Path) -> None:
     """Optuna looks at a file with two connections at once; a writer may come between them."""
-    book(path, 1)
+    make_store(path, 1)
     stop = threading.Event()
 
     def write() -> None:
@@ -64,11 +64,11 @@ def test_a_server_that_is_away_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pauses: list[float] = []
-    patience = Patience("postgresql://ann:***@host/studies")
-    monkeypatch.setattr(patience, "_wait", pauses.append)
-    assert patience(away(7)) == "here"
+    retry = StorageRetry("postgresql://ann:***@host/studies")
+    monkeypatch.setattr(retry, "_wait", pauses.append)
+    assert retry(away(7)) == "here"
     assert pauses == [0.5, 1, 2, 4, 8, 15, 15]
-    assert patience.outages == 1
+    assert retry.outages == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "postgresql://ann:***@host/studies does not answer (connection refused); trying again for up to 10 minutes.",
@@ -79,10 +79,10 @@ def test_a_server_that_is_away_is_waited_for(
 def test_a_connection_that_outlives_its_server_ends_no_outage(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    patience = Patience("there")
-    monkeypatch.setattr(patience, "_wait", lambda _: patience(lambda: "another thread's, still open"))
-    assert patience(away(3)) == "here"
-    assert patience.outages == 1
+    retry = StorageRetry("there")
+    monkeypatch.setattr(retry, "_wait", lambda _: retry(lambda: "another thread's, still open"))
+    assert retry(away(3)) == "here"
+    assert retry.outages == 1
     assert [line.split(" (")[0] for line in capsys.readouterr().err.splitlines()] == [
         "there does not answer", "there answers again after 0 s.",
     ]  # fmt: skip
@@ -90,28 +90,28 @@ def test_a_connection_that_outlives_its_server_ends_no_outage(
 
 def test_a_server_that_stays_away_is_an_error() -> None:
     with pytest.raises(ConnectionError, match="storage must answer, got none from there: connection refused"):
-        Patience("there", seconds=0)(away(1))
+        StorageRetry("there", seconds=0)(away(1))
 
 
 def test_a_process_that_ends_waits_for_no_server() -> None:
-    patience, call = Patience("there"), away(10**6)
+    retry, call = StorageRetry("there"), away(10**6)
     errors: list[ConnectionError] = []
 
     def beat() -> None:
         try:
-            patience(call)
+            retry(call)
         except ConnectionError as error:
             errors.append(error)
 
     thread = threading.Thread(target=beat)
     thread.start()
-    while not patience.outages:
+    while not retry.outages:
         time.sleep(0.01)
-    with patience.leaving():
+    with retry.without_waiting():
         thread.join(60)  # it need not sit out its ten minutes
         assert len(errors) == 1
         with pytest.raises(ConnectionError):
-            patience(call)
+            retry(call)
 
 
 def test_a_server_that_goes_while_a_read_is_tried_again_is_away_too() -> None:
@@ -122,7 +122,7 @@ def test_a_server_that_goes_while_a_read_is_tried_again_is_away_too() -> None:
             raise PendingRollbackError("Can't reconnect until invalid transaction is rolled back.")  # noqa: B904  # without a cause, as there
 
     with pytest.raises(ConnectionError, match="storage must answer, got none from there: connection refused"):
-        Patience("there", seconds=0)(call)
+        StorageRetry("there", seconds=0)(call)
 
 
 def test_what_is_wrong_with_the_call_is_not_tried_again() -> None:
@@ -130,7 +130,7 @@ def test_what_is_wrong_with_the_call_is_not_tried_again() -> None:
         raise KeyError("no such study")
 
     with pytest.raises(KeyError):
-        Patience("there")(call)
+        StorageRetry("there")(call)
 
 
 @pytest.mark.parametrize(
@@ -171,15 +171,15 @@ def test_a_storage_that_cannot_be_is_named(
 
 def test_no_password_is_shown() -> None:
     assert (
-        shown("postgresql+psycopg://ann:s3cret@host:5432/studies")
+        redact_url("postgresql+psycopg://ann:s3cret@host:5432/studies")
         == "postgresql+psycopg://ann:***@host:5432/studies"
     )
-    assert shown("postgresql://ann@host/studies") == "postgresql://ann@host/studies"
-    assert shown("grpc://host:13000") == "grpc://host:13000"
+    assert redact_url("postgresql://ann@host/studies") == "postgresql://ann@host/studies"
+    assert redact_url("grpc://host:13000") == "grpc://host:13000"
 
 
 def test_what_the_database_says_is_told_and_not_what_was_looked_up_meanwhile() -> None:
     error = OSError("connection refused\nIs the server running?")
     error.__context__ = KeyError(())  # that SQLAlchemy was handling
-    assert said(error) == "connection refused"
-    assert said(KeyError("knob")) == "'knob'"
+    assert root_message(error) == "connection refused"
+    assert root_message(KeyError("knob")) == "'knob'"

@@ -19,11 +19,11 @@ from ncps_mlx import Record, Task
 from ncps_mlx.__main__ import main
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data import load_task
-from ncps_mlx.search._storage.trial_queue import LEASE, Claims
-from ncps_mlx.search._storage.trial_store import Planned
-from ncps_mlx.search._worker import Shift
-from ncps_mlx.search._worker_pool import Team
-from tests.shared_study import OWN_TASK, alike, record, study_of
+from ncps_mlx.search._storage.trial_queue import LEASE, TrialQueue
+from ncps_mlx.search._storage.trial_store import TrialSpec
+from ncps_mlx.search._worker import Worker
+from ncps_mlx.search._worker_pool import WorkerPool
+from tests.shared_study import OWN_TASK, record, same_shape, study_of
 from tests.small_study import FIXED, outcome
 
 
@@ -176,53 +176,53 @@ def test_a_bar_ends_with_what_others_trained(
 ) -> None:
     study, other = study_of(task, path), study_of(task, path)
 
-    real = Shift.take
+    real = Worker.claim
 
-    def look(*_: Any) -> list[Planned]:  # before we look, the other one trains all
-        monkeypatch.setattr(Shift, "take", real)
+    def look(*_: Any) -> list[TrialSpec]:  # before we look, the other one trains all
+        monkeypatch.setattr(Worker, "claim", real)
         other.run(progress=False)
         return []
 
-    monkeypatch.setattr(Shift, "take", look)
+    monkeypatch.setattr(Worker, "claim", look)
     study.run()
     assert "12/12" in capsys.readouterr().err
 
 
 def test_a_bar_counts_what_others_have_trained_of_what_they_hold(task: Task, path: Path) -> None:
     study, other = study_of(task, path), study_of(task, path)
-    shift = Shift(study._design, study._ledger, study._claims, population=2)
-    with other._claims.working(), Progress(12, "study", "trial", shown=False) as bar:
-        batch = other._claims.claim(4, alike)
-        other._claims.reached = lambda: (3.6, 0.25)
-        other._claims._renew()
-        shift.show(bar)
+    worker = Worker(study.config, study._store, study._queue, population_size=2)
+    with other._queue.working(), Progress(12, "study", "trial", shown=False) as bar:
+        batch = other._queue.claim(4, same_shape)
+        other._queue.progress = lambda: (3.6, 0.25)
+        other._queue._renew()
+        worker.update(bar)
         assert (bar.done, bar.score) == (3, 0.25)
         for item in batch[:2]:
-            assert other._claims.finish(item, record(item))
-        shift.show(bar)
+            assert other._queue.finish(item, record(item))
+        worker.update(bar)
         assert bar.done == 4  # the lease is older than the scores
-        with study._claims.working():
-            own = study._claims.claim(2, alike)
-            assert all(study._claims.finish(item, record(item)) for item in own)
-        shift.show(bar)
+        with study._queue.working():
+            own = study._queue.claim(2, same_shape)
+            assert all(study._queue.finish(item, record(item)) for item in own)
+        worker.update(bar)
         assert bar.done == 6
 
 
 def test_a_worker_tells_how_much_of_its_population_is_trained(
     task: Task, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, told = Claims.finish, []
+    real, told = TrialQueue.finish, []
 
-    def finish(self: Claims, planned: Planned, record: Record) -> bool:
-        assert self.reached is not None
-        told.append(self.reached())
-        return real(self, planned, record)
+    def finish(self: TrialQueue, spec: TrialSpec, record: Record) -> bool:
+        assert self.progress is not None
+        told.append(self.progress())
+        return real(self, spec, record)
 
-    monkeypatch.setattr(Claims, "finish", finish)
+    monkeypatch.setattr(TrialQueue, "finish", finish)
     study = study_of(task, path).run(progress=False)
     assert [done for done, _ in told] == [2, 1] * 6
     assert told[-1][1] is not None and told[-1][1] <= min(run.score for run in study.records)
-    assert study._claims.reached is None
+    assert study._queue.progress is None
 
 
 def test_a_worker_that_ends_before_it_is_told_the_storage_is_quoted(
@@ -235,9 +235,9 @@ def test_a_worker_that_ends_before_it_is_told_the_storage_is_quoted(
 
     real = subprocess.Popen
     monkeypatch.setattr("ncps_mlx.search._worker_pool.subprocess.Popen", start)
-    with Team(path, "study", 2, population=1, lease=60.0) as team:
-        assert not team.running()
-        assert team.error() == "no such module"
+    with WorkerPool(path, "study", 2, population_size=1, lease_seconds=60.0) as pool:
+        assert not pool.running()
+        assert pool.error() == "no such module"
 
 
 def test_workers_that_fail_are_quoted(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,11 +253,11 @@ def test_workers_that_fail_are_quoted(path: Path, tmp_path: Path, capsys: pytest
 
 
 def test_a_killed_worker_is_named(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Team(path, "absent", 1, population=1, lease=60.0) as team:
-        team._workers[0].kill()
-        team._workers[0].wait()
-        assert not team.running()
-        assert team.error() == "killed by SIGKILL."
+    with WorkerPool(path, "absent", 1, population_size=1, lease_seconds=60.0) as pool:
+        pool._workers[0].kill()
+        pool._workers[0].wait()
+        assert not pool.running()
+        assert pool.error() == "killed by SIGKILL."
     assert "Worker 1 stopped: killed by SIGKILL." in capsys.readouterr().err
 
 

@@ -3,7 +3,7 @@
 Optuna samples and stores; what is trained together, and that nothing is lost, is decided here.
 """
 
-from ncps_mlx.search._boundary import Edge, boundary
+from ncps_mlx.search._analysis import Edge, boundary
 from ncps_mlx.search._distributions import Choice, Integer, LogUniform, Uniform, When
 from ncps_mlx.search._halving import Halving, Hyperband
 from ncps_mlx.search._record import Record

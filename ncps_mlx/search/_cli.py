@@ -1,6 +1,6 @@
 """``python -m ncps_mlx worker URL STUDY``: take part in a study, here or on another machine.
 
-The storage holds all that a worker needs: how the task was made, the space, the fixed knobs, the plan. A worker takes
+The storage holds all that a worker needs: how the task was made, the space, the fixed values, the plan. A worker takes
 the next population that nobody trains, trains it, writes it down, and ends when everything is done.
 """
 
@@ -15,8 +15,8 @@ from types import FrameType
 
 from ncps_mlx._utils.validation import check_int
 from ncps_mlx.search._storage.leases import LEASE_SECONDS
-from ncps_mlx.search._storage.open import shown
-from ncps_mlx.search._storage.retry import say
+from ncps_mlx.search._storage.open import redact_url
+from ncps_mlx.search._storage.retry import log
 
 __all__ = ["add_arguments", "work"]
 
@@ -24,14 +24,7 @@ STOPPED = 130  # exit status after Ctrl-C, as shells have it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments.
-
-    Example:
-        >>> parser = argparse.ArgumentParser()
-        >>> add_arguments(parser)
-        >>> parser.parse_args(["tuning.db", "rates", "--quiet"]).study
-        'rates'
-    """
+    """Describe the command's arguments."""
     parser.add_argument(
         "url",
         help="the study's storage: a SQLite file, postgresql://USER@HOST/NAME, or grpc://HOST:PORT; - reads it from "
@@ -43,12 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE:FUNCTION",
         help="what makes the task, where that was made from arrays; FILE.py:FUNCTION too",
     )
-    parser.add_argument("--population-size", type=int, help="train at most so many members at once")
-    parser.add_argument("--timeout", type=float, help="begin nothing after so many")
+    parser.add_argument("--population-size", type=int, help="members trained at once, at most")
+    parser.add_argument("--timeout", type=float, help="start no new population after this many seconds")
     parser.add_argument(
         "--memory-mb",
         type=float,
-        help="megabytes that a population may take (default: a quarter of the machine's)",
+        help="megabytes that a population may take (default: a quarter of the machine's memory)",
     )
     parser.add_argument(
         "--lease-seconds",
@@ -60,17 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def work(arguments: argparse.Namespace) -> int:
-    """Take part in a study until it is done.
-
-    Returns:
-        int: 0, or 130 if it was stopped by Ctrl-C, SIGTERM, or the end of its standard input.
-
-    Example:
-        >>> import subprocess
-        >>> command = [sys.executable, "-m", "ncps_mlx", "worker", "nowhere.db", "rates"]
-        >>> print(subprocess.run(command, capture_output=True, text=True).stderr)
-        ValueError: storage must be a file that is there, got nowhere.db.
-    """
+    """Take part in a study until it is done; return the exit status, 130 if it was stopped."""
     from ncps_mlx import Study
     from ncps_mlx.data import load_task
 
@@ -92,10 +75,10 @@ def work(arguments: argparse.Namespace) -> int:
             memory_mb=arguments.memory_mb,
         )
     except KeyboardInterrupt:
-        say(f"Stopped. What was being trained waits in {shown(url)}.")
+        log(f"Stopped. What was being trained waits in {redact_url(url)}.")
         return STOPPED
     except (ValueError, ImportError, OSError, RuntimeError) as error:
-        say(f"{type(error).__name__}: {error}")
+        log(f"{type(error).__name__}: {error}")
         return 1
     return 0
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ncps_mlx._utils.json_values import plain
-from ncps_mlx._utils.validation import check_choice
+from ncps_mlx._utils.validation import check_choice, check_int, check_number
 from ncps_mlx.data._task import Task
+from ncps_mlx.data._time_scaler import KINDS
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.models._cfc import CfC
-from ncps_mlx.models._ltc import LTC
+from ncps_mlx.models._ltc import LTC, check_ranges
 from ncps_mlx.training._fit import check_batch, evaluation_step, fit
 from ncps_mlx.training._member import Member
+from ncps_mlx.training._optimizers import OPTIMIZERS, SCHEDULES
 from ncps_mlx.training._time_steps import check_time_scaling
 from ncps_mlx.wirings._base import Wiring
 
@@ -132,3 +134,39 @@ def check_config(task: Task, model: str, config: Mapping[str, Any]) -> None:
     check_batch(task, config["batch_size"])
     member = Member.checked(built, config["steps"], config["optimizer"], {**config, "seed": 0})
     check_time_scaling(member.time_scaling, task)
+
+
+def _at_least(minimum: int, *, optional: bool = False) -> Callable[[str, Any], object]:
+    def check(name: str, value: Any) -> object:
+        return None if optional and value is None else check_int(name, value, minimum=minimum)
+
+    return check
+
+
+def _positive(name: str, value: Any) -> object:
+    return check_number(name, value, low=0, open_low=True)
+
+
+RULES: dict[str, Callable[[str, Any], object]] = {
+    "learning_rate": _positive,
+    "weight_decay": lambda name, value: check_number(name, value, low=0),
+    "clip_norm": lambda name, value: None if value is None else _positive(name, value),
+    "schedule": lambda name, value: check_choice(name, value, SCHEDULES),
+    "warmup_steps": _at_least(0),
+    "backbone_dropout": lambda name, value: check_number(name, value, low=0, high=1, open_high=True),
+    "time_scaling": lambda name, value: check_choice(name, value, KINDS),
+    "initial_scale": _positive,
+    "optimizer": lambda name, value: check_choice(name, value, OPTIMIZERS),
+    "steps": _at_least(1),
+    "batch_size": _at_least(1),
+    "grad_accumulation_steps": _at_least(1),
+    "patience": _at_least(1, optional=True),
+    "evaluate_every": _at_least(1, optional=True),
+    "hidden_size": _at_least(1),
+    "num_layers": _at_least(1),
+    "backbone_units": _at_least(1),
+    "backbone_layers": _at_least(0),
+    "ode_unfolds": _at_least(1),
+    "wiring": lambda _, value: None if value is None else Wiring.from_config(value),
+    "initial_ranges": lambda _, value: check_ranges(value, None),
+}

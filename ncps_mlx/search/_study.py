@@ -15,19 +15,17 @@ from ncps_mlx._utils.validation import check_flag, check_int, check_number
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._cfc import CfC
 from ncps_mlx.models._ltc import LTC
-from ncps_mlx.search._boundary import Edge, boundary
-from ncps_mlx.search._definition import check_shared, restored, written
-from ncps_mlx.search._design import Design
+from ncps_mlx.search import _analysis
+from ncps_mlx.search._analysis import Edge
+from ncps_mlx.search._config import StudyConfig
 from ncps_mlx.search._halving import Halving, Hyperband
-from ncps_mlx.search._limits import Limits
 from ncps_mlx.search._record import Record
-from ncps_mlx.search._results import best_group, importance, summary, table
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.leases import LEASE_SECONDS
-from ncps_mlx.search._storage.trial_queue import Claims
-from ncps_mlx.search._storage.trial_store import Ledger, read_definition
-from ncps_mlx.search._worker import Shift
-from ncps_mlx.search._worker_pool import Team
+from ncps_mlx.search._storage.trial_queue import TrialQueue
+from ncps_mlx.search._storage.trial_store import TrialStore, read_config
+from ncps_mlx.search._worker import TrialBudget, Worker
+from ncps_mlx.search._worker_pool import WorkerPool
 
 if TYPE_CHECKING:
     import optuna
@@ -47,21 +45,28 @@ class Study:
     no trial is lost or doubled, and each can be rerun from its record. Any number of processes may run a study that
     lies in a database, here or on other machines.
 
+    Attributes:
+        task: What is learnt.
+        space: What varies.
+        name: The study's name in the storage.
+        population_size: Members trained at once, at most, by this process; may be set.
+        config: How the study is made: ``model``, ``sampler``, ``trials``, ``seeds``, ``fixed``, ``halving``, ...
+
     Args:
         storage: ``None`` keeps the study in memory; ``"tuning.db"`` in a SQLite file;
             ``postgresql://USER@HOST/NAME`` in a database; ``grpc://HOST:PORT`` behind Optuna's proxy.
         task: What to learn; configurations are judged on its validation split.
-        space: The knobs to vary.
+        space: The hyperparameters to vary.
         model: :class:`~ncps_mlx.CfC` (default) or :class:`~ncps_mlx.LTC`.
         sampler: ``"random"`` (default); ``"grid"``, every combination; ``"tpe"``, Optuna's multivariate
             tree-structured Parzen estimator; ``"quasi-random"``, a scrambled Sobol sequence.
         trials: How many configurations. Default 20; a grid takes all it has. An existing study may be
             opened again with more.
         seeds: Each configuration is trained once with each of these (default 0 alone).
-        fixed: Values of further knobs of model and training.
+        fixed: Values of further hyperparameters of model and training.
         name: The study's name in the storage.
-        population_size: At most so many members are trained at once.
-        draws_per_shape: Draws of the member knobs for each drawn shape (not in a grid).
+        population_size: Members trained at once, at most.
+        draws_per_shape: For each drawn shape, draws of what varies within a population (not in a grid).
         sampler_seed: Seed of the draws.
         halving: A :class:`~ncps_mlx.Halving` or :class:`~ncps_mlx.Hyperband` stops the worse configurations early.
             By TPE each population that it asks for is a bracket of its own.
@@ -102,7 +107,7 @@ class Study:
         sampler_seed: int = 0,
         halving: Halving | Hyperband | None = None,
     ) -> None:
-        self._design = design = Design(
+        config = StudyConfig(
             task,
             space,
             model,
@@ -112,30 +117,34 @@ class Study:
             fixed=fixed,
             draws_per_shape=draws_per_shape,
             sampler_seed=sampler_seed,
+            population_size=population_size,
             halving=halving,
         )
-        self.task, self.space, self.model, self.halving = task, space, design.model, halving
-        self.sampler, self.trials, self.seeds, self.fixed = sampler, design.trials, design.seeds, design.fixed
-        self.draws_per_shape, self.sampler_seed = design.draws_per_shape, design.sampler_seed
-        given: Any = name  # a caller without types may pass anything
-        if not isinstance(given, str) or not 0 < len(given) <= LONGEST_NAME or "\0" in given:
+        self._attach(storage, name, config)
+
+    def _attach(self, storage: str | Path | None, name: Any, config: StudyConfig) -> None:
+        """Open the storage, agree with what it holds, and add what is missing of the plan."""
+        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or "\0" in name:
             raise ValueError(
                 f"name must be a non-empty string of at most {LONGEST_NAME} characters, none of them NUL, got {name!r}."
             )
-        self.name = name
-        self.population_size = check_int("population_size", population_size)
+        self.task, self.space, self.config, self.name = config.task, config.space, config, name
+        self.population_size = config.population_size
         self._storage = storage
-        self._ledger = Ledger(
+        self._store = TrialStore(
             storage,
             name,
-            space,
-            design.settings,
-            higher_is_better=task.higher_is_better,
-            members=design.members,
-            definition=written(self),
+            config.space,
+            higher_is_better=config.task.higher_is_better,
+            n_trials=config.n_trials,
         )
-        self._claims = Claims(self._ledger)
-        self._ledger.add(design.items(design.order))
+        stored = self._store.config()
+        if stored is not None:
+            config.check_same(stored, name, self._store.where)
+        if stored is None or stored["trials"] != config.trials:
+            self._store.set_config(config.to_json())
+        self._queue = TrialQueue(self._store)
+        self._store.add(config.specs(config.ordered_plan))
 
     @classmethod
     def open(cls, storage: str | Path, name: str = "study", *, task: Task | None = None) -> Study:
@@ -159,8 +168,9 @@ class Study:
             >>> Study.open(file, "rates")
             Study('rates': grid, 2 configurations x 1 seed, 0 of 2 trials done)
         """
-        settings = restored(read_definition(storage, name), task)
-        return cls(storage, settings.pop("task"), settings.pop("space"), name=name, **settings)
+        study = cls.__new__(cls)
+        study._attach(storage, name, StudyConfig.from_json(read_config(storage, name), task))
+        return study
 
     def run(
         self,
@@ -179,18 +189,18 @@ class Study:
 
         Args:
             progress: Show how many trials are done, the best score, the rate and the time left (default True); in the
-                end also each knob whose best value lies at an edge of the space, as :meth:`boundary` finds it.
-            max_trials: Begin at most this many trials in this call; a bracket of halving is begun whole, and only
-                within the limit's last member. Default: all.
+                end also what has its best value at an edge of the space, as :meth:`boundary` finds it.
+            max_trials: Begin at most this many trials in this call; a bracket of halving is begun whole if one of its
+                trials is within the limit. Default: all.
             timeout: Begin no population, or bracket of halving, after this many seconds; what has begun is finished.
                 Default: no limit.
-            workers: 1 (default) trains in this process; more start so many processes on this machine, which ends when
+            workers: 1 (default) trains in this process; more start that many processes on this machine, which end when
                 they have trained everything. They need a storage, and a task that can be made from its name.
             lease_seconds: Seconds after which a worker on another machine that gives no sign of life has lost its
                 trials.
             memory_mb: Megabytes that the gradients of a population, or its predictions, may take together; a
-                population that needs more is computed in groups, to the same bits, and says so. Of several workers
-                each takes so much. Default: a quarter of the machine's.
+                population that needs more is computed in groups, to the same bits, and says so. Each
+                of several workers takes that much. Default: a quarter of the machine's.
 
         Returns:
             Study: itself.
@@ -212,41 +222,41 @@ class Study:
         check_number("lease_seconds", lease_seconds, low=0, open_low=True)
         if memory_mb is not None:
             check_number("memory_mb", memory_mb, low=0, open_low=True)
-        limits = Limits(max_trials, timeout)
+        budget = TrialBudget(max_trials, timeout)
         if workers > 1 and max_trials is not None:
             raise ValueError(
                 f"max_trials must be None with {workers} workers, who share the plan, got {max_trials}."
             )
-        shift = Shift(self._design, self._ledger, self._claims, self.population_size, memory_mb)
-        total, done = self._design.members, len(self._ledger.scores())
+        worker = Worker(self.config, self._store, self._queue, self.population_size, memory_mb)
+        done = len(self._store.scores())
         with Progress(
-            done + limits.of(total - done),
+            done + budget.cap(self.config.n_trials - done),
             self.name,
             "trial",
             done=done,
             shown=progress,
             higher_is_better=self.task.higher_is_better,
         ) as bar:
-            shift.show(bar)
+            worker.update(bar)
             if workers > 1:
-                self._run_team(shift, workers, lease_seconds, bar, timeout, memory_mb)
+                self._run_pool(worker, workers, lease_seconds, bar, timeout, memory_mb)
             else:
-                with self._claims.working(lease_seconds):
-                    shift.work(bar, limits)
-            shift.show(bar)
-            if shift.finished():
+                with self._queue.working(lease_seconds):
+                    worker.work(bar, budget)
+            worker.update(bar)
+            if worker.is_finished():
                 for edge in self.boundary():
                     bar.say(str(edge))
         return self
 
-    def _run_team(
+    def _run_pool(
         self,
-        shift: Shift,
+        worker: Worker,
         workers: int,
-        lease: float,
+        lease_seconds: float,
         bar: Progress,
-        seconds: float | None,
-        memory: float | None,
+        timeout: float | None,
+        memory_mb: float | None,
     ) -> None:
         """Start workers and watch them."""
         if self._storage is None:
@@ -254,20 +264,25 @@ class Study:
                 "workers must be 1 for a study in memory, which no other process sees, "
                 f'got {workers}. Give it a file: Study("tuning.db", ...).'
             )
-        check_shared(self.task, self.name)
-        left = self._design.members - len(self._ledger.scores())
-        size = max(1, min(self.population_size, -(-left // workers)))  # a share for each, however few are left
-        with self._claims.working(lease):
-            shift.repair()
-        with Team(
-            self._storage, self.name, workers, population=size, lease=lease, seconds=seconds, memory=memory
-        ) as team:
-            while team.running():
+        self.config.check_shared(self.name)
+        left = self.config.n_trials - len(self._store.scores())
+        with self._queue.working(lease_seconds):
+            worker.complete_plan()
+        with WorkerPool(
+            self._storage,
+            self.name,
+            workers,
+            population_size=max(1, min(self.population_size, -(-left // workers))),  # a share for each
+            lease_seconds=lease_seconds,
+            timeout=timeout,
+            memory_mb=memory_mb,
+        ) as pool:
+            while pool.running():
                 time.sleep(LOOK_SECONDS)
-                shift.show(bar)
-        if not shift.finished() and (seconds is None or team.error(default="")):
+                worker.update(bar)
+        if not worker.is_finished() and (timeout is None or pool.error(default="")):
             raise RuntimeError(
-                f"workers of {self.name!r} stopped before everything was trained: {team.error()}"
+                f"workers of {self.name!r} stopped before everything was trained: {pool.error()}"
             )
 
     @property
@@ -282,7 +297,7 @@ class Study:
             >>> [(record.trial, record.config["learning_rate"]) for record in study.records]
             [(0, 0.001), (1, 0.01)]
         """
-        return self._ledger.done()
+        return self._store.records()
 
     @property
     def best(self) -> Record:
@@ -301,12 +316,12 @@ class Study:
             >>> study.best.score == min(study.table()["score"])
             True
         """
-        return best_group(self.records, self.name)[0]
+        return _analysis.best_group(self.records, self.name)[0]
 
     def table(self) -> dict[str, list[Any]]:
-        """Return the records as columns: trial, the space's knobs, seed, score, status, seconds.
+        """Return the records as columns: trial, what the space varies, seed, score, status, seconds.
 
-        A wiring is written as text; where a knob does not exist (:class:`~ncps_mlx.When`), its column holds ``None``.
+        A wiring is written as text; what does not exist in a trial (:class:`~ncps_mlx.When`) is ``None`` there.
 
         Example:
             >>> from ncps_mlx.data import irregular_sines
@@ -316,26 +331,27 @@ class Study:
             >>> study.table()["learning_rate"]
             [0.001, 0.01]
         """
-        return table(self.space, self.records)
+        return _analysis.table(self.space, self.records)
 
     def boundary(self, within: float = 0.1) -> list[Edge]:
-        """Find the knobs whose best value lies at an end of their range: see :func:`ncps_mlx.search.boundary`.
+        """Find what has its best value at an end of its range: see :func:`ncps_mlx.search.boundary`.
 
         Example:
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> study = Study(None, task, Space(learning_rate=[1e-8, 1e-7, 1e-3]), sampler="grid",
             ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 20}).run(progress=False)
-            >>> [(edge.knob, edge.side, edge.end) for edge in study.boundary()]
+            >>> [(edge.name, edge.side, edge.end) for edge in study.boundary()]
             [('learning_rate', 'high', 0.001)]
         """
-        return boundary(self.space, self.records, within)
+        return _analysis.boundary(self.space, self.records, within)
 
     def importance(self) -> dict[str, float]:
-        """Share of each knob in what sets the best tenth of the trials apart, by PED-ANOVA, the greatest first.
+        """Share of each hyperparameter in what sets the best tenth of the trials apart, the greatest first.
 
-        Shares sum to 1. They hold within the ranges searched; from few trials they are rough. Every trial counts, a
-        pruned one with its score so far. With Optuna before 5, knobs that do not always exist are left out.
+        By PED-ANOVA. Shares sum to 1; they hold within the ranges searched, and from few trials they are rough. Every
+        trial counts, a pruned one with its score so far. With Optuna before 5, those that do not always exist are left
+        out.
 
         Raises:
             RuntimeError: Fewer than four trials converged.
@@ -354,7 +370,7 @@ class Study:
             >>> next(iter(study.importance()))
             'learning_rate'
         """
-        return importance(self._ledger)
+        return _analysis.importance(self.optuna)
 
     def summary(self) -> str:
         """Say in a few lines what was trained, what was best, and whether it lies at the edge of the space.
@@ -370,7 +386,7 @@ class Study:
             best: rmse ... with learning_rate 0.001
             learning_rate: best 0.001 at the upper end 0.001, as are 1 of the best 2: widen it upwards
         """
-        return summary(self.space, self.records, repr(self), self.name)
+        return _analysis.summary(self.space, self.records, repr(self), self.name)
 
     @property
     def optuna(self) -> optuna.Study:
@@ -384,10 +400,10 @@ class Study:
             >>> study.optuna.best_value == study.best.score
             True
         """
-        return self._ledger.optuna
+        return self._store.optuna
 
     def __repr__(self) -> str:
-        seeds = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
-        done, total = len(self.records), self._design.members
-        head = f"{self.name!r}: {self.sampler}, {self.trials} configurations x {seeds}"
-        return f"Study({head}, {done} of {total} trials done)"
+        config = self.config
+        seeds = f"{len(config.seeds)} seed{'s' if len(config.seeds) > 1 else ''}"
+        head = f"{self.name!r}: {config.sampler}, {config.trials} configurations x {seeds}"
+        return f"Study({head}, {len(self.records)} of {config.n_trials} trials done)"

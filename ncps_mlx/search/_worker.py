@@ -1,182 +1,259 @@
-"""One worker's shift in a study: it takes what is free, trains it, writes it down, until nothing is left."""
+"""A worker of a study: it takes what is free, trains it, writes it down, until nothing is left."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ncps_mlx._utils.progress import Progress
-from ncps_mlx.search._brackets import train_batch
-from ncps_mlx.search._design import Design
-from ncps_mlx.search._limits import Limits
-from ncps_mlx.search._samplers import draw, shape_key
-from ncps_mlx.search._storage.trial_queue import Claims
-from ncps_mlx.search._storage.trial_store import Ledger, Planned
+import numpy as np
 
-__all__ = ["Shift"]
+from ncps_mlx._utils.progress import Progress
+from ncps_mlx._utils.validation import check_int, check_number
+from ncps_mlx.search._config import StudyConfig
+from ncps_mlx.search._halving import Bracket, is_eligible, rank, rung_step, score_at, survivor_count
+from ncps_mlx.search._hyperparameters import steps_of
+from ncps_mlx.search._record import Population, Record
+from ncps_mlx.search._samplers import ask_sampler, tpe_sampler
+from ncps_mlx.search._storage.trial_queue import TrialQueue
+from ncps_mlx.search._storage.trial_store import TrialSpec, TrialStore
+
+__all__ = ["TrialBudget", "Worker"]
 
 REST_SECONDS = 0.5  # between two looks at what other workers do
 
 
-class Shift:
-    """A worker at a study; the others' shifts may be here or on other machines.
+class TrialBudget:
+    """What one call of :meth:`Study.run <ncps_mlx.Study.run>` may spend: trials begun, and seconds."""
+
+    def __init__(self, max_trials: int | None = None, timeout: float | None = None) -> None:
+        self._trials = math.inf if max_trials is None else check_int("max_trials", max_trials)
+        seconds = math.inf if timeout is None else check_number("timeout", timeout, low=0, open_low=True)
+        self._end = time.monotonic() + seconds
+
+    def cap(self, trials: int) -> int:
+        """How many of ``trials`` may be begun in all."""
+        return int(max(0, min(trials, self._trials)))
+
+    def remaining(self, limit: int) -> int:
+        """How many may be begun now, at most ``limit``."""
+        return 0 if time.monotonic() >= self._end else self.cap(limit)
+
+    def consume(self, trials: int) -> None:
+        """Note that ``trials`` were begun."""
+        self._trials -= trials
+
+
+class Worker:
+    """One process at a study; the others may be here or on other machines.
 
     Args:
-        design: What is to be trained.
-        ledger: The study's book.
-        claims: What this worker holds of it.
-        population: At most so many members are trained at once.
-        memory: As of :func:`~ncps_mlx.fit`.
-
-    Example:
-        >>> from ncps_mlx import LogUniform, Space, Study
-        >>> from ncps_mlx.data import irregular_sines
-        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-        >>> study = Study(None, task, Space(learning_rate=LogUniform(1e-3, 1e-1)), trials=5,
-        ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5})
-        >>> shift = Shift(study._design, study._ledger, study._claims, population=4)
-        >>> with study._claims.working(), Progress(5, "study", "trial", shown=False) as bar:
-        ...     shift.work(bar, Limits(max_trials=2))
-        >>> study, shift.finished()
-        (Study('study': random, 5 configurations x 1 seed, 2 of 5 trials done), False)
+        config: What is to be trained.
+        store: The study's trials.
+        queue: What this worker holds of them.
+        population_size: Members trained at once, at most.
+        memory_mb: As of :func:`~ncps_mlx.fit`.
     """
 
     def __init__(
-        self, design: Design, ledger: Ledger, claims: Claims, population: int, memory: float | None = None
+        self,
+        config: StudyConfig,
+        store: TrialStore,
+        queue: TrialQueue,
+        population_size: int,
+        memory_mb: float | None = None,
     ) -> None:
-        self._design, self._ledger, self._claims, self._population = design, ledger, claims, population
-        self._memory = memory
-        self._seeds = len(design.seeds)
+        self._config, self._store, self._queue = config, store, queue
+        self._population_size, self._memory_mb = population_size, memory_mb
+        self._n_seeds = len(config.seeds)
 
-    def work(self, bar: Progress, limits: Limits) -> None:
-        """Take what is free and train it, until all is done, by this worker or by others, or the limits are reached."""
-        self.repair()
-        while most := limits.next(self._population):
-            batch = self.take(most)
-            limits.spend(len(batch))
+    def work(self, bar: Progress, budget: TrialBudget) -> None:
+        """Take what is free and train it, until all is done, by this worker or by others, or the budget is spent."""
+        self.complete_plan()
+        while limit := budget.remaining(self._population_size):
+            batch = self.claim(limit)
+            budget.consume(len(batch))
             if batch:
                 self._train(batch, bar)
-            elif self.finished():
+            elif self.is_finished():
                 return
             else:  # others train what is left; should one of them stop, it is for us
                 time.sleep(REST_SECONDS)
-                self.repair()
-            self.show(bar)
+                self.complete_plan()
+            self.update(bar)
 
-    def show(self, bar: Progress) -> None:
-        """Bring a bar to what the storage holds, whoever trained it, and to what others are about to finish.
-
-        Example:
-            >>> from ncps_mlx import Space, Study
-            >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed={"hidden_size": 4})
-            >>> shift = Shift(study._design, study._ledger, study._claims, population=4)
-            >>> with Progress(2, "study", "trial", shown=False) as bar:
-            ...     shift.show(bar)
-            ...     bar.done
-            0
-        """
-        scores, others = self._ledger.scores(), self._claims.others()
+    def update(self, bar: Progress) -> None:
+        """Bring a bar to what is stored, whoever trained it, and to what others are about to finish."""
+        scores, others = self._store.scores(), self._queue.other_leases()
         for score in [*scores.values(), *(lease.best for lease in others if lease.best is not None)]:
             bar.best(score)
-        left = set(range(self._design.members)) - scores.keys()
+        left = set(range(self._config.n_trials)) - scores.keys()
         # A lease may be older than the scores: of what it says at most what is left counts.
-        under_way = sum(min(lease.done, len(left.intersection(lease.places))) for lease in others)
+        under_way = sum(min(lease.done, len(left.intersection(lease.trials))) for lease in others)
         bar.reach(len(scores) + int(under_way))
 
-    def finished(self) -> bool:
-        """Whether everything is trained.
+    def is_finished(self) -> bool:
+        """Whether everything is trained."""
+        return len(self._store.scores()) >= self._config.n_trials
 
-        Example:
-            >>> from ncps_mlx import Space, Study
-            >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed={"hidden_size": 4})
-            >>> shift = Shift(study._design, study._ledger, study._claims, population=4)
-            >>> shift.finished()
-            False
-        """
-        return len(self._ledger.scores()) >= self._design.members
+    def complete_plan(self) -> None:
+        """Bring back what stopped workers left, and add what is missing."""
+        self._queue.requeue_orphans()
+        plan: Iterable[tuple[int, Mapping[str, Any]]] = self._config.ordered_plan
+        if self._config.sampler == "tpe":  # a configuration that was drawn is trained with every seed
+            stored = self._store.configs()
+            plan = sorted({trial // self._n_seeds: config for trial, config in stored.items()}.items())
+        self._store.add(self._config.specs(plan))
 
-    def repair(self) -> None:
-        """Bring back what stopped workers left, and complete the plan.
-
-        Example:
-            >>> from ncps_mlx import Space, Study
-            >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed={"hidden_size": 4})
-            >>> shift = Shift(study._design, study._ledger, study._claims, population=4)
-            >>> _ = study._ledger.set_state(study.optuna.trials[0]._trial_id, "FAIL")  # and then the process was killed
-            >>> shift.repair()
-            >>> [trial.state.name for trial in study.optuna.trials]
-            ['FAIL', 'WAITING', 'WAITING']
-        """
-        self._claims.repair()
-        plan: Iterable[tuple[int, Mapping[str, Any]]] = self._design.order
-        if self._design.sampler == "tpe":
-            known = self._ledger.configs()
-            plan = sorted({trial // self._seeds: config for trial, config in known.items()}.items())
-        self._ledger.add(self._design.items(plan))
-
-    def take(self, most: int) -> list[Planned]:
-        """Start the next population, trials of one shape; or the next bracket of halving, whole.
-
-        Returns:
-            list[Planned]: ``[]`` if nothing is free at the moment.
-
-        Example:
-            >>> from ncps_mlx import Space, Study
-            >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed={"hidden_size": 4})
-            >>> shift = Shift(study._design, study._ledger, study._claims, population=4)
-            >>> with study._claims.working():
-            ...     [item.config for item in shift.take(4)]
-            [{'learning_rate': 0.001}, {'learning_rate': 0.01}]
-        """
-        batch = self._claim(most)
-        if not batch and self._design.sampler == "tpe" and self._draw():
-            batch = self._claim(most)
+    def claim(self, limit: int) -> list[TrialSpec]:
+        """Begin the next population, trials of one shape, or the next bracket, whole; ``[]`` if nothing is free now."""
+        batch = self._claim(limit)
+        if not batch and self._config.sampler == "tpe" and self._draw():
+            batch = self._claim(limit)
         return batch
 
-    def _claim(self, most: int) -> list[Planned]:
-        design = self._design
-        if design.halving is None:
-            return self._claims.claim(most, lambda item: shape_key(design.space, item.config))
-        return self._claims.claim(design.members, lambda item: design.bracket(item.trial), self._whole)
+    def _claim(self, limit: int) -> list[TrialSpec]:
+        config = self._config
+        if config.halving is None:
+            return self._queue.claim(limit, lambda spec: config.space.shape_key(spec.config))
+        return self._queue.claim(config.n_trials, lambda spec: config.bracket(spec.index), self._is_whole_bracket)
 
-    def _whole(self, items: Sequence[Planned]) -> bool:
+    def _is_whole_bracket(self, specs: Sequence[TrialSpec]) -> bool:
         """Whether all else of a bracket is done: what another worker holds could not be ranked."""
-        bracket = self._design.bracket(items[0].trial)
-        there = {item.trial for item in items} | self._ledger.scores().keys()
-        return there.issuperset(
-            range(bracket.first * self._seeds, (bracket.first + bracket.size) * self._seeds)
+        bracket = self._config.bracket(specs[0].index)
+        known = {spec.index for spec in specs} | self._store.scores().keys()
+        return known.issuperset(
+            range(bracket.first * self._n_seeds, (bracket.first + bracket.size) * self._n_seeds)
         )
 
     def _draw(self) -> bool:
-        """Let TPE choose one shape and several draws of its member knobs; false if all are drawn."""
-        design = self._design
-        begun = 1 + max((place // self._seeds for place in self._ledger.configs()), default=-1)
-        count = min(design.draws_per_shape, design.trials - begun)
+        """Let TPE choose one shape and several of its members; false if all configurations are drawn."""
+        config, space = self._config, self._config.space
+        begun = 1 + max((trial // self._n_seeds for trial in self._store.configs()), default=-1)
+        count = min(config.draws_per_shape, config.trials - begun)
         if count < 1:
             return False
-        first = begun * self._seeds
-        reserved = self._claims.reserve(range(first, first + count * self._seeds))
-        if not reserved or first in self._ledger.configs():
+        first = begun * self._n_seeds
+        reserved = self._queue.reserve(range(first, first + count * self._n_seeds))
+        if not reserved or first in self._store.configs():
             return True  # another worker draws them
-        drawn = draw(self._ledger, count, design.space.shape, design.tpe(begun))
-        self._ledger.add(design.items(list(enumerate(drawn, start=begun))))
+        sampler = tpe_sampler(space, self._n_seeds, config.sampler_seed, begun)
+        configs = ask_sampler(self._store, count, space.shape, sampler)
+        self._store.add(config.specs(enumerate(configs, start=begun)))
         return True
 
-    def _train(self, batch: Sequence[Planned], bar: Progress) -> None:
-        """Train a population or a bracket, and write down what is decided as it is."""
-        told = {} if self._design.halving is None else {run.trial: run for run in self._ledger.done()}
+    def _train(self, batch: Sequence[TrialSpec], bar: Progress) -> None:
+        """Train a population or a bracket, and write down what is decided as soon as it is."""
         begun, finished = bar.done, 0
-        self._claims.reached = lambda: (max(0, bar.done - begun - finished), bar.score)
-        for item, record in train_batch(self._design, batch, self._population, told, bar, self._memory):
-            self._claims.finish(item, record)
+        self._queue.progress = lambda: (max(0, bar.done - begun - finished), bar.score)
+        specs = {spec.index: spec for spec in batch}
+        for record in self._train_bracket(batch, bar) if self._config.halving else self._train_all(batch, bar):
+            self._queue.finish(specs[record.trial], record)
             finished += 1
-        self._claims.reached = None
+        self._queue.progress = None
+
+    def _train_all(self, batch: Sequence[TrialSpec], bar: Progress) -> Iterator[Record]:
+        for population in self._populations(batch):
+            population.train(bar)
+            yield from population.records()
+
+    def _train_bracket(self, batch: Sequence[TrialSpec], bar: Progress) -> Iterator[Record]:
+        bracket = self._config.bracket(batch[0].index)
+        done = {r.trial: r for r in self._store.records() if self._config.bracket(r.trial) == bracket}
+        return train_bracket(bracket, list(self._populations(batch)), done, self._n_seeds, bar)
+
+    def _populations(self, batch: Sequence[TrialSpec]) -> Iterator[Population]:
+        """Divide trials into populations of one shape each."""
+        config, size = self._config, self._population_size
+        shapes: dict[str, list[TrialSpec]] = {}
+        for spec in batch:
+            shapes.setdefault(config.space.shape_key(spec.config), []).append(spec)
+        for specs in shapes.values():
+            for part in (specs[i : i + size] for i in range(0, len(specs), size)):
+                yield Population(
+                    config.task,
+                    config.model,
+                    [config.complete(spec.config) for spec in part],
+                    [spec.seed for spec in part],
+                    [spec.index for spec in part],
+                    self._memory_mb,
+                )
+
+
+def train_bracket(
+    bracket: Bracket,
+    populations: Sequence[Population],
+    done: Mapping[int, Record],
+    n_seeds: int,
+    bar: Progress,
+) -> Iterator[Record]:
+    """Train a bracket, and give the record of each trial after the rung at which it ended.
+
+    A bracket that was cut off is taken up by training what was not done again from its start: done trials keep their
+    scores, so every rung ranks the same scores as if nothing had happened.
+
+    Args:
+        bracket: Its rungs.
+        populations: What is to be trained, any number of shapes.
+        done: Records of this bracket from before it was cut off, by trial.
+        n_seeds: Trials of each configuration, which follow each other in number.
+        bar: Moves by one for each trial in the populations.
+    """
+    begun = bar.done
+    n_trials = sum(len(population.trials) for population in populations)
+    records, ended = dict(done), set(done)
+    ends = np.array([*bracket.rungs, 1.0])
+    work = np.cumsum(np.array(bracket.counts_per_rung) * np.diff(ends, prepend=0.0))
+    reached = n_trials * work / work[-1]  # what the bar has moved at each rung
+
+    def note_records() -> None:
+        for population in populations:
+            records.update({record.trial: record for record in population.records() if record.trial not in ended})
+
+    for level, share in enumerate(ends):
+        is_last = level == len(bracket.rungs)
+        left = sum(len(population.training) for population in populations)
+        for population in populations:
+            if count := len(population.training):
+                step = None if is_last else rung_step(share, *steps_of(population.configs[0]))
+                part = (begun + reached[level] - bar.done) * count / left
+                population.train(bar, max(0.0, part), step)
+                left -= count
+        note_records()
+        if not is_last:
+            prune(bracket, share, populations, records, n_seeds)
+            note_records()
+        training = {trial for population in populations for trial in population.training}
+        for trial in sorted(records.keys() - training - ended):
+            ended.add(trial)
+            yield records[trial]
+    bar.reach(begun + n_trials)
+
+
+def prune(
+    bracket: Bracket,
+    share: float,
+    populations: Sequence[Population],
+    records: Mapping[int, Record],
+    n_seeds: int,
+) -> None:
+    """Rank what has reached a rung, and stop the worse ones that are in training."""
+    reached: dict[int, list[float]] = {}
+    for trial, record in records.items():
+        step = rung_step(share, *steps_of(record.config))
+        if is_eligible(record, step):
+            reached.setdefault(trial // n_seeds, []).append(score_at(record, step))
+    higher = next(iter(records.values())).higher_is_better
+    order = rank({index: float(np.mean(scores)) for index, scores in reached.items()}, higher)
+    survivors = survivor_count(len(order), bracket.eta)
+    worse = {index: at for at, index in enumerate(order, start=1) if at > survivors}
+    for population in populations:
+        step = rung_step(share, *steps_of(population.configs[0]))
+        population.prune(
+            {
+                trial: f"rank {worse[trial // n_seeds]} of {len(order)} at step {step}"
+                for trial in population.training
+                if trial // n_seeds in worse
+            }
+        )

@@ -15,14 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from ncps_mlx.search._storage.retry import say
+from ncps_mlx.search._storage.retry import log
 
-__all__ = ["Team"]
+__all__ = ["WorkerPool"]
 
 STOP_SECONDS = 20.0  # that a worker may take to put back what it trains
 
 
-class Team:
+class WorkerPool:
     """Workers that stop when this process stops, in whatever way.
 
     Each reads the storage's URL from its standard input (so that no password shows among the processes) and stops when
@@ -32,18 +32,10 @@ class Team:
         storage: Where the study lies.
         name: The study.
         workers: How many.
-        population: At most so many members each trains at once.
-        lease: Seconds their leases last.
-        seconds: They begin nothing after so many; ``None`` for no limit.
-        memory: Megabytes that a population of each may take; ``None`` for a quarter of the machine's.
-
-    Example:
-        >>> import time
-        >>> with Team("nowhere.db", "study", 1, population=8, lease=60.0) as team:
-        ...     while team.running():
-        ...         time.sleep(0.05)
-        >>> team.error()
-        'ValueError: storage must be a file that is there, got nowhere.db.'
+        population_size: Members that each trains at once, at most.
+        lease_seconds: How long their leases last.
+        timeout: Seconds after which they begin nothing; ``None`` for no limit.
+        memory_mb: Megabytes that a population of each may take; ``None`` for a quarter of the machine's.
     """
 
     def __init__(
@@ -52,32 +44,32 @@ class Team:
         name: str,
         workers: int,
         *,
-        population: int,
-        lease: float,
-        seconds: float | None = None,
-        memory: float | None = None,
+        population_size: int,
+        lease_seconds: float,
+        timeout: float | None = None,
+        memory_mb: float | None = None,
     ) -> None:
         self._logs: list[IO[bytes]] = []
         self._workers: list[subprocess.Popen[bytes]] = []
         self._reported: set[int] = set()
         self._words: dict[int, str] = {}  # the last ones of those that ended, once their logs are closed
         command = [sys.executable, "-m", "ncps_mlx", "worker", "--quiet"]
-        command += [f"--population-size={population}", f"--lease-seconds={lease}"]
-        command += [] if seconds is None else [f"--timeout={seconds}"]
-        command += [] if memory is None else [f"--memory-mb={memory}"]
+        command += [f"--population-size={population_size}", f"--lease-seconds={lease_seconds}"]
+        command += [] if timeout is None else [f"--timeout={timeout}"]
+        command += [] if memory_mb is None else [f"--memory-mb={memory_mb}"]
         command += ["--", "-", name]  # which may begin with a dash
         paths = os.pathsep.join(path or "." for path in sys.path)
         environment = {"OPENBLAS_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": paths}
         try:
             for _ in range(workers):
-                log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __exit__
-                self._logs.append(log)
+                file = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __exit__
+                self._logs.append(file)
                 worker = subprocess.Popen(
                     command,
                     bufsize=0,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
-                    stderr=log,
+                    stderr=file,
                     env=environment,
                     start_new_session=True,  # Ctrl-C is for this process, which then stops them one by one
                 )
@@ -89,7 +81,7 @@ class Team:
             self._stop()
             raise
 
-    def __enter__(self) -> Team:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(
@@ -102,7 +94,7 @@ class Team:
         for number, worker in enumerate(self._workers):
             if worker.poll() not in (None, 0) and number not in self._reported:
                 self._reported.add(number)
-                say(f"Worker {number + 1} stopped: {self._last_words(number)}")
+                log(f"Worker {number + 1} stopped: {self._last_words(number)}")
         return any(worker.poll() is None for worker in self._workers)
 
     def error(self, default: str = "none of them failed.") -> str:
@@ -116,9 +108,9 @@ class Team:
             return f"killed by {signal.Signals(-code).name}."
         if number in self._words:
             return self._words[number]
-        log = self._logs[number]
-        log.seek(0)
-        lines = log.read().decode(errors="replace").strip().splitlines()
+        file = self._logs[number]
+        file.seek(0)
+        lines = file.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"exit status {code}."
 
     def _stop(self) -> None:
@@ -131,7 +123,7 @@ class Team:
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
-        for number, log in enumerate(self._logs):
+        for number, file in enumerate(self._logs):
             if number < len(self._workers):
                 self._words.setdefault(number, self._last_words(number))
-            log.close()
+            file.close()

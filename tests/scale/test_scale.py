@@ -98,9 +98,9 @@ def training(study: Study) -> list[int]:
     trials = study.optuna.get_trials(deepcopy=False)
     running = {trial.user_attrs["trial"] for trial in trials if trial.state.name == "RUNNING"}
     leases = [value for key, value in study.optuna.user_attrs.items() if key.startswith(LEASE)]
-    holders = Counter(place for lease in leases for place in lease["places"])
+    holders = Counter(trial for lease in leases for trial in lease["trials"])
     theirs = {place for place in running if holders[place] == 1}
-    return [lease["pid"] for lease in leases if theirs.intersection(lease["places"])]
+    return [lease["pid"] for lease in leases if theirs.intersection(lease["trials"])]
 
 
 def kill_one_that_trains(study: Study) -> None:

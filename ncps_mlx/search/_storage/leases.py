@@ -21,11 +21,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Heart", "LEASE_SECONDS", "Lease", "Watch", "machine"]
+__all__ = ["Heartbeat", "LEASE_SECONDS", "Lease", "LivenessMonitor", "machine"]
 
 LEASE_SECONDS = 60.0
 """How long a lease lasts without being renewed."""
-BEATS = 4  # renewals in that time
+RENEWALS = 4  # in that time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,19 +38,12 @@ class Lease:
         machine: What tells machines, their restarts and their containers apart.
         pid: The process.
         started: When the process started, as the system counts; ``""`` where it does not say.
-        beat: Raised at each renewal.
+        sequence: Raised at each renewal.
         seconds: How long it holds without one.
         until: Until when it holds by the worker's clock, for people.
-        places: The trials held, by their place in the plan.
+        trials: The trials held, by their index in the plan.
         done: How much of them is trained, in trials, for who watches.
         best: The best score that its worker has seen.
-
-    Example:
-        >>> lease = Lease.of_this_process(60.0)
-        >>> Lease.read(lease.written()) == lease, lease.ended
-        (True, False)
-        >>> lease.end().ended
-        True
     """
 
     worker: str
@@ -58,21 +51,16 @@ class Lease:
     machine: str
     pid: int
     started: str
-    beat: int = 0
+    sequence: int = 0
     seconds: float = LEASE_SECONDS
     until: str = ""
-    places: tuple[int, ...] = field(default=())
+    trials: tuple[int, ...] = field(default=())
     done: float = 0.0
     best: float | None = None
 
     @classmethod
     def of_this_process(cls, seconds: float) -> Lease:
-        """Begin a lease.
-
-        Example:
-            >>> Lease.of_this_process(60.0).pid == os.getpid()
-            True
-        """
+        """Begin a lease."""
         host, pid = platform.node(), os.getpid()
         return cls(
             worker=f"{host}-{pid}-{uuid.uuid4().hex[:8]}",
@@ -83,145 +71,88 @@ class Lease:
             seconds=seconds,
         ).renew(())
 
-    def renew(self, places: Iterable[int], done: float = 0.0, best: float | None = None) -> Lease:
-        """Return it with these trials, trained so far, one beat on.
-
-        Example:
-            >>> lease = Lease.of_this_process(60.0).renew([3, 4])
-            >>> lease.beat, lease.places
-            (2, (3, 4))
-        """
+    def renew(self, trials: Iterable[int], done: float = 0.0, best: float | None = None) -> Lease:
+        """Return it with these trials, trained so far, renewed once more."""
         until = datetime.now(UTC) + timedelta(seconds=self.seconds)
         return replace(
             self,
-            beat=self.beat + 1,
-            places=tuple(places),
+            sequence=self.sequence + 1,
+            trials=tuple(trials),
             done=done,
             best=best,
             until=until.isoformat(timespec="seconds"),
         )
 
-    def end(self) -> Lease:
-        """Return it as that of a worker that has stopped.
-
-        Example:
-            >>> Lease.of_this_process(60.0).renew([3, 4]).end().places
-            ()
-        """
-        return replace(self, beat=self.beat + 1, places=(), until="")
+    def release(self) -> Lease:
+        """Return it as that of a worker that has stopped."""
+        return replace(self, sequence=self.sequence + 1, trials=(), until="")
 
     @property
-    def ended(self) -> bool:
-        """Whether its worker has stopped.
-
-        Example:
-            >>> Lease.of_this_process(60.0).ended
-            False
-        """
+    def released(self) -> bool:
+        """Whether its worker has stopped."""
         return not self.until
 
     @property
-    def gone(self) -> bool:
-        """Whether its process is known to be gone: only seen from the same machine.
-
-        Example:
-            >>> Lease.of_this_process(60.0).gone
-            False
-        """
+    def process_exited(self) -> bool:
+        """Whether its process is known to be gone: only seen from the same machine."""
         return self.machine == machine() and os.name == "posix" and _started(self.pid) != self.started
 
-    def written(self) -> dict[str, Any]:
-        """Return it as JSON can hold it.
-
-        Example:
-            >>> Lease.of_this_process(60.0).renew([3, 4]).written()["places"]
-            [3, 4]
-        """
-        return {**asdict(self), "places": list(self.places)}
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {**asdict(self), "trials": list(self.trials)}
 
     @classmethod
-    def read(cls, written: Mapping[str, Any]) -> Lease:
-        """Read what :meth:`written` gave.
-
-        Example:
-            >>> Lease.read(Lease.of_this_process(60.0).renew([3, 4]).written()).places
-            (3, 4)
-        """
-        return cls(**{**written, "places": tuple(written["places"])})
+    def from_json(cls, written: Mapping[str, Any]) -> Lease:
+        """Read what ``to_json`` gave."""
+        return cls(**{**written, "trials": tuple(written["trials"])})
 
 
-class Watch:
-    """Which of the leases seen so far belong to workers that live.
-
-    Example:
-        >>> watch, lease = Watch(), Lease.of_this_process(60.0)
-        >>> watch.living([lease]) == [lease], watch.living([lease.end()])
-        (True, [])
-    """
+class LivenessMonitor:
+    """Which of the leases seen so far belong to workers that live."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[int, float]] = {}
 
-    def forget(self) -> None:
-        """Start watching anew: the storage was away, and nobody could renew a lease.
-
-        Example:
-            >>> watch, lease = Watch(), Lease.of_this_process(60.0)
-            >>> watch.forget()
-            >>> len(watch.living([lease]))
-            1
-        """
+    def reset(self) -> None:
+        """Start watching anew: the storage was away, and nobody could renew a lease."""
         self._seen.clear()
 
-    def living(self, leases: Iterable[Lease]) -> list[Lease]:
-        """Return the leases of workers that are not known to be dead.
-
-        Example:
-            >>> lease = Lease.of_this_process(60.0)
-            >>> gone = replace(lease, worker="another", started="yesterday")  # another process had this number
-            >>> Watch().living([lease, gone]) == [lease]
-            True
-        """
+    def alive(self, leases: Iterable[Lease]) -> list[Lease]:
+        """Return the leases of workers that are not known to be dead."""
         now = time.monotonic()
         found = []
         for lease in leases:
-            beat, since = self._seen.get(lease.worker, (lease.beat, now))
-            if beat != lease.beat:
+            sequence, since = self._seen.get(lease.worker, (lease.sequence, now))
+            if sequence != lease.sequence:
                 since = now
-            self._seen[lease.worker] = (lease.beat, since)
-            if not (lease.ended or lease.gone or now - since > lease.seconds):
+            self._seen[lease.worker] = (lease.sequence, since)
+            if not (lease.released or lease.process_exited or now - since > lease.seconds):
                 found.append(lease)
         return found
 
 
-class Heart:
+class Heartbeat:
     """A thread that renews a lease while its worker trains.
 
     Leaving it waits for no renewal under way, which may be one that waits for its server. A renewal that fails is not
     the last one: the storage may be back before the worker, which is training, asks it for anything.
 
     Args:
-        beat: Renews it.
+        renew: Renews it.
         seconds: How long the lease lasts.
-
-    Example:
-        >>> renewed = threading.Event()
-        >>> with Heart(renewed.set, 0.04):
-        ...     renewed.wait(60)
-        True
     """
 
-    def __init__(self, beat: Callable[[], object], seconds: float) -> None:
-        self._beat, self._pause = beat, seconds / BEATS
+    def __init__(self, renew: Callable[[], object], seconds: float) -> None:
+        self._renew, self._interval = renew, seconds / RENEWALS
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._pause):
-            with suppress(OSError):  # the worker itself meets what lasts at its next word with the storage
-                self._beat()
+        while not self._stop.wait(self._interval):
+            with suppress(OSError):  # a lasting one is raised in the worker, at its next call of the storage
+                self._renew()
 
-    def __enter__(self) -> Heart:
+    def __enter__(self) -> Heartbeat:
         self._thread.start()
         return self
 
@@ -233,12 +164,7 @@ class Heart:
 
 @cache
 def machine() -> str:
-    """Name this machine since its last start, and this container on it.
-
-    Example:
-        >>> machine() == machine()
-        True
-    """
+    """Name this machine since its last start, and this container on it."""
     parts = [platform.node()]
     boot = Path("/proc/sys/kernel/random/boot_id")
     if boot.exists():

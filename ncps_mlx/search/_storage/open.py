@@ -12,23 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ncps_mlx.search._storage.retry import Patience, said
+from ncps_mlx.search._storage.retry import StorageRetry, root_message
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
 
-__all__ = ["open_storage", "quiet", "shown"]
+__all__ = ["open_storage", "quiet_optuna", "redact_url"]
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Optuna's notes on each trial out of the way, and its remarks that options of TPE may change.
-
-    Example:
-        >>> import optuna
-        >>> with quiet():
-        ...     study = optuna.create_study()
-    """
+def quiet_optuna() -> Iterator[None]:
+    """Keep Optuna's notes on each trial out of the way, and its remarks that options of TPE may change."""
     import optuna
 
     before = optuna.logging.get_verbosity()
@@ -50,15 +44,8 @@ LOCK_SECONDS = 60.0  # that a SQLite file may be held by another program
 MEETING_SECONDS = 0.05  # between two tries, where another process makes the same tables
 
 
-def shown(storage: str | Path | None) -> str:
-    """Name a storage for a message, without its password.
-
-    Example:
-        >>> shown("postgresql://ann:secret@127.0.0.1/studies")
-        'postgresql://ann:***@127.0.0.1/studies'
-        >>> shown(None)
-        'memory'
-    """
+def redact_url(storage: str | Path | None) -> str:
+    """Name a storage for a message, without its password."""
     if storage is None:
         return "memory"
     text = str(storage)
@@ -83,10 +70,6 @@ def open_storage(storage: str | Path | None, *, make: bool = True) -> BaseStorag
         ImportError: The package for this kind of database is not installed.
         OSError: The file is read-only, locked or damaged, or the disk is full.
         ConnectionError: The server does not answer, or refuses.
-
-    Example:
-        >>> open_storage(None).get_all_studies()
-        []
     """
     import optuna
 
@@ -94,19 +77,19 @@ def open_storage(storage: str | Path | None, *, make: bool = True) -> BaseStorag
         return optuna.storages.InMemoryStorage()
     url = str(storage)
     if url.startswith("grpc://"):
-        return _proxy(url)
+        return _open_proxy(url)
     if "://" not in url or url.startswith("sqlite:"):
-        path, url, settings = _sqlite(url)
-        return _opened(url, settings, path, make)
+        path, url, settings = _sqlite_settings(url)
+        return _open_database(url, settings, path, make)
     if url.startswith(("postgresql://", "postgres://")):
         url = "postgresql+psycopg://" + url.partition("://")[2]
     connection: dict[str, Any] = {}
     if url.startswith("postgresql+psycopg://"):
         connection = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
-    return _opened(url, {"pool_pre_ping": True, "connect_args": connection}, shown(url), make)
+    return _open_database(url, {"pool_pre_ping": True, "connect_args": connection}, redact_url(url), make)
 
 
-def _sqlite(url: str) -> tuple[str, str, dict[str, Any]]:
+def _sqlite_settings(url: str) -> tuple[str, str, dict[str, Any]]:
     """The path of the file, its URL, and settings without a pool, so that no file stays open."""
     from sqlalchemy import URL
     from sqlalchemy.pool import NullPool
@@ -136,16 +119,16 @@ def _writable(path: Path) -> bool:
     return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _opened(url: str, settings: dict[str, Any], where: str, make: bool) -> BaseStorage:
+def _open_database(url: str, settings: dict[str, Any], where: str, make: bool) -> BaseStorage:
     import optuna
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
     from ncps_mlx.search._storage.sqlite import ImmediateSQLite
 
-    # It says in many lines what Patience says in one.
+    # It says in many lines what StorageRetry says in one.
     logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
     try:
-        storage = Patience(where, seconds=0)(_tables, url, settings, make)
+        storage = StorageRetry(where, seconds=0)(_open_tables, url, settings, make)
         if isinstance(storage.engine.dialect, ImmediateSQLite):
             storage.engine.dialect.immediate = True
         weakref.finalize(storage, storage.engine.dispose)  # close the connections that it keeps
@@ -162,7 +145,7 @@ def _opened(url: str, settings: dict[str, Any], where: str, make: bool) -> BaseS
         ) from error
 
 
-def _tables(url: str, settings: dict[str, Any], make: bool) -> RDBStorage:
+def _open_tables(url: str, settings: dict[str, Any], make: bool) -> RDBStorage:
     """Open a database, making Optuna's tables in a new one if asked to. Two processes may do so at the same moment."""
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
@@ -173,13 +156,13 @@ def _tables(url: str, settings: dict[str, Any], make: bool) -> RDBStorage:
             return optuna.storages.RDBStorage(url, engine_kwargs=settings, skip_table_creation=not make)
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             meeting = ("already exists", "database is locked", "duplicate key", "unique constraint")
-            text = said(error).lower()
+            text = root_message(error).lower()
             if not any(phrase in text for phrase in meeting) or time.monotonic() - start > LOCK_SECONDS:
                 raise
         time.sleep(MEETING_SECONDS)
 
 
-def _proxy(url: str) -> BaseStorage:
+def _open_proxy(url: str) -> BaseStorage:
     """A client of Optuna's gRPC proxy, once it answers."""
     import optuna
 

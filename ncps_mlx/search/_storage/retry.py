@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-__all__ = ["Patience", "said", "say"]
+__all__ = ["StorageRetry", "log", "root_message"]
 
-PATIENCE_SECONDS = 600.0  # that a server may be away
+OUTAGE_SECONDS = 600.0  # that a server may be away
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0  # seconds between two tries
 LONGEST_TEXT = 200  # characters: SQLite quotes all of a row that it cannot read
 UNREADABLE = (json.JSONDecodeError, UnicodeDecodeError)  # what Optuna stored is no longer that
@@ -54,25 +54,21 @@ CURES: tuple[tuple[tuple[str, ...], type[OSError], str], ...] = (
 """What SQLite says, and what is to be done."""
 
 
-class Patience:
+class StorageRetry:
     """Calls a storage, waits for a server that is away, and says clearly what waiting does not mend.
 
     Args:
         where: The storage, for messages.
         seconds: How long a server may be away.
-
-    Example:
-        >>> Patience("tuning.db")(max, 3, 5)
-        5
     """
 
-    def __init__(self, where: str, *, seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, where: str, *, seconds: float = OUTAGE_SECONDS) -> None:
         self.where, self.seconds = where, seconds
         self.outages = 0  # how often the storage was away
         self._away_since: float | None = None
         self._lock = threading.Lock()
-        self._leaving = threading.Event()
-        self._wait = self._leaving.wait
+        self._hurry = threading.Event()
+        self._wait = self._hurry.wait
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function, again and again while its server is away.
@@ -89,36 +85,31 @@ class Patience:
             try:
                 result = function(*args, **kwargs)
             except _errors() as error:
-                self._raise_if_lasting(error, time.monotonic() - start)
+                self._raise_unless_transient(error, time.monotonic() - start)
                 failed = True
             else:
-                self._back(began, failed)
+                self._note_answer(began, failed)
                 return result
             self._wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
     @contextmanager
-    def leaving(self) -> Iterator[None]:
-        """Wait for nothing in here, nor elsewhere meanwhile: this process is about to end.
-
-        Example:
-            >>> with Patience("tuning.db").leaving():
-            ...     pass
-        """
-        self._leaving.set()
+    def without_waiting(self) -> Iterator[None]:
+        """Wait for nothing in here, nor elsewhere meanwhile: this process is about to end."""
+        self._hurry.set()
         try:
             yield
         finally:
-            self._leaving.clear()
+            self._hurry.clear()
 
-    def _raise_if_lasting(self, error: Exception, waited: float) -> None:
-        text = said(error)
+    def _raise_unless_transient(self, error: Exception, waited: float) -> None:
+        text = root_message(error)
         for phrases, kind, message in CURES:
             if any(phrase in text.lower() for phrase in phrases):
                 raise kind(message.format(text=text, where=self.where, waited=waited)) from error
-        if not _passing(error):
+        if not _is_transient(error):
             raise error
-        if waited >= self.seconds or self._leaving.is_set():
+        if waited >= self.seconds or self._hurry.is_set():
             much = f" for {waited:.0f} s" if waited > 1 else ""
             raise ConnectionError(
                 f"storage must answer, got none{much} from {self.where}: {text}."
@@ -127,24 +118,20 @@ class Patience:
             if self._away_since is None:
                 self._away_since = time.monotonic()
                 self.outages += 1
-                say(
+                log(
                     f"{self.where} does not answer ({text}); trying again for up to {self.seconds / 60:.0f} minutes."
                 )
 
-    def _back(self, began: float, failed: bool) -> None:
+    def _note_answer(self, began: float, failed: bool) -> None:
         """End an outage: not by a connection of another thread that outlives its server for a moment."""
         with self._lock:
             if self._away_since is not None and (failed or began - self._away_since >= FIRST_PAUSE):
-                say(f"{self.where} answers again after {time.monotonic() - self._away_since:.0f} s.")
+                log(f"{self.where} answers again after {time.monotonic() - self._away_since:.0f} s.")
                 self._away_since = None
 
 
-def say(line: str) -> None:
-    """Print a line on stderr, above whatever progress bar stands there.
-
-    Example:
-        >>> say("")
-    """
+def log(line: str) -> None:
+    """Print a line on stderr, above whatever progress bar stands there."""
     from tqdm import tqdm
 
     tqdm.write(line, file=sys.stderr)
@@ -170,13 +157,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
 
 
-def said(error: BaseException) -> str:
-    r"""The first line of what the database itself said.
-
-    Example:
-        >>> said(ValueError("FATAL: no such role.\nconnection closed"))
-        'FATAL: no such role'
-    """
+def root_message(error: BaseException) -> str:
+    """The first line of what the database itself said."""
     text = ""
     for link in _chain(error):
         if text and isinstance(link, KeyError):  # SQLAlchemy looked something up while the error arose
@@ -189,7 +171,7 @@ def said(error: BaseException) -> str:
     return text.splitlines()[0][:LONGEST_TEXT].rstrip(".") if text else type(error).__name__
 
 
-def _passing(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     """Whether it may be gone after a while: the server is away, not the request wrong."""
     from sqlalchemy.exc import InterfaceError, OperationalError
 

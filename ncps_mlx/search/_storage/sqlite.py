@@ -27,15 +27,6 @@ class Connection(sqlite3.Connection):
 
     SQLite keeps a closed connection, and its locks, while one of its statements is at work. After Ctrl-C the exception
     holds the cursor that was interrupted, and the file would stay locked until Python collects both.
-
-    Example:
-        >>> connection = sqlite3.connect(":memory:", factory=Connection)
-        >>> interrupted = connection.execute("select 1")
-        >>> connection.close()
-        >>> interrupted.fetchone()
-        Traceback (most recent call last):
-        ...
-        sqlite3.ProgrammingError: Cannot operate on a closed ...
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -64,14 +55,6 @@ class ImmediateSQLite(SQLiteDialect_pysqlite):
 
     Attributes:
         immediate: Whether there are transactions. Not while Optuna opens a file.
-
-    Example:
-        >>> import sqlalchemy
-        >>> engine = sqlalchemy.create_engine(f"{DRIVER}://", connect_args={"isolation_level": None})
-        >>> engine.dialect.immediate = True
-        >>> with engine.begin() as connection:
-        ...     connection.connection.in_transaction
-        True
     """
 
     supports_statement_cache = True

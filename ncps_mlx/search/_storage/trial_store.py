@@ -1,14 +1,12 @@
-"""A study's book: what is planned, running and done, kept by Optuna in memory or in a database.
+"""A study's trials, waiting, running and done, kept by Optuna in memory or in a database.
 
-Every trial of the plan is one Optuna trial, added as waiting when the plan is made. It carries its place in the plan
-and its seed, and in the end its record. Of several trials with one place, the first that has not failed counts, and
-later ones are struck out: whoever adds a place again need not know whether another process just did.
+Every trial of the plan is one Optuna trial, added as waiting when the plan is made. It carries its index in the plan
+and its seed, and in the end its record. Of several trials with one index, the first that has not failed counts, and
+later ones are marked as failed: whoever adds an index again need not know whether another process just did.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,360 +15,213 @@ from typing import TYPE_CHECKING, Any
 
 from ncps_mlx.search._record import Record
 from ncps_mlx.search._space import Space
-from ncps_mlx.search._storage.open import open_storage, quiet, shown
-from ncps_mlx.search._storage.retry import Patience, said
+from ncps_mlx.search._storage.open import open_storage, quiet_optuna, redact_url
+from ncps_mlx.search._storage.retry import StorageRetry, root_message
 
 if TYPE_CHECKING:
-    import optuna
-    from optuna.study import StudyDirection
+    from optuna.trial import FrozenTrial
 
-__all__ = ["Ledger", "Planned", "read_definition"]
+__all__ = ["TrialSpec", "TrialStore", "read_config"]
 
-SETTINGS = "ncps_mlx"  # the study's attribute that says how it was made
-DEFINITION = "ncps_mlx:definition"  # the same, whole: enough for a worker to take part
+CONFIG = "ncps_mlx:config"  # the study's attribute that says how it is made
+FORMER = "ncps_mlx:definition"  # that of versions whose studies have other names for the same things
 FIRST_TABLE = "version_info"  # of Optuna's: what a database misses that holds no study
 DONE = ("COMPLETE", "PRUNED")
 LIVE = ("WAITING", "RUNNING", *DONE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class TrialSpec:
     """One trial to be trained.
 
     Attributes:
-        trial: Place in the plan.
+        index: Its index in the plan.
         seed: Seed to train with.
-        config: Values of the space's knobs.
-        key: Optuna's identity of the trial.
-
-    Example:
-        >>> Planned(trial=0, seed=3, config={"hidden_size": 16}).seed
-        3
+        config: Values of what the space varies.
+        optuna_id: Optuna's identity of it, once it is stored.
     """
 
-    trial: int
+    index: int
     seed: int
     config: Mapping[str, Any]
-    key: int = -1
+    optuna_id: int = -1
 
 
-class Ledger:
+class TrialStore:
     """The trials of one study in one storage.
 
     Args:
         storage: ``None`` for memory, a file's path for SQLite, or a URL: see ``open.open_storage``.
         name: Name of the study; a storage can hold several.
-        space: The knobs that vary.
-        settings: What the plan depends on, by name, each as JSON can hold it.
+        space: What varies.
         higher_is_better: Direction of the score.
-        members: How many trials the plan has here; another process may have opened the study with more, which are its
+        n_trials: How many trials the plan has here; another process may have opened the study with more, which are its
             own to train.
-        definition: All that a worker needs to take part, as JSON can hold it.
 
     Raises:
-        ValueError: The folder of the file does not exist, or a study of that name was made otherwise.
+        ValueError: The folder of the file does not exist, or a study of that name was not made here.
         OSError: The storage cannot be read or written; the message gives the cure.
-
-    Example:
-        >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {"seeds": [3]}, higher_is_better=False)
-        >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
-        >>> book.configs()
-        {0: {'hidden_size': 16}}
     """
 
     def __init__(
-        self,
-        storage: str | Path | None,
-        name: str,
-        space: Space,
-        settings: Mapping[str, Any],
-        *,
-        higher_is_better: bool,
-        members: float = math.inf,
-        definition: Mapping[str, Any] | None = None,
+        self, storage: str | Path | None, name: str, space: Space, *, higher_is_better: bool, n_trials: int
     ) -> None:
+        import optuna
         from optuna.study import StudyDirection
 
-        self.space, self.members = space, members
-        self.distributions = {knob: value.distribution() for knob, value in space.knobs.items()}
-        self.where = shown(storage)
-        with quiet():
+        self.space, self.n_trials = space, n_trials
+        self.distributions = {name: each.to_optuna() for name, each in space.distributions.items()}
+        self.in_memory = storage is None
+        self.where = redact_url(storage)
+        self.retry = StorageRetry(self.where)
+        direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
+        with quiet_optuna():
             self.storage = open_storage(storage)
-            self.call = Patience(self.where)
-            direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
-            self.optuna = self._opened(name, direction)
-        self._study = self.optuna._study_id  # Optuna's storages know a study by it
-        self.alone = storage is None
+            sampler = optuna.samplers.RandomSampler(seed=0)  # nothing is sampled here: see ask_sampler
+            arguments: dict[str, Any] = {"storage": self.storage, "study_name": name, "sampler": sampler}
+            try:  # first, because a file that can only be read can be opened, not created
+                self.optuna = self.retry(optuna.load_study, **arguments)
+            except KeyError:
+                self.optuna = self.retry(
+                    optuna.create_study, **arguments, direction=direction, load_if_exists=True
+                )
+        self._study_id = self.optuna._study_id  # Optuna's storages know a study by it
         self._records: dict[int, Record] = {}
-        self._agree(settings, definition or {}, direction)
-
-    def _opened(self, name: str, direction: StudyDirection) -> optuna.Study:
-        import optuna
-
-        given: dict[str, Any] = {"storage": self.storage, "study_name": name}
-        given["sampler"] = optuna.samplers.RandomSampler(seed=0)  # nothing is sampled here: see draw
-        with suppress(KeyError):  # first, because a file that can only be read can be opened, not created
-            return self.call(optuna.load_study, **given)
-        return self.call(optuna.create_study, **given, direction=direction, load_if_exists=True)
-
-    def _agree(
-        self, settings: Mapping[str, Any], definition: Mapping[str, Any], direction: StudyDirection
-    ) -> None:
-        """Write down how a new study is made, or refuse one that was made otherwise."""
-        there = self.trials()  # before anything is written: a damaged file is left as it is
-        kept = self.attributes().get(SETTINGS)
-        name = self.optuna.study_name
-        if kept is None:
-            if there or self.optuna.directions != [direction]:
-                raise ValueError(
-                    f"name must be that of a study made here, or a new one; {name!r} in {self.where} is another's."
-                )
-        else:
-            given = json.loads(json.dumps(settings))
-            differing = [
-                f"{key} was {kept.get(key)} and is {given.get(key)}"
-                for key in sorted({*kept, *given})
-                if kept.get(key) != given.get(key) and key != "trials"
-            ]
-            if differing:
-                raise ValueError(
-                    f"name must be new for another study; {name!r} in {self.where} was made differently: "
-                    f"{'; '.join(differing)}."
-                )
-            if given["trials"] < kept["trials"]:
-                raise ValueError(
-                    f"trials must be at least the {kept['trials']} that {name!r} in {self.where} has, "
-                    f"got {given['trials']}."
-                )
-        if kept is None or settings["trials"] != kept["trials"]:
-            self.note(DEFINITION, dict(definition))
-            self.note(SETTINGS, dict(settings))
+        stored = self.trials()  # before anything is written: a damaged file is left as it is
+        if self.config() is None and (stored or self.optuna.directions != [direction]):
+            raise ValueError(
+                f"name must be that of a study made here, or a new one; {name!r} in {self.where} is another's."
+            )
 
     def attributes(self) -> dict[str, Any]:
-        """Return what is noted about the study itself.
+        """Return what is stored about the study itself."""
+        return self.retry(self.storage.get_study_user_attrs, self._study_id)
 
-        Example:
-            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
-            >>> book.attributes()
-            {'ncps_mlx:definition': {}, 'ncps_mlx': {}}
-        """
-        return self.call(self.storage.get_study_user_attrs, self._study)
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Store something about the study itself, as JSON can hold it."""
+        self.retry(self.storage.set_study_user_attr, self._study_id, key, value)
 
-    def note(self, key: str, value: Any) -> None:
-        """Note something about the study itself, as JSON can hold it.
+    def config(self) -> dict[str, Any] | None:
+        """Return how the study was made; ``None`` of a new one."""
+        return _config_of(self.attributes(), self.optuna.study_name, self.where)
 
-        Example:
-            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
-            >>> book.note("by", "Ann")
-            >>> book.attributes()["by"]
-            'Ann'
-        """
-        self.call(self.storage.set_study_user_attr, self._study, key, value)
+    def set_config(self, config: Mapping[str, Any]) -> None:
+        """Store how the study is made."""
+        self.set_attribute(CONFIG, dict(config))
 
-    def trials(self, *states: str) -> list[optuna.trial.FrozenTrial]:
-        """Return the trials in these states (default all), in the order in which they were added.
-
-        Example:
-            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
-            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
-            >>> len(book.trials("WAITING")), book.trials("RUNNING")
-            (1, [])
-        """
-        trials = self.call(self.optuna.get_trials, deepcopy=False)
+    def trials(self, *states: str) -> list[FrozenTrial]:
+        """Return the trials in these states (default all), in the order in which they were added."""
+        trials = self.retry(self.optuna.get_trials, deepcopy=False)
         return [trial for trial in trials if not states or trial.state.name in states]
 
-    def set_state(self, key: int, state: str, values: Sequence[float] | None = None) -> bool:
-        """Change a trial's state; false if another worker did before.
-
-        Example:
-            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
-            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
-            >>> [book.set_state(trial._trial_id, "RUNNING") for trial in book.trials()]
-            [True]
-        """
+    def set_state(self, optuna_id: int, state: str, values: Sequence[float] | None = None) -> bool:
+        """Change a trial's state; false if another worker did before."""
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
         try:
-            return self.call(self.storage.set_trial_state_values, key, TrialState[state], values)
+            return self.retry(self.storage.set_trial_state_values, optuna_id, TrialState[state], values)
         except UpdateFinishedTrialError:
             return False
 
-    def report(self, key: int, step: int, score: float) -> None:
-        """Note a score on the way, which Optuna's sampler and dashboard want of a pruned trial.
+    def set_record(self, optuna_id: int, record: Record) -> bool:
+        """Store a trial's record; false if another worker ended the trial before."""
+        from optuna.exceptions import UpdateFinishedTrialError
 
-        Example:
-            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
-            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
-            >>> (trial,) = book.trials()
-            >>> _ = book.set_state(trial._trial_id, "RUNNING")
-            >>> book.report(trial._trial_id, step=5, score=0.3)
-            >>> book.trials()[0].intermediate_values
-            {5: 0.3}
-        """
+        try:
+            self.retry(self.storage.set_trial_user_attr, optuna_id, "record", record.to_json())
+        except UpdateFinishedTrialError:
+            return False
+        return True
+
+    def report(self, optuna_id: int, step: int, score: float) -> None:
+        """Store a score on the way, which Optuna's sampler and dashboard want of a pruned trial."""
         from optuna.exceptions import UpdateFinishedTrialError
 
         with suppress(UpdateFinishedTrialError):  # another worker finished it: see set_state
-            self.call(self.storage.set_trial_intermediate_value, key, step, score)
+            self.retry(self.storage.set_trial_intermediate_value, optuna_id, step, score)
 
-    def whole(self, trial: optuna.trial.FrozenTrial) -> bool:
-        """Whether a trial is one of the plan, with all of its configuration.
+    def is_complete(self, trial: FrozenTrial) -> bool:
+        """Whether a trial is one of the plan, with all of its configuration."""
+        return "trial" in trial.user_attrs and self.space.is_complete(self._decode(trial))
 
-        Example:
-            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
-            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
-            >>> book.optuna.enqueue_trial({})  # another program's
-            >>> [book.whole(trial) for trial in book.trials()]
-            [True, False]
-        """
-        return "trial" in trial.user_attrs and self.space.whole(self._config(trial))
-
-    def read(self, trial: optuna.trial.FrozenTrial) -> Planned:
-        """Return what a trial is to train.
-
-        Example:
-            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
-            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
-            >>> [book.read(trial).config for trial in book.trials()]
-            [{'hidden_size': 16}]
-        """
-        config = self._config(trial)
-        return Planned(
-            trial=trial.user_attrs["trial"],
+    def spec(self, trial: FrozenTrial) -> TrialSpec:
+        """Return what a trial is to train."""
+        return TrialSpec(
+            index=trial.user_attrs["trial"],
             seed=trial.user_attrs["seed"],
-            config=config,
-            key=trial._trial_id,  # what its storage knows it by
+            config=self._decode(trial),
+            optuna_id=trial._trial_id,  # what its storage knows it by
         )
 
-    def stored(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a configuration as Optuna keeps it.
+    def encode(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a configuration as Optuna keeps it."""
+        return {name: self.space.distributions[name].encode(value) for name, value in config.items()}
 
-        Example:
-            >>> book = Ledger(None, "study", Space(clip_norm=[None, 1.0]), {}, higher_is_better=False)
-            >>> book.stored({"clip_norm": 1.0})
-            {'clip_norm': 1.0}
-        """
-        return {name: self.space.knobs[name].encode(value) for name, value in config.items()}
+    def _decode(self, trial: FrozenTrial) -> dict[str, Any]:
+        each = self.space.distributions
+        return {name: each[name].decode(trial.params[name]) for name in each if name in trial.params}
 
-    def _config(self, trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-        knobs = self.space.knobs
-        return {name: knobs[name].decode(trial.params[name]) for name in knobs if name in trial.params}
-
-    def first(self, trials: Iterable[optuna.trial.FrozenTrial]) -> dict[int, optuna.trial.FrozenTrial]:
-        """Return the trial that counts for each place, striking out later ones that wait.
-
-        Example:
-            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
-            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
-            >>> book.optuna.add_trial(book.trials()[0])  # the same once more
-            >>> [(place, trial.number) for place, trial in book.first(book.trials()).items()]
-            [(0, 0)]
-            >>> [trial.state.name for trial in book.trials()]
-            ['WAITING', 'FAIL']
-        """
-        first: dict[int, optuna.trial.FrozenTrial] = {}
+    def current(self, trials: Iterable[FrozenTrial]) -> dict[int, FrozenTrial]:
+        """Return the trial that counts for each index, marking later ones that wait as failed."""
+        current: dict[int, FrozenTrial] = {}
         for trial in trials:
-            if trial.state.name not in LIVE or not self.whole(trial) or self._ended_elsewhere(trial):
+            # Another program may take a trial of the plan and end it: it has a score, but was not trained.
+            ended_elsewhere = trial.state.name in DONE and "record" not in trial.user_attrs
+            if trial.state.name not in LIVE or not self.is_complete(trial) or ended_elsewhere:
                 continue
-            if (
-                first.setdefault(trial.user_attrs["trial"], trial) is not trial
-                and trial.state.name == "WAITING"
-            ):
+            first = current.setdefault(trial.user_attrs["trial"], trial)
+            if first is not trial and trial.state.name == "WAITING":
                 self.set_state(trial._trial_id, "FAIL")
-        return first
+        return current
 
-    def add(self, planned: Sequence[Planned]) -> None:
-        """Add trials as waiting, leaving out those that wait, run or are done already.
-
-        Example:
-            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
-            >>> planned = Planned(trial=0, seed=3, config={"hidden_size": 16})
-            >>> book.add([planned])
-            >>> book.add([planned])
-            >>> len(book.trials())
-            1
-        """
+    def add(self, specs: Sequence[TrialSpec]) -> None:
+        """Add trials as waiting, leaving out those that wait, run or are done already."""
         from optuna.trial import TrialState, create_trial
 
-        there = self.first(self.trials())
-        for item in planned:
-            if item.trial not in there:
+        stored = self.current(self.trials())
+        for spec in specs:
+            if spec.index not in stored:
                 trial = create_trial(
                     state=TrialState.WAITING,
-                    params=self.stored(item.config),
-                    distributions={name: self.distributions[name] for name in item.config},
-                    user_attrs={"trial": item.trial, "seed": item.seed},
+                    params=self.encode(spec.config),
+                    distributions={name: self.distributions[name] for name in spec.config},
+                    user_attrs={"trial": spec.index, "seed": spec.seed},
                 )
-                self.call(self.optuna.add_trial, trial)
+                self.retry(self.optuna.add_trial, trial)
 
-    def done(self) -> list[Record]:
-        """Return the records, sorted by their place in the plan.
-
-        Example:
-            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
-            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
-            >>> book.done()
-            []
-        """
+    def records(self) -> list[Record]:
+        """Return the records, sorted by their index in the plan."""
         for trial in self._done():
             if trial.number not in self._records:
                 self._records[trial.number] = Record.from_json(trial.user_attrs["record"])
         return sorted(self._records.values(), key=lambda record: record.trial)
 
     def scores(self) -> dict[int, float]:
-        """Return the score of every place that is done: what a progress bar needs, without reading records.
-
-        Example:
-            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
-            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
-            >>> (trial,) = book.trials()
-            >>> book.storage.set_trial_user_attr(trial._trial_id, "record", "{...}")
-            >>> _ = book.set_state(trial._trial_id, "COMPLETE", [0.3])
-            >>> book.scores()
-            {0: 0.3}
-        """
+        """Return the score of every index that is done: what a progress bar needs, without reading records."""
         return {trial.user_attrs["trial"]: trial.value for trial in self._done() if trial.value is not None}
 
-    def _done(self) -> list[optuna.trial.FrozenTrial]:
+    def configs(self) -> dict[int, Mapping[str, Any]]:
+        """Return the configuration of every index that waits, runs or is done."""
+        return {index: self._decode(trial) for index, trial in self.current(self.trials()).items()}
+
+    def _done(self) -> list[FrozenTrial]:
         """What is done of the plan as it is here."""
         return [
             trial
             for trial in self.trials(*DONE)
-            if "record" in trial.user_attrs and trial.user_attrs["trial"] < self.members
+            if "record" in trial.user_attrs and trial.user_attrs["trial"] < self.n_trials
         ]
 
-    def _ended_elsewhere(self, trial: optuna.trial.FrozenTrial) -> bool:
-        """Whether another program took a trial of the plan and ended it: it has a score, but was not trained."""
-        return trial.state.name in DONE and "record" not in trial.user_attrs
 
-    def configs(self) -> dict[int, Mapping[str, Any]]:
-        """Return the configuration of every place in the plan that waits, runs or is done.
-
-        Example:
-            >>> book = Ledger(None, "study", Space(hidden_size=[8, 16]), {}, higher_is_better=False)
-            >>> book.add([Planned(trial=0, seed=3, config={"hidden_size": 16})])
-            >>> book.configs()
-            {0: {'hidden_size': 16}}
-        """
-        return {place: self.read(trial).config for place, trial in self.first(self.trials()).items()}
-
-
-def read_definition(storage: str | Path, name: str) -> dict[str, Any]:
+def read_config(storage: str | Path, name: str) -> dict[str, Any]:
     """Read how a study was made.
 
     Raises:
         ValueError: There is no file, or no study of this name in it that was made here.
         OSError: The storage cannot be read; the message gives the cure.
-
-    Example:
-        >>> import tempfile
-        >>> file = Path(tempfile.mkdtemp()) / "tuning.db"
-        >>> space = Space(hidden_size=[8, 16])
-        >>> book = Ledger(file, "study", space, {}, higher_is_better=False, definition={"seeds": [3]})
-        >>> read_definition(file, "study")
-        {'seeds': [3]}
     """
-    where = shown(storage)
+    where = redact_url(storage)
     file = str(storage).removeprefix("sqlite:///")
     if "://" not in file and not Path(file).is_file():
         raise ValueError(f"storage must be a file that is there, got {where}.")
@@ -379,15 +230,28 @@ def read_definition(storage: str | Path, name: str) -> dict[str, Any]:
 
     studies = []
     try:
-        with quiet():
-            studies = Patience(where, seconds=0)(open_storage(storage, make=False).get_all_studies)
+        with quiet_optuna():
+            studies = StorageRetry(where, seconds=0)(open_storage(storage, make=False).get_all_studies)
     except (SQLAlchemyError, StorageInternalError) as error:
-        if FIRST_TABLE not in said(error):
+        if FIRST_TABLE not in root_message(error):
             raise
-    found: dict[str, dict[str, Any]] = {
-        study.study_name: study.user_attrs[DEFINITION] for study in studies if DEFINITION in study.user_attrs
-    }
-    if name not in found:
-        there = ", ".join(map(repr, sorted(found))) or "none"
-        raise ValueError(f"name must be that of a study in {where}, which holds {there}, got {name!r}.")
-    return found[name]
+    attributes = {study.study_name: study.user_attrs for study in studies}
+    config = _config_of(attributes.get(name, {}), name, where)
+    if config is None:
+        ours = sorted(name for name, each in attributes.items() if CONFIG in each)
+        raise ValueError(
+            f"name must be that of a study in {where}, which holds {', '.join(map(repr, ours)) or 'none'}, "
+            f"got {name!r}."
+        )
+    return config
+
+
+def _config_of(attributes: Mapping[str, Any], name: str, where: str) -> dict[str, Any] | None:
+    if FORMER in attributes:
+        raise ValueError(
+            f"name must be that of a study of this version of ncps_mlx; {name!r} in {where} was made by an earlier "
+            "one, which had other names for the same hyperparameters. Make the study again under a new name; Optuna "
+            "still reads this one."
+        )
+    config: dict[str, Any] | None = attributes.get(CONFIG)
+    return config

@@ -1,0 +1,279 @@
+"""How a study is made: checked before anything is stored, written as JSON, compared when it is opened again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from ncps_mlx._utils.json_values import plain
+from ncps_mlx._utils.validation import check_choice, check_int
+from ncps_mlx.data._loading import build_task
+from ncps_mlx.data._source import Origin
+from ncps_mlx.data._task import Task
+from ncps_mlx.search import _distributions, _halving
+from ncps_mlx.search._halving import Bracket, Halving, Hyperband, rung_step
+from ncps_mlx.search._hyperparameters import MODELS, check_config, complete, steps_of
+from ncps_mlx.search._samplers import grid_plan, quasi_random_plan, random_plan
+from ncps_mlx.search._space import Space
+from ncps_mlx.search._storage.trial_store import TrialSpec
+
+__all__ = ["StudyConfig"]
+
+SAMPLERS = ("random", "grid", "quasi-random", "tpe")
+TRIALS = 20
+MAY_DIFFER = ("trials", "population_size", "task", "task_source")  # for the data's hash stands for the task
+
+
+class StudyConfig:
+    """All that decides what a study trains; the arguments are those of :class:`~ncps_mlx.Study`, which documents them.
+
+    Attributes:
+        model: The model's name.
+        trials: How many configurations.
+        fixed: Values of everything that the space does not vary, defaults included.
+        plan: The configurations by index; empty by TPE, which chooses while it goes.
+        brackets: How the plan is divided for halving.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        space: Space,
+        model: Any,
+        *,
+        sampler: str = "random",
+        trials: int | None = None,
+        seeds: Iterable[int] = (0,),
+        fixed: Mapping[str, Any] | None = None,
+        draws_per_shape: int = 8,
+        sampler_seed: int = 0,
+        population_size: int = 32,
+        halving: Halving | Hyperband | None = None,
+    ) -> None:
+        if not isinstance(task, Task):
+            raise ValueError(f"task must be a Task, got {type(task).__name__}.")
+        if not isinstance(space, Space):
+            raise ValueError(f"space must be a Space, got {type(space).__name__}.")
+        if model not in MODELS.values():
+            raise ValueError(f"model must be CfC or LTC, got {model!r}.")
+        self.task, self.space, self.model = task, space, str(model.__name__)
+        self.sampler = check_choice("sampler", sampler, SAMPLERS)
+        self.seeds = _check_seeds(seeds)
+        self.draws_per_shape = check_int("draws_per_shape", draws_per_shape)
+        self.sampler_seed = check_int("sampler_seed", sampler_seed, minimum=0)
+        self.population_size = check_int("population_size", population_size)
+        fixed = dict(fixed or {})
+        if both := sorted(space.distributions.keys() & fixed.keys()):
+            raise ValueError(f"fixed must not name what the space varies, got {', '.join(both)}.")
+        if "seed" in fixed:
+            raise ValueError("seed must be given as seeds=(0, 1, 2), got it in fixed.")
+        complete(self.model, {name: each.bounds()[0] for name, each in space.distributions.items()})
+        self._defaults = complete(self.model, fixed)
+        self.fixed = {
+            name: value for name, value in self._defaults.items() if name not in space.distributions
+        }
+        self.plan, self.trials = self._make_plan(trials)
+        self.halving = halving
+        self.brackets = self._make_brackets()
+        self._check_plan()
+
+    def _make_plan(self, trials: int | None) -> tuple[list[dict[str, Any]], int]:
+        if self.sampler == "grid":
+            if trials is not None:
+                raise ValueError(
+                    f"trials must be left out for a grid, which trains all it has, got {trials}."
+                )
+            plan = grid_plan(self.space)
+            return plan, len(plan)
+        trials = check_int("trials", TRIALS if trials is None else trials)
+        if self.sampler == "tpe":
+            return [], trials
+        make = random_plan if self.sampler == "random" else quasi_random_plan
+        return make(self.space, trials, self.draws_per_shape, self.sampler_seed), trials
+
+    def _make_brackets(self) -> list[Bracket]:
+        if self.halving is None:
+            return []
+        if not isinstance(self.halving, Halving | Hyperband):
+            raise ValueError(f"halving must be a Halving or a Hyperband, got {self.halving!r}.")
+        if self.sampler != "tpe":
+            return self.halving.brackets(self.trials)
+        size = self.draws_per_shape
+        if not isinstance(self.halving, Halving) or self.halving.bracket_size not in (None, size):
+            raise ValueError(
+                "halving must be a Halving without bracket_size by TPE, where each population asked for is a bracket "
+                f"of draws_per_shape={size}, got {self.halving}."
+            )
+        return replace(self.halving, bracket_size=size).brackets(self.trials)
+
+    def _check_plan(self) -> None:
+        """Refuse a configuration that could not be trained, or halved."""
+        configs = self.plan
+        if self.sampler == "tpe":  # it may choose any: try both ends of each range, every choice of each list
+            each = self.space.distributions.items()
+            configs = [self.space.example_with(name, value) for name, one in each for value in one.bounds()]
+        shares = {share for bracket in self.brackets for share in bracket.rungs}
+        for config in configs or [{}]:  # an empty space has its fixed values alone
+            try:
+                complete_config = self.complete(config)
+                check_config(self.task, self.model, complete_config)
+                for share in shares:
+                    rung_step(share, *steps_of(complete_config))
+            except ValueError as error:
+                named = ", ".join(f"{name}={value!r}" for name, value in config.items())
+                raise ValueError(f"{error} In the configuration {named or 'of fixed'}.") from error
+
+    @property
+    def n_trials(self) -> int:
+        """How many trials there are: each configuration with each seed."""
+        return self.trials * len(self.seeds)
+
+    def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Add the fixed and default values to what a plan chose."""
+        return self._defaults | dict(config)
+
+    def specs(self, plan: Iterable[tuple[int, Mapping[str, Any]]]) -> list[TrialSpec]:
+        """Pair configurations, each with its index, with every seed."""
+        return [
+            TrialSpec(index=at * len(self.seeds) + i, seed=seed, config=config)
+            for at, config in plan
+            for i, seed in enumerate(self.seeds)
+        ]
+
+    @cached_property
+    def ordered_plan(self) -> list[tuple[int, dict[str, Any]]]:
+        """The plan with equal shapes of a bracket next to each other, in the order of their first appearance."""
+        shapes = [self.space.shape_key(config) for config in self.plan]
+        first = {shape: i for i, shape in reversed(list(enumerate(shapes)))}
+        order = sorted(range(len(shapes)), key=lambda i: (self._bracket_index(i), first[shapes[i]], i))
+        return [(i, self.plan[i]) for i in order]
+
+    @property
+    def _ranked_together(self) -> int:
+        return self.draws_per_shape if self.sampler == "tpe" else self.trials
+
+    def bracket(self, trial: int) -> Bracket:
+        """Return the bracket of halving that a trial belongs to."""
+        return self.brackets[self._bracket_index(trial // len(self.seeds))]
+
+    def _bracket_index(self, configuration: int) -> int:
+        ends = (bracket.first + bracket.size for bracket in self.brackets)
+        return next((i for i, end in enumerate(ends) if configuration < end), 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Write it down, enough for a worker on any machine to take part in the study."""
+        source = self.task.origin
+        written = {
+            "model": self.model,
+            "sampler": self.sampler,
+            "sampler_seed": self.sampler_seed,
+            "draws_per_shape": self.draws_per_shape,
+            "population_size": self.population_size,
+            "seeds": list(self.seeds),
+            "trials": self.trials,
+            "space": [[name, each.to_json()] for name, each in self.space.distributions.items()],  # in their order
+            "fixed": self.fixed,
+            "halving": None if self.halving is None else self.halving.to_json(self._ranked_together),
+            "task": self.task.name,
+            "data_hash": self.task.data_hash,
+            "metric": self.task.metric,
+            "task_source": None if source is None else source.to_json(),
+        }
+        return dict(json.loads(json.dumps(written)))  # lists for tuples, as it will be read
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any], task: Task | None = None) -> StudyConfig:
+        """Make the same configuration again; ``task`` where that cannot be made from its source.
+
+        Raises:
+            ValueError: The task is needed, or holds other data.
+        """
+        if task is None:
+            if written["task_source"] is None:
+                raise ValueError(_not_shared("this study"))
+            task = build_task(Origin.from_json(written["task_source"]))
+        if task.data_hash != written["data_hash"]:
+            raise ValueError(
+                f"task must hold the data of the study, with hash {written['data_hash']}, got {task.name!r} with hash "
+                f"{task.data_hash}. Install the same version of the package that carries the data."
+            )
+        halving = written["halving"]
+        return cls(
+            task,
+            Space(**{name: _distributions.from_json(each) for name, each in written["space"]}),
+            MODELS[written["model"]],
+            sampler=written["sampler"],
+            trials=None if written["sampler"] == "grid" else written["trials"],
+            seeds=tuple(written["seeds"]),
+            fixed={name: plain(name, value) for name, value in written["fixed"].items()},
+            draws_per_shape=written["draws_per_shape"],
+            sampler_seed=written["sampler_seed"],
+            population_size=written["population_size"],
+            halving=None if halving is None else _halving.from_json(halving),
+        )
+
+    def check_same(self, stored: Mapping[str, Any], name: str, where: str) -> None:
+        """Refuse to open a study that was made differently, or with more configurations.
+
+        Raises:
+            ValueError: with every difference.
+        """
+        before, now = _flatten(stored), _flatten(self.to_json())
+        differences = [
+            f"{key} was {before.get(key)} and is {now.get(key)}"
+            for key in sorted({*before, *now})
+            if before.get(key) != now.get(key)
+        ]
+        if differences:
+            raise ValueError(
+                f"name must be new for another study; {name!r} in {where} was made differently: "
+                f"{'; '.join(differences)}."
+            )
+        if self.trials < stored["trials"]:
+            raise ValueError(
+                f"trials must be at least the {stored['trials']} that {name!r} in {where} has, got {self.trials}."
+            )
+
+    def check_shared(self, name: str) -> None:
+        """Refuse a task that other processes cannot make.
+
+        Raises:
+            ValueError: It was made from arrays.
+        """
+        if self.task.origin is None:
+            raise ValueError(_not_shared(repr(name)))
+
+
+def _flatten(written: Mapping[str, Any]) -> dict[str, Any]:
+    """What must not change while a study grows: a line for each value, told as it would be given."""
+    flat = {key: value for key, value in written.items() if key not in MAY_DIFFER}
+    space, fixed, halving = flat.pop("space"), flat.pop("fixed"), flat.pop("halving")
+    flat["space"] = [name for name, _ in space]  # their order decides what is drawn
+    flat |= {f"space.{name}": repr(_distributions.from_json(each)) for name, each in space}
+    flat |= {f"fixed.{name}": value for name, value in fixed.items()}
+    if halving is not None:
+        settings = ", ".join(f"{name}={value}" for name, value in halving.items() if name != "kind")
+        flat["halving"] = f"{halving['kind']}({settings})"
+    return flat
+
+
+def _check_seeds(seeds: Any) -> tuple[int, ...]:
+    """Check that seeds are distinct integers of at least 0."""
+    values: Sequence[Any] = plain("seeds", list(seeds)) if isinstance(seeds, Iterable) else ()
+    if not values or isinstance(seeds, str):
+        raise ValueError(f"seeds must be a sequence of at least 1 integer such as (0, 1, 2), got {seeds!r}.")
+    checked = tuple(check_int("seeds", seed, minimum=0) for seed in values)
+    if len(set(checked)) < len(checked):
+        raise ValueError(f"seeds must be distinct, got {list(checked)}.")
+    return checked
+
+
+def _not_shared(study: str) -> str:
+    return (
+        f"task must be one that other processes can make, got one made from arrays in {study}. Put the code that makes "
+        "it into a function and load it with ncps_mlx.data.load_task('module:function'), or give a worker "
+        "`--task module:function`."
+    )
