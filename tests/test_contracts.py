@@ -13,7 +13,7 @@ from mlx.utils import tree_map, tree_unflatten
 from ncps_mlx import LTC, load, tanh_implementation
 
 # Private: a gradient by hand and the automatic one give the same, so only what runs tells them apart.
-from ncps_mlx._kernels.custom_vjp import beforehand, undifferentiated
+from ncps_mlx._kernels.custom_vjp import precompute, no_grad
 from ncps_mlx.cells import Cell, MixedMemory
 from ncps_mlx.cells._base import FusedCell
 from ncps_mlx.training._population import stack
@@ -479,12 +479,12 @@ def test_a_population_equals_its_members_bit_for_bit(kind, masked):
         equal(tree_map(lambda array, i=i: array[i], found), own, f"member {i}")
 
 
-# What is done beforehand
+# Forward passes taken in advance
 
 
 @every
 @pytest.mark.parametrize("tanh", ["powers", "mlx", "rational"])
-def test_a_forward_pass_taken_beforehand_changes_no_gradient(kind, tanh):
+def test_a_precomputed_forward_pass_changes_no_gradient(kind, tanh):
     """As training takes it, where MLX may compile; the rational tanh is compiled there, and elsewhere is not."""
     model, (x, dt) = make(kind), data()
     mask = mx.arange(T) < mx.array([T, T, 1, T - 1, T])[:, None]
@@ -497,9 +497,9 @@ def test_a_forward_pass_taken_beforehand_changes_no_gradient(kind, tanh):
     parameters, gradient = model.parameters(), mx.value_and_grad(loss)
     with tanh_implementation(tanh):
         plain = gradient(parameters)
-        with beforehand(lambda: loss(parameters)):
+        with precompute(lambda: loss(parameters)):
             ahead = gradient(parameters)
-        with undifferentiated():
+        with no_grad():
             value = loss(parameters)
     same = close if tanh == "rational" else equal  # a compiler may join a product and a sum
     same([*ahead, value], [*plain, plain[0]])

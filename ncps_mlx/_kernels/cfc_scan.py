@@ -14,7 +14,7 @@ from typing import Any
 import mlx.core as mx
 
 from ncps_mlx._kernels import lstm
-from ncps_mlx._kernels.custom_vjp import with_gradient
+from ncps_mlx._kernels.custom_vjp import custom_vjp
 from ncps_mlx._kernels.layout import by_step, to_heads, together, weight_gradient, wide
 from ncps_mlx._kernels.lstm import Lstm
 from ncps_mlx._kernels.tanh import Function, Squash, formed
@@ -154,7 +154,7 @@ def unrolled(form: Form, arrays: Folded) -> tuple[mx.array, tuple[mx.array, ...]
         every = of_given[0] if form.sequences else None
         return backward(form, arrays.like(flat), kept, every, of_given[1:])
 
-    states, *rest = with_gradient(layer, pullback, given=1 + ends, prepare=prepare)(*arrays.flat())
+    states, *rest = custom_vjp(layer, pullback, output_count=1 + ends, prepare=prepare)(*arrays.flat())
     return states, tuple(rest)
 
 

@@ -1,7 +1,7 @@
-"""A function whose gradient is written by hand, and which can be differentiated twice all the same.
+"""Functions with a custom gradient that can still be differentiated twice, and a forward pass taken in advance.
 
-MLX compiles nothing while it differentiates. What is written by hand needs no differentiation, so it can be done
-:func:`beforehand`: then what is compiled within runs compiled.
+MLX compiles nothing while it differentiates. A function with a custom gradient does not need MLX to differentiate its
+forward pass, so that pass can run before (:func:`precompute`), where compiled functions run compiled.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 
 import mlx.core as mx
 
-__all__ = ["beforehand", "once", "undifferentiated", "with_gradient"]
+__all__ = ["cached_in_precompute", "custom_vjp", "no_grad", "precompute"]
 
 Arrays = Sequence[mx.array]
 Pullback = Callable[[Arrays, Arrays, Arrays], list[mx.array]]
 Prepare = Callable[[Arrays, Arrays], Arrays]
 
-_plain: ContextVar[bool] = ContextVar("plain", default=False)
-_kept: ContextVar[list[Any] | None] = ContextVar("kept", default=None)
-_given: ContextVar[Iterator[Any] | None] = ContextVar("given", default=None)
+_no_grad: ContextVar[bool] = ContextVar("no_grad", default=False)
+_recorded: ContextVar[list[Any] | None] = ContextVar("recorded", default=None)
+_replayed: ContextVar[Iterator[Any] | None] = ContextVar("replayed", default=None)
 
 
 @contextmanager
-def setting(variable: ContextVar[Any], value: Any) -> Iterator[None]:
-    """Give a variable a value within."""
+def set_within(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    """Give a context variable a value inside the ``with`` block."""
     token = variable.set(value)
     try:
         yield
@@ -35,118 +35,96 @@ def setting(variable: ContextVar[Any], value: Any) -> Iterator[None]:
 
 
 @contextmanager
-def beforehand(function: Callable[[], Any]) -> Iterator[None]:
-    """Call a function that is differentiated within: there, what has a gradient by hand gives what it gave then.
+def precompute(function: Callable[[], Any]) -> Iterator[None]:
+    """Call a function now; its custom forward passes are reused when it is called and differentiated in the block.
 
-    Args:
-        function: Of no arguments; within, the same is called with the same arrays, once.
-
-    Example:
-        >>> f = with_gradient(lambda x: [x * x, x], lambda _, of_given, kept: [2 * of_given[0] * kept[0]], given=1)
-        >>> x = mx.array(3.0)
-        >>> with beforehand(lambda: f(x)):
-        ...     mx.grad(lambda x: f(x)[0])(x).item()
-        6.0
+    Inside, the same function must be called once, with the same arrays.
     """
-    kept: list[Any] = []
-    with setting(_kept, kept):
+    results: list[Any] = []
+    with set_within(_recorded, results):
         function()
-    with setting(_given, iter(kept)):
+    with set_within(_replayed, iter(results)):
         yield
 
 
 @contextmanager
-def undifferentiated() -> Iterator[None]:
-    """Nothing within is differentiated: what only a gradient would need is not computed.
-
-    Example:
-        >>> f = with_gradient(lambda x: [x * x, x], lambda _, of_given, kept: [2 * of_given[0] * kept[0]], given=1)
-        >>> with undifferentiated():
-        ...     f(mx.array(3.0))[0].item()
-        9.0
-    """
-    with setting(_plain, True):
+def no_grad() -> Iterator[None]:
+    """Nothing inside is differentiated: what only a gradient needs is not computed."""
+    with set_within(_no_grad, True):
         yield
 
 
-def once(function: Callable[[], Any]) -> Any:
-    """What the function gives, or gave :func:`beforehand`: for what is not differentiated, such as random numbers.
-
-    Example:
-        >>> once(lambda: 7)
-        7
-    """
-    given = _given.get()
-    if given is not None:
-        return next(given)
+def cached_in_precompute(function: Callable[[], Any]) -> Any:
+    """The function's value, or the one it had in :func:`precompute`: for random numbers, which must not be drawn twice."""
+    replayed = _replayed.get()
+    if replayed is not None:
+        return next(replayed)
     value = function()
-    kept = _kept.get()
-    if kept is not None:
-        kept.append(value)
+    recorded = _recorded.get()
+    if recorded is not None:
+        recorded.append(value)
     return value
 
 
-def with_gradient(
-    function: Callable[..., list[mx.array]], pullback: Pullback, *, given: int, prepare: Prepare | None = None
+def custom_vjp(
+    function: Callable[..., list[mx.array]],
+    pullback: Pullback,
+    *,
+    output_count: int,
+    prepare: Prepare | None = None,
 ) -> Callable[..., list[mx.array]]:
-    """The function with this gradient, which may itself be differentiated.
+    """The function with ``pullback`` as its gradient, which may itself be differentiated.
 
-    The gradient depends on the arrays also by way of what was kept. MLX would go back through that as through what is
-    given, of which alone ``pullback`` knows: second derivatives would be wrong, without a word. So what was kept gets
-    a derivative of its own, the automatic one.
+    The gradient also depends on the arrays through the residuals. MLX would treat these as further outputs, about which
+    ``pullback`` knows nothing, and second derivatives would be silently wrong. So the residuals get the automatic
+    derivative.
 
     Args:
-        function: Of arrays, to what it gives and, after that, what it keeps for its gradient: two outputs or more.
-        pullback: From the arrays, the gradients of what is given, and what was kept, to the gradients of the arrays.
-        given: How many outputs are given.
-        prepare: From the arrays and what was kept to what ``pullback`` receives as kept.
-
-    Example:
-        >>> def product(x, y):
-        ...     return [x * y, x, y]
-        >>> def pullback(arrays, of_given, kept):
-        ...     return [of_given[0] * kept[1], of_given[0] * kept[0]]
-        >>> f = with_gradient(product, pullback, given=1)
-        >>> def cube(x):
-        ...     return f(x, f(x, x)[0])[0]
-        >>> slope = mx.grad(cube)
-        >>> slope(mx.array(3.0)).item(), mx.grad(slope)(mx.array(3.0)).item()
-        (27.0, 18.0)
+        function: From arrays to the outputs followed by the residuals; at least two arrays in all.
+        pullback: From the arrays, the outputs' cotangents and the residuals to the arrays' gradients.
+        output_count: Number of outputs; the rest of what ``function`` returns are residuals.
+        prepare: From the arrays and the residuals to what ``pullback`` receives as residuals.
     """
 
-    def prepared(arrays: Arrays, kept: Arrays) -> Arrays:
-        return kept if prepare is None else prepare(arrays, kept)
+    def prepared(arrays: Arrays, residuals: Arrays) -> Arrays:
+        return residuals if prepare is None else prepare(arrays, residuals)
 
-    def ahead(*arrays: mx.array) -> tuple[list[mx.array], Arrays]:
-        outputs = function(*arrays)
-        return outputs[:given], prepared(arrays, outputs[given:])
+    def forward(*arrays: mx.array) -> tuple[list[mx.array], Arrays]:
+        results = function(*arrays)
+        return results[:output_count], prepared(arrays, results[output_count:])
 
-    def back(arrays: Any, of_outputs: Any, outputs: Any) -> list[mx.array]:
-        count = len(outputs) - given
+    def backward(arrays: Any, cotangents: Any, results: Any) -> list[mx.array]:
+        count = len(results) - output_count
 
-        def again(flat: Any, of_kept: Any, _kept: Any) -> list[mx.array]:
-            _, of_arrays = mx.vjp(
-                lambda *arrays: function(*arrays)[given:], list(flat[count:]), list(of_kept)
+        def automatic(flat: Any, residual_cotangents: Any, _residuals: Any) -> list[mx.array]:
+            _, gradients = mx.vjp(
+                lambda *arrays: function(*arrays)[output_count:], list(flat[count:]), list(residual_cotangents)
             )
-            return [*map(mx.zeros_like, of_kept), *of_arrays]
+            return [*map(mx.zeros_like, residual_cotangents), *gradients]
 
-        keep: Any = mx.custom_function(lambda *flat: list(flat[:count]))
-        keep.vjp(again)
-        return pullback(arrays, of_outputs[:given], prepared(arrays, keep(*outputs[given:], *arrays)))
+        residuals: Any = mx.custom_function(lambda *flat: list(flat[:count]))
+        residuals.vjp(automatic)
+        return pullback(
+            arrays, cotangents[:output_count], prepared(arrays, residuals(*results[output_count:], *arrays))
+        )
 
     def call(*arrays: mx.array) -> list[mx.array]:
-        if _plain.get():
-            return function(*arrays)[:given]
-        if _kept.get() is not None:
-            return list(once(lambda: ahead(*arrays))[0])
-        whole: Any
-        if _given.get() is None:
-            whole = mx.custom_function(function)
-            whole.vjp(back)
-            return list(whole(*arrays)[:given])
-        outputs, kept = once(list)
-        whole = mx.custom_function(lambda *_: [*outputs, *kept])
-        whole.vjp(lambda arrays, of_outputs, every: pullback(arrays, of_outputs[:given], every[given:]))
-        return list(whole(*arrays)[:given])
+        if _no_grad.get():
+            return function(*arrays)[:output_count]
+        if _recorded.get() is not None:
+            return list(cached_in_precompute(lambda: forward(*arrays))[0])
+        differentiable: Any
+        if _replayed.get() is None:
+            differentiable = mx.custom_function(function)
+            differentiable.vjp(backward)
+            return list(differentiable(*arrays)[:output_count])
+        outputs, residuals = cached_in_precompute(list)
+        differentiable = mx.custom_function(lambda *_: [*outputs, *residuals])
+        differentiable.vjp(
+            lambda arrays, cotangents, results: pullback(
+                arrays, cotangents[:output_count], results[output_count:]
+            )
+        )
+        return list(differentiable(*arrays)[:output_count])
 
     return call

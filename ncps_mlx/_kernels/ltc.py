@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import mlx.core as mx
 
 from ncps_mlx._kernels import lstm
-from ncps_mlx._kernels.custom_vjp import with_gradient
+from ncps_mlx._kernels.custom_vjp import custom_vjp
 from ncps_mlx._kernels.layout import by_step, in_rows, together, wide
 from ncps_mlx._kernels.lstm import Lstm
 from ncps_mlx._kernels.ltc_solver import Drive, Values
@@ -71,7 +71,7 @@ def run_fused_ltc(
     ) -> list[mx.array]:
         return parts(flat).backward(kept, of_given[0], of_given[1:])
 
-    function = with_gradient(forward, pullback, given=1 + ends, prepare=prepare)
+    function = custom_vjp(forward, pullback, output_count=1 + ends, prepare=prepare)
     states, *rest = function(v, *own, *optional, *memory)
     return states.reshape(*lead, steps, batch, units), tuple(rest)
 

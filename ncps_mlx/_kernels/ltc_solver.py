@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import mlx.core as mx
 
 from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES
-from ncps_mlx._kernels.custom_vjp import with_gradient
+from ncps_mlx._kernels.custom_vjp import custom_vjp
 from ncps_mlx._kernels.layout import by_step, to_heads, transposed, weight_gradient, wide
 from ncps_mlx._kernels.tanh import Squash
 
@@ -185,7 +185,7 @@ def synapse_sums(
     arrays = (v, spread, shift, gather, base)
     if any(each.shape[:-2] != v.shape[:-2] for each in arrays):  # broadcast: the sums over that are MLX's
         return sums(*arrays)[0]
-    return with_gradient(sums, pullback, given=1)(*arrays)[0]
+    return custom_vjp(sums, pullback, output_count=1)(*arrays)[0]
 
 
 class Gate(Drive):

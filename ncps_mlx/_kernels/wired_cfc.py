@@ -15,7 +15,7 @@ import numpy as np
 from ncps_mlx._kernels import lstm
 from ncps_mlx._kernels.cfc import Plan, merge
 from ncps_mlx._kernels.cfc_scan import Around, Shape, decayed, gating, head_parameters, head_slopes
-from ncps_mlx._kernels.custom_vjp import with_gradient
+from ncps_mlx._kernels.custom_vjp import custom_vjp
 from ncps_mlx._kernels.layout import by_step, in_rows, to_heads, together, transposed, weight_gradient, wide
 from ncps_mlx._kernels.lstm import Lstm
 from ncps_mlx._kernels.tanh import squash_for
@@ -154,7 +154,7 @@ def run_fused_circuit(
     ) -> list[mx.array]:
         return backward(form, whole.like(flat), kept, *of_given)
 
-    states, h, c = with_gradient(pass_, pullback, given=3, prepare=prepare)(*whole.flat())
+    states, h, c = custom_vjp(pass_, pullback, output_count=3, prepare=prepare)(*whole.flat())
     return states.reshape(*lead, steps, batch, states.shape[-1]), (h, c)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx._kernels.activations import ACTIVATIONS
-from ncps_mlx._kernels.custom_vjp import with_gradient
+from ncps_mlx._kernels.custom_vjp import custom_vjp
 from ncps_mlx._kernels.layout import transposed, weight_gradient
 from ncps_mlx.cells._initializers import Initializer
 
@@ -57,7 +57,7 @@ def linear(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
     lead = x.shape[:-2]
     if weight.shape[:-2] != lead or bias.shape[:-2] != lead:  # broadcast: the sums over that are MLX's
         return x @ weight + bias
-    return with_gradient(product, pullback, given=1)(x, weight, bias)[0]
+    return custom_vjp(product, pullback, output_count=1)(x, weight, bias)[0]
 
 
 class Backbone(nn.Module):

@@ -7,7 +7,7 @@ from functools import partial
 
 import mlx.core as mx
 
-from ncps_mlx._kernels.custom_vjp import once
+from ncps_mlx._kernels.custom_vjp import cached_in_precompute
 from ncps_mlx.cells._base import Cell, State, TimeSteps
 
 __all__ = ["dropout_factors", "run_stack", "turned"]
@@ -137,7 +137,7 @@ def run_stack(
             if drops and count:
                 own = None if keys is None else layer_keys(keys, i + direction * len(layers))
                 size = (x.shape[-3], x.shape[-2], units)
-                factors = once(partial(dropout_factors, own, rates, count, size))
+                factors = cached_in_precompute(partial(dropout_factors, own, rates, count, size))
                 dropout = [each.astype(x.dtype) for each in factors]
             start = arrays[len(ends) : len(ends) + cell.state_size]
             sequence = turned(x, dt, mask) if direction else (x, dt, mask)

@@ -13,7 +13,7 @@ import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx._kernels.custom_vjp import beforehand
+from ncps_mlx._kernels.custom_vjp import precompute
 from ncps_mlx._kernels.tanh import chosen, tanh_implementation
 from ncps_mlx._runtime.memory_budget import measured, members_at_once
 from ncps_mlx._runtime.thread_affinity import Beside
@@ -141,7 +141,7 @@ class Run:
         given = parameters, batch, rates, keys
         with tanh_implementation(chosen()):
             # Where a layer has no gradient by hand there would be little to gain, and it would be done twice.
-            ahead = beforehand(lambda: self.loss(*given)) if self.model.fusible else nullcontext()
+            ahead = precompute(lambda: self.loss(*given)) if self.model.fusible else nullcontext()
             with ahead:
                 gradient = mx.value_and_grad(self.loss)  # an attribute would hold this object in a circle
                 (_, losses), gradients = gradient(*given)
