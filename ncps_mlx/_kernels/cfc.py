@@ -14,7 +14,7 @@ import mlx.core as mx
 
 from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES, LECUN, sigmoid
 from ncps_mlx._kernels.cfc_scan import Folded, Form, unrolled
-from ncps_mlx._kernels.layout import in_rows
+from ncps_mlx._kernels.layout import flatten_time
 from ncps_mlx._kernels.lstm import Lstm
 from ncps_mlx._kernels.tanh import Function, Squash, squash_for
 
@@ -95,7 +95,7 @@ def run_fused(
         return mx.broadcast_to(array, (*lead, *array.shape[-2:]))
 
     weights = [full(weight) for weight in (arrays.recurrent, *arrays.weights)]
-    added = [in_rows(arrays.z, lead), *(full(bias) for bias in arrays.biases)]
+    added = [flatten_time(arrays.z, lead), *(full(bias) for bias in arrays.biases)]
     for j in range(plan.layers + 1):
         scale = activation.scale if j else 1.0
         if j == plan.layers:
@@ -112,9 +112,9 @@ def run_fused(
             weights=tuple(weights),
             biases=tuple(added[1:]),
             pure=tuple(full(each) for each in arrays.pure),
-            dt=None if arrays.dt is None else in_rows(arrays.dt, lead),
-            mask=None if arrays.mask is None else in_rows(arrays.mask, lead).astype(arrays.z.dtype),
-            dropout=tuple(in_rows(factors, lead) for factors in arrays.dropout),
+            dt=None if arrays.dt is None else flatten_time(arrays.dt, lead),
+            mask=None if arrays.mask is None else flatten_time(arrays.mask, lead).astype(arrays.z.dtype),
+            dropout=tuple(flatten_time(factors, lead) for factors in arrays.dropout),
             lstm=arrays.lstm,
         ),
     )

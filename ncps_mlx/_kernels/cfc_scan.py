@@ -15,7 +15,7 @@ import mlx.core as mx
 
 from ncps_mlx._kernels import lstm
 from ncps_mlx._kernels.custom_vjp import custom_vjp
-from ncps_mlx._kernels.layout import by_step, to_heads, together, weight_gradient, wide
+from ncps_mlx._kernels.layout import concat_time, expand_column, split_time, to_head_grads, weight_gradient
 from ncps_mlx._kernels.lstm import Lstm
 from ncps_mlx._kernels.tanh import Function, Squash, formed
 
@@ -163,11 +163,11 @@ def forward(form: Form, own: Folded) -> list[mx.array]:
     first, *rest = own.weights
     lead, width, dtype = own.h.shape[:-1], own.h.shape[-1], own.h.dtype
     # Multiplied here: forward in mode, MLX 0.32 differentiates an addmm as if its beta were 1.
-    zs = by_step(form.rate * own.z if rest else own.z, form.steps)
+    zs = split_time(form.rate * own.z if rest else own.z, form.steps)
     biases = [mx.broadcast_to(bias, (*lead, bias.shape[-1])) for bias in own.biases]
-    dts = None if own.dt is None else by_step(wide(own.dt, width), form.steps)
-    masks = None if own.mask is None else by_step(wide(own.mask, width).astype(mx.bool_), form.steps)
-    drops = [by_step(factors, form.steps) for factors in own.dropout]
+    dts = None if own.dt is None else split_time(expand_column(own.dt, width), form.steps)
+    masks = None if own.mask is None else split_time(expand_column(own.mask, width).astype(mx.bool_), form.steps)
+    drops = [split_time(factors, form.steps) for factors in own.dropout]
     bends = [form.bend((*lead, weight.shape[-2]), dtype) for weight in rest]
     gates = gating(form, own.h.shape, dtype)
     before = None if own.lstm is None else lstm.Forward(own.lstm, form.squash, form.steps, own.mask)
@@ -195,8 +195,8 @@ def forward(form: Form, own: Folded) -> list[mx.array]:
     kinds = [read, *layers, *map(list, zip(*heads, strict=True))]
     remembered = [] if before is None else before.kept()
     ends = [h] if before is None else [h, before.c]
-    every = together(states) if form.sequences else h
-    return [every, *ends, *map(together, kinds), *remembered]
+    every = concat_time(states) if form.sequences else h
+    return [every, *ends, *map(concat_time, kinds), *remembered]
 
 
 def gating(form: Shape, shape: Sequence[int], dtype: mx.Dtype) -> Gating:
@@ -253,9 +253,9 @@ def backward(
     before = None
     if own.lstm is not None:
         before = lstm.Backward(own.lstm, form.squash, form.steps, own.mask, kept[-4:], of_ends[1])
-    slopes_at, inner_at = by_step(slopes, form.steps, -3), [by_step(d, form.steps) for d in inner]
-    held = None if own.mask is None else by_step(wide(1.0 - own.mask, own.h.shape[-1]), form.steps)
-    above = None if of_states is None else by_step(of_states, form.steps)
+    slopes_at, inner_at = split_time(slopes, form.steps, -3), [split_time(d, form.steps) for d in inner]
+    held = None if own.mask is None else split_time(expand_column(1.0 - own.mask, own.h.shape[-1]), form.steps)
+    above = None if of_states is None else split_time(of_states, form.steps)
     grown: list[list[mx.array]] = [[] for _ in own.weights]  # gradients of each product's output
     of_state: list[mx.array] = []
     g = of_ends[0]
@@ -263,7 +263,7 @@ def backward(
         if above is not None:
             g = g + above[t]
         of_state.append(g)
-        d = to_heads(g, slopes_at[t])
+        d = to_head_grads(g, slopes_at[t])
         for i in reversed(range(len(inner))):
             grown[i + 1].append(d)
             d = (d @ back[i + 1]) * inner_at[i][t]
@@ -272,7 +272,7 @@ def backward(
         if before is not None:
             d = before.step(t, d)
         g = d if held is None else d + g * held[t]
-    outputs = [together(ds[::-1]) for ds in grown]
+    outputs = [concat_time(ds[::-1]) for ds in grown]
     fed = [read, *activations]
     if own.dropout:
         fed[1:] = [a * factors for a, factors in zip(activations, own.dropout, strict=True)]
@@ -339,7 +339,7 @@ def head_parameters(
         return [each.sum(axis=-1, keepdims=True) for each in of_time]
     y, e = heads
     decay, amplitude = own.pure
-    g = together(of_state[::-1])
+    g = concat_time(of_state[::-1])
     if own.mask is not None:
         g = g * own.mask
     shrunk = g * amplitude * e * y

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from ncps_mlx._kernels.layout import by_step, together, weight_gradient, wide
+from ncps_mlx._kernels.layout import concat_time, expand_column, split_time, weight_gradient
 from ncps_mlx._kernels.tanh import Squash, formed
 
 __all__ = ["Backward", "Forward", "GATES", "Lstm"]
@@ -55,9 +55,9 @@ class Forward:
 
     def __init__(self, own: Lstm, squash: Squash, steps: int, mask: mx.array | None) -> None:
         self.c = own.c
-        self._z, self._recurrent = by_step(own.z, steps), own.recurrent
+        self._z, self._recurrent = split_time(own.z, steps), own.recurrent
         width = own.c.shape[-1]
-        self._masks = None if mask is None else by_step(wide(mask, width).astype(mx.bool_), steps)
+        self._masks = None if mask is None else split_time(expand_column(mask, width).astype(mx.bool_), steps)
         self._value = squash.value((*own.c.shape[:-1], 4 * width), own.c.dtype)
         self._gates = gates(squash, own.c.shape, own.c.dtype)
         self._tanh = squash.tanh(own.c.shape, own.c.dtype)
@@ -76,7 +76,7 @@ class Forward:
 
     def kept(self) -> list[mx.array]:
         """Of all steps, in rows: state and memory before, values of the gates, and tanh of the memory after."""
-        return [together(each) for each in zip(*self._kept, strict=True)]
+        return [concat_time(each) for each in zip(*self._kept, strict=True)]
 
 
 class Backward:
@@ -111,8 +111,8 @@ class Backward:
         slopes = squash.slopes(values, mx.concatenate(factors, axis=-1))
         if mask is not None:
             slopes, keep = slopes * mask, mask * keep + (1.0 - mask)
-        self._slopes, self._keep = by_step(slopes, steps), by_step(keep, steps)
-        self._shown = by_step(show * (1.0 - bent * bent), steps)
+        self._slopes, self._keep = split_time(slopes, steps), split_time(keep, steps)
+        self._shown = split_time(show * (1.0 - bent * bent), steps)
         self._back = mx.contiguous(mx.swapaxes(own.recurrent, -1, -2))
         self._grown: list[mx.array] = []
 
@@ -126,7 +126,7 @@ class Backward:
 
     def gradients(self) -> list[mx.array]:
         """With respect to each array of :meth:`Lstm.flat`, after all steps."""
-        of_z = together(self._grown[::-1])
+        of_z = concat_time(self._grown[::-1])
         return [of_z, self.of_c, weight_gradient(self._before, of_z)]
 
 

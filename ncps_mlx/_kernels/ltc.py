@@ -18,7 +18,7 @@ import mlx.core as mx
 
 from ncps_mlx._kernels import lstm
 from ncps_mlx._kernels.custom_vjp import custom_vjp
-from ncps_mlx._kernels.layout import by_step, in_rows, together, wide
+from ncps_mlx._kernels.layout import concat_time, expand_column, flatten_time, split_time
 from ncps_mlx._kernels.lstm import Lstm
 from ncps_mlx._kernels.ltc_solver import Drive, Values
 from ncps_mlx._kernels.tanh import Squash
@@ -51,7 +51,7 @@ def run_fused_ltc(
         All states (..., T, B, U), and the last (..., B, U), with an LSTM followed by its memory.
     """
     *lead, batch, units = v.shape
-    optional = [] if mask is None else [in_rows(mask, lead).astype(v.dtype)]
+    optional = [] if mask is None else [flatten_time(mask, lead).astype(v.dtype)]
     memory = [] if before is None else before.flat()
     ends = 1 if before is None else 2
 
@@ -93,7 +93,7 @@ class Layer:
         """All states in rows; the last ones; and of all solver steps the states before and after, and what is kept."""
         drive, mask = self.drive, self.mask
         step = drive.bind(v)
-        masks = None if mask is None else by_step(wide(mask, v.shape[-1]).astype(mx.bool_), drive.steps)
+        masks = None if mask is None else split_time(expand_column(mask, v.shape[-1]).astype(mx.bool_), drive.steps)
         remember = None
         if self.before is not None:
             remember = lstm.Forward(self.before, self.squash, drive.steps, mask)
@@ -112,9 +112,9 @@ class Layer:
                 v = mx.where(masks[t], v, last)
             states.append(v)
         return [
-            together(states),
+            concat_time(states),
             *([v] if remember is None else [v, remember.c]),
-            *map(together, (read, after, *zip(*kept, strict=True))),
+            *map(concat_time, (read, after, *zip(*kept, strict=True))),
             *([] if remember is None else remember.kept()),
         ]
 
@@ -137,9 +137,9 @@ class Layer:
         read, after, *rest = kept
         count = len(rest) - 1 - drive.slope_count
         values, inverse, slopes = tuple(rest[:count]), rest[count], rest[count + 1 :]
-        slopes_at = [by_step(each, steps * unfolds, g.ndim - 2 - each.ndim) for each in slopes]
-        direct, above = by_step(inverse, steps * unfolds), by_step(of_states, steps)
-        masks = None if self.mask is None else by_step(wide(self.mask, g.shape[-1]), steps)
+        slopes_at = [split_time(each, steps * unfolds, g.ndim - 2 - each.ndim) for each in slopes]
+        direct, above = split_time(inverse, steps * unfolds), split_time(of_states, steps)
+        masks = None if self.mask is None else split_time(expand_column(self.mask, g.shape[-1]), steps)
         grown: list[mx.array] = []
         through: list[Values] = []
         for t in reversed(range(steps)):
@@ -157,8 +157,8 @@ class Layer:
                 g = remember.step(t, g)
             if held is not None:
                 g = g + held
-        of_sum = together(grown[::-1]) * inverse
-        of_products = tuple(together(each) for each in zip(*through[::-1], strict=True))
+        of_sum = concat_time(grown[::-1]) * inverse
+        of_products = tuple(concat_time(each) for each in zip(*through[::-1], strict=True))
         return [
             g,
             *drive.gradients(read, values, after, of_sum, of_products),

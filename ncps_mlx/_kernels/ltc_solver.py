@@ -12,7 +12,7 @@ import mlx.core as mx
 
 from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES
 from ncps_mlx._kernels.custom_vjp import custom_vjp
-from ncps_mlx._kernels.layout import by_step, to_heads, transposed, weight_gradient, wide
+from ncps_mlx._kernels.layout import expand_column, split_time, to_head_grads, transposed, weight_gradient
 from ncps_mlx._kernels.tanh import Squash
 
 __all__ = ["Drive", "Gate", "Synapses", "Values", "gate_rate", "synapse_sums"]
@@ -96,9 +96,9 @@ class Synapses(Drive):
         """Kept are the synapses' activity (..., B, S), and q or, if the time step varies, (p, q) but for it and 1."""
         lead, units = v.shape[:-1], v.shape[-1]
         act = self.squash.value((*lead, self.shift.shape[-1]), v.dtype)
-        zs = by_step(self.z, self.steps)
+        zs = split_time(self.z, self.steps)
         away = mx.broadcast_to(-self.shift, (*lead, self.shift.shape[-1]))
-        deltas = None if self.delta is None else by_step(wide(self.delta, 2 * units), self.steps)
+        deltas = None if self.delta is None else split_time(expand_column(self.delta, 2 * units), self.steps)
         one = mx.broadcast_to(mx.array(1.0, dtype=v.dtype), v.shape)
 
         def step(t: int, v: mx.array) -> tuple[Values, mx.array]:
@@ -126,7 +126,7 @@ class Synapses(Drive):
 
     def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Values]:
         """Through the sums, then through the activity."""
-        inner = self.squash.slopes(slopes[1], to_heads(g, slopes[0]) @ self.gather_back)
+        inner = self.squash.slopes(slopes[1], to_head_grads(g, slopes[0]) @ self.gather_back)
         return inner @ self.spread_back, (inner,)
 
     def gradients(
@@ -234,10 +234,10 @@ class Gate(Drive):
             self.squash.tanh(shape, v.dtype) if tanh else ACTIVATIONS[self.activation] for shape in shapes
         ]
         added = [mx.broadcast_to(bias, shape) for bias, shape in zip(self.biases, shapes[1:], strict=True)]
-        drops = [by_step(factors, self.steps) for factors in self.dropout]
-        zs, target = by_step(self.z, self.steps), full(self.target, v)
+        drops = [split_time(factors, self.steps) for factors in self.dropout]
+        zs, target = split_time(self.z, self.steps), full(self.target, v)
         if isinstance(self.delta, mx.array):
-            deltas, bases = by_step(wide(self.delta, v.shape[-1]), self.steps), by_step(self.base, self.steps)
+            deltas, bases = split_time(expand_column(self.delta, v.shape[-1]), self.steps), split_time(self.base, self.steps)
         else:
             constant = mx.broadcast_to(mx.array(self.delta, dtype=v.dtype), v.shape)
             deltas, bases = [constant] * self.steps, [full(self.base, v)] * self.steps

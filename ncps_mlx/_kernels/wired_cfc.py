@@ -16,7 +16,15 @@ from ncps_mlx._kernels import lstm
 from ncps_mlx._kernels.cfc import Plan, merge
 from ncps_mlx._kernels.cfc_scan import Around, Shape, decayed, gating, head_parameters, head_slopes
 from ncps_mlx._kernels.custom_vjp import custom_vjp
-from ncps_mlx._kernels.layout import by_step, in_rows, to_heads, together, transposed, weight_gradient, wide
+from ncps_mlx._kernels.layout import (
+    concat_time,
+    expand_column,
+    flatten_time,
+    split_time,
+    to_head_grads,
+    transposed,
+    weight_gradient,
+)
 from ncps_mlx._kernels.lstm import Lstm
 from ncps_mlx._kernels.tanh import squash_for
 
@@ -127,14 +135,14 @@ def run_fused_circuit(
             recurrent=folded(full(layer.recurrent)),
             given=tuple(folded(full(each)) for each in layer.given),
             pure=tuple(map(full, layer.pure)),
-            dt=in_rows(dt, lead) if isinstance(dt, mx.array) else None,
-            mask=None if mask is None else in_rows(mask, lead).astype(circuit.z.dtype),
+            dt=flatten_time(dt, lead) if isinstance(dt, mx.array) else None,
+            mask=None if mask is None else flatten_time(mask, lead).astype(circuit.z.dtype),
         )
         for layer in circuit.layers
     )
     form = Shape(mode=mode, squash=squash, steps=steps, dt=number)
     whole = CircuitArrays(
-        z=folded(in_rows(circuit.z, lead)), h=full(circuit.h), layers=layers, lstm=circuit.lstm
+        z=folded(flatten_time(circuit.z, lead)), h=full(circuit.h), layers=layers, lstm=circuit.lstm
     )
 
     def pass_(*flat: mx.array) -> list[mx.array]:
@@ -161,9 +169,9 @@ def run_fused_circuit(
 def forward(form: Shape, own: CircuitArrays) -> list[mx.array]:
     """All states; the last, and memory; what layers read and gave; each one's values of each kind; the LSTM's."""
     lead, steps, dtype = own.h.shape[:-1], form.steps, own.h.dtype
-    zs, dt, mask = by_step(own.z, steps), own.layers[0].dt, own.layers[0].mask
-    masks = None if mask is None else by_step(wide(mask, own.h.shape[-1]).astype(mx.bool_), steps)
-    dts = [None if dt is None else by_step(wide(dt, layer.units), steps) for layer in own.layers]
+    zs, dt, mask = split_time(own.z, steps), own.layers[0].dt, own.layers[0].mask
+    masks = None if mask is None else split_time(expand_column(mask, own.h.shape[-1]).astype(mx.bool_), steps)
+    dts = [None if dt is None else split_time(expand_column(dt, layer.units), steps) for layer in own.layers]
     gates = [gating(form, (*lead, layer.units), dtype) for layer in own.layers]
     given = [layer.given for layer in own.layers[1:]]
     biases = [mx.broadcast_to(bias, (*lead, bias.shape[-1])) for _, bias in given]
@@ -187,7 +195,7 @@ def forward(form: Shape, own: CircuitArrays) -> list[mx.array]:
         h = fresh[-1] if masks is None else mx.where(masks[t], fresh[-1], h)
         states.append(h)
     kinds = [read, fresh, *(list(kind) for each in values for kind in zip(*each, strict=True))]
-    return [together(states), h, before.c, *map(together, kinds), *before.kept()]
+    return [concat_time(states), h, before.c, *map(concat_time, kinds), *before.kept()]
 
 
 def backward(
@@ -205,9 +213,9 @@ def backward(
     for first, *others in split(rest[:-4], len(layers)):
         slopes.append(first)
         heads.append(others)
-    slopes_at = [by_step(each, steps, -3) for each in slopes]
-    held = None if mask is None else by_step(wide(1.0 - mask, own.h.shape[-1]), steps)
-    above = by_step(of_states, steps)
+    slopes_at = [split_time(each, steps, -3) for each in slopes]
+    held = None if mask is None else split_time(expand_column(1.0 - mask, own.h.shape[-1]), steps)
+    above = split_time(of_states, steps)
     before = lstm.Backward(own.lstm, form.squash, steps, mask, rest[-4:], of_memory)
     back = [transposed(layer.recurrent) for layer in layers]
     through = [transposed(layer.given[0]) for layer in layers[1:]]
@@ -220,14 +228,14 @@ def backward(
         of_read = []
         for k in reversed(range(len(layers))):
             of_layer[k].append(parts[k])
-            d = to_heads(parts[k], slopes_at[k][t])
+            d = to_head_grads(parts[k], slopes_at[k][t])
             grown[k].append(d)
             of_read.append(d @ back[k])
             if k:
                 parts[k - 1] = parts[k - 1] + d @ through[k - 1]
         d = before.step(t, mx.concatenate(of_read[::-1], axis=-1))
         g = d if held is None else d + g * held[t]
-    outputs = [together(each[::-1]) for each in grown]
+    outputs = [concat_time(each[::-1]) for each in grown]
     reads, gives = own.split(read), own.split(fresh)
     found: list[mx.array] = []
     of_time: list[mx.array] = []

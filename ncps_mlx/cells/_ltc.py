@@ -8,7 +8,7 @@ from functools import partial
 import mlx.core as mx
 
 from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES, LOWER_BOUNDS, softplus, softplus_inverse
-from ncps_mlx._kernels.layout import in_rows, transposed
+from ncps_mlx._kernels.layout import flatten_time, transposed
 from ncps_mlx._kernels.lstm import Lstm
 from ncps_mlx._kernels.ltc import run_fused_ltc
 from ncps_mlx._kernels.ltc_solver import Gate, gate_rate
@@ -202,17 +202,17 @@ class LTCCell(FusedCell):
         *lead, steps, _, _ = x.shape
         unfolds = self._unfolds
         # Divided first: mx.compile (MLX 0.32) stumbles over rows divided in each of stacked layers (_Map_base::at).
-        varying = [in_rows(dt / unfolds, lead)] if isinstance(dt, mx.array) else []
+        varying = [flatten_time(dt / unfolds, lead)] if isinstance(dt, mx.array) else []
         delta = None if isinstance(dt, mx.array) else dt / unfolds
         own = (
             rate * net.first_weights()[1],
             target,
-            in_rows(rate * self.inputs(x)[0], lead),
+            flatten_time(rate * self.inputs(x)[0], lead),
             1.0 + (varying[0] if delta is None else delta) * leak,
             *varying,
             *weights,
             *biases,
-            *(in_rows(factors, lead) for factors in dropout),
+            *(flatten_time(factors, lead) for factors in dropout),
         )
         make = partial(Gate, self._activation_name, squash, net.layers, delta, steps, unfolds)
         states, last = run_fused_ltc(make, own, squash, state[0], mask, lstm, steps=steps)

@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 
 from ncps_mlx._kernels.activations import softplus, softplus_inverse
-from ncps_mlx._kernels.layout import in_rows
+from ncps_mlx._kernels.layout import flatten_time
 from ncps_mlx._kernels.lstm import Lstm
 from ncps_mlx._kernels.ltc import run_fused_ltc
 from ncps_mlx._kernels.ltc_solver import Synapses as SynapseDrive
@@ -218,9 +218,9 @@ class WiredLTCCell(FusedCell):
         spread, shift, gather, base = self.synapses("", squash)
         # Both sums over the capacitance: the numerator is v + p, the denominator 1 + q.
         rate = mx.concatenate([1.0 / capacitance] * 2, axis=-1)
-        sums = in_rows(self.inputs(x)[0], lead) + (base + resting)
+        sums = flatten_time(self.inputs(x)[0], lead) + (base + resting)
         if isinstance(dt, mx.array):
-            delta = in_rows(dt / unfolds, lead)  # divided first: see cells/_ltc.py
+            delta = flatten_time(dt / unfolds, lead)  # divided first: see cells/_ltc.py
             own = [spread, shift, gather * rate, rate * sums, delta]
         else:
             rate = rate * (dt / unfolds)
