@@ -17,7 +17,7 @@ from pathlib import Path
 import mlx.core as mx
 
 from ncps_mlx import __version__
-from ncps_mlx._kernels.tanh import CHOICES, chosen
+from ncps_mlx._kernels.tanh import CHOICES, current_tanh
 from ncps_mlx._runtime import blas as _blas
 from ncps_mlx.search._cli import add_arguments, work
 
@@ -66,14 +66,14 @@ def info() -> str:
     device = mx.default_device()
     blas = _blas.blas_name()
     lines.append(f"device {device}, BLAS {blas}, {gflops():.0f} GFLOP/s in float32 products")
-    tanh = chosen()
+    tanh = current_tanh()
     lines.append(f"tanh in training: {tanh}, of {', '.join(CHOICES[1:])}")
     if sys.platform.startswith("linux") and blas.startswith("reference"):
         lines.append(
             "Advice: install OpenBLAS (Debian, Ubuntu: apt-get install libopenblas0-pthread). ncps_mlx finds it by "
             "itself, and training runs 2-7 times faster."
         )
-    if tanh == "powers":
+    if tanh == "exp2":
         cure = "install a C++ compiler (Debian, Ubuntu: apt-get install g++)"
         if shutil.which("g++"):
             cure = f"delete {Path(tempfile.gettempdir(), 'mlx')}, for what MLX compiled there does not load"

@@ -16,7 +16,7 @@ from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES, LECUN, sigmo
 from ncps_mlx._kernels.cfc_scan import Folded, Form, unrolled
 from ncps_mlx._kernels.layout import flatten_time
 from ncps_mlx._kernels.lstm import Lstm
-from ncps_mlx._kernels.tanh import Function, Squash, squash_for
+from ncps_mlx._kernels.tanh import Function, TanhImplementation, tanh_for
 
 __all__ = ["Kept", "Plan", "combine", "run_fused"]
 
@@ -77,11 +77,11 @@ def run_fused(
         All states (..., T, B, H), or ``None``, and the last (..., B, H), with an LSTM followed by its memory.
     """
     *lead, steps, batch, _ = arrays.z.shape
-    squash = squash_for(arrays.z.dtype)
-    activation = folded_activation(plan.activation, squash)
+    tanh_impl = tanh_for(arrays.z.dtype)
+    activation = folded_activation(plan.activation, tanh_impl)
     form = Form(
         mode=plan.mode,
-        squash=squash,
+        tanh_impl=tanh_impl,
         bend=activation.bend,
         slope=activation.slope,
         rate=activation.rate,
@@ -99,8 +99,8 @@ def run_fused(
     for j in range(plan.layers + 1):
         scale = activation.scale if j else 1.0
         if j == plan.layers:
-            weights[j] = merge(plan, squash, weights[j], dt, scale)
-            added[j] = merge(plan, squash, added[j], dt)
+            weights[j] = merge(plan, tanh_impl, weights[j], dt, scale)
+            added[j] = merge(plan, tanh_impl, added[j], dt)
         else:
             weights[j] = (scale * activation.rate) * weights[j]
             added[j] = activation.rate * added[j] if j else added[j]  # the first's is in the layer
@@ -132,25 +132,25 @@ class FoldedActivation:
     factor: float = 1.0
 
 
-def folded_activation(name: str, squash: Squash) -> FoldedActivation:
+def folded_activation(name: str, tanh_impl: TanhImplementation) -> FoldedActivation:
     """The activation (one of ``activations.DERIVATIVES``) with its constants apart."""
     if name in ("tanh", "lecun_tanh"):
         inner, outer = LECUN if name == "lecun_tanh" else (1.0, 1.0)
-        rate = squash.tanh_rate
+        rate = tanh_impl.tanh_input_scale
         return FoldedActivation(
-            squash.tanh, DERIVATIVES["tanh"], rate=inner * rate, scale=outer, factor=1.0 / rate
+            tanh_impl.tanh, DERIVATIVES["tanh"], rate=inner * rate, scale=outer, factor=1.0 / rate
         )
     return FoldedActivation(lambda _shape, _dtype: ACTIVATIONS[name], DERIVATIVES[name])
 
 
-def merge(plan: Plan, squash: Squash, columns: mx.array, dt: float, scale: float = 1.0) -> mx.array:
+def merge(plan: Plan, tanh_impl: TanhImplementation, columns: mx.array, dt: float, scale: float = 1.0) -> mx.array:
     """The heads' columns times the rates of their functions; a and b as one if the time step does not vary."""
     if plan.mode == "pure":
         return columns if scale == 1.0 else scale * columns
     width = columns.shape[-1] // 4
     fg, a, b = mx.split(columns, [2 * width, 3 * width], axis=-1)
     ab = [a, b] if plan.varying_time else [(a if dt == 1.0 else dt * a) + b]
-    tanh, sigmoid = scale * squash.tanh_rate, scale * squash.sigmoid_rate
+    tanh, sigmoid = scale * tanh_impl.tanh_input_scale, scale * tanh_impl.sigmoid_input_scale
     return mx.concatenate([tanh * fg, *(sigmoid * each for each in ab)], axis=-1)
 
 

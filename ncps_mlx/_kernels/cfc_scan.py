@@ -17,7 +17,7 @@ from ncps_mlx._kernels import lstm
 from ncps_mlx._kernels.custom_vjp import custom_vjp
 from ncps_mlx._kernels.layout import concat_time, expand_column, split_time, to_head_grads, weight_gradient
 from ncps_mlx._kernels.lstm import Lstm
-from ncps_mlx._kernels.tanh import Function, Squash, formed
+from ncps_mlx._kernels.tanh import Function, TanhImplementation, affine
 
 __all__ = [
     "Around",
@@ -46,7 +46,7 @@ class Shape:
     """
 
     mode: str
-    squash: Squash
+    tanh_impl: TanhImplementation
     steps: int
     dt: float
 
@@ -170,7 +170,7 @@ def forward(form: Form, own: Folded) -> list[mx.array]:
     drops = [split_time(factors, form.steps) for factors in own.dropout]
     bends = [form.bend((*lead, weight.shape[-2]), dtype) for weight in rest]
     gates = gating(form, own.h.shape, dtype)
-    before = None if own.lstm is None else lstm.Forward(own.lstm, form.squash, form.steps, own.mask)
+    before = None if own.lstm is None else lstm.Forward(own.lstm, form.tanh_impl, form.steps, own.mask)
     h = own.h
     states: list[mx.array] = []
     read: list[mx.array] = []
@@ -204,9 +204,9 @@ def gating(form: Shape, shape: Sequence[int], dtype: mx.Dtype) -> Gating:
 
     It gives the next state, and what the gradient needs.
     """
-    squash, width = form.squash, shape[-1]
-    value = squash.value((*shape[:-1], 3 * width), dtype)
-    tanh, sigmoid = (formed(each, shape, dtype) for each in (squash.tanh_form, squash.sigmoid_form))
+    tanh_impl, width = form.tanh_impl, shape[-1]
+    value = tanh_impl.value((*shape[:-1], 3 * width), dtype)
+    tanh, sigmoid = (affine(each, shape, dtype) for each in (tanh_impl.tanh_affine, tanh_impl.sigmoid_affine))
 
     def gate(y: mx.array, dt: mx.array | None) -> tuple[mx.array, list[mx.array]]:
         kept = []
@@ -252,7 +252,7 @@ def backward(
     back = [mx.contiguous(mx.swapaxes(w, -1, -2)) * c for w, c in zip(own.weights, scales, strict=True)]
     before = None
     if own.lstm is not None:
-        before = lstm.Backward(own.lstm, form.squash, form.steps, own.mask, kept[-4:], of_ends[1])
+        before = lstm.Backward(own.lstm, form.tanh_impl, form.steps, own.mask, kept[-4:], of_ends[1])
     slopes_at, inner_at = split_time(slopes, form.steps, -3), [split_time(d, form.steps) for d in inner]
     held = None if own.mask is None else split_time(expand_column(1.0 - own.mask, own.h.shape[-1]), form.steps)
     above = None if of_states is None else split_time(of_states, form.steps)
@@ -299,7 +299,7 @@ def head_slopes(form: Shape, own: Around, heads: Sequence[mx.array]) -> list[mx.
     else:
         values, *rest = heads
         factors = gate_slopes(form, values.reshape(*values.shape[:-1], 3, -1))
-        slopes = form.squash.slopes(values, factors.reshape(values.shape)).reshape(factors.shape)
+        slopes = form.tanh_impl.slopes(values, factors.reshape(values.shape)).reshape(factors.shape)
         if own.dt is not None:
             of_fg, of_b = mx.split(slopes, [2], axis=-2)
             slopes = mx.concatenate([of_fg, of_b * own.dt[..., None], of_b], axis=-2)
@@ -311,17 +311,17 @@ def gate_slopes(form: Shape, values: mx.array) -> mx.array:
 
     As the sum of what is constant, in proportion to s, and in proportion to g - f (or g): in one piece.
     """
-    squash, default = form.squash, form.mode == "default"
-    (_, gain), (share, of_share) = squash.tanh_form, squash.sigmoid_form
+    tanh_impl, default = form.tanh_impl, form.mode == "default"
+    (_, gain), (share, of_share) = tanh_impl.tanh_affine, tanh_impl.sigmoid_affine
 
     def column(*heads: float) -> mx.array:
-        return mx.array([[squash.slope * gain * each] for each in heads], dtype=values.dtype)
+        return mx.array([[tanh_impl.grad_scale * gain * each] for each in heads], dtype=values.dtype)
 
     f, g, s = mx.split(values, 3, axis=-2)
     both = (
         column(1.0 - share, share, 0.0)
         if default
-        else column(1.0, share, of_share * squash.tanh_form[0] / gain)
+        else column(1.0, share, of_share * tanh_impl.tanh_affine[0] / gain)
     )
     by_s = column(-of_share if default else 0.0, of_share, 0.0)
     return (both + by_s * s) + column(0.0, 0.0, of_share) * (g - f if default else g)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from ncps_mlx._kernels.layout import concat_time, expand_column, split_time, weight_gradient
-from ncps_mlx._kernels.tanh import Squash, formed
+from ncps_mlx._kernels.tanh import TanhImplementation, affine
 
 __all__ = ["Backward", "Forward", "GATES", "Lstm"]
 
@@ -53,15 +53,15 @@ class Forward:
         c: The memory (..., B, H) after the steps so far.
     """
 
-    def __init__(self, own: Lstm, squash: Squash, steps: int, mask: mx.array | None) -> None:
+    def __init__(self, own: Lstm, tanh_impl: TanhImplementation, steps: int, mask: mx.array | None) -> None:
         self.c = own.c
         self._z, self._recurrent = split_time(own.z, steps), own.recurrent
         width = own.c.shape[-1]
         self._masks = None if mask is None else split_time(expand_column(mask, width).astype(mx.bool_), steps)
-        self._value = squash.value((*own.c.shape[:-1], 4 * width), own.c.dtype)
-        self._gates = gates(squash, own.c.shape, own.c.dtype)
-        self._tanh = squash.tanh(own.c.shape, own.c.dtype)
-        self._rate = mx.broadcast_to(mx.array(squash.tanh_rate, dtype=own.c.dtype), own.c.shape)
+        self._value = tanh_impl.value((*own.c.shape[:-1], 4 * width), own.c.dtype)
+        self._gates = gates(tanh_impl, own.c.shape, own.c.dtype)
+        self._tanh = tanh_impl.tanh(own.c.shape, own.c.dtype)
+        self._rate = mx.broadcast_to(mx.array(tanh_impl.tanh_input_scale, dtype=own.c.dtype), own.c.shape)
         self._kept: list[tuple[mx.array, ...]] = []
 
     def step(self, t: int, h: mx.array) -> mx.array:
@@ -97,7 +97,7 @@ class Backward:
     def __init__(
         self,
         own: Lstm,
-        squash: Squash,
+        tanh_impl: TanhImplementation,
         steps: int,
         mask: mx.array | None,
         kept: Sequence[mx.array],
@@ -105,10 +105,10 @@ class Backward:
     ) -> None:
         self.of_c = of_c
         self._before, memory, values, bent = kept
-        given, write, keep, show = gates(squash, bent.shape, bent.dtype)(values)
-        of_given, of_rest = (squash.slope * gain for _, gain in (squash.tanh_form, squash.sigmoid_form))
+        given, write, keep, show = gates(tanh_impl, bent.shape, bent.dtype)(values)
+        of_given, of_rest = (tanh_impl.grad_scale * gain for _, gain in (tanh_impl.tanh_affine, tanh_impl.sigmoid_affine))
         factors = [of_given * write, of_rest * given, of_rest * memory, of_rest * bent]
-        slopes = squash.slopes(values, mx.concatenate(factors, axis=-1))
+        slopes = tanh_impl.slopes(values, mx.concatenate(factors, axis=-1))
         if mask is not None:
             slopes, keep = slopes * mask, mask * keep + (1.0 - mask)
         self._slopes, self._keep = split_time(slopes, steps), split_time(keep, steps)
@@ -130,10 +130,10 @@ class Backward:
         return [of_z, self.of_c, weight_gradient(self._before, of_z)]
 
 
-def gates(squash: Squash, shape: Sequence[int], dtype: mx.Dtype) -> Callable[[mx.array], list[mx.array]]:
+def gates(tanh_impl: TanhImplementation, shape: Sequence[int], dtype: mx.Dtype) -> Callable[[mx.array], list[mx.array]]:
     """A function of values (..., 4H) to the gates, each of the shape (..., H): tanh of the first, else sigmoid."""
-    tanh = formed(squash.tanh_form, shape, dtype)
-    sigmoid = formed(squash.sigmoid_form, (*shape[:-1], 3 * shape[-1]), dtype)
+    tanh = affine(tanh_impl.tanh_affine, shape, dtype)
+    sigmoid = affine(tanh_impl.sigmoid_affine, (*shape[:-1], 3 * shape[-1]), dtype)
 
     def split(values: mx.array) -> list[mx.array]:
         given, rest = mx.split(values, [shape[-1]], axis=-1)

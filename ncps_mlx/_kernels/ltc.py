@@ -21,7 +21,7 @@ from ncps_mlx._kernels.custom_vjp import custom_vjp
 from ncps_mlx._kernels.layout import concat_time, expand_column, flatten_time, split_time
 from ncps_mlx._kernels.lstm import Lstm
 from ncps_mlx._kernels.ltc_solver import Drive, Values
-from ncps_mlx._kernels.tanh import Squash
+from ncps_mlx._kernels.tanh import TanhImplementation
 
 __all__ = ["run_fused_ltc"]
 
@@ -29,7 +29,7 @@ __all__ = ["run_fused_ltc"]
 def run_fused_ltc(
     make: Callable[..., Drive],
     own: Sequence[mx.array],
-    squash: Squash,
+    tanh_impl: TanhImplementation,
     v: mx.array,
     mask: mx.array | None,
     before: Lstm | None,
@@ -58,7 +58,7 @@ def run_fused_ltc(
     def parts(flat: Sequence[mx.array]) -> Layer:
         rest = list(flat[1 + len(own) :])
         held = rest.pop(0) if optional else None
-        return Layer(make(*flat[1 : 1 + len(own)]), squash, held, Lstm(*rest) if rest else None)
+        return Layer(make(*flat[1 : 1 + len(own)]), tanh_impl, held, Lstm(*rest) if rest else None)
 
     def forward(*flat: mx.array) -> list[mx.array]:
         return parts(flat).forward(flat[0])
@@ -86,8 +86,8 @@ class Layer:
         before: The LSTM's arrays.
     """
 
-    def __init__(self, drive: Drive, squash: Squash, mask: mx.array | None, before: Lstm | None) -> None:
-        self.drive, self.squash, self.mask, self.before = drive, squash, mask, before
+    def __init__(self, drive: Drive, tanh_impl: TanhImplementation, mask: mx.array | None, before: Lstm | None) -> None:
+        self.drive, self.tanh_impl, self.mask, self.before = drive, tanh_impl, mask, before
 
     def forward(self, v: mx.array) -> list[mx.array]:
         """All states in rows; the last ones; and of all solver steps the states before and after, and what is kept."""
@@ -96,7 +96,7 @@ class Layer:
         masks = None if mask is None else split_time(expand_column(mask, v.shape[-1]).astype(mx.bool_), drive.steps)
         remember = None
         if self.before is not None:
-            remember = lstm.Forward(self.before, self.squash, drive.steps, mask)
+            remember = lstm.Forward(self.before, self.tanh_impl, drive.steps, mask)
         states, read, after = [], [], []
         kept: list[Values] = []
         for t in range(drive.steps):
@@ -132,7 +132,7 @@ class Layer:
         drive, steps, unfolds = self.drive, self.drive.steps, self.drive.unfolds
         g, remember = of_ends[0], None
         if self.before is not None:
-            remember = lstm.Backward(self.before, self.squash, steps, self.mask, kept[-4:], of_ends[1])
+            remember = lstm.Backward(self.before, self.tanh_impl, steps, self.mask, kept[-4:], of_ends[1])
             kept = kept[:-4]
         read, after, *rest = kept
         count = len(rest) - 1 - drive.slope_count

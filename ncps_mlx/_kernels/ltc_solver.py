@@ -13,9 +13,9 @@ import mlx.core as mx
 from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES
 from ncps_mlx._kernels.custom_vjp import custom_vjp
 from ncps_mlx._kernels.layout import expand_column, split_time, to_head_grads, transposed, weight_gradient
-from ncps_mlx._kernels.tanh import Squash
+from ncps_mlx._kernels.tanh import TanhImplementation
 
-__all__ = ["Drive", "Gate", "Synapses", "Values", "gate_rate", "synapse_sums"]
+__all__ = ["Drive", "Gate", "Synapses", "Values", "gate_input_scale", "synapse_sums"]
 
 Values = tuple[mx.array, ...]
 """What each solver step keeps, each (..., B, F); of all of them, each (..., T * K * B, F)."""
@@ -86,16 +86,16 @@ class Synapses(Drive):
             synapses to both sums (..., S, 2U); ``z`` (..., T * B, 2U); and, if it varies, ``delta`` (..., T * B, 1).
     """
 
-    def __init__(self, squash: Squash, steps: int, unfolds: int, *arrays: mx.array) -> None:
-        self.squash, self.steps, self.unfolds, self.slope_count = squash, steps, unfolds, 2
+    def __init__(self, tanh_impl: TanhImplementation, steps: int, unfolds: int, *arrays: mx.array) -> None:
+        self.tanh_impl, self.steps, self.unfolds, self.slope_count = tanh_impl, steps, unfolds, 2
         self.spread, self.shift, self.gather, self.z = arrays[:4]
         self.delta = arrays[4] if len(arrays) > 4 else None
-        self.spread_back, self.gather_back = transposed(self.spread), squash.slope * transposed(self.gather)
+        self.spread_back, self.gather_back = transposed(self.spread), tanh_impl.grad_scale * transposed(self.gather)
 
     def bind(self, v: mx.array) -> Step:
         """Kept are the synapses' activity (..., B, S), and q or, if the time step varies, (p, q) but for it and 1."""
         lead, units = v.shape[:-1], v.shape[-1]
-        act = self.squash.value((*lead, self.shift.shape[-1]), v.dtype)
+        act = self.tanh_impl.value((*lead, self.shift.shape[-1]), v.dtype)
         zs = split_time(self.z, self.steps)
         away = mx.broadcast_to(-self.shift, (*lead, self.shift.shape[-1]))
         deltas = None if self.delta is None else split_time(expand_column(self.delta, 2 * units), self.steps)
@@ -126,7 +126,7 @@ class Synapses(Drive):
 
     def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Values]:
         """Through the sums, then through the activity."""
-        inner = self.squash.slopes(slopes[1], to_head_grads(g, slopes[0]) @ self.gather_back)
+        inner = self.tanh_impl.slopes(slopes[1], to_head_grads(g, slopes[0]) @ self.gather_back)
         return inner @ self.spread_back, (inner,)
 
     def gradients(
@@ -149,7 +149,7 @@ class Synapses(Drive):
 
 
 def synapse_sums(
-    squash: Squash, v: mx.array, spread: mx.array, shift: mx.array, gather: mx.array, base: mx.array
+    tanh_impl: TanhImplementation, v: mx.array, spread: mx.array, shift: mx.array, gather: mx.array, base: mx.array
 ) -> mx.array:
     """What synapses add to both sums, for rows of what they read: a gather + base, with a as of :class:`Synapses`.
 
@@ -165,7 +165,7 @@ def synapse_sums(
     def sums(
         v: mx.array, spread: mx.array, shift: mx.array, gather: mx.array, base: mx.array
     ) -> list[mx.array]:
-        a = squash.value((*v.shape[:-1], shift.shape[-1]), v.dtype)(v @ spread - shift)
+        a = tanh_impl.value((*v.shape[:-1], shift.shape[-1]), v.dtype)(v @ spread - shift)
         return [a @ gather + base, a]
 
     def pullback(
@@ -173,7 +173,7 @@ def synapse_sums(
     ) -> list[mx.array]:
         v, spread, _, gather, _ = arrays
         ((d,), (a,)) = of_given, kept
-        inner = squash.slopes(a, d @ (squash.slope * mx.swapaxes(gather, -1, -2)))
+        inner = tanh_impl.slopes(a, d @ (tanh_impl.grad_scale * mx.swapaxes(gather, -1, -2)))
         return [
             inner @ mx.swapaxes(spread, -1, -2),
             weight_gradient(v, inner),
@@ -209,14 +209,14 @@ class Gate(Drive):
     def __init__(
         self,
         activation: str,
-        squash: Squash,
+        tanh_impl: TanhImplementation,
         layers: int,
         delta: float | None,
         steps: int,
         unfolds: int,
         *arrays: mx.array,
     ) -> None:
-        self.activation, self.squash, self.steps, self.unfolds = activation, squash, steps, unfolds
+        self.activation, self.tanh_impl, self.steps, self.unfolds = activation, tanh_impl, steps, unfolds
         recurrent, self.target, self.z, self.base, *rest = arrays
         self.varying = delta is None
         self.delta: mx.array | float = rest.pop(0) if delta is None else delta
@@ -231,7 +231,7 @@ class Gate(Drive):
         tanh = self.activation == "tanh"
         shapes = [(*v.shape[:-1], weight.shape[-1]) for weight in self.weights]
         acts = [
-            self.squash.tanh(shape, v.dtype) if tanh else ACTIVATIONS[self.activation] for shape in shapes
+            self.tanh_impl.tanh(shape, v.dtype) if tanh else ACTIVATIONS[self.activation] for shape in shapes
         ]
         added = [mx.broadcast_to(bias, shape) for bias, shape in zip(self.biases, shapes[1:], strict=True)]
         drops = [split_time(factors, self.steps) for factors in self.dropout]
@@ -255,7 +255,7 @@ class Gate(Drive):
 
     def slopes(self, kept: Values, after: mx.array) -> tuple[mx.array, Values]:
         """Of each sum."""
-        rate = gate_rate(self.activation, self.squash)
+        rate = gate_input_scale(self.activation, self.tanh_impl)
         *inner, of_gate = [DERIVATIVES[self.activation](each) * (1 / rate) for each in kept[:-1]]
         inverse = 1.0 / kept[-1]
         return inverse, (*self._dropped(inner), self._moved(inverse * (self.target - after) * of_gate))
@@ -301,9 +301,9 @@ class Gate(Drive):
         ]
 
 
-def gate_rate(activation: str, squash: Squash) -> float:
+def gate_input_scale(activation: str, tanh_impl: TanhImplementation) -> float:
     """What a gate's weights and inputs are to be multiplied by."""
-    return squash.tanh_rate if activation == "tanh" else 1.0
+    return tanh_impl.tanh_input_scale if activation == "tanh" else 1.0
 
 
 def full(row: mx.array, v: mx.array) -> mx.array:

@@ -1,12 +1,12 @@
-r"""Tanh as a quotient of polynomials, which MLX compiles into one loop that the processor takes four numbers at a time.
+r"""Tanh as a quotient of polynomials, which MLX compiles into one loop over four numbers at a time.
 
 .. math:: \tanh(x) \approx x \, P(x^2) / Q(x^2), \quad |x| \le 7.9,
 
-with P and Q of degree 4, the best in absolute error (5e-9, before rounding); beyond 7.9 it stays what it is there. In
-single precision the absolute error is at most 3.5e-7 at any number. Infinities give the limits, NaN gives NaN.
+with P and Q of degree 4, chosen for the least absolute error (5e-9 before rounding); beyond 7.9 the value at 7.9. In
+single precision the absolute error is at most 3.5e-7 for every number. Infinities give the limits, NaN gives NaN.
 
-Written so that GCC can take numbers together: sums in pairs, so that the whole fits into one kernel (MLX cuts one off
-at 11 operations in a row), and the bound multiplied by a sign, since from a branch to a constant GCC makes a jump.
+Written so that GCC vectorizes it: sums in pairs, so that everything fits into one kernel (MLX ends a kernel after 11
+operations in a row), and the bound times a sign, because GCC turns a branch to a constant into a jump.
 """
 
 from __future__ import annotations
@@ -30,18 +30,13 @@ BELOW = (1.0, 0.467777594, 0.0261643479, 0.000341171544, 8.53039049e-07)
 
 
 def polynomial(factors: Sequence[float], u: mx.array, square: mx.array) -> mx.array:
-    """Of degree 4 in u, of which the square is there already."""
+    """A polynomial of degree 4 in u, whose square is given."""
     a, b, c, d, e = factors
     return (a + b * u) + ((c + d * u) + e * square) * square
 
 
 def tanh_by_parts(x: mx.array) -> mx.array:
-    """The formula, one operation of MLX after the other: the same bits as :data:`tanh` on x86, slower.
-
-    Example:
-        >>> tanh_by_parts(mx.array([0.0, 0.5, -100.0])).tolist()
-        [0.0, 0.46211716532707214, -0.9999998807907104]
-    """
+    """The formula, one MLX operation after the other: the same bits as :data:`tanh` on x86, but slower."""
     x = mx.where(mx.abs(x) > BOUND, BOUND * mx.sign(x), x)
     u = x * x
     square = u * u
@@ -49,27 +44,23 @@ def tanh_by_parts(x: mx.array) -> mx.array:
 
 
 def slopes_by_parts(value: mx.array, factors: mx.array) -> mx.array:
-    """The factors times the derivative of tanh, by its value."""
+    """The factors times the derivative of tanh, from its value."""
     return factors * (1.0 - value * value)
 
 
 tanh = mx.compile(tanh_by_parts)
-"""Compiled, where MLX does not differentiate or trace: there it is :func:`tanh_by_parts`."""
+"""Compiled; where MLX differentiates or traces, it runs as :func:`tanh_by_parts`."""
 
 slopes = mx.compile(slopes_by_parts)
-"""``factors * (1 - value * value)``, compiled likewise."""
+"""``factors * (1 - value * value)``, compiled in the same way."""
 
 
 @functools.cache
 def compiles() -> bool:
-    """Whether MLX can compile here, which on a CPU takes a C++ compiler; what is above is compiled by then.
+    """Whether MLX can compile here, which on a CPU needs a C++ compiler; compiles the functions above.
 
-    The first time on a machine that is a matter of seconds. Several processes wait for one another: MLX loads what it
-    finds, even if another has not finished writing it.
-
-    Example:
-        >>> compiles() in (True, False)
-        True
+    The first call on a machine takes seconds. Processes wait for one another, because MLX loads a compiled file even
+    if another process is still writing it.
     """
     if shutil.which("g++") is None or not enabled():
         return False
@@ -77,20 +68,13 @@ def compiles() -> bool:
     try:
         with one_at_a_time(), mx.stream(mx.cpu):
             mx.eval(tanh(sample), slopes(sample, sample))  # MLX calls the compiler as it evaluates
-    except (OSError, RuntimeError):  # no headers, say, or no place to write to
+    except (OSError, RuntimeError):  # for example no headers, or no place to write to
         return False
     return True
 
 
 def enabled() -> bool:
-    """Whether MLX compiles what it is told to: ``MLX_DISABLE_COMPILE`` and ``mx.disable_compile()`` tell it not to.
-
-    Example:
-        >>> mx.disable_compile()
-        >>> enabled()
-        False
-        >>> mx.enable_compile()
-    """
+    """Whether compilation is on in MLX: ``MLX_DISABLE_COMPILE`` and ``mx.disable_compile()`` turn it off."""
     calls = 0
 
     def function(x: mx.array) -> mx.array:
@@ -106,7 +90,7 @@ def enabled() -> bool:
 
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Hold a lock among processes, and the compiler that this one starts, until both are done or killed."""
+    """Hold a lock that other processes wait for until this one and the compiler it starts are done or killed."""
     if sys.platform == "win32":
         yield
         return

@@ -26,7 +26,7 @@ from ncps_mlx._kernels.layout import (
     weight_gradient,
 )
 from ncps_mlx._kernels.lstm import Lstm
-from ncps_mlx._kernels.tanh import squash_for
+from ncps_mlx._kernels.tanh import tanh_for
 
 __all__ = ["CircuitArrays", "LayerArrays", "run_fused_circuit"]
 
@@ -119,7 +119,7 @@ def run_fused_circuit(
         All states (..., T, B, H), and the last (..., B, H) with the LSTM's memory.
     """
     *lead, steps, batch, _ = circuit.z.shape
-    squash = squash_for(circuit.z.dtype)
+    tanh_impl = tanh_for(circuit.z.dtype)
     varying = isinstance(dt, mx.array)
     plan = Plan(mode, "tanh", layers=0, masked=mask is not None, varying_time=varying, dropping=False)
     number = 0.0 if isinstance(dt, mx.array) else dt
@@ -128,7 +128,7 @@ def run_fused_circuit(
         return mx.broadcast_to(array, (*lead, *array.shape[-2:]))
 
     def folded(array: mx.array) -> mx.array:
-        return merge(plan, squash, array, number)
+        return merge(plan, tanh_impl, array, number)
 
     layers = tuple(
         LayerArrays(
@@ -140,7 +140,7 @@ def run_fused_circuit(
         )
         for layer in circuit.layers
     )
-    form = Shape(mode=mode, squash=squash, steps=steps, dt=number)
+    form = Shape(mode=mode, tanh_impl=tanh_impl, steps=steps, dt=number)
     whole = CircuitArrays(
         z=folded(flatten_time(circuit.z, lead)), h=full(circuit.h), layers=layers, lstm=circuit.lstm
     )
@@ -175,7 +175,7 @@ def forward(form: Shape, own: CircuitArrays) -> list[mx.array]:
     gates = [gating(form, (*lead, layer.units), dtype) for layer in own.layers]
     given = [layer.given for layer in own.layers[1:]]
     biases = [mx.broadcast_to(bias, (*lead, bias.shape[-1])) for _, bias in given]
-    before = lstm.Forward(own.lstm, form.squash, steps, mask)
+    before = lstm.Forward(own.lstm, form.tanh_impl, steps, mask)
     h, states, read, fresh = own.h, [], [], []
     values: list[list[list[mx.array]]] = [[] for _ in own.layers]
     for t in range(steps):
@@ -216,7 +216,7 @@ def backward(
     slopes_at = [split_time(each, steps, -3) for each in slopes]
     held = None if mask is None else split_time(expand_column(1.0 - mask, own.h.shape[-1]), steps)
     above = split_time(of_states, steps)
-    before = lstm.Backward(own.lstm, form.squash, steps, mask, rest[-4:], of_memory)
+    before = lstm.Backward(own.lstm, form.tanh_impl, steps, mask, rest[-4:], of_memory)
     back = [transposed(layer.recurrent) for layer in layers]
     through = [transposed(layer.given[0]) for layer in layers[1:]]
     grown: list[list[mx.array]] = [[] for _ in layers]

@@ -11,8 +11,8 @@ from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES, LOWER_BOUNDS
 from ncps_mlx._kernels.layout import flatten_time, transposed
 from ncps_mlx._kernels.lstm import Lstm
 from ncps_mlx._kernels.ltc import run_fused_ltc
-from ncps_mlx._kernels.ltc_solver import Gate, gate_rate
-from ncps_mlx._kernels.tanh import squash_for
+from ncps_mlx._kernels.ltc_solver import Gate, gate_input_scale
+from ncps_mlx._kernels.tanh import tanh_for
 from ncps_mlx.cells._backbone import Backbone
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._initializers import Initializer
@@ -193,8 +193,8 @@ class LTCCell(FusedCell):
         sequences: bool,
     ) -> tuple[mx.array, State]:
         """As ``FusedCell.fused``."""
-        squash = squash_for(state[0].dtype)
-        rate = gate_rate(self._activation_name, squash)
+        tanh_impl = tanh_for(state[0].dtype)
+        rate = gate_input_scale(self._activation_name, tanh_impl)
         leak, target = self.leak()[..., None, :], self.target[..., None, :]
         net = self.backbone
         weights = [rate * transposed(weight) for weight in net.weights]
@@ -214,8 +214,8 @@ class LTCCell(FusedCell):
             *biases,
             *(flatten_time(factors, lead) for factors in dropout),
         )
-        make = partial(Gate, self._activation_name, squash, net.layers, delta, steps, unfolds)
-        states, last = run_fused_ltc(make, own, squash, state[0], mask, lstm, steps=steps)
+        make = partial(Gate, self._activation_name, tanh_impl, net.layers, delta, steps, unfolds)
+        states, last = run_fused_ltc(make, own, tanh_impl, state[0], mask, lstm, steps=steps)
         return states if sequences else last[0], last
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:

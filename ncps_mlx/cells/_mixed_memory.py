@@ -10,7 +10,7 @@ import mlx.nn as nn
 from ncps_mlx._kernels.activations import sigmoid
 from ncps_mlx._kernels.layout import transposed
 from ncps_mlx._kernels.lstm import GATES, Lstm
-from ncps_mlx._kernels.tanh import squash_for
+from ncps_mlx._kernels.tanh import tanh_for
 from ncps_mlx.cells._backbone import all_steps, linear
 from ncps_mlx.cells._base import Cell, FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._initializers import Initializer
@@ -64,9 +64,9 @@ class Memory(nn.Module):
 
     def lstm(self, x: mx.array, c: mx.array) -> Lstm:
         """What a cell needs to take the LSTM's steps before its own: of inputs (..., T, B, D), memory (..., B, H)."""
-        rates = squash_for(c.dtype).rates(self.bias.shape[-1], c.dtype, GATES)
-        weight, recurrent = rates * transposed(self.input_weight), rates * transposed(self.recurrent_weight)
-        bias = rates * self.bias[..., None, :]
+        scales = tanh_for(c.dtype).input_scales(self.bias.shape[-1], c.dtype, GATES)
+        weight, recurrent = scales * transposed(self.input_weight), scales * transposed(self.recurrent_weight)
+        bias = scales * self.bias[..., None, :]
         *lead, steps, batch, features = x.shape
         z = linear(x.reshape(*lead, steps * batch, features), weight, bias)
         return Lstm(z=z, c=c, recurrent=recurrent)

@@ -14,7 +14,7 @@ from ncps_mlx._kernels.lstm import Lstm
 from ncps_mlx._kernels.ltc import run_fused_ltc
 from ncps_mlx._kernels.ltc_solver import Synapses as SynapseDrive
 from ncps_mlx._kernels.ltc_solver import synapse_sums
-from ncps_mlx._kernels.tanh import TANH, Squash, squash_for
+from ncps_mlx._kernels.tanh import MLX, TanhImplementation, tanh_for
 from ncps_mlx.cells._backbone import all_steps
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
 from ncps_mlx.wirings._base import Array, Circuit
@@ -135,9 +135,9 @@ class WiredLTCCell(FusedCell):
 
     def inputs(self, x: mx.array) -> State:
         """What the inputs' synapses add to the two sums, (..., T, B, 2U)."""
-        squash = squash_for(x.dtype)
-        own = self.synapses("sensory_", squash)
-        return (all_steps(lambda each: synapse_sums(squash, self.mapped("input", each), *own), x),)
+        tanh_impl = tanh_for(x.dtype)
+        own = self.synapses("sensory_", tanh_impl)
+        return (all_steps(lambda each: synapse_sums(tanh_impl, self.mapped("input", each), *own), x),)
 
     def outputs(self, h: mx.array) -> mx.array:
         """The motor neurons' states, mapped."""
@@ -153,7 +153,7 @@ class WiredLTCCell(FusedCell):
                 x = x * values if part == "weight" else x + values
         return x
 
-    def synapses(self, prefix: str, squash: Squash) -> tuple[mx.array, mx.array, mx.array, mx.array]:
+    def synapses(self, prefix: str, tanh_impl: TanhImplementation) -> tuple[mx.array, mx.array, mx.array, mx.array]:
         """All synapses as a layer between two products, in the form of sigmoid that ``squash`` gives.
 
         Returns:
@@ -161,18 +161,18 @@ class WiredLTCCell(FusedCell):
             and w s (..., S, 2U), and what to add to these (..., 1, 2U).
         """
         synapses = self._sensory if prefix else self._synapses
-        slope = squash.sigmoid_rate * self[f"{prefix}slope"][..., None, :]
+        slope = tanh_impl.sigmoid_input_scale * self[f"{prefix}slope"][..., None, :]
         weight = softplus(self[f"{prefix}raw_weight"])[..., None]
         sources, targets = (each.astype(slope.dtype) for each in (synapses.sources, synapses.targets))
         pushed = weight * self[f"{prefix}reversal"][..., None] * targets
         gather = mx.concatenate([pushed, weight * targets], axis=-1)
         shift = slope * self[f"{prefix}midpoint"][..., None, :]
-        offset, gain = squash.sigmoid_form
+        offset, gain = tanh_impl.sigmoid_affine
         return sources * slope, shift, gain * gather, offset * gather.sum(axis=-2, keepdims=True)
 
     def bind_synapses(self, prefix: str) -> Callable[[mx.array], mx.array]:
         """A function of the sources' states (..., B, from) to both sums (..., B, 2U)."""
-        spread, shift, gather, base = self.synapses(prefix, TANH)
+        spread, shift, gather, base = self.synapses(prefix, MLX)
         return lambda v: mx.tanh(v @ spread - shift) @ gather + base
 
     def leak_and_capacitance(self) -> tuple[mx.array, mx.array]:
@@ -212,10 +212,10 @@ class WiredLTCCell(FusedCell):
     ) -> tuple[mx.array, State]:
         """As ``FusedCell.fused``."""
         *lead, steps, _, _ = x.shape
-        unfolds, squash = self._unfolds, squash_for(state[0].dtype)
+        unfolds, tanh_impl = self._unfolds, tanh_for(state[0].dtype)
         leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())
         resting = mx.concatenate([leak * self.resting[..., None, :], leak + EPSILON], axis=-1)
-        spread, shift, gather, base = self.synapses("", squash)
+        spread, shift, gather, base = self.synapses("", tanh_impl)
         # Both sums over the capacitance: the numerator is v + p, the denominator 1 + q.
         rate = mx.concatenate([1.0 / capacitance] * 2, axis=-1)
         sums = flatten_time(self.inputs(x)[0], lead) + (base + resting)
@@ -226,8 +226,8 @@ class WiredLTCCell(FusedCell):
             rate = rate * (dt / unfolds)
             one = mx.repeat(mx.array([0.0, 1.0], dtype=sums.dtype), sums.shape[-1] // 2)
             own = [spread, shift, gather * rate, rate * sums + one]
-        make = partial(SynapseDrive, squash, steps, unfolds)
-        states, last = run_fused_ltc(make, own, squash, state[0], mask, lstm, steps=steps)
+        make = partial(SynapseDrive, tanh_impl, steps, unfolds)
+        states, last = run_fused_ltc(make, own, tanh_impl, state[0], mask, lstm, steps=steps)
         return self.outputs(states if sequences else last[0]), last
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 
-from ncps_mlx._kernels import tanh as squash
+from ncps_mlx._kernels.tanh import current_tanh, tanh_implementation
 from ncps_mlx._runtime.versions import versions
 from ncps_mlx._trials import Curves, TrialResult
 from ncps_mlx._utils.progress import Progress
@@ -159,7 +159,7 @@ class Population:
             else:
                 settings[name] = values[0]
         self._run = prepare(models, task, memory_mb=memory, **settings)
-        self.tanh = squash.chosen()
+        self.tanh = current_tanh()
 
     @property
     def training(self) -> list[int]:
@@ -199,7 +199,7 @@ class Population:
             bar = progress or stack.enter_context(
                 Progress(len(self.trials), self.task.name, "trial", shown=False)
             )
-            stack.enter_context(squash.tanh_implementation(self.tanh))
+            stack.enter_context(tanh_implementation(self.tanh))
             self._run.train(bar, len(self.trials) if share is None else share, until)
 
     def prune(self, reasons: Mapping[int, str]) -> None:
@@ -283,7 +283,7 @@ def rerun(record: Record, task: Task) -> Record:
         True
     """
     config = complete(record.model, record.config)  # an older record lacks the knobs that came after it
-    with squash.tanh_implementation(record.versions.get("tanh", "auto")):
+    with tanh_implementation(record.versions.get("tanh", "auto")):
         population = Population(task, record.model, [config], [record.seed], [record.trial])
     if record.status == "pruned" and record.history is not None:
         population.train(until=record.history.step[-1])

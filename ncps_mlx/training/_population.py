@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mlx.utils import tree_map
 
 from ncps_mlx._kernels.custom_vjp import no_grad
-from ncps_mlx._kernels.tanh import chosen, tanh_implementation
+from ncps_mlx._kernels.tanh import current_tanh, tanh_implementation
 from ncps_mlx._utils.trees import leaves
 from ncps_mlx.data._split import Split
 from ncps_mlx.models._base import RecurrentModel
@@ -170,7 +170,7 @@ def predict_group(
             return mx.broadcast_to(part, (members, *part.shape))
 
         time_delta = clock.chunk(rows, group)
-        with no_grad(), tanh_implementation(chosen()):
+        with no_grad(), tanh_implementation(current_tanh()):
             y, _ = model.forward(
                 each(x), None, 1.0 if time_delta is None else time_delta, None if mask is None else each(mask)
             )

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx._kernels.custom_vjp import precompute
-from ncps_mlx._kernels.tanh import chosen, tanh_implementation
+from ncps_mlx._kernels.tanh import current_tanh, tanh_implementation
 from ncps_mlx._runtime.memory_budget import measured, members_at_once
 from ncps_mlx._runtime.thread_affinity import Beside
 from ncps_mlx._utils.progress import Progress
@@ -139,7 +139,7 @@ class Run:
         rates = self.dropout[group] if isinstance(self.dropout, mx.array) else self.dropout
         parameters = self.layout.tree(self.matrix[group])
         given = parameters, batch, rates, keys
-        with tanh_implementation(chosen()):
+        with tanh_implementation(current_tanh()):
             # Where a layer has no gradient by hand there would be little to gain, and it would be done twice.
             ahead = precompute(lambda: self.loss(*given)) if self.model.fusible else nullcontext()
             with ahead:

@@ -16,7 +16,7 @@ import mlx.optimizers
 import numpy as np
 
 from ncps_mlx import CfC, Space, Split, Study, Task, tanh_implementation
-from ncps_mlx._kernels.tanh import chosen, squash_for
+from ncps_mlx._kernels.tanh import current_tanh, tanh_for
 from ncps_mlx._runtime.blas import blas_name
 from ncps_mlx._runtime.thread_affinity import Beside, find_worker, spent
 from ncps_mlx.data import irregular_sines
@@ -147,9 +147,9 @@ def least(*, members: int, inputs: int, hidden: int, backbone: int, steps: int, 
     worker = find_worker()
     if worker is None:
         return 0.0
-    with tanh_implementation(chosen()):
-        squash = squash_for(mx.float32)
-    bend, heads = (squash.value((members, batch, width), mx.float32) for width in (backbone, 3 * hidden))
+    with tanh_implementation(current_tanh()):
+        tanh_impl = tanh_for(mx.float32)
+    activation, heads = (tanh_impl.value((members, batch, width), mx.float32) for width in (backbone, 3 * hidden))
 
     def noise(*shape: int) -> mx.array:
         return mx.random.normal((members, *shape))
@@ -166,7 +166,7 @@ def least(*, members: int, inputs: int, hidden: int, backbone: int, steps: int, 
             beside.step()
             start = spent(worker)
             for _ in range(steps):
-                mx.eval(x @ into, h @ first, bend(u), u @ second, heads(d), d @ back, u @ out)
+                mx.eval(x @ into, h @ first, activation(u), u @ second, heads(d), d @ back, u @ out)
             mx.eval([row @ slope for row, slope in zip(rows, slopes, strict=True)])
             spans.append(spent(worker) - start)
     return float(np.median(spans)) / 1e6 / members

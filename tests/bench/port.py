@@ -40,7 +40,7 @@ class Full(nn.Module):
         return first * (1.0 - share) + share * second
 
 
-class Squash(nn.Module):
+class LeCunTanh(nn.Module):
     """The scaled tanh, as a module that holds one."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Lean(nn.Module):
 
     def __init__(self, inputs: int, hidden: int, backbone: int) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(nn.Linear(inputs + hidden, backbone), Squash())
+        self.trunk = nn.Sequential(nn.Linear(inputs + hidden, backbone), LeCunTanh())
         self.first, self.second, self.slope, self.offset = (nn.Linear(backbone, hidden) for _ in range(4))
         self.gate = nn.Sigmoid()
 
