@@ -1,8 +1,8 @@
-"""A CfC layer's steps with a hand-written gradient; the constants of its functions are in its weights.
+"""The loop over a CfC layer's steps, with a custom gradient; the functions' constants are in the weights.
 
-Going forward, each step keeps its activations. Before going back, the derivatives of every pointwise part are formed
-for all steps at once, so that the loop itself is a few products, and every weight's gradient is one product after it.
-What counts is the number of operations in the loops: each costs about as much as its arithmetic.
+The forward pass keeps each step's activations. Before the backward loop, the derivatives of all pointwise parts are
+computed for all steps at once, so that the loop itself is a few products; each weight's gradient is one product after
+it. What counts is the number of operations in the loops: each costs about as much to launch as to compute.
 """
 
 from __future__ import annotations
@@ -15,34 +15,40 @@ import mlx.core as mx
 
 from ncps_mlx._kernels import lstm
 from ncps_mlx._kernels.custom_vjp import custom_vjp
-from ncps_mlx._kernels.layout import concat_time, expand_column, split_time, to_head_grads, weight_gradient
-from ncps_mlx._kernels.lstm import Lstm
+from ncps_mlx._kernels.layout import (
+    concat_time,
+    expand_column,
+    split_time,
+    to_head_grads,
+    weight_gradient,
+)
+from ncps_mlx._kernels.lstm import LSTMArrays
 from ncps_mlx._kernels.tanh import Function, TanhImplementation, affine
 
 __all__ = [
-    "Around",
-    "Folded",
-    "Form",
-    "Shape",
-    "decayed",
-    "gating",
-    "head_parameters",
+    "HeadArrays",
+    "HeadSpec",
+    "ScanArrays",
+    "ScanSpec",
+    "bind_heads",
+    "head_parameter_grads",
     "head_slopes",
-    "unrolled",
+    "pure_step",
+    "run_scan",
 ]
 
-Gating = Callable[[mx.array, mx.array | None], tuple[mx.array, list[mx.array]]]
+HeadStep = Callable[[mx.array, mx.array | None], tuple[mx.array, list[mx.array]]]
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What of a layer's heads is no array.
+class HeadSpec:
+    """A description of a layer's heads, apart from their arrays.
 
     Attributes:
-        mode: As of :class:`ncps_mlx.CfC`.
-        squash: How tanh and sigmoid of the heads are computed.
+        mode: As in :class:`ncps_mlx.CfC`.
+        tanh_impl: How tanh and sigmoid of the heads are computed.
         steps: T.
-        dt: The time step of mode pure, where it does not vary (elsewhere it is in the weights, or an array).
+        dt: The time step of mode pure, where it does not vary (otherwise it is in the weights, or an array).
     """
 
     mode: str
@@ -52,32 +58,32 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Form(Shape):
-    """What of a layer is no array.
+class ScanSpec(HeadSpec):
+    """A description of a layer, apart from its arrays.
 
     Attributes:
-        bend: The backbone's activation, for a shape and a type; its argument comes multiplied by ``rate``.
-        slope: The activation's derivative from its value, less the constant ``factor``.
-        rate: See ``bend``.
-        factor: See ``slope``.
+        activation: From a shape and a dtype to the backbone's activation; its argument comes times ``input_scale``.
+        activation_grad: The activation's derivative from its value, without the constant ``grad_scale``.
+        input_scale: See ``activation``.
+        grad_scale: See ``activation_grad``.
         sequences: Whether the states of all steps are wanted.
     """
 
-    bend: Callable[[Sequence[int], mx.Dtype], Function]
-    slope: Function
-    rate: float
-    factor: float
+    activation: Callable[[Sequence[int], mx.Dtype], Function]
+    activation_grad: Function
+    input_scale: float
+    grad_scale: float
     sequences: bool
 
 
 @dataclass(frozen=True)
-class Around:
-    """What a layer's heads read beside their sums.
+class HeadArrays:
+    """What a layer's heads read besides their sums.
 
     Attributes:
         pure: Decay and amplitude of mode pure, each (..., 1, H).
         dt: Time steps (..., R, 1), if they vary.
-        mask: Where there is a reading, 0 or 1 (..., R, 1).
+        mask: 1 where there is a reading, else 0 (..., R, 1).
     """
 
     pure: tuple[mx.array, ...]
@@ -86,16 +92,16 @@ class Around:
 
 
 @dataclass(frozen=True)
-class Folded(Around):
-    """A layer's arrays; rows R = T * B, the steps one after the other.
+class ScanArrays(HeadArrays):
+    """A layer's arrays, constants folded in; rows R = T * B, one step after the other.
 
     Attributes:
-        z: What the inputs contribute to the first product (..., R, U), not yet times ``rate``.
+        z: The inputs' part of the first product (..., R, U), not yet times ``input_scale``.
         h: First state (..., B, H).
         weights: Of all products, each (..., in, out); the first reads the state.
         biases: Of all products but the first, each (..., 1, out).
-        dropout: For each backbone layer what to multiply by (..., R, U).
-        lstm: Of an LSTM that takes each step before the cell does, if one does.
+        dropout: A dropout mask (..., R, U) for each backbone layer; empty for none.
+        lstm: Of an LSTM that steps before the cell, if there is one.
     """
 
     z: mx.array
@@ -103,22 +109,22 @@ class Folded(Around):
     weights: tuple[mx.array, ...]
     biases: tuple[mx.array, ...]
     dropout: tuple[mx.array, ...]
-    lstm: Lstm | None = None
+    lstm: LSTMArrays | None = None
 
-    def flat(self) -> list[mx.array]:
+    def to_list(self) -> list[mx.array]:
         """All arrays in order."""
         optional = [array for array in (self.dt, self.mask) if array is not None]
-        before = [] if self.lstm is None else self.lstm.flat()
-        return [self.z, self.h, *self.weights, *self.biases, *self.pure, *optional, *self.dropout, *before]
+        of_lstm = [] if self.lstm is None else self.lstm.to_list()
+        return [self.z, self.h, *self.weights, *self.biases, *self.pure, *optional, *self.dropout, *of_lstm]
 
-    def like(self, arrays: Sequence[mx.array]) -> Folded:
-        """The inverse of :meth:`flat`, for arrays as these."""
+    def from_list(self, arrays: Sequence[mx.array]) -> ScanArrays:
+        """The same structure with other arrays, in the order of :meth:`to_list`."""
         rest = iter(arrays)
 
         def take(old: tuple[mx.array, ...]) -> tuple[mx.array, ...]:
             return tuple(next(rest) for _ in old)
 
-        return Folded(
+        return ScanArrays(
             z=next(rest),
             h=next(rest),
             weights=take(self.weights),
@@ -127,226 +133,239 @@ class Folded(Around):
             dt=None if self.dt is None else next(rest),
             mask=None if self.mask is None else next(rest),
             dropout=take(self.dropout),
-            lstm=None if self.lstm is None else Lstm(*rest),
+            lstm=None if self.lstm is None else LSTMArrays(*rest),
         )
 
 
-def unrolled(form: Form, arrays: Folded) -> tuple[mx.array, tuple[mx.array, ...]]:
+def run_scan(spec: ScanSpec, arrays: ScanArrays) -> tuple[mx.array, tuple[mx.array, ...]]:
     """Run the layer.
 
     Returns:
-        All states (..., R, H), and the last (..., B, H), with an LSTM followed by its memory.
+        All states (..., R, H); and the last (..., B, H), followed by the LSTM's memory if there is one.
     """
-    ends = 1 if arrays.lstm is None else 2
+    last_count = 1 if arrays.lstm is None else 2
 
-    def layer(*flat: mx.array) -> list[mx.array]:
-        return forward(form, arrays.like(flat))
+    def function(*flat: mx.array) -> list[mx.array]:
+        return forward(spec, arrays.from_list(flat))
 
-    def prepare(flat: Sequence[mx.array], kept: Sequence[mx.array]) -> list[mx.array]:
-        own = arrays.like(flat)
+    def prepare(flat: Sequence[mx.array], residuals: Sequence[mx.array]) -> list[mx.array]:
+        own = arrays.from_list(flat)
         products = len(own.weights)
-        end = len(kept) - (0 if own.lstm is None else 4)  # what the LSTM kept
-        return [*kept[:products], *head_slopes(form, own, kept[products:end]), *kept[end:]]
+        end = len(residuals) - (0 if own.lstm is None else 4)  # the LSTM's are the last
+        return [*residuals[:products], *head_slopes(spec, own, residuals[products:end]), *residuals[end:]]
 
     def pullback(
-        flat: Sequence[mx.array], of_given: Sequence[mx.array], kept: Sequence[mx.array]
+        flat: Sequence[mx.array], cotangents: Sequence[mx.array], residuals: Sequence[mx.array]
     ) -> list[mx.array]:
-        every = of_given[0] if form.sequences else None
-        return backward(form, arrays.like(flat), kept, every, of_given[1:])
+        grad_states = cotangents[0] if spec.sequences else None
+        return backward(spec, arrays.from_list(flat), residuals, grad_states, cotangents[1:])
 
-    states, *rest = custom_vjp(layer, pullback, output_count=1 + ends, prepare=prepare)(*arrays.flat())
-    return states, tuple(rest)
+    layer = custom_vjp(function, pullback, output_count=1 + last_count, prepare=prepare)
+    states, *last = layer(*arrays.to_list())
+    return states, tuple(last)
 
 
-def forward(form: Form, own: Folded) -> list[mx.array]:
-    """All states, if wanted; the last ones; what the cell read at each step, and what was found there, in rows."""
-    first, *rest = own.weights
-    lead, width, dtype = own.h.shape[:-1], own.h.shape[-1], own.h.dtype
-    # Multiplied here: forward in mode, MLX 0.32 differentiates an addmm as if its beta were 1.
-    zs = split_time(form.rate * own.z if rest else own.z, form.steps)
-    biases = [mx.broadcast_to(bias, (*lead, bias.shape[-1])) for bias in own.biases]
-    dts = None if own.dt is None else split_time(expand_column(own.dt, width), form.steps)
-    masks = None if own.mask is None else split_time(expand_column(own.mask, width).astype(mx.bool_), form.steps)
-    drops = [split_time(factors, form.steps) for factors in own.dropout]
-    bends = [form.bend((*lead, weight.shape[-2]), dtype) for weight in rest]
-    gates = gating(form, own.h.shape, dtype)
-    before = None if own.lstm is None else lstm.Forward(own.lstm, form.tanh_impl, form.steps, own.mask)
-    h = own.h
+def forward(spec: ScanSpec, arrays: ScanArrays) -> list[mx.array]:
+    """All states, if wanted; the last ones; and as residuals, in rows, what the cell read at each step and found."""
+    first, *rest = arrays.weights
+    batch_shape, width, dtype = arrays.h.shape[:-1], arrays.h.shape[-1], arrays.h.dtype
+    # Multiplied here: in forward mode, MLX 0.32 differentiates an addmm as if its beta were 1.
+    zs = split_time(spec.input_scale * arrays.z if rest else arrays.z, spec.steps)
+    biases = [mx.broadcast_to(bias, (*batch_shape, bias.shape[-1])) for bias in arrays.biases]
+    dts = None if arrays.dt is None else split_time(expand_column(arrays.dt, width), spec.steps)
+    masks = None
+    if arrays.mask is not None:
+        masks = split_time(expand_column(arrays.mask, width).astype(mx.bool_), spec.steps)
+    dropout = [split_time(mask, spec.steps) for mask in arrays.dropout]
+    activations = [spec.activation((*batch_shape, weight.shape[-2]), dtype) for weight in rest]
+    head_step = bind_heads(spec, arrays.h.shape, dtype)
+    before = None
+    if arrays.lstm is not None:
+        before = lstm.Forward(arrays.lstm, spec.tanh_impl, spec.steps, arrays.mask)
+    h = arrays.h
     states: list[mx.array] = []
     read: list[mx.array] = []
     layers: list[list[mx.array]] = [[] for _ in rest]
     heads: list[list[mx.array]] = []
-    for t in range(form.steps):
+    for t in range(spec.steps):
         read.append(h if before is None else before.step(t, h))
         y = mx.addmm(zs[t], read[-1], first)
         for i, weight in enumerate(rest):
-            y = bends[i](y)
+            y = activations[i](y)
             layers[i].append(y)
-            if drops:
-                y = y * drops[i][t]
+            if dropout:
+                y = y * dropout[i][t]
             y = mx.addmm(biases[i], y, weight)
-        if form.mode == "pure":
-            new, values = decayed(y, form.dt if dts is None else dts[t], own.pure)
+        if spec.mode == "pure":
+            new, values = pure_step(y, spec.dt if dts is None else dts[t], arrays.pure)
         else:
-            new, values = gates(y, None if dts is None else dts[t])
+            new, values = head_step(y, None if dts is None else dts[t])
         h = new if masks is None else mx.where(masks[t], new, h)
         heads.append(values)
         states.append(h)
-    kinds = [read, *layers, *map(list, zip(*heads, strict=True))]
-    remembered = [] if before is None else before.kept()
-    ends = [h] if before is None else [h, before.c]
-    every = concat_time(states) if form.sequences else h
-    return [every, *ends, *map(concat_time, kinds), *remembered]
+    residuals = map(concat_time, [read, *layers, *map(list, zip(*heads, strict=True))])
+    outputs = [concat_time(states) if spec.sequences else h, h]
+    if before is None:
+        return [*outputs, *residuals]
+    return [*outputs, before.c, *residuals, *before.residuals()]
 
 
-def gating(form: Shape, shape: Sequence[int], dtype: mx.Dtype) -> Gating:
-    """For states of this shape, a function of the heads' sums f, g and s (or, with time steps, f, g, a, b).
-
-    It gives the next state, and what the gradient needs.
-    """
-    tanh_impl, width = form.tanh_impl, shape[-1]
+def bind_heads(spec: HeadSpec, shape: Sequence[int], dtype: mx.Dtype) -> HeadStep:
+    """A function from the heads' sums f, g, s (with time steps: f, g, a, b) to the next state and its residuals."""
+    tanh_impl, width = spec.tanh_impl, shape[-1]
     value = tanh_impl.value((*shape[:-1], 3 * width), dtype)
     tanh, sigmoid = (affine(each, shape, dtype) for each in (tanh_impl.tanh_affine, tanh_impl.sigmoid_affine))
 
-    def gate(y: mx.array, dt: mx.array | None) -> tuple[mx.array, list[mx.array]]:
-        kept = []
+    def step(y: mx.array, dt: mx.array | None) -> tuple[mx.array, list[mx.array]]:
+        residuals = []
         if dt is not None:
             fg, a, b = mx.split(y, [2 * width, 3 * width], axis=-1)
             y = mx.concatenate([fg, a * dt + b], axis=-1)
-            kept = [a]
+            residuals = [a]
         values = value(y)
         f, g, s = mx.split(values, 3, axis=-1)
         s = sigmoid(s)
-        new = tanh(f + s * (g - f)) if form.mode == "default" else tanh(f) + s * tanh(g)
-        return new, [values, *kept]
+        new = tanh(f + s * (g - f)) if spec.mode == "default" else tanh(f) + s * tanh(g)
+        return new, [values, *residuals]
 
-    return gate
+    return step
 
 
-def decayed(y: mx.array, dt: Any, pure: tuple[mx.array, ...]) -> tuple[mx.array, list[mx.array]]:
-    """The next state of mode pure, and what the gradient needs."""
+def pure_step(y: mx.array, dt: Any, pure: tuple[mx.array, ...]) -> tuple[mx.array, list[mx.array]]:
+    """The next state of mode pure, and its residuals."""
     decay, amplitude = pure
     e = mx.exp(-dt * (decay + mx.abs(y)))
     return amplitude - amplitude * e * y, [y, e]
 
 
 def backward(
-    form: Form,
-    own: Folded,
-    kept: Sequence[mx.array],
-    of_states: mx.array | None,
-    of_ends: Sequence[mx.array],
+    spec: ScanSpec,
+    arrays: ScanArrays,
+    residuals: Sequence[mx.array],
+    grad_states: mx.array | None,
+    grad_last: Sequence[mx.array],
 ) -> list[mx.array]:
-    """Gradients with respect to each array of :meth:`Folded.flat`."""
-    products = len(own.weights)
-    read, *activations = kept[:products]
-    slopes, *heads = kept[products:] if own.lstm is None else kept[products:-4]
-    inner = [form.slope(a) for a in activations]
-    if own.dropout:
-        inner = [d * factors for d, factors in zip(inner, own.dropout, strict=True)]
-    # The constants of the slopes are in the small matrices.
-    rate = form.rate if inner else 1.0
-    scales = [1.0 / rate, *[form.factor] * len(inner)]
-    if inner:
-        scales[1] *= rate
-    back = [mx.contiguous(mx.swapaxes(w, -1, -2)) * c for w, c in zip(own.weights, scales, strict=True)]
+    """The gradient of each array of :meth:`ScanArrays.to_list`."""
+    products = len(arrays.weights)
+    read, *activations = residuals[:products]
+    slopes, *heads = residuals[products:] if arrays.lstm is None else residuals[products:-4]
+    layer_slopes = [spec.activation_grad(y) for y in activations]
+    if arrays.dropout:
+        layer_slopes = [slope * mask for slope, mask in zip(layer_slopes, arrays.dropout, strict=True)]
+    # The constants of the slopes are multiplied into the small matrices.
+    input_scale = spec.input_scale if layer_slopes else 1.0
+    scales = [1.0 / input_scale, *[spec.grad_scale] * len(layer_slopes)]
+    if layer_slopes:
+        scales[1] *= input_scale
+    weights_back = [
+        mx.contiguous(mx.swapaxes(w, -1, -2)) * scale for w, scale in zip(arrays.weights, scales, strict=True)
+    ]
     before = None
-    if own.lstm is not None:
-        before = lstm.Backward(own.lstm, form.tanh_impl, form.steps, own.mask, kept[-4:], of_ends[1])
-    slopes_at, inner_at = split_time(slopes, form.steps, -3), [split_time(d, form.steps) for d in inner]
-    held = None if own.mask is None else split_time(expand_column(1.0 - own.mask, own.h.shape[-1]), form.steps)
-    above = None if of_states is None else split_time(of_states, form.steps)
-    grown: list[list[mx.array]] = [[] for _ in own.weights]  # gradients of each product's output
-    of_state: list[mx.array] = []
-    g = of_ends[0]
-    for t in reversed(range(form.steps)):
-        if above is not None:
-            g = g + above[t]
-        of_state.append(g)
-        d = to_head_grads(g, slopes_at[t])
-        for i in reversed(range(len(inner))):
-            grown[i + 1].append(d)
-            d = (d @ back[i + 1]) * inner_at[i][t]
-        grown[0].append(d)
-        d = d @ back[0]
+    if arrays.lstm is not None:
+        before = lstm.Backward(
+            arrays.lstm, spec.tanh_impl, spec.steps, arrays.mask, residuals[-4:], grad_last[1]
+        )
+    head_slopes_at = split_time(slopes, spec.steps, -3)
+    layer_slopes_at = [split_time(slope, spec.steps) for slope in layer_slopes]
+    padding = None  # 1 where there is no reading
+    if arrays.mask is not None:
+        padding = split_time(expand_column(1.0 - arrays.mask, arrays.h.shape[-1]), spec.steps)
+    grad_states_at = None if grad_states is None else split_time(grad_states, spec.steps)
+    grad_sums: list[list[mx.array]] = [[] for _ in arrays.weights]  # of each product
+    grad_state: list[mx.array] = []
+    g = grad_last[0]
+    for t in reversed(range(spec.steps)):
+        if grad_states_at is not None:
+            g = g + grad_states_at[t]
+        grad_state.append(g)
+        d = to_head_grads(g, head_slopes_at[t])
+        for i in reversed(range(len(layer_slopes))):
+            grad_sums[i + 1].append(d)
+            d = (d @ weights_back[i + 1]) * layer_slopes_at[i][t]
+        grad_sums[0].append(d)
+        d = d @ weights_back[0]
         if before is not None:
             d = before.step(t, d)
-        g = d if held is None else d + g * held[t]
-    outputs = [concat_time(ds[::-1]) for ds in grown]
-    fed = [read, *activations]
-    if own.dropout:
-        fed[1:] = [a * factors for a, factors in zip(activations, own.dropout, strict=True)]
-    of_weights = [weight_gradient(a, d) for a, d in zip(fed, outputs, strict=True)]
+        g = d if padding is None else d + g * padding[t]
+    sums = [concat_time(ds[::-1]) for ds in grad_sums]
+    factors = [read, *activations]
+    if arrays.dropout:
+        factors[1:] = [y * mask for y, mask in zip(activations, arrays.dropout, strict=True)]
+    grad_weights = [weight_gradient(y, d) for y, d in zip(factors, sums, strict=True)]
     return [
-        outputs[0],
+        sums[0],
         g,
-        of_weights[0] / rate,
-        *of_weights[1:],
-        *(d.sum(axis=-2, keepdims=True) for d in outputs[1:]),
-        *head_parameters(form, own, heads, of_state, outputs[-1]),
-        *([] if own.mask is None else [mx.zeros_like(own.mask)]),
-        *(mx.zeros_like(factors) for factors in own.dropout),
+        grad_weights[0] / input_scale,
+        *grad_weights[1:],
+        *(d.sum(axis=-2, keepdims=True) for d in sums[1:]),
+        *head_parameter_grads(spec, arrays, heads, grad_state, sums[-1]),
+        *([] if arrays.mask is None else [mx.zeros_like(arrays.mask)]),
+        *(mx.zeros_like(mask) for mask in arrays.dropout),
         *([] if before is None else before.gradients()),
     ]
 
 
-def head_slopes(form: Shape, own: Around, heads: Sequence[mx.array]) -> list[mx.array]:
-    """Derivatives of the next state by each head (..., R, heads, H); and what :func:`head_parameters` needs."""
-    if form.mode == "pure":
+def head_slopes(spec: HeadSpec, arrays: HeadArrays, heads: Sequence[mx.array]) -> list[mx.array]:
+    """Derivatives of the next state by each head (..., R, heads, H); then what :func:`head_parameter_grads` needs."""
+    if spec.mode == "pure":
         y, e = heads
-        slopes = own.pure[1] * e * ((form.dt if own.dt is None else own.dt) * mx.abs(y) - 1.0)
+        slopes = arrays.pure[1] * e * ((spec.dt if arrays.dt is None else arrays.dt) * mx.abs(y) - 1.0)
         slopes, rest = mx.expand_dims(slopes, -2), [y, e]
     else:
         values, *rest = heads
-        factors = gate_slopes(form, values.reshape(*values.shape[:-1], 3, -1))
-        slopes = form.tanh_impl.slopes(values, factors.reshape(values.shape)).reshape(factors.shape)
-        if own.dt is not None:
-            of_fg, of_b = mx.split(slopes, [2], axis=-2)
-            slopes = mx.concatenate([of_fg, of_b * own.dt[..., None], of_b], axis=-2)
-    return [slopes if own.mask is None else slopes * own.mask[..., None], *rest]
+        factors = gate_slopes(spec, values.reshape(*values.shape[:-1], 3, -1))
+        slopes = spec.tanh_impl.slopes(values, factors.reshape(values.shape)).reshape(factors.shape)
+        if arrays.dt is not None:
+            by_fg, by_b = mx.split(slopes, [2], axis=-2)
+            slopes = mx.concatenate([by_fg, by_b * arrays.dt[..., None], by_b], axis=-2)
+    return [slopes if arrays.mask is None else slopes * arrays.mask[..., None], *rest]
 
 
-def gate_slopes(form: Shape, values: mx.array) -> mx.array:
-    """Derivatives of the next state by the values of f, g and s (..., 3, H), times the constant of theirs.
+def gate_slopes(spec: HeadSpec, values: mx.array) -> mx.array:
+    """Derivatives of the next state by the values of f, g and s (..., 3, H), times the values' ``grad_scale``.
 
-    As the sum of what is constant, in proportion to s, and in proportion to g - f (or g): in one piece.
+    Computed as one constant, one multiple of s and one multiple of g - f (or g), each for all three at once.
     """
-    tanh_impl, default = form.tanh_impl, form.mode == "default"
-    (_, gain), (share, of_share) = tanh_impl.tanh_affine, tanh_impl.sigmoid_affine
+    tanh_impl, default = spec.tanh_impl, spec.mode == "default"
+    (tanh_offset, gain), (share, share_gain) = tanh_impl.tanh_affine, tanh_impl.sigmoid_affine
 
     def column(*heads: float) -> mx.array:
         return mx.array([[tanh_impl.grad_scale * gain * each] for each in heads], dtype=values.dtype)
 
     f, g, s = mx.split(values, 3, axis=-2)
-    both = (
+    constant = (
         column(1.0 - share, share, 0.0)
         if default
-        else column(1.0, share, of_share * tanh_impl.tanh_affine[0] / gain)
+        else column(1.0, share, share_gain * tanh_offset / gain)
     )
-    by_s = column(-of_share if default else 0.0, of_share, 0.0)
-    return (both + by_s * s) + column(0.0, 0.0, of_share) * (g - f if default else g)
+    by_s = column(-share_gain if default else 0.0, share_gain, 0.0)
+    return (constant + by_s * s) + column(0.0, 0.0, share_gain) * (g - f if default else g)
 
 
-def head_parameters(
-    form: Shape, own: Around, heads: Sequence[mx.array], of_state: list[mx.array], of_heads: mx.array
+def head_parameter_grads(
+    spec: HeadSpec,
+    arrays: HeadArrays,
+    heads: Sequence[mx.array],
+    grad_state: list[mx.array],
+    grad_heads: mx.array,
 ) -> list[mx.array]:
     """Gradients of decay and amplitude, and of the time steps where they vary; ``heads`` as :func:`head_slopes`."""
-    of_time = []
-    if form.mode != "pure":
-        if own.dt is not None:
+    grad_dt = []
+    if spec.mode != "pure":
+        if arrays.dt is not None:
             (a,) = heads
-            of_time = [of_heads[..., -a.shape[-1] :] * a]
-        return [each.sum(axis=-1, keepdims=True) for each in of_time]
+            grad_dt = [grad_heads[..., -a.shape[-1] :] * a]
+        return [each.sum(axis=-1, keepdims=True) for each in grad_dt]
     y, e = heads
-    decay, amplitude = own.pure
-    g = concat_time(of_state[::-1])
-    if own.mask is not None:
-        g = g * own.mask
+    decay, amplitude = arrays.pure
+    g = concat_time(grad_state[::-1])
+    if arrays.mask is not None:
+        g = g * arrays.mask
     shrunk = g * amplitude * e * y
-    of_pure = [shrunk * (form.dt if own.dt is None else own.dt), g * (1.0 - e * y)]
-    if own.dt is not None:
-        of_time = [shrunk * (decay + mx.abs(y))]
+    grad_pure = [shrunk * (spec.dt if arrays.dt is None else arrays.dt), g * (1.0 - e * y)]
+    if arrays.dt is not None:
+        grad_dt = [shrunk * (decay + mx.abs(y))]
     return [
-        *(each.sum(axis=-2, keepdims=True) for each in of_pure),
-        *(each.sum(axis=-1, keepdims=True) for each in of_time),
+        *(each.sum(axis=-2, keepdims=True) for each in grad_pure),
+        *(each.sum(axis=-1, keepdims=True) for each in grad_dt),
     ]

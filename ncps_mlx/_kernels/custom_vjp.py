@@ -55,7 +55,7 @@ def no_grad() -> Iterator[None]:
 
 
 def cached_in_precompute(function: Callable[[], Any]) -> Any:
-    """The function's value, or the one it had in :func:`precompute`: for random numbers, which must not be drawn twice."""
+    """The function's value, or that of :func:`precompute`: for random numbers, which must not be drawn twice."""
     replayed = _replayed.get()
     if replayed is not None:
         return next(replayed)

@@ -48,7 +48,7 @@ def expand_column(column: mx.array, width: int) -> mx.array:
 
 
 def to_head_grads(gradient: mx.array, slopes: mx.array) -> mx.array:
-    """Multiply a state's gradient (..., B, H) by the heads' slopes (..., B, heads, H): gradients (..., B, heads * H)."""
+    """Multiply a state's gradient (..., B, H) by the heads' slopes (..., B, heads, H), to (..., B, heads * H)."""
     head_grads = mx.expand_dims(gradient, -2) * slopes
     return head_grads.reshape(*gradient.shape[:-1], -1)
 

@@ -1,4 +1,4 @@
-"""One step of an LTC's solver, driven by synapses or by a gate, forward and back.
+"""One step of an LTC's solver, driven by a gate (dense) or by synapses (wired), forward and backward.
 
 Rows R are those of all time steps one after the other, T * B, or of all solver steps, T * K * B.
 """
@@ -15,21 +15,21 @@ from ncps_mlx._kernels.custom_vjp import custom_vjp
 from ncps_mlx._kernels.layout import expand_column, split_time, to_head_grads, transposed, weight_gradient
 from ncps_mlx._kernels.tanh import TanhImplementation
 
-__all__ = ["Drive", "Gate", "Synapses", "Values", "gate_input_scale", "synapse_sums"]
+__all__ = ["DenseGate", "Residuals", "SolverStep", "Synapses", "gate_input_scale", "synapse_sums"]
 
-Values = tuple[mx.array, ...]
-"""What each solver step keeps, each (..., B, F); of all of them, each (..., T * K * B, F)."""
+Residuals = tuple[mx.array, ...]
+"""What each solver step keeps, each (..., B, F); of all solver steps, each (..., T * K * B, F)."""
 
-Step = Callable[[int, mx.array], tuple[Values, mx.array]]
+Step = Callable[[int, mx.array], tuple[Residuals, mx.array]]
 
 
-class Drive(ABC):
-    """What changes the state v (..., B, U) to v' = (v + p) / q; built on its own arrays.
+class SolverStep(ABC):
+    """The step from the state v (..., B, U) to v' = (v + p) / q, built on its own arrays.
 
     Attributes:
         steps: T.
         unfolds: K, solver steps for each time step.
-        slope_count: How many arrays :meth:`back` multiplies by.
+        slope_count: How many arrays :meth:`backward` multiplies by.
     """
 
     steps: int
@@ -38,72 +38,75 @@ class Drive(ABC):
 
     @abstractmethod
     def bind(self, v: mx.array) -> Step:
-        """A function of t and v to what is kept, and v'.
-
-        Args:
-            v: A state, for its shape.
-        """
+        """A function from t and v to the residuals and v', for states of the shape of ``v``."""
 
     @abstractmethod
-    def slopes(self, kept: Values, after: mx.array) -> tuple[mx.array, Values]:
-        """For all solver steps at once, 1 / q and what :meth:`back` multiplies by; ``after`` is v'."""
+    def slopes(self, residuals: Residuals, v_after: mx.array) -> tuple[mx.array, Residuals]:
+        """For all solver steps at once: 1 / q, and what :meth:`backward` multiplies by; ``v_after`` is v'."""
 
     @abstractmethod
-    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Values]:
-        """From the gradient of v' to that of v through p and q, and those of the products between, the last first."""
+    def backward(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Residuals]:
+        """From the gradient of v' to that of v through p and q; and those of the sums in between, the last first."""
 
     @abstractmethod
     def gradients(
-        self, v: mx.array, kept: Values, after: mx.array, of_sum: mx.array, through: Values
+        self,
+        v: mx.array,
+        residuals: Residuals,
+        v_after: mx.array,
+        grad_numerator: mx.array,
+        grad_sums: Residuals,
     ) -> list[mx.array]:
-        """Of the own arrays, from the gradient of v + p, after all steps."""
+        """The gradient of each own array after all steps, from that of v + p and those :meth:`backward` returned."""
 
-    def over_unfolds(self, x: mx.array) -> mx.array:
+    def repeat_unfolds(self, x: mx.array) -> mx.array:
         """Rows of all time steps as rows of all solver steps."""
-        *lead, rows, features = x.shape
-        apart = x.reshape(*lead, self.steps, 1, rows // self.steps, features)
-        every = mx.broadcast_to(apart, (*lead, self.steps, self.unfolds, rows // self.steps, features))
-        return every.reshape(*lead, rows * self.unfolds, features)
+        *leading, rows, features = x.shape
+        split = x.reshape(*leading, self.steps, 1, rows // self.steps, features)
+        full = mx.broadcast_to(split, (*leading, self.steps, self.unfolds, rows // self.steps, features))
+        return full.reshape(*leading, rows * self.unfolds, features)
 
     def sum_unfolds(self, x: mx.array) -> mx.array:
-        """The inverse of :meth:`over_unfolds` for gradients."""
-        *lead, rows, features = x.shape
+        """Gradients back through :meth:`repeat_unfolds`."""
+        *leading, rows, features = x.shape
         batch = rows // (self.steps * self.unfolds)
-        each = x.reshape(*lead, self.steps, self.unfolds, batch, features).sum(axis=-3)
-        return each.reshape(*lead, self.steps * batch, features)
+        sums = x.reshape(*leading, self.steps, self.unfolds, batch, features).sum(axis=-3)
+        return sums.reshape(*leading, self.steps * batch, features)
 
 
-class Synapses(Drive):
-    """Wired: (p, q) = delta (a gather + z) + (0, 1) with the time step; if it is in the arrays, a gather + z.
+class Synapses(SolverStep):
+    """Wired: (p, q) = delta (a post_weights + z) + (0, 1); where the time step is one number it is in the arrays.
 
-    Here a is the value whose form is a sigmoid (see ``tanh.Squash``), of v spread - shift.
+    Here a is the value of which a sigmoid is made (see ``tanh.TanhImplementation``), of v pre_weights - offset.
 
     Args:
-        squash: How to compute sigmoids; its constants are in the arrays.
+        tanh_impl: How to compute sigmoids; its constants are in the arrays.
         steps: T.
         unfolds: K.
-        arrays: ``spread``, from U states to S synapses (..., U, S); ``shift`` (..., 1, S); ``gather``, from the
-            synapses to both sums (..., S, 2U); ``z`` (..., T * B, 2U); and, if it varies, ``delta`` (..., T * B, 1).
+        arrays: ``pre_weights`` from U states to S synapses (..., U, S); ``offset`` (..., 1, S); ``post_weights`` from
+            the synapses to both sums (..., S, 2U); ``z`` (..., T * B, 2U); and, if it varies, ``delta``
+            (..., T * B, 1).
     """
 
     def __init__(self, tanh_impl: TanhImplementation, steps: int, unfolds: int, *arrays: mx.array) -> None:
         self.tanh_impl, self.steps, self.unfolds, self.slope_count = tanh_impl, steps, unfolds, 2
-        self.spread, self.shift, self.gather, self.z = arrays[:4]
+        self.pre_weights, self.offset, self.post_weights, self.z = arrays[:4]
         self.delta = arrays[4] if len(arrays) > 4 else None
-        self.spread_back, self.gather_back = transposed(self.spread), tanh_impl.grad_scale * transposed(self.gather)
+        self.pre_weights_back = transposed(self.pre_weights)
+        self.post_weights_back = tanh_impl.grad_scale * transposed(self.post_weights)
 
     def bind(self, v: mx.array) -> Step:
-        """Kept are the synapses' activity (..., B, S), and q or, if the time step varies, (p, q) but for it and 1."""
-        lead, units = v.shape[:-1], v.shape[-1]
-        act = self.tanh_impl.value((*lead, self.shift.shape[-1]), v.dtype)
+        """Residuals: the synapses' activity (..., B, S); and q, or, if the time step varies, both sums."""
+        batch_shape, units = v.shape[:-1], v.shape[-1]
+        value = self.tanh_impl.value((*batch_shape, self.offset.shape[-1]), v.dtype)
         zs = split_time(self.z, self.steps)
-        away = mx.broadcast_to(-self.shift, (*lead, self.shift.shape[-1]))
+        bias = mx.broadcast_to(-self.offset, (*batch_shape, self.offset.shape[-1]))
         deltas = None if self.delta is None else split_time(expand_column(self.delta, 2 * units), self.steps)
         one = mx.broadcast_to(mx.array(1.0, dtype=v.dtype), v.shape)
 
-        def step(t: int, v: mx.array) -> tuple[Values, mx.array]:
-            a = act(mx.addmm(away, v, self.spread))
-            sums = mx.addmm(zs[t], a, self.gather)
+        def step(t: int, v: mx.array) -> tuple[Residuals, mx.array]:
+            a = value(mx.addmm(bias, v, self.pre_weights))
+            sums = mx.addmm(zs[t], a, self.post_weights)
             if deltas is None:
                 p, q = mx.split(sums, 2, axis=-1)
                 return (a, q), (v + p) / q
@@ -112,97 +115,107 @@ class Synapses(Drive):
 
         return step
 
-    def slopes(self, kept: Values, after: mx.array) -> tuple[mx.array, Values]:
-        """Of both sums, side by side as heads; and the activity, whose slopes cost less step by step than at once."""
-        a, sums = kept
+    def slopes(self, residuals: Residuals, v_after: mx.array) -> tuple[mx.array, Residuals]:
+        """Of both sums, as heads; and the activity itself, whose slopes cost less step by step than all at once."""
+        a, sums = residuals
         if self.delta is None:
             inverse = 1.0 / sums
-            both = mx.stack([inverse, -inverse * after], axis=-2)
+            both = mx.stack([inverse, -inverse * v_after], axis=-2)
         else:
-            delta = self.over_unfolds(self.delta)
+            delta = self.repeat_unfolds(self.delta)
             inverse = 1.0 / (1.0 + delta * mx.split(sums, 2, axis=-1)[1])
-            both = mx.stack([inverse, -inverse * after], axis=-2) * delta[..., None]
+            both = mx.stack([inverse, -inverse * v_after], axis=-2) * delta[..., None]
         return inverse, (both, a)
 
-    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Values]:
+    def backward(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Residuals]:
         """Through the sums, then through the activity."""
-        inner = self.tanh_impl.slopes(slopes[1], to_head_grads(g, slopes[0]) @ self.gather_back)
-        return inner @ self.spread_back, (inner,)
+        inner = self.tanh_impl.slopes(slopes[1], to_head_grads(g, slopes[0]) @ self.post_weights_back)
+        return inner @ self.pre_weights_back, (inner,)
 
     def gradients(
-        self, v: mx.array, kept: Values, after: mx.array, of_sum: mx.array, through: Values
+        self,
+        v: mx.array,
+        residuals: Residuals,
+        v_after: mx.array,
+        grad_numerator: mx.array,
+        grad_sums: Residuals,
     ) -> list[mx.array]:
         """Each a product over all steps."""
-        (a, sums), (inner,) = kept, through
-        of_both = mx.concatenate([of_sum, -of_sum * after], axis=-1)
-        of_delta = []
+        (a, sums), (inner,) = residuals, grad_sums
+        grad_both = mx.concatenate([grad_numerator, -grad_numerator * v_after], axis=-1)
+        grad_delta = []
         if self.delta is not None:
-            of_delta = [self.sum_unfolds((of_both * sums).sum(axis=-1, keepdims=True))]
-            of_both = of_both * self.over_unfolds(self.delta)
+            grad_delta = [self.sum_unfolds((grad_both * sums).sum(axis=-1, keepdims=True))]
+            grad_both = grad_both * self.repeat_unfolds(self.delta)
         return [
             weight_gradient(v, inner),
             -inner.sum(axis=-2, keepdims=True),
-            weight_gradient(a, of_both),
-            self.sum_unfolds(of_both),
-            *of_delta,
+            weight_gradient(a, grad_both),
+            self.sum_unfolds(grad_both),
+            *grad_delta,
         ]
 
 
 def synapse_sums(
-    tanh_impl: TanhImplementation, v: mx.array, spread: mx.array, shift: mx.array, gather: mx.array, base: mx.array
+    tanh_impl: TanhImplementation,
+    v: mx.array,
+    pre_weights: mx.array,
+    offset: mx.array,
+    post_weights: mx.array,
+    base: mx.array,
 ) -> mx.array:
-    """What synapses add to both sums, for rows of what they read: a gather + base, with a as of :class:`Synapses`.
+    """What synapses add to both sums: a post_weights + base, with a as in :class:`Synapses`.
 
     Args:
-        squash: How to compute sigmoids; its constants are in the arrays.
-        v: (..., R, from).
-        spread: (..., from, S).
-        shift: (..., 1, S).
-        gather: (..., S, 2U).
+        tanh_impl: How to compute sigmoids; its constants are in the arrays.
+        v: Rows of what the synapses read (..., R, from).
+        pre_weights: (..., from, S).
+        offset: (..., 1, S).
+        post_weights: (..., S, 2U).
         base: (..., 1, 2U).
     """
 
     def sums(
-        v: mx.array, spread: mx.array, shift: mx.array, gather: mx.array, base: mx.array
+        v: mx.array, pre_weights: mx.array, offset: mx.array, post_weights: mx.array, base: mx.array
     ) -> list[mx.array]:
-        a = tanh_impl.value((*v.shape[:-1], shift.shape[-1]), v.dtype)(v @ spread - shift)
-        return [a @ gather + base, a]
+        a = tanh_impl.value((*v.shape[:-1], offset.shape[-1]), v.dtype)(v @ pre_weights - offset)
+        return [a @ post_weights + base, a]
 
     def pullback(
-        arrays: Sequence[mx.array], of_given: Sequence[mx.array], kept: Sequence[mx.array]
+        arrays: Sequence[mx.array], cotangents: Sequence[mx.array], residuals: Sequence[mx.array]
     ) -> list[mx.array]:
-        v, spread, _, gather, _ = arrays
-        ((d,), (a,)) = of_given, kept
-        inner = tanh_impl.slopes(a, d @ (tanh_impl.grad_scale * mx.swapaxes(gather, -1, -2)))
+        v, pre_weights, _, post_weights, _ = arrays
+        ((d,), (a,)) = cotangents, residuals
+        inner = tanh_impl.slopes(a, d @ (tanh_impl.grad_scale * mx.swapaxes(post_weights, -1, -2)))
         return [
-            inner @ mx.swapaxes(spread, -1, -2),
+            inner @ mx.swapaxes(pre_weights, -1, -2),
             weight_gradient(v, inner),
             -inner.sum(axis=-2, keepdims=True),
             weight_gradient(a, d),
             d.sum(axis=-2, keepdims=True),
         ]
 
-    arrays = (v, spread, shift, gather, base)
-    if any(each.shape[:-2] != v.shape[:-2] for each in arrays):  # broadcast: the sums over that are MLX's
+    arrays = (v, pre_weights, offset, post_weights, base)
+    if any(each.shape[:-2] != v.shape[:-2] for each in arrays):  # broadcast: MLX sums over the axes it added
         return sums(*arrays)[0]
     return custom_vjp(sums, pullback, output_count=1)(*arrays)[0]
 
 
-class Gate(Drive):
+class DenseGate(SolverStep):
     """Dense: p = delta f target, q = delta f + base, where f is the activation of the last sum.
 
-    The first sum is v recurrent + z; from each backbone layer's activation, times its dropout, comes the next.
+    The first sum is v recurrent + z; each next one reads a backbone layer's activation times its dropout mask.
 
     Args:
-        activation: Its name; it must have a derivative by its own value.
-        squash: How to compute tanh; its constant is in the arrays if that is the activation.
-        layers: How many backbone layers there are, L.
+        activation: Its name; its derivative must follow from its own value.
+        tanh_impl: How to compute tanh; its constant is in the arrays if that is the activation.
+        layers: L, the number of backbone layers.
         delta: Time step of the solver, or ``None`` if it varies.
         steps: T.
         unfolds: K.
         arrays: ``recurrent`` (..., H, U), ``target`` A (..., 1, H), ``z`` (..., T * B, U); ``base`` (..., 1, H), or, if
-            the time step varies, (..., T * B, H) and ``delta`` (..., T * B, 1); then for each layer its weights
-            (..., U, out); then for each its bias (..., 1, out); then, if there is dropout, for each its factors
+            the time step varies, (..., T * B, H) and ``delta`` (..., T * B, 1); then of each layer its weights
+            (..., U, out); then of each its bias (..., 1, out); then, if there is dropout, of each its mask
             (..., T * B, U).
     """
 
@@ -218,7 +231,7 @@ class Gate(Drive):
     ) -> None:
         self.activation, self.tanh_impl, self.steps, self.unfolds = activation, tanh_impl, steps, unfolds
         recurrent, self.target, self.z, self.base, *rest = arrays
-        self.varying = delta is None
+        self.varying_time = delta is None
         self.delta: mx.array | float = rest.pop(0) if delta is None else delta
         self.weights = [recurrent, *rest[:layers]]
         self.slope_count = len(self.weights)
@@ -227,77 +240,84 @@ class Gate(Drive):
         self.weights_back = [transposed(weight) for weight in self.weights]
 
     def bind(self, v: mx.array) -> Step:
-        """Each activation (..., B, U) is kept, that of the gate last, and then q."""
+        """Residuals: each activation (..., B, U), that of the gate last; then q."""
         tanh = self.activation == "tanh"
         shapes = [(*v.shape[:-1], weight.shape[-1]) for weight in self.weights]
-        acts = [
+        activations = [
             self.tanh_impl.tanh(shape, v.dtype) if tanh else ACTIVATIONS[self.activation] for shape in shapes
         ]
-        added = [mx.broadcast_to(bias, shape) for bias, shape in zip(self.biases, shapes[1:], strict=True)]
-        drops = [split_time(factors, self.steps) for factors in self.dropout]
-        zs, target = split_time(self.z, self.steps), full(self.target, v)
+        biases = [mx.broadcast_to(bias, shape) for bias, shape in zip(self.biases, shapes[1:], strict=True)]
+        dropout = [split_time(mask, self.steps) for mask in self.dropout]
+        zs, target = split_time(self.z, self.steps), repeat_row(self.target, v)
         if isinstance(self.delta, mx.array):
-            deltas, bases = split_time(expand_column(self.delta, v.shape[-1]), self.steps), split_time(self.base, self.steps)
+            deltas = split_time(expand_column(self.delta, v.shape[-1]), self.steps)
+            bases = split_time(self.base, self.steps)
         else:
             constant = mx.broadcast_to(mx.array(self.delta, dtype=v.dtype), v.shape)
-            deltas, bases = [constant] * self.steps, [full(self.base, v)] * self.steps
+            deltas, bases = [constant] * self.steps, [repeat_row(self.base, v)] * self.steps
 
-        def step(t: int, v: mx.array) -> tuple[Values, mx.array]:
-            kept = [acts[0](mx.addmm(zs[t], v, self.weights[0]))]
-            for i, bias in enumerate(added):
-                y = kept[-1] * drops[i][t] if drops else kept[-1]
-                kept.append(acts[i + 1](mx.addmm(bias, y, self.weights[i + 1])))
-            moved = deltas[t] * kept[-1]
-            q = moved + bases[t]
-            return (*kept, q), (v + moved * target) / q
+        def step(t: int, v: mx.array) -> tuple[Residuals, mx.array]:
+            values = [activations[0](mx.addmm(zs[t], v, self.weights[0]))]
+            for i, bias in enumerate(biases):
+                y = values[-1] * dropout[i][t] if dropout else values[-1]
+                values.append(activations[i + 1](mx.addmm(bias, y, self.weights[i + 1])))
+            delta_f = deltas[t] * values[-1]
+            q = delta_f + bases[t]
+            return (*values, q), (v + delta_f * target) / q
 
         return step
 
-    def slopes(self, kept: Values, after: mx.array) -> tuple[mx.array, Values]:
+    def slopes(self, residuals: Residuals, v_after: mx.array) -> tuple[mx.array, Residuals]:
         """Of each sum."""
-        rate = gate_input_scale(self.activation, self.tanh_impl)
-        *inner, of_gate = [DERIVATIVES[self.activation](each) * (1 / rate) for each in kept[:-1]]
-        inverse = 1.0 / kept[-1]
-        return inverse, (*self._dropped(inner), self._moved(inverse * (self.target - after) * of_gate))
+        scale = gate_input_scale(self.activation, self.tanh_impl)
+        *layers, gate = [DERIVATIVES[self.activation](each) * (1 / scale) for each in residuals[:-1]]
+        inverse = 1.0 / residuals[-1]
+        return inverse, (
+            *self._times_dropout(layers),
+            self._times_delta(inverse * (self.target - v_after) * gate),
+        )
 
-    def _moved(self, x: mx.array) -> mx.array:
+    def _times_delta(self, x: mx.array) -> mx.array:
         """Rows of all solver steps times the time step."""
-        return x * (self.over_unfolds(self.delta) if isinstance(self.delta, mx.array) else self.delta)
+        return x * (self.repeat_unfolds(self.delta) if isinstance(self.delta, mx.array) else self.delta)
 
-    def _dropped(self, each_layer: Sequence[mx.array]) -> list[mx.array]:
-        """Rows of the backbone's layers times their dropout."""
+    def _times_dropout(self, layers: Sequence[mx.array]) -> list[mx.array]:
+        """Rows of the backbone's layers times their dropout masks."""
         if not self.dropout:
-            return list(each_layer)
-        return [
-            each * self.over_unfolds(factors) for each, factors in zip(each_layer, self.dropout, strict=True)
-        ]
+            return list(layers)
+        return [each * self.repeat_unfolds(mask) for each, mask in zip(layers, self.dropout, strict=True)]
 
-    def back(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Values]:
+    def backward(self, g: mx.array, slopes: Sequence[mx.array]) -> tuple[mx.array, Residuals]:
         """Through the gate, then through the backbone."""
-        through = [g * slopes[-1]]
+        grad_sums = [g * slopes[-1]]
         for slope, weight in zip(slopes[-2::-1], self.weights_back[:0:-1], strict=True):
-            through.append((through[-1] @ weight) * slope)
-        return through[-1] @ self.weights_back[0], tuple(through)
+            grad_sums.append((grad_sums[-1] @ weight) * slope)
+        return grad_sums[-1] @ self.weights_back[0], tuple(grad_sums)
 
     def gradients(
-        self, v: mx.array, kept: Values, after: mx.array, of_sum: mx.array, through: Values
+        self,
+        v: mx.array,
+        residuals: Residuals,
+        v_after: mx.array,
+        grad_numerator: mx.array,
+        grad_sums: Residuals,
     ) -> list[mx.array]:
         """Each over all steps."""
-        *acts, f = kept[:-1]
-        first, *rest = through[::-1]
-        of_q = -of_sum * after
+        *layers, f = residuals[:-1]
+        first, *rest = grad_sums[::-1]
+        grad_q = -grad_numerator * v_after
         of_time = []
-        if self.varying:
-            of_moved = ((of_sum * self.target + of_q) * f).sum(axis=-1, keepdims=True)
-            of_time = [self.sum_unfolds(of_q), self.sum_unfolds(of_moved)]
+        if self.varying_time:
+            grad_delta = ((grad_numerator * self.target + grad_q) * f).sum(axis=-1, keepdims=True)
+            of_time = [self.sum_unfolds(grad_q), self.sum_unfolds(grad_delta)]
         return [
             weight_gradient(v, first),
-            (of_sum * self._moved(f)).sum(axis=-2, keepdims=True),
+            (grad_numerator * self._times_delta(f)).sum(axis=-2, keepdims=True),
             self.sum_unfolds(first),
-            *(of_time or [of_q.sum(axis=-2, keepdims=True)]),
-            *(weight_gradient(y, of_next) for y, of_next in zip(self._dropped(acts), rest, strict=True)),
-            *(of_next.sum(axis=-2, keepdims=True) for of_next in rest),
-            *(mx.zeros_like(factors) for factors in self.dropout),
+            *(of_time or [grad_q.sum(axis=-2, keepdims=True)]),
+            *(weight_gradient(y, d) for y, d in zip(self._times_dropout(layers), rest, strict=True)),
+            *(d.sum(axis=-2, keepdims=True) for d in rest),
+            *(mx.zeros_like(mask) for mask in self.dropout),
         ]
 
 
@@ -306,6 +326,6 @@ def gate_input_scale(activation: str, tanh_impl: TanhImplementation) -> float:
     return tanh_impl.tanh_input_scale if activation == "tanh" else 1.0
 
 
-def full(row: mx.array, v: mx.array) -> mx.array:
-    """A row (..., 1, U) for each of the rows of v."""
+def repeat_row(row: mx.array, v: mx.array) -> mx.array:
+    """A row (..., 1, U) repeated for each of the rows of v."""
     return mx.contiguous(mx.broadcast_to(row, v.shape))

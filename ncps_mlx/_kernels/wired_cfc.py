@@ -1,7 +1,7 @@
-"""The layers of a CfC on a circuit, step by step after an LSTM, with a hand-written gradient.
+"""The layers of a CfC on a circuit, step by step after an LSTM, with a custom gradient.
 
-Alone each layer of a circuit runs over the whole sequence before the next begins. An LSTM mixes all their states at
-every step, so here the loop over time goes through LSTM and layers; else it is that of ``cfc_scan.py``.
+Without an LSTM each layer of a circuit runs over the whole sequence before the next begins (``cfc_scan.py``). An LSTM
+mixes all their states at every step, so here the loop over time goes through the LSTM and all layers.
 """
 
 from __future__ import annotations
@@ -13,8 +13,15 @@ import mlx.core as mx
 import numpy as np
 
 from ncps_mlx._kernels import lstm
-from ncps_mlx._kernels.cfc import Plan, merge
-from ncps_mlx._kernels.cfc_scan import Around, Shape, decayed, gating, head_parameters, head_slopes
+from ncps_mlx._kernels.cfc import LayerSpec, fold_heads
+from ncps_mlx._kernels.cfc_scan import (
+    HeadArrays,
+    HeadSpec,
+    bind_heads,
+    head_parameter_grads,
+    head_slopes,
+    pure_step,
+)
 from ncps_mlx._kernels.custom_vjp import custom_vjp
 from ncps_mlx._kernels.layout import (
     concat_time,
@@ -25,74 +32,74 @@ from ncps_mlx._kernels.layout import (
     transposed,
     weight_gradient,
 )
-from ncps_mlx._kernels.lstm import Lstm
+from ncps_mlx._kernels.lstm import LSTMArrays
 from ncps_mlx._kernels.tanh import tanh_for
 
-__all__ = ["CircuitArrays", "LayerArrays", "run_fused_circuit"]
+__all__ = ["CircuitArrays", "CircuitLayerArrays", "run_wired_cfc"]
 
 
 @dataclass(frozen=True)
-class LayerArrays(Around):
-    """One layer's arrays, beside what all heads read.
+class CircuitLayerArrays(HeadArrays):
+    """One layer's arrays.
 
     Attributes:
         recurrent: Weights from its own state (..., U, heads).
-        given: Weights from the layer before it (..., units there, heads) and bias (..., 1, heads); nothing of the
-            first, which reads the inputs.
+        feedforward: Weights from the layer before it (..., units there, heads) and bias (..., 1, heads); empty for the
+            first layer, which reads the inputs.
     """
 
     recurrent: mx.array
-    given: tuple[mx.array, ...]
+    feedforward: tuple[mx.array, ...]
 
     @property
     def units(self) -> int:
         """U."""
         return int(self.recurrent.shape[-2])
 
-    def own(self) -> list[mx.array]:
-        """The arrays that are its alone."""
-        return [self.recurrent, *self.given, *self.pure]
+    def to_list(self) -> list[mx.array]:
+        """The arrays that belong to this layer alone."""
+        return [self.recurrent, *self.feedforward, *self.pure]
 
-    def like(self, rest: Iterator[mx.array]) -> LayerArrays:
-        """The inverse of :meth:`own`."""
+    def from_list(self, rest: Iterator[mx.array]) -> CircuitLayerArrays:
+        """The same structure with other arrays, in the order of :meth:`to_list`."""
         return replace(
             self,
             recurrent=next(rest),
-            given=tuple(next(rest) for _ in self.given),
+            feedforward=tuple(next(rest) for _ in self.feedforward),
             pure=tuple(next(rest) for _ in self.pure),
         )
 
 
 @dataclass(frozen=True)
 class CircuitArrays:
-    """All arrays, in rows where they have time (see ``cfc_scan.Folded``).
+    """All arrays, in rows where they have time (see ``cfc_scan.ScanArrays``).
 
     Attributes:
-        z: What the inputs contribute to the first layer's product (..., R, heads).
-        h: First state, of all layers side by side (..., B, H).
+        z: The inputs' part of the first layer's product (..., R, heads).
+        h: First states of all layers, side by side (..., B, H).
         layers: In the circuit's order.
         lstm: Of the LSTM.
     """
 
     z: mx.array
     h: mx.array
-    layers: tuple[LayerArrays, ...]
-    lstm: Lstm
+    layers: tuple[CircuitLayerArrays, ...]
+    lstm: LSTMArrays
 
-    def flat(self) -> list[mx.array]:
+    def to_list(self) -> list[mx.array]:
         """All arrays in order."""
         shared = [each for each in (self.layers[0].dt, self.layers[0].mask) if each is not None]
-        own = [array for layer in self.layers for array in layer.own()]
-        return [self.z, self.h, *shared, *own, *self.lstm.flat()]
+        own = [array for layer in self.layers for array in layer.to_list()]
+        return [self.z, self.h, *shared, *own, *self.lstm.to_list()]
 
-    def like(self, arrays: Sequence[mx.array]) -> CircuitArrays:
-        """The inverse of :meth:`flat`, for arrays as these."""
+    def from_list(self, arrays: Sequence[mx.array]) -> CircuitArrays:
+        """The same structure with other arrays, in the order of :meth:`to_list`."""
         rest = iter(arrays)
         z, h = next(rest), next(rest)
         dt = None if self.layers[0].dt is None else next(rest)
         mask = None if self.layers[0].mask is None else next(rest)
-        layers = tuple(replace(layer.like(rest), dt=dt, mask=mask) for layer in self.layers)
-        return CircuitArrays(z=z, h=h, layers=layers, lstm=Lstm(*rest))
+        layers = tuple(replace(layer.from_list(rest), dt=dt, mask=mask) for layer in self.layers)
+        return CircuitArrays(z=z, h=h, layers=layers, lstm=LSTMArrays(*rest))
 
     def split(self, h: mx.array) -> list[mx.array]:
         """Each layer's part of (..., H)."""
@@ -101,162 +108,169 @@ class CircuitArrays:
         return list(mx.split(h, np.cumsum([layer.units for layer in self.layers])[:-1].tolist(), axis=-1))
 
 
-def run_fused_circuit(
+def run_wired_cfc(
     mode: str,
-    circuit: CircuitArrays,
+    arrays: CircuitArrays,
     dt: mx.array | float,
     mask: mx.array | None,
 ) -> tuple[mx.array, tuple[mx.array, ...]]:
     """Run the layers.
 
     Args:
-        mode: As of :class:`ncps_mlx.CfC`.
-        circuit: The arrays as the equations have them, without time steps and mask; ``z`` is (..., T, B, heads).
+        mode: As in :class:`ncps_mlx.CfC`.
+        arrays: As the equations have them, without time steps and mask; ``z`` is (..., T, B, heads).
         dt: Time steps: a number, or (..., T, B, 1).
-        mask: Where there is a reading, (..., T, B, 1), or ``None``.
+        mask: True where there is a reading (..., T, B, 1); ``None``: everywhere.
 
     Returns:
-        All states (..., T, B, H), and the last (..., B, H) with the LSTM's memory.
+        All states (..., T, B, H); and the last (..., B, H), with the LSTM's memory.
     """
-    *lead, steps, batch, _ = circuit.z.shape
-    tanh_impl = tanh_for(circuit.z.dtype)
-    varying = isinstance(dt, mx.array)
-    plan = Plan(mode, "tanh", layers=0, masked=mask is not None, varying_time=varying, dropping=False)
+    *leading, steps, batch, _ = arrays.z.shape
+    tanh_impl = tanh_for(arrays.z.dtype)
+    layer_spec = LayerSpec(mode, "tanh", layers=0, varying_time=isinstance(dt, mx.array))
     number = 0.0 if isinstance(dt, mx.array) else dt
 
     def full(array: mx.array) -> mx.array:
-        return mx.broadcast_to(array, (*lead, *array.shape[-2:]))
+        return mx.broadcast_to(array, (*leading, *array.shape[-2:]))
 
     def folded(array: mx.array) -> mx.array:
-        return merge(plan, tanh_impl, array, number)
+        return fold_heads(layer_spec, tanh_impl, array, number)
 
     layers = tuple(
-        LayerArrays(
+        CircuitLayerArrays(
             recurrent=folded(full(layer.recurrent)),
-            given=tuple(folded(full(each)) for each in layer.given),
+            feedforward=tuple(folded(full(each)) for each in layer.feedforward),
             pure=tuple(map(full, layer.pure)),
-            dt=flatten_time(dt, lead) if isinstance(dt, mx.array) else None,
-            mask=None if mask is None else flatten_time(mask, lead).astype(circuit.z.dtype),
+            dt=flatten_time(dt, leading) if isinstance(dt, mx.array) else None,
+            mask=None if mask is None else flatten_time(mask, leading).astype(arrays.z.dtype),
         )
-        for layer in circuit.layers
+        for layer in arrays.layers
     )
-    form = Shape(mode=mode, tanh_impl=tanh_impl, steps=steps, dt=number)
-    whole = CircuitArrays(
-        z=folded(flatten_time(circuit.z, lead)), h=full(circuit.h), layers=layers, lstm=circuit.lstm
+    spec = HeadSpec(mode=mode, tanh_impl=tanh_impl, steps=steps, dt=number)
+    circuit = CircuitArrays(
+        z=folded(flatten_time(arrays.z, leading)), h=full(arrays.h), layers=layers, lstm=arrays.lstm
     )
 
-    def pass_(*flat: mx.array) -> list[mx.array]:
-        return forward(form, whole.like(flat))
+    def function(*flat: mx.array) -> list[mx.array]:
+        return forward(spec, circuit.from_list(flat))
 
-    def prepare(flat: Sequence[mx.array], kept: Sequence[mx.array]) -> list[mx.array]:
-        read, fresh, *rest = kept
-        own = whole.like(flat).layers
+    def prepare(flat: Sequence[mx.array], residuals: Sequence[mx.array]) -> list[mx.array]:
+        read, new, *rest = residuals
+        own = circuit.from_list(flat).layers
         heads = [
-            head_slopes(form, layer, each)
-            for layer, each in zip(own, split(rest[:-4], len(own)), strict=True)
+            head_slopes(spec, layer, each)
+            for layer, each in zip(own, equal_parts(rest[:-4], len(own)), strict=True)
         ]
-        return [read, fresh, *(each for kinds in heads for each in kinds), *rest[-4:]]
+        return [read, new, *(each for of_layer in heads for each in of_layer), *rest[-4:]]
 
     def pullback(
-        flat: Sequence[mx.array], of_given: Sequence[mx.array], kept: Sequence[mx.array]
+        flat: Sequence[mx.array], cotangents: Sequence[mx.array], residuals: Sequence[mx.array]
     ) -> list[mx.array]:
-        return backward(form, whole.like(flat), kept, *of_given)
+        return backward(spec, circuit.from_list(flat), residuals, *cotangents)
 
-    states, h, c = custom_vjp(pass_, pullback, output_count=3, prepare=prepare)(*whole.flat())
-    return states.reshape(*lead, steps, batch, states.shape[-1]), (h, c)
+    run = custom_vjp(function, pullback, output_count=3, prepare=prepare)
+    states, h, c = run(*circuit.to_list())
+    return states.reshape(*leading, steps, batch, states.shape[-1]), (h, c)
 
 
-def forward(form: Shape, own: CircuitArrays) -> list[mx.array]:
-    """All states; the last, and memory; what layers read and gave; each one's values of each kind; the LSTM's."""
-    lead, steps, dtype = own.h.shape[:-1], form.steps, own.h.dtype
-    zs, dt, mask = split_time(own.z, steps), own.layers[0].dt, own.layers[0].mask
-    masks = None if mask is None else split_time(expand_column(mask, own.h.shape[-1]).astype(mx.bool_), steps)
-    dts = [None if dt is None else split_time(expand_column(dt, layer.units), steps) for layer in own.layers]
-    gates = [gating(form, (*lead, layer.units), dtype) for layer in own.layers]
-    given = [layer.given for layer in own.layers[1:]]
-    biases = [mx.broadcast_to(bias, (*lead, bias.shape[-1])) for _, bias in given]
-    before = lstm.Forward(own.lstm, form.tanh_impl, steps, mask)
-    h, states, read, fresh = own.h, [], [], []
-    values: list[list[list[mx.array]]] = [[] for _ in own.layers]
+def forward(spec: HeadSpec, arrays: CircuitArrays) -> list[mx.array]:
+    """All states; the last, and memory; as residuals what layers read and gave, their heads' values, the LSTM's."""
+    batch_shape, steps, dtype = arrays.h.shape[:-1], spec.steps, arrays.h.dtype
+    zs, dt, mask = split_time(arrays.z, steps), arrays.layers[0].dt, arrays.layers[0].mask
+    masks = None
+    if mask is not None:
+        masks = split_time(expand_column(mask, arrays.h.shape[-1]).astype(mx.bool_), steps)
+    dts = [None if dt is None else split_time(expand_column(dt, layer.units), steps) for layer in arrays.layers]
+    head_steps = [bind_heads(spec, (*batch_shape, layer.units), dtype) for layer in arrays.layers]
+    feedforward = [layer.feedforward for layer in arrays.layers[1:]]
+    biases = [mx.broadcast_to(bias, (*batch_shape, bias.shape[-1])) for _, bias in feedforward]
+    before = lstm.Forward(arrays.lstm, spec.tanh_impl, steps, mask)
+    h, states, read, new_states = arrays.h, [], [], []
+    values: list[list[list[mx.array]]] = [[] for _ in arrays.layers]
     for t in range(steps):
         read.append(before.step(t, h))
         new: list[mx.array] = []
-        for k, (layer, part) in enumerate(zip(own.layers, own.split(read[-1]), strict=True)):
-            heard = mx.addmm(biases[k - 1], new[-1], given[k - 1][0]) if k else zs[t]
-            y = mx.addmm(heard, part, layer.recurrent)
-            step = dts[k]
-            if form.mode == "pure":
-                out, kept = decayed(y, form.dt if step is None else step[t], layer.pure)
+        for k, (layer, part) in enumerate(zip(arrays.layers, arrays.split(read[-1]), strict=True)):
+            z = mx.addmm(biases[k - 1], new[-1], feedforward[k - 1][0]) if k else zs[t]
+            y = mx.addmm(z, part, layer.recurrent)
+            layer_dts = dts[k]
+            if spec.mode == "pure":
+                out, heads = pure_step(y, spec.dt if layer_dts is None else layer_dts[t], layer.pure)
             else:
-                out, kept = gates[k](y, None if step is None else step[t])
+                out, heads = head_steps[k](y, None if layer_dts is None else layer_dts[t])
             new.append(out)
-            values[k].append(kept)
-        fresh.append(mx.concatenate(new, axis=-1))
-        h = fresh[-1] if masks is None else mx.where(masks[t], fresh[-1], h)
+            values[k].append(heads)
+        new_states.append(mx.concatenate(new, axis=-1))
+        h = new_states[-1] if masks is None else mx.where(masks[t], new_states[-1], h)
         states.append(h)
-    kinds = [read, fresh, *(list(kind) for each in values for kind in zip(*each, strict=True))]
-    return [concat_time(states), h, before.c, *map(concat_time, kinds), *before.kept()]
+    kinds = [read, new_states, *(list(kind) for each in values for kind in zip(*each, strict=True))]
+    return [concat_time(states), h, before.c, *map(concat_time, kinds), *before.residuals()]
 
 
 def backward(
-    form: Shape,
-    own: CircuitArrays,
-    kept: Sequence[mx.array],
-    of_states: mx.array,
-    of_last: mx.array,
-    of_memory: mx.array,
+    spec: HeadSpec,
+    arrays: CircuitArrays,
+    residuals: Sequence[mx.array],
+    grad_states: mx.array,
+    grad_last: mx.array,
+    grad_memory: mx.array,
 ) -> list[mx.array]:
-    """Gradients with respect to each array of :meth:`CircuitArrays.flat`."""
-    steps, mask, layers = form.steps, own.layers[0].mask, own.layers
-    read, fresh, *rest = kept
+    """The gradient of each array of :meth:`CircuitArrays.to_list`."""
+    steps, mask, layers = spec.steps, arrays.layers[0].mask, arrays.layers
+    read, new_states, *rest = residuals
     slopes, heads = [], []
-    for first, *others in split(rest[:-4], len(layers)):
+    for first, *others in equal_parts(rest[:-4], len(layers)):
         slopes.append(first)
         heads.append(others)
     slopes_at = [split_time(each, steps, -3) for each in slopes]
-    held = None if mask is None else split_time(expand_column(1.0 - mask, own.h.shape[-1]), steps)
-    above = split_time(of_states, steps)
-    before = lstm.Backward(own.lstm, form.tanh_impl, steps, mask, rest[-4:], of_memory)
-    back = [transposed(layer.recurrent) for layer in layers]
-    through = [transposed(layer.given[0]) for layer in layers[1:]]
-    grown: list[list[mx.array]] = [[] for _ in layers]
-    of_layer: list[list[mx.array]] = [[] for _ in layers]
-    g = of_last
+    padding = None  # 1 where there is no reading
+    if mask is not None:
+        padding = split_time(expand_column(1.0 - mask, arrays.h.shape[-1]), steps)
+    grad_states_at = split_time(grad_states, steps)
+    before = lstm.Backward(arrays.lstm, spec.tanh_impl, steps, mask, rest[-4:], grad_memory)
+    recurrent_back = [transposed(layer.recurrent) for layer in layers]
+    feedforward_back = [transposed(layer.feedforward[0]) for layer in layers[1:]]
+    grad_sums: list[list[mx.array]] = [[] for _ in layers]
+    grad_layer_states: list[list[mx.array]] = [[] for _ in layers]
+    g = grad_last
     for t in reversed(range(steps)):
-        g = g + above[t]
-        parts = own.split(g)
-        of_read = []
+        g = g + grad_states_at[t]
+        parts = arrays.split(g)
+        grad_read = []
         for k in reversed(range(len(layers))):
-            of_layer[k].append(parts[k])
+            grad_layer_states[k].append(parts[k])
             d = to_head_grads(parts[k], slopes_at[k][t])
-            grown[k].append(d)
-            of_read.append(d @ back[k])
+            grad_sums[k].append(d)
+            grad_read.append(d @ recurrent_back[k])
             if k:
-                parts[k - 1] = parts[k - 1] + d @ through[k - 1]
-        d = before.step(t, mx.concatenate(of_read[::-1], axis=-1))
-        g = d if held is None else d + g * held[t]
-    outputs = [concat_time(each[::-1]) for each in grown]
-    reads, gives = own.split(read), own.split(fresh)
-    found: list[mx.array] = []
-    of_time: list[mx.array] = []
+                parts[k - 1] = parts[k - 1] + d @ feedforward_back[k - 1]
+        d = before.step(t, mx.concatenate(grad_read[::-1], axis=-1))
+        g = d if padding is None else d + g * padding[t]
+    sums = [concat_time(each[::-1]) for each in grad_sums]
+    reads, outputs = arrays.split(read), arrays.split(new_states)
+    grad_parameters: list[mx.array] = []
+    grad_dt: list[mx.array] = []
     for k, layer in enumerate(layers):
-        found.append(weight_gradient(reads[k], outputs[k]))
+        grad_parameters.append(weight_gradient(reads[k], sums[k]))
         if k:
-            found += [weight_gradient(gives[k - 1], outputs[k]), outputs[k].sum(axis=-2, keepdims=True)]
-        of_heads = head_parameters(form, layer, heads[k], of_layer[k], outputs[k])
-        found += of_heads[: len(layer.pure)]
-        of_time += of_heads[len(layer.pure) :]
+            grad_parameters += [
+                weight_gradient(outputs[k - 1], sums[k]),
+                sums[k].sum(axis=-2, keepdims=True),
+            ]
+        grad_heads = head_parameter_grads(spec, layer, heads[k], grad_layer_states[k], sums[k])
+        grad_parameters += grad_heads[: len(layer.pure)]
+        grad_dt += grad_heads[len(layer.pure) :]
     return [
-        outputs[0],
+        sums[0],
         g,
-        *([sum(of_time[1:], of_time[0])] if of_time else []),
+        *([sum(grad_dt[1:], grad_dt[0])] if grad_dt else []),
         *([] if mask is None else [mx.zeros_like(mask)]),
-        *found,
+        *grad_parameters,
         *before.gradients(),
     ]
 
 
-def split(arrays: Sequence[mx.array], parts: int) -> list[Sequence[mx.array]]:
-    """Equal parts of a sequence."""
+def equal_parts(arrays: Sequence[mx.array], parts: int) -> list[Sequence[mx.array]]:
+    """Cut a sequence into equal parts."""
     count = len(arrays) // parts
     return [arrays[k * count : (k + 1) * count] for k in range(parts)]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import mlx.core as mx
 import mlx.nn as nn
 
-from ncps_mlx._kernels.lstm import Lstm
+from ncps_mlx._kernels.lstm import LSTMArrays
 
 __all__ = ["Cell", "FusedCell", "State", "Step", "TimeSteps", "Value", "slice_time", "unstack_time"]
 
@@ -208,7 +208,7 @@ class FusedCell(Cell):
         dt: TimeSteps,
         mask: mx.array | None,
         dropout: Sequence[mx.array],
-        lstm: Lstm | None,
+        lstm: LSTMArrays | None,
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:

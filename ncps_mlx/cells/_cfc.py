@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx._kernels.activations import DERIVATIVES
-from ncps_mlx._kernels.cfc import Kept, Plan, combine, run_fused
+from ncps_mlx._kernels.cfc import LayerArrays, LayerSpec, combine_heads, run_cfc
 from ncps_mlx._kernels.layout import transposed
-from ncps_mlx._kernels.lstm import Lstm
+from ncps_mlx._kernels.lstm import LSTMArrays
 from ncps_mlx.cells._backbone import Backbone
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._initializers import Initializer
@@ -114,7 +114,7 @@ class CfCCell(FusedCell):
         heads, pure, mode = self.backbone.bind(), self.pure(), self._mode
 
         def step(z: State, state: State, dt: TimeSteps, dropout: Sequence[mx.array]) -> State:
-            return (combine(mode, heads(z[0], state[0], dropout), dt, pure),)
+            return (combine_heads(mode, heads(z[0], state[0], dropout), dt, pure),)
 
         return step
 
@@ -136,22 +136,20 @@ class CfCCell(FusedCell):
         dt: TimeSteps,
         mask: mx.array | None,
         dropout: Sequence[mx.array],
-        lstm: Lstm | None,
+        lstm: LSTMArrays | None,
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
         """As ``FusedCell.fused``."""
         net = self.backbone
         varying = isinstance(dt, mx.array)
-        plan = Plan(
+        spec = LayerSpec(
             mode=self._mode,
             activation=self._activation if net.layers else "tanh",  # of no layers: any name will do
             layers=net.layers,
-            masked=mask is not None,
             varying_time=varying,
-            dropping=bool(dropout),
         )
-        arrays = Kept(
+        arrays = LayerArrays(
             z=net.inputs(x),
             h=state[0],
             recurrent=net.first_weights()[1],
@@ -163,5 +161,5 @@ class CfCCell(FusedCell):
             dropout=tuple(dropout),
             lstm=lstm,
         )
-        states, last = run_fused(plan, arrays, 0.0 if isinstance(dt, mx.array) else dt, sequences=sequences)
+        states, last = run_cfc(spec, arrays, 0.0 if isinstance(dt, mx.array) else dt, sequences=sequences)
         return last[0] if states is None else states, last

@@ -9,9 +9,9 @@ import mlx.core as mx
 
 from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES, LOWER_BOUNDS, softplus, softplus_inverse
 from ncps_mlx._kernels.layout import flatten_time, transposed
-from ncps_mlx._kernels.lstm import Lstm
-from ncps_mlx._kernels.ltc import run_fused_ltc
-from ncps_mlx._kernels.ltc_solver import Gate, gate_input_scale
+from ncps_mlx._kernels.lstm import LSTMArrays
+from ncps_mlx._kernels.ltc import run_ltc
+from ncps_mlx._kernels.ltc_solver import DenseGate, gate_input_scale
 from ncps_mlx._kernels.tanh import tanh_for
 from ncps_mlx.cells._backbone import Backbone
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
@@ -188,7 +188,7 @@ class LTCCell(FusedCell):
         dt: TimeSteps,
         mask: mx.array | None,
         dropout: Sequence[mx.array],
-        lstm: Lstm | None,
+        lstm: LSTMArrays | None,
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
@@ -214,8 +214,8 @@ class LTCCell(FusedCell):
             *biases,
             *(flatten_time(factors, lead) for factors in dropout),
         )
-        make = partial(Gate, self._activation_name, tanh_impl, net.layers, delta, steps, unfolds)
-        states, last = run_fused_ltc(make, own, tanh_impl, state[0], mask, lstm, steps=steps)
+        make = partial(DenseGate, self._activation_name, tanh_impl, net.layers, delta, steps, unfolds)
+        states, last = run_ltc(make, own, tanh_impl, state[0], mask, lstm, steps=steps)
         return states if sequences else last[0], last
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:

@@ -9,7 +9,7 @@ import mlx.nn as nn
 
 from ncps_mlx._kernels.activations import sigmoid
 from ncps_mlx._kernels.layout import transposed
-from ncps_mlx._kernels.lstm import GATES, Lstm
+from ncps_mlx._kernels.lstm import GATE_FUNCTIONS, LSTMArrays
 from ncps_mlx._kernels.tanh import tanh_for
 from ncps_mlx.cells._backbone import all_steps, linear
 from ncps_mlx.cells._base import Cell, FusedCell, State, Step, TimeSteps
@@ -62,14 +62,14 @@ class Memory(nn.Module):
         weight, bias = transposed(self.input_weight), self.bias[..., None, :]
         return all_steps(lambda each: each @ weight + bias, x)
 
-    def lstm(self, x: mx.array, c: mx.array) -> Lstm:
+    def lstm(self, x: mx.array, c: mx.array) -> LSTMArrays:
         """What a cell needs to take the LSTM's steps before its own: of inputs (..., T, B, D), memory (..., B, H)."""
-        scales = tanh_for(c.dtype).input_scales(self.bias.shape[-1], c.dtype, GATES)
+        scales = tanh_for(c.dtype).input_scales(self.bias.shape[-1], c.dtype, GATE_FUNCTIONS)
         weight, recurrent = scales * transposed(self.input_weight), scales * transposed(self.recurrent_weight)
         bias = scales * self.bias[..., None, :]
         *lead, steps, batch, features = x.shape
         z = linear(x.reshape(*lead, steps * batch, features), weight, bias)
-        return Lstm(z=z, c=c, recurrent=recurrent)
+        return LSTMArrays(z=z, c=c, recurrent=recurrent)
 
     def bind(self) -> Callable[[mx.array, mx.array, mx.array], tuple[mx.array, mx.array]]:
         """A function of one step: (inputs at t, h, c) to the next h and c."""

@@ -8,8 +8,8 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx._kernels import wired_cfc as fused_circuit
-from ncps_mlx._kernels.lstm import Lstm
+from ncps_mlx._kernels.lstm import LSTMArrays
+from ncps_mlx._kernels.wired_cfc import CircuitArrays, CircuitLayerArrays, run_wired_cfc
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._cfc import HEADS, CfCCell
 from ncps_mlx.cells._initializers import Initializer
@@ -114,15 +114,15 @@ class WiredCfCCell(FusedCell):
         dt: TimeSteps,
         mask: mx.array | None,
         dropout: Sequence[mx.array],
-        lstm: Lstm | None,
+        lstm: LSTMArrays | None,
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
         """As ``FusedCell.fused``; alone, each layer over the whole sequence: no layer reads a later one."""
         if lstm is not None:
             layers = tuple(self._layer(i) for i in range(len(self.cells)))
-            circuit = fused_circuit.CircuitArrays(z=self.inputs(x)[0], h=state[0], layers=layers, lstm=lstm)
-            states, end = fused_circuit.run_fused_circuit(self._mode, circuit, dt, mask)
+            arrays = CircuitArrays(z=self.inputs(x)[0], h=state[0], layers=layers, lstm=lstm)
+            states, end = run_wired_cfc(self._mode, arrays, dt, mask)
             return self.outputs(states if sequences else end[0]), end
         last: list[mx.array] = []
         for i, (cell, h) in enumerate(zip(self.cells, self.split(state[0]), strict=True)):
@@ -131,13 +131,13 @@ class WiredCfCCell(FusedCell):
             last.extend(end)
         return x[..., : self.output_size], (mx.concatenate(last, axis=-1),)
 
-    def _layer(self, i: int) -> fused_circuit.LayerArrays:
+    def _layer(self, i: int) -> CircuitLayerArrays:
         """A layer's arrays as its equations have them."""
         net = self.cells[i].backbone
-        given, recurrent = net.first_weights()
-        return fused_circuit.LayerArrays(
+        feedforward, recurrent = net.first_weights()
+        return CircuitLayerArrays(
             recurrent=recurrent,
-            given=(given, net.bias[..., None, :]) if i else (),
+            feedforward=(feedforward, net.bias[..., None, :]) if i else (),
             pure=self.cells[i].pure(),
             dt=None,
             mask=None,

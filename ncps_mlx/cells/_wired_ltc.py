@@ -10,9 +10,9 @@ import numpy as np
 
 from ncps_mlx._kernels.activations import softplus, softplus_inverse
 from ncps_mlx._kernels.layout import flatten_time
-from ncps_mlx._kernels.lstm import Lstm
-from ncps_mlx._kernels.ltc import run_fused_ltc
-from ncps_mlx._kernels.ltc_solver import Synapses as SynapseDrive
+from ncps_mlx._kernels.lstm import LSTMArrays
+from ncps_mlx._kernels.ltc import run_ltc
+from ncps_mlx._kernels.ltc_solver import Synapses as SynapseSolver
 from ncps_mlx._kernels.ltc_solver import synapse_sums
 from ncps_mlx._kernels.tanh import MLX, TanhImplementation, tanh_for
 from ncps_mlx.cells._backbone import all_steps
@@ -206,7 +206,7 @@ class WiredLTCCell(FusedCell):
         dt: TimeSteps,
         mask: mx.array | None,
         dropout: Sequence[mx.array],  # noqa: ARG002  # there is no backbone to drop from
-        lstm: Lstm | None,
+        lstm: LSTMArrays | None,
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
@@ -226,8 +226,8 @@ class WiredLTCCell(FusedCell):
             rate = rate * (dt / unfolds)
             one = mx.repeat(mx.array([0.0, 1.0], dtype=sums.dtype), sums.shape[-1] // 2)
             own = [spread, shift, gather * rate, rate * sums + one]
-        make = partial(SynapseDrive, tanh_impl, steps, unfolds)
-        states, last = run_fused_ltc(make, own, tanh_impl, state[0], mask, lstm, steps=steps)
+        make = partial(SynapseSolver, tanh_impl, steps, unfolds)
+        states, last = run_ltc(make, own, tanh_impl, state[0], mask, lstm, steps=steps)
         return self.outputs(states if sequences else last[0]), last
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:

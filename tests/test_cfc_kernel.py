@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten, tree_map
 
-# Private: a gradient by hand and the automatic one give the same, so only what runs tells them apart.
+# Private: a custom gradient and the automatic one are equal, so only faults planted in its code tell them apart.
 import ncps_mlx._kernels.cfc_scan
 from ncps_mlx import CfC
 from ncps_mlx.cells import Cell, CfCCell
@@ -123,7 +123,7 @@ def test_populations(mode):
     compare(True, mode=mode, layers=2, masked=True, rate=0.3, lead=(4,))
 
 
-@pytest.mark.parametrize("fault", ["weight_gradient", "gate_slopes", "head_parameters"])
+@pytest.mark.parametrize("fault", ["weight_gradient", "gate_slopes", "head_parameter_grads"])
 def test_a_planted_fault_is_seen(monkeypatch, fault):
     right = getattr(ncps_mlx._kernels.cfc_scan, fault)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-# Private: a gradient by hand and the automatic one give the same, so only what runs tells them apart.
+# Private: a custom gradient and the automatic one are equal, so only faults planted in its code tell them apart.
 import ncps_mlx._kernels.ltc_solver
 from ncps_mlx import LTC, AutoNCP, FullyConnected, Random
 from ncps_mlx.cells import Cell
@@ -95,8 +95,8 @@ def test_one_unfold():
 @pytest.mark.parametrize("kind", ["dense", "backbone", "ncp"])
 @pytest.mark.parametrize("fault", ["weight_gradient", "transposed", "slopes", "sum_unfolds"])
 def test_a_planted_fault_is_seen(monkeypatch, kind, fault):
-    drive = ncps_mlx._kernels.ltc_solver.Synapses if kind == "ncp" else ncps_mlx._kernels.ltc_solver.Gate
-    place = drive if hasattr(drive, fault) else ncps_mlx._kernels.ltc_solver
+    solver = ncps_mlx._kernels.ltc_solver.Synapses if kind == "ncp" else ncps_mlx._kernels.ltc_solver.DenseGate
+    place = solver if hasattr(solver, fault) else ncps_mlx._kernels.ltc_solver
     right = getattr(place, fault)
 
     def wrong(*args):

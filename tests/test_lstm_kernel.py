@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten, tree_map
 
-# Private: a gradient by hand and the automatic one give the same, so only what runs tells them apart.
+# Private: a custom gradient and the automatic one are equal, so only faults planted in its code tell them apart.
 import ncps_mlx._kernels.cfc_scan
 import ncps_mlx._kernels.lstm
 import ncps_mlx._kernels.wired_cfc
@@ -130,12 +130,12 @@ def test_a_planted_fault_is_seen(monkeypatch: pytest.MonkeyPatch, kind: str, fau
     def wrong_step(self: Any, t: int, g: mx.array) -> mx.array:
         result = step(self, t, g)
         if fault == "memory":
-            self.of_c = 1.01 * self.of_c
+            self.grad_c = 1.01 * self.grad_c
         return 1.01 * result if fault == "state" else result
 
     def wrong_gradients(self: Any) -> list[mx.array]:
-        of_z, of_c, of_recurrent = gradients(self)
-        return [of_z, of_c, 1.01 * of_recurrent if fault == "recurrent" else of_recurrent]
+        grad_z, grad_c, grad_recurrent = gradients(self)
+        return [grad_z, grad_c, 1.01 * grad_recurrent if fault == "recurrent" else grad_recurrent]
 
     monkeypatch.setattr(ncps_mlx._kernels.lstm.Backward, "step", wrong_step)
     monkeypatch.setattr(ncps_mlx._kernels.lstm.Backward, "gradients", wrong_gradients)
