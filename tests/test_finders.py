@@ -10,7 +10,7 @@ from mlx.utils import tree_flatten
 from ncps_mlx import CfC, fit
 
 # Private: a curve and speeds that are made up, and a machine with little memory.
-from ncps_mlx._runtime import memory_budget as memory_plan
+from ncps_mlx._runtime import memory_budget
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.training import BatchSize, find_batch_size, find_learning_rate
 from ncps_mlx.training import _finders as finders
@@ -54,7 +54,7 @@ def test_a_loss_that_never_falls_is_said():
 def test_a_range_test_too_large_for_memory_is_split(monkeypatch, capsys):
     whole = find_learning_rate([build(0), build(1)], TASK, steps=20)
     assert "at a time" not in capsys.readouterr().err
-    monkeypatch.setattr(memory_plan, "machine_memory", lambda: 1e-3)
+    monkeypatch.setattr(memory_budget, "machine_memory_mb", lambda: 1e-3)
     split = find_learning_rate([build(0), build(1)], TASK, steps=20)
     assert "1 of 2 members at a time: each needs about" in capsys.readouterr().err
     np.testing.assert_array_equal(split.loss, whole.loss)

@@ -1,4 +1,4 @@
-"""What a training takes is measured, whatever else lies in memory, and is freed as soon as it ends."""
+"""A training's memory is measured, no matter what else is in memory, and is freed as soon as it ends."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from ncps_mlx import LTC, CfC, Space, Study, Task, fit, predict
 
 # Private: what measuring returns shows only in messages, rounded.
-from ncps_mlx._runtime.memory_budget import measured
+from ncps_mlx._runtime.memory_budget import machine_memory_mb, members_at_once, peak_memory_mb
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.training import find_batch_size
 
 
 @contextmanager
 def no_collector() -> Iterator[None]:
-    """Only what nothing refers to any more is freed within."""
+    """Inside, an array is freed only when the last reference to it goes."""
     gc.collect()
     gc.disable()
     try:
@@ -29,8 +29,8 @@ def no_collector() -> Iterator[None]:
         gc.enable()
 
 
-def held() -> float:
-    """Megabytes of all arrays there are."""
+def active_mb() -> float:
+    """Megabytes of all arrays."""
     mx.synchronize()
     return mx.get_active_memory() / 1e6
 
@@ -65,16 +65,16 @@ def sized(task: Task) -> None:
     [lambda task: trained(CfC, task), lambda task: trained(LTC, task), studied, sized],
     ids=["CfC", "LTC", "study", "batch size"],
 )
-def test_a_training_that_ended_holds_nothing(task: Task, work: Any) -> None:
+def test_a_finished_training_holds_nothing(task: Task, work: Any) -> None:
     """Its data alone is 0.8 MB: many small ones after another would fill a machine until Python's collector runs."""
-    work(task)  # what is kept for good, such as compiled functions, is there
+    work(task)  # now what is kept for good exists, such as compiled functions
     with no_collector():
-        before = held()
+        before = active_mb()
         work(task)
-        assert held() - before < 0.1
+        assert active_mb() - before < 0.1
 
 
-def test_what_others_left_is_not_freed_while_it_is_measured() -> None:
+def test_garbage_of_others_is_not_freed_while_it_is_measured() -> None:
     """It would hide as much of what is measured."""
 
     def work() -> mx.array:
@@ -92,7 +92,7 @@ def test_what_others_left_is_not_freed_while_it_is_measured() -> None:
         gc.set_threshold(1, 1, 1)
         gc.enable()
         try:
-            assert measured(work) == pytest.approx(1.0, abs=0.1)
+            assert peak_memory_mb(work) == pytest.approx(1.0, abs=0.1)
             assert gc.isenabled()
         finally:
             gc.disable()
@@ -101,5 +101,20 @@ def test_what_others_left_is_not_freed_while_it_is_measured() -> None:
 
 def test_the_collector_stays_off_where_it_was_off() -> None:
     with no_collector():
-        measured(lambda: mx.zeros(3))
+        peak_memory_mb(lambda: mx.zeros(3))
         assert not gc.isenabled()
+
+
+@pytest.mark.parametrize(
+    ("members", "each_mb", "limit_mb", "count"),
+    [(64, 50.0, 1000.0, 16), (64, 50.0, 10.0, 1), (64, 0.0, 10.0, 64), (65, 50.0, 3200.0, 33)],
+)
+def test_groups_are_few_and_of_nearly_equal_size(
+    members: int, each_mb: float, limit_mb: float, count: int
+) -> None:
+    assert members_at_once(members, each_mb, limit_mb) == count
+
+
+def test_by_default_a_quarter_of_the_machine_may_be_used() -> None:
+    each_mb = machine_memory_mb() / 16
+    assert machine_memory_mb() > 100 and members_at_once(8, each_mb, None) == 4

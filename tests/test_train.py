@@ -15,8 +15,8 @@ from mlx.utils import tree_flatten, tree_map
 from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random, Split, Task, evaluate, fit, predict
 
 # Private: the optimizer and the schedule alone, beside those of MLX; what fits in memory; what is prepared.
-from ncps_mlx._runtime import memory_budget as memory_plan
-from ncps_mlx._runtime.memory_budget import measured
+from ncps_mlx._runtime import memory_budget
+from ncps_mlx._runtime.memory_budget import peak_memory_mb
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data._time_scaler import KINDS
 from ncps_mlx.training import MEMBER_PARAMETERS
@@ -307,7 +307,7 @@ def test_predictions_stay_within_the_limit_too(monkeypatch, capsys):
 
     def noted(model, parameters, split, clock, group):
         found = []
-        groups.append((split, measured(lambda: found.append(plain(model, parameters, split, clock, group)))))
+        groups.append((split, peak_memory_mb(lambda: found.append(plain(model, parameters, split, clock, group)))))
         return found[0]
 
     monkeypatch.setattr(population, "predict_group", noted)
@@ -317,7 +317,7 @@ def test_predictions_stay_within_the_limit_too(monkeypatch, capsys):
     assert 2 <= len(groups) - 1 <= 6 and max(used for _, used in groups) < 5
     assert re.search("of 6 members at a time: each needs about . MB for its predictions", capsys.readouterr().err)
     groups.clear()
-    monkeypatch.setattr(memory_plan, "machine_memory", lambda: 1 / memory_plan.SHARE)
+    monkeypatch.setattr(memory_budget, "machine_memory_mb", lambda: 1 / memory_budget.DEFAULT_SHARE)
     together = predict(models, task.test)
     assert 2 <= len(groups) - 1 <= 6 and max(used for _, used in groups) < 5
     for model, outputs in zip(models, together, strict=True):

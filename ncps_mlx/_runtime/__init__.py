@@ -1,1 +1,1 @@
-"""What is about the machine, not the model: BLAS, memory, threads, versions."""
+"""About the machine, not the model: BLAS, memory, threads, versions."""

@@ -1,8 +1,7 @@
-"""Put a fast BLAS in front of the reference one that MLX's Linux CPU wheel carries.
+"""Put a fast BLAS in front of the reference BLAS in MLX's Linux CPU wheel.
 
-MLX looks the plain BLAS symbols up when ``mlx.core`` is first imported, so an OpenBLAS that was
-loaded globally before then serves its matrix products (10-40 times faster). On macOS MLX uses
-Accelerate and nothing is to be done.
+MLX looks up the plain BLAS symbols when ``mlx.core`` is first imported, so an OpenBLAS that was loaded globally before
+then computes its matrix products (10-40 times faster). On macOS MLX uses Accelerate, and there is nothing to do.
 """
 
 from __future__ import annotations
@@ -29,11 +28,7 @@ def _mapped() -> bool:
 
 
 def preload() -> bool:
-    """Load OpenBLAS for MLX if this is Linux, it is installed, and MLX is not yet loaded.
-
-    Returns:
-        Whether MLX's products go through OpenBLAS.
-    """
+    """Load OpenBLAS if this is Linux, it is installed and MLX is not yet loaded; whether MLX's products use it."""
     if not sys.platform.startswith("linux"):
         return False
     if _mapped():
@@ -56,24 +51,21 @@ def preload() -> bool:
 
 
 def touch() -> bool:
-    """Multiply two matrices of zeros once, so that all of OpenBLAS's buffer is memory by the time it is used.
+    """Multiply two matrices of zeros, so that OpenBLAS's whole buffer is in memory before it is used; whether it could.
 
-    OpenBLAS packs matrices into a buffer that it never touched before. Measured in a virtual machine (Zen): products of
-    256 by 256 ran at a quarter of their speed, those of a small recurrent network at two thirds, for as long as the
-    process lived, or until a product with more than 320 columns. Likely its kernels fetch ahead of what is packed, and
-    where that is no memory yet, each fetch looks through the tables of pages in vain.
-
-    Returns:
-        Whether there is such a function.
+    OpenBLAS packs matrices into a buffer that it has not touched before. Measured in a virtual machine (Zen): products
+    of 256 by 256 ran at a quarter of their speed, those of a small recurrent network at two thirds, as long as the
+    process lived or until a product with more than 320 columns. Probably its kernels prefetch beyond what is packed,
+    and where no page is mapped yet, each prefetch walks the page tables in vain.
     """
     library = ctypes.CDLL(LIBRARY)
     multiply = getattr(library, "cblas_sgemm", None)
     if multiply is None:
         return False
-    number, n, k = ctypes.c_float, 512, 64  # the least that was seen to do
+    number, n, k = ctypes.c_float, 512, 64  # the smallest size that was seen to suffice
     a, b, c = (number * (n * k))(), (number * (k * n))(), (number * (n * n))()
-    row_major, as_it_is = 101, 111  # of <cblas.h>
-    multiply(row_major, as_it_is, as_it_is, n, n, k, number(1.0), a, k, b, n, number(0.0), c, n)
+    row_major, no_transpose = 101, 111  # of <cblas.h>
+    multiply(row_major, no_transpose, no_transpose, n, n, k, number(1.0), a, k, b, n, number(0.0), c, n)
     return True
 
 
@@ -83,12 +75,7 @@ if _fast:
 
 
 def blas_name() -> str:
-    """Name the BLAS behind MLX's products on the CPU.
-
-    Example:
-        >>> isinstance(blas_name(), str)
-        True
-    """
+    """Name the BLAS behind MLX's products on the CPU."""
     if sys.platform == "darwin":
         return "Accelerate"
     if not _fast:
@@ -97,6 +84,6 @@ def blas_name() -> str:
     try:
         library.openblas_get_config.restype = ctypes.c_char_p
         words = library.openblas_get_config().decode().split()
-    except AttributeError:  # a build under this name that is not OpenBLAS itself
+    except AttributeError:  # another library under this name
         return LIBRARY
     return " ".join(words[:2])

@@ -1,8 +1,8 @@
-"""Keep the memory of freed arrays in the process, where the C library would give it back.
+"""Keep the memory of freed arrays in the process instead of returning it to the system.
 
 MLX's CPU backend asks the C library for every array anew. With glibc's defaults the arrays of one training step, once
-freed, go back to the system, and the next step's memory arrives page by page, zeroed: a quarter of the time of a
-population's step. So the thresholds above which glibc gives memory back are raised, unless the environment sets them.
+freed, go back to the system, and the next step gets its memory page by page, zeroed: a quarter of the time of a
+population's step. So this raises the thresholds above which glibc returns memory, unless the environment sets them.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import ctypes
 import os
 import sys
 
-__all__ = ["keep_freed"]
+__all__ = ["raise_trim_threshold"]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
-LARGE = 1 << 30  # bytes; what is freed beyond this still goes back
+LARGE = 1 << 30  # bytes; beyond this, freed memory still goes back
 SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 
 
-def keep_freed() -> bool:
+def raise_trim_threshold() -> bool:
     """Raise the thresholds of glibc's allocator.
 
     Returns:
@@ -34,4 +34,4 @@ def keep_freed() -> bool:
     return all(mallopt(option, LARGE) == 1 for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD))
 
 
-keep_freed()
+raise_trim_threshold()

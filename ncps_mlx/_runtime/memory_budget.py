@@ -9,35 +9,23 @@ from typing import Any
 
 import mlx.core as mx
 
-__all__ = ["machine_memory", "measured", "members_at_once"]
+__all__ = ["machine_memory_mb", "members_at_once", "peak_memory_mb"]
 
-SHARE = 0.25  # of the machine's memory that one training takes unless told otherwise: others run beside it
+DEFAULT_SHARE = 0.25  # of the machine's memory for one training unless told otherwise: others run at the same time
 
 
-def machine_memory() -> float:
-    """The machine's memory, in megabytes.
-
-    Example:
-        >>> machine_memory() > 100
-        True
-    """
+def machine_memory_mb() -> float:
+    """The machine's memory, in megabytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
 
 
-def measured(work: Callable[[], Any]) -> float:
-    """What computing some arrays takes at its peak, in megabytes, beyond what was there before.
+def peak_memory_mb(work: Callable[[], Any]) -> float:
+    """The peak memory, in megabytes, that evaluating the arrays returned by ``work`` takes beyond what was in use.
 
-    About: what is done with is freed when MLX's worker gets there, and Python may be some operations ahead of it.
-
-    Args:
-        work: Returns the arrays, unevaluated.
-
-    Example:
-        >>> round(measured(lambda: mx.zeros((1000, 250)) + 1.0))
-        1
+    Approximate: MLX's worker frees what is no longer needed when it gets there, and Python may be ahead of it.
     """
-    collects = gc.isenabled()
-    gc.disable()  # else what something else left may be freed while this is measured, and hide it
+    gc_was_enabled = gc.isenabled()
+    gc.disable()  # garbage of others, freed while this is measured, would hide what it takes
     try:
         mx.synchronize()
         before = mx.get_active_memory()
@@ -45,25 +33,16 @@ def measured(work: Callable[[], Any]) -> float:
         mx.eval(work())
         return max(0, mx.get_peak_memory() - before) / 1e6
     finally:
-        if collects:
+        if gc_was_enabled:
             gc.enable()
 
 
-def members_at_once(members: int, each: float, limit: float | None) -> int:
-    """How many members' gradients to compute together: as many groups as needed, of nearly one size.
+def members_at_once(members: int, each_mb: float, limit_mb: float | None) -> int:
+    """How many of N members to compute together: as few groups as fit ``limit_mb``, of nearly equal size.
 
-    Args:
-        members: How many there are, N.
-        each: What one needs, in megabytes.
-        limit: What all together may; ``None``: a quarter of the machine's memory.
-
-    Example:
-        >>> members_at_once(64, each=50.0, limit=1000.0)
-        16
-        >>> members_at_once(64, each=50.0, limit=10.0)
-        1
+    ``None`` as the limit means a quarter of the machine's memory.
     """
-    allowed = SHARE * machine_memory() if limit is None else limit
-    most = max(1, min(members, int(allowed // max(each, 1e-6))))
+    allowed = DEFAULT_SHARE * machine_memory_mb() if limit_mb is None else limit_mb
+    most = max(1, min(members, int(allowed // max(each_mb, 1e-6))))
     groups = -(-members // most)
     return -(-members // groups)

@@ -1,11 +1,11 @@
-"""Keep MLX's worker thread on the core of the thread that feeds it, where that is quicker.
+"""Keep MLX's worker thread on the core of the thread that feeds it, where that is faster.
 
 On the CPU, Python builds a graph and hands one operation after another to MLX's worker thread. When operations are as
 short as those of a small network, the worker sleeps between them, and waking it on another core costs more than the
-operation, several times more in a virtual machine. On the core of the thread that feeds it, and told not to interrupt
-that thread (``SCHED_BATCH``), it is woken once per step. The system would move the feeding thread to an idle core as
-soon as the worker runs, so that thread is held too, unless something else runs on its core. Where the operations are
-long, as in a population, the worker never sleeps, and the two threads do better on a core each.
+operation itself, several times more in a virtual machine. On the core of the thread that feeds it, and told not to
+interrupt that thread (``SCHED_BATCH``), it is woken once per step. The system would move the feeding thread to an idle
+core as soon as the worker runs, so that thread is pinned too, unless something else runs on its core. Where operations
+are long, as in a population, the worker never sleeps, and each thread does better on a core of its own.
 """
 
 from __future__ import annotations
@@ -22,76 +22,68 @@ from typing import Any
 
 import mlx.core as mx
 
-__all__ = ["Beside", "find_worker"]
+__all__ = ["WorkerThreadAffinity", "find_worker"]
 
-TRIED = 4  # steps, after which the two threads' shares are known
-ALONE = 1.15  # times both threads' work: a step that took longer met others on the core
-APART = 4.0  # times the feeding thread's own work: from then on the worker hardly ever sleeps
+TRIAL_STEPS = 4  # after these, the two threads' shares of the work are known
+EXCLUSIVE_RATIO = 1.15  # times both threads' work: a step that took longer shared the core with other processes
+DIVERGED_RATIO = 4.0  # times the feeding thread's work: a worker that does more hardly ever sleeps
 
 TASKS = Path("/proc/self/task")
 LIBC: Any = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
-_known = threading.local()  # each thread's worker
-_keeping = threading.Lock()  # held by the one training loop that keeps its worker beside it
+_workers = threading.local()  # each thread's worker
+_active = threading.Lock()  # held by the one training loop that pins its worker
 
 
-class Beside:
-    """For a training loop: keeps the worker thread beside this one for as long as that pays. Elsewhere does nothing.
+class WorkerThreadAffinity:
+    """For a training loop: a ``with`` block that keeps the worker on this thread's core for as long as that is faster.
 
-    It acts on Linux, when MLX's default device is the CPU, on MLX's worker and the thread that enters it; what it
-    changed is put back at the end. Of several loops at once, in threads or one within another, the first acts alone.
-    Threads and processes begun during a step inherit its one core; :meth:`loosen` comes before what may begin some.
-    May be entered again, and then knows what it found out.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> with Beside() as beside:
-        ...     for _ in range(3):
-        ...         beside.step()
-        ...         mx.eval(mx.ones((3,)) + 1)
+    It acts on Linux when MLX's default device is the CPU, and restores what it changed. Of several loops at once, in
+    threads or nested, only the first acts. Threads and processes started during a step inherit its one core: call
+    :meth:`release_affinity` before anything that may start one. It may be entered again and remembers what it measured.
     """
 
     def __init__(self) -> None:
         self.worker: int | None = None
         self.core = -1
         self.steps = 0
-        self.apart = False
-        self.work = [0, 0]  # nanoseconds, of this thread and of the worker
-        self.mark = (0, 0)
-        self.clock = 0
-        self.alone = False  # on the core, during the last step
-        self.own: set[int] = set()  # cores that this thread may use
-        self.held: set[int] = set()  # those it is held on
+        self.diverged = False
+        self.worked = [0, 0]  # nanoseconds: this thread, the worker
+        self.last_cpu_times = (0, 0)
+        self.last_time = 0
+        self.exclusive = False  # whether the two threads had the core to themselves during the last step
+        self.own_cores: set[int] = set()  # that this thread may use
+        self.pinned_cores: set[int] = set()  # that this thread is held on now
 
-    def __enter__(self) -> Beside:
-        """Find the worker, and tell it not to interrupt."""
-        if self.apart or not _keeping.acquire(blocking=False):
+    def __enter__(self) -> WorkerThreadAffinity:
+        """Find the worker and tell it not to interrupt this thread."""
+        if self.diverged or not _active.acquire(blocking=False):
             return self
         try:
             worker = find_worker()
             if worker is None:
                 return self
-            self.cores, self.own = os.sched_getaffinity(worker), os.sched_getaffinity(0)
-            self.held = self.own
-            if os.sched_getscheduler(worker) == os.SCHED_OTHER:  # else someone has plans for it
+            self.worker_cores, self.own_cores = os.sched_getaffinity(worker), os.sched_getaffinity(0)
+            self.pinned_cores = self.own_cores
+            if os.sched_getscheduler(worker) == os.SCHED_OTHER:  # else somebody chose its policy
                 os.sched_setscheduler(worker, os.SCHED_BATCH, os.sched_param(0))
                 self.worker, self.core = worker, -1
-                self.clock, self.mark = time.perf_counter_ns(), work_of(worker)
+                self.last_time, self.last_cpu_times = time.perf_counter_ns(), cpu_times(worker)
         except OSError:  # a container may forbid it
             self.worker = None
         finally:
             if self.worker is None:
-                _keeping.release()
+                _active.release()
         return self
 
     def step(self) -> None:
-        """To be called where a step begins: the system may have moved this thread meanwhile."""
+        """Call where a step begins: the system may have moved this thread in the meantime."""
         if self.worker is None:
             return
-        self.count()
-        if self.steps == TRIED and self.work[1] > APART * self.work[0]:
-            self.apart = True
-            self.release()
+        self.update_cpu_times()
+        if self.steps == TRIAL_STEPS and self.worked[1] > DIVERGED_RATIO * self.worked[0]:
+            self.diverged = True
+            self.restore()
             return
         self.steps += 1
         core = LIBC.sched_getcpu()
@@ -99,81 +91,81 @@ class Beside:
             if core != self.core:
                 self.core = core
                 os.sched_setaffinity(self.worker, {core})
-            self.hold({core} if self.alone else self.own)
+            self.pin({core} if self.exclusive else self.own_cores)
 
-    def loosen(self) -> None:
-        """Let this thread run where it likes until the next step: what it begins until then may, too."""
+    def release_affinity(self) -> None:
+        """Let this thread, and what it starts, run on any of its cores until the next step."""
         if self.worker is not None:
             with contextlib.suppress(OSError):
-                self.hold(self.own)
+                self.pin(self.own_cores)
 
-    def hold(self, cores: set[int]) -> None:
-        """Hold this thread on these cores."""
-        if cores != self.held:
-            self.held = cores
+    def pin(self, cores: set[int]) -> None:
+        """Keep this thread on these cores."""
+        if cores != self.pinned_cores:
+            self.pinned_cores = cores
             os.sched_setaffinity(0, cores)
 
-    def count(self) -> None:
-        """Add what both threads have worked since the last time."""
+    def update_cpu_times(self) -> None:
+        """Add the processor time of both threads since the last call."""
         if self.worker is not None:
-            clock, now = time.perf_counter_ns(), work_of(self.worker)
-            spans = [after - before for after, before in zip(now, self.mark, strict=True)]
-            self.work = [sum(part) for part in zip(self.work, spans, strict=True)]
-            self.alone = clock - self.clock < ALONE * sum(spans)
-            self.clock, self.mark = clock, now
+            now, times = time.perf_counter_ns(), cpu_times(self.worker)
+            spans = [after - before for after, before in zip(times, self.last_cpu_times, strict=True)]
+            self.worked = [sum(part) for part in zip(self.worked, spans, strict=True)]
+            self.exclusive = now - self.last_time < EXCLUSIVE_RATIO * sum(spans)
+            self.last_time, self.last_cpu_times = now, times
 
-    def release(self) -> None:
-        """Let both threads run where they like."""
+    def restore(self) -> None:
+        """Give both threads their cores back, and the worker its policy."""
         if self.worker is not None:
             with contextlib.suppress(OSError):
-                os.sched_setaffinity(0, self.own)
+                os.sched_setaffinity(0, self.own_cores)
             with contextlib.suppress(OSError):
-                os.sched_setaffinity(self.worker, self.cores)
+                os.sched_setaffinity(self.worker, self.worker_cores)
                 os.sched_setscheduler(self.worker, os.SCHED_OTHER, os.sched_param(0))
             self.worker = None
-            _keeping.release()
+            _active.release()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put everything back."""
+        """Restore everything."""
         try:
-            self.count()
+            self.update_cpu_times()
         finally:
-            self.release()
+            self.restore()
 
 
 def find_worker() -> int | None:
-    """The system's number of the thread that computes for this one; ``None`` where there is none to keep.
+    """The system's id of the thread that computes for this one; ``None`` where there is nothing to pin.
 
-    It is the thread that is busy while this one waits, and none of Python's.
+    It is the thread that is busy while this one waits, and is not one of Python's.
     """
     if not sys.platform.startswith("linux") or mx.default_device() != mx.Device(mx.cpu):
         return None
-    if not hasattr(_known, "worker"):
+    if not hasattr(_workers, "worker"):
         x = mx.zeros((1 << 16,))
-        mx.eval(x, mx.sin(x))  # the thread begins with the first work
+        mx.eval(x, mx.sin(x))  # MLX starts the thread with its first work
         pythons = {thread.native_id for thread in threading.enumerate()}
         others = [int(path.name) for path in TASKS.iterdir() if int(path.name) not in pythons]
-        before = {thread: spent(thread) for thread in others}
+        before = {thread: cpu_time(thread) for thread in others}
         mx.eval(mx.sin(x))
-        busy = {thread: spent(thread) - before[thread] for thread in others}
+        busy = {thread: cpu_time(thread) - before[thread] for thread in others}
         busiest = max(busy, key=lambda thread: busy[thread], default=None)
         if busiest is None or busy[busiest] == 0:
             return None
-        _known.worker = busiest
-    worker: int = _known.worker
+        _workers.worker = busiest
+    worker: int = _workers.worker
     return worker if (TASKS / str(worker)).exists() else None
 
 
-def work_of(worker: int) -> tuple[int, int]:
-    """Nanoseconds that this thread and the worker have computed so far."""
-    return time.thread_time_ns(), spent(worker)
+def cpu_times(worker: int) -> tuple[int, int]:
+    """Processor time of this thread and of the worker so far, in nanoseconds."""
+    return time.thread_time_ns(), cpu_time(worker)
 
 
-def spent(thread: int) -> int:
-    """Nanoseconds that a thread of this process has computed so far; 0 if it has ended."""
-    clock = (~thread << 3) | 6  # what clock_getcpuclockid(3) makes of a thread: its own time, by the scheduler
+def cpu_time(thread: int) -> int:
+    """Processor time of a thread of this process so far, in nanoseconds; 0 if it has ended."""
+    clock = (~thread << 3) | 6  # as clock_getcpuclockid(3) makes it: the thread's own time, by the scheduler
     try:
         return time.clock_gettime_ns(clock)
     except OSError:

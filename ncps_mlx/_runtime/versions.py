@@ -1,4 +1,4 @@
-"""Versions of what decides a score."""
+"""Versions of what can change a score."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ncps_mlx._runtime.version import __version__
 
 __all__ = ["versions"]
 
-installed = cache(metadata.version)  # reads a file, and every record asks
+installed = cache(metadata.version)  # cached: it reads a file, and every record asks
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and the packages that decide a score, and the BLAS behind MLX's products.
+    """Versions of Python and the packages that can change a score, and the BLAS behind MLX's products.
 
     Example:
         >>> sorted(versions())

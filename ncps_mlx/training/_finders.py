@@ -11,8 +11,8 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx._runtime.memory_budget import measured
-from ncps_mlx._runtime.thread_affinity import Beside
+from ncps_mlx._runtime.memory_budget import peak_memory_mb
+from ncps_mlx._runtime.thread_affinity import WorkerThreadAffinity
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.validation import check_flag, check_int, check_number
 from ncps_mlx.data._task import Task
@@ -139,10 +139,11 @@ def find_learning_rate(
     ]
     run = Run(shell(models[0]), task, parameters, members, steps, batch_size, grad_accumulation_steps=1)
     losses = []
-    with Progress(steps, f"{task.name}, learning rates", "step", shown=progress) as bar, Beside() as beside:
+    bar = Progress(steps, f"{task.name}, learning rates", "step", shown=progress)
+    with bar, WorkerThreadAffinity() as affinity:
         run.plan_memory(bar)
         for t in range(steps):
-            beside.step()
+            affinity.step()
             losses.append(run.step(t))
             mx.eval(losses[-1], run.matrix, run.optimizer.state)
             bar.reach(t + 1)
@@ -281,13 +282,13 @@ def measure(
     )
     run = Run(shell(model), task, stack([model]), [member], updates, size, grad_accumulation_steps=1)
     mx.eval(run.matrix, run.optimizer.state, run.data)
-    megabytes = measured(lambda: [run.step(0), run.matrix, run.optimizer.state])
+    megabytes = peak_memory_mb(lambda: [run.step(0), run.matrix, run.optimizer.state])
     speeds = []
-    with Beside() as beside:
+    with WorkerThreadAffinity() as affinity:
         for first in range(1, updates, steps):
             clock = time.perf_counter()
             for t in range(first, first + steps):
-                beside.step()
+                affinity.step()
                 mx.eval(run.step(t), run.matrix, run.optimizer.state)
             speeds.append(steps * size / (time.perf_counter() - clock))
     rate, score = tune(model, task, size, learning_rates, tuning_steps, memory_mb)

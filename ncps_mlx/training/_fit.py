@@ -8,7 +8,7 @@ from typing import Any, TypedDict, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx._runtime.memory_budget import measured, members_at_once
+from ncps_mlx._runtime.memory_budget import members_at_once, peak_memory_mb
 from ncps_mlx._trials import History
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.trees import leaves
@@ -299,8 +299,8 @@ def predict(
     twin, clock = shell(models[0]), Clock(split.time_delta, [None] * len(models))
     at_once = 1
     if len(models) > 1:
-        each = measured(lambda: predict_first(twin, parameters, split, clock))
-        at_once = members_at_once(len(models), each, limit=None)
+        each = peak_memory_mb(lambda: predict_first(twin, parameters, split, clock))
+        at_once = members_at_once(len(models), each, limit_mb=None)
     outputs = predict_population(twin, parameters, split, clock, at_once)
     return outputs[0] if isinstance(model, RecurrentModel) else list(outputs)
 

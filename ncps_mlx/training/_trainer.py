@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from ncps_mlx._kernels.custom_vjp import precompute
 from ncps_mlx._kernels.tanh import current_tanh, tanh_implementation
-from ncps_mlx._runtime.memory_budget import measured, members_at_once
-from ncps_mlx._runtime.thread_affinity import Beside
+from ncps_mlx._runtime.memory_budget import members_at_once, peak_memory_mb
+from ncps_mlx._runtime.thread_affinity import WorkerThreadAffinity
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
@@ -160,7 +160,7 @@ class Run:
     def fitting(self, what: str, of_one: Callable[[], Any], progress: Progress) -> int:
         """How many members fit in memory together, by what one takes."""
         members = len(self.active)
-        each = measured(of_one)
+        each = peak_memory_mb(of_one)
         count = members_at_once(members, each, self.memory_mb)
         if count < members:
             progress.say(
@@ -202,9 +202,9 @@ class Run:
         begun, before = self.taken, progress.done
         if begun == 0:
             self.plan_memory(progress)
-        with Beside() as beside:
+        with WorkerThreadAffinity() as affinity:
             for t in range(begun, until if self.active else begun):
-                beside.step()
+                affinity.step()
                 losses.append(self.step(t))
                 mx.async_eval(self.matrix, self.optimizer.state, losses[-1])
                 if len(losses) > 1:
@@ -221,7 +221,7 @@ class Run:
                     self.validation_clock,
                     self.evaluated_at_once,
                 )
-                beside.loosen()  # a metric of the user's may begin threads or processes
+                affinity.release_affinity()  # a metric of the user's may begin threads or processes
                 now = time.perf_counter()
                 seconds, clock = (now - clock) / len(self.active), now
                 improved, finished = [], []

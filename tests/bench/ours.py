@@ -18,7 +18,7 @@ import numpy as np
 from ncps_mlx import CfC, Space, Split, Study, Task, tanh_implementation
 from ncps_mlx._kernels.tanh import current_tanh, tanh_for
 from ncps_mlx._runtime.blas import blas_name
-from ncps_mlx._runtime.thread_affinity import Beside, find_worker, spent
+from ncps_mlx._runtime.thread_affinity import WorkerThreadAffinity, cpu_time, find_worker
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.training._member import Member
 from ncps_mlx.training._population import shell, stack
@@ -62,14 +62,14 @@ def population(*, members: int = 1, irregular: bool = False, **sizes: int) -> Ca
     """What ``fit`` does between evaluations, as :meth:`ncps_mlx.training._trainer.Run.train` does it."""
     run = prepare(members=members, irregular=irregular, count=2000, **sizes)
     taken = 0
-    together = Beside()
+    worker_affinity = WorkerThreadAffinity()
 
     def take(count: int) -> None:
         nonlocal taken
         before: mx.array | None = None
-        with together as beside:
+        with worker_affinity as affinity:
             for _ in range(count):
-                beside.step()
+                affinity.step()
                 losses = run.step(taken % run.steps)
                 taken += 1
                 mx.async_eval(run.matrix, run.optimizer.state, losses)
@@ -120,15 +120,15 @@ def profile(*, members: int = 1, **size: int) -> dict[str, float]:
     run = prepare(members=members, irregular=False, count=40, **size)
     worker = find_worker()
     spans = []
-    with Beside() as beside:
+    with WorkerThreadAffinity() as affinity:
         for t in range(run.steps):
-            beside.step()
-            start, computed = time.thread_time_ns(), spent(worker) if worker else 0
+            affinity.step()
+            start, computed = time.thread_time_ns(), cpu_time(worker) if worker else 0
             losses = run.step(t)
             built = time.thread_time_ns()
             mx.eval(run.matrix, run.optimizer.state, losses)
             end = time.thread_time_ns()
-            spans.append((built - start, end - built, (spent(worker) if worker else 0) - computed))
+            spans.append((built - start, end - built, (cpu_time(worker) if worker else 0) - computed))
     graph, handing, computing = np.median(spans, axis=0) / 1e6 / members
     written = io.StringIO()
     mx.export_to_dot(written, run.step(0), run.matrix, run.optimizer.state)
@@ -161,14 +161,14 @@ def least(*, members: int, inputs: int, hidden: int, backbone: int, steps: int, 
     slopes = [noise(steps * batch, width) for width in (backbone, backbone, 3 * hidden)]
     mx.eval(x, u, h, d, into, first, second, back, out, rows, slopes)
     spans = []
-    with Beside() as beside:
+    with WorkerThreadAffinity() as affinity:
         for _ in range(20):
-            beside.step()
-            start = spent(worker)
+            affinity.step()
+            start = cpu_time(worker)
             for _ in range(steps):
                 mx.eval(x @ into, h @ first, activation(u), u @ second, heads(d), d @ back, u @ out)
             mx.eval([row @ slope for row, slope in zip(rows, slopes, strict=True)])
-            spans.append(spent(worker) - start)
+            spans.append(cpu_time(worker) - start)
     return float(np.median(spans)) / 1e6 / members
 
 
