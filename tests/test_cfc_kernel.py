@@ -14,12 +14,12 @@ import ncps_mlx._kernels.cfc_scan
 from ncps_mlx import CfC
 from ncps_mlx.cells import Cell, CfCCell
 from ncps_mlx.cells._initializers import get_initializer, seeded
-from ncps_mlx.cells._stack import dropout_factors
+from ncps_mlx.cells._stack import dropout_masks
 
 B, T, D, H, U = 5, 7, 3, 11, 13
 
 
-def case(mode="default", layers=1, activation="lecun_tanh", masked=False, varying=True, rate=0.0, lead=()):
+def case(mode="default", layers=1, activation="lecun_tanh", masked=False, varying=True, rate=0.0, leading=()):
     rng = np.random.default_rng(0)
     with seeded(0):
         cell = CfCCell(
@@ -32,20 +32,20 @@ def case(mode="default", layers=1, activation="lecun_tanh", masked=False, varyin
             backbone_layers=layers,
         )
     parameters = cell.parameters()
-    if lead:
+    if leading:
         cell.update({})
-        parameters = {k: grow(v, lead[0]) for k, v in parameters.items()}
+        parameters = {k: grow(v, leading[0]) for k, v in parameters.items()}
 
     def draw(*shape):
-        return mx.array(rng.normal(size=(*lead, *shape)).astype(np.float32))
+        return mx.array(rng.normal(size=(*leading, *shape)).astype(np.float32))
 
     x, h = draw(T, B, D), draw(B, H)
     dt = mx.abs(draw(T, B, 1)) if varying else 0.7
-    mask = mx.array(rng.random((*lead, T, B, 1)) < 0.6) if masked else None
+    mask = mx.array(rng.random((*leading, T, B, 1)) < 0.6) if masked else None
     dropout = []
     if rate:
-        keys = mx.array(rng.integers(0, 2**32, size=(*lead, 2), dtype=np.uint32))
-        dropout = dropout_factors(keys, rate, layers, (T, B, U))
+        keys = mx.array(rng.integers(0, 2**32, size=(*leading, 2), dtype=np.uint32))
+        dropout = dropout_masks(keys, rate, layers, (T, B, U))
     return cell, parameters, x, h, dt, mask, dropout
 
 
@@ -120,7 +120,7 @@ def test_every_activation(activation, layers):
 
 @pytest.mark.parametrize("mode", ["default", "pure"])
 def test_populations(mode):
-    compare(True, mode=mode, layers=2, masked=True, rate=0.3, lead=(4,))
+    compare(True, mode=mode, layers=2, masked=True, rate=0.3, leading=(4,))
 
 
 @pytest.mark.parametrize("fault", ["weight_gradient", "gate_slopes", "head_parameter_grads"])

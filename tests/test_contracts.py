@@ -456,24 +456,24 @@ def test_vmap_over_sequences_equals_a_batch(kind):
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_population_equals_its_members_bit_for_bit(kind, masked):
     models = members(kind, 3)
-    rates = mx.array([0.0, 0.4, 0.2]) if drops(kind) else 0.0
+    dropout_rate = mx.array([0.0, 0.4, 0.2]) if drops(kind) else 0.0
     keys = mx.array(np.random.default_rng(0).integers(0, 2**32, size=(3, 2), dtype=np.uint32))
     x, dt = (mx.stack([data(seed=i)[part] for i in range(3)]) for part in (0, 1))
     mask = mx.stack([mx.arange(T) < mx.array(LENGTHS[i:] + LENGTHS[:i])[:, None] for i in range(3)])
 
-    def call(model, parameters, x, dt, mask, rates, keys):
+    def call(model, parameters, x, dt, mask, dropout_rate, keys):
         def loss(parameters):
             model.update(parameters)
-            outputs = model.forward(x, None, dt, mask, rates=rates, keys=keys)
+            outputs = model.forward(x, None, dt, mask, dropout_rate=dropout_rate, keys=keys)
             return mx.square(outputs[0]).sum(), outputs
 
         (_, outputs), found = mx.value_and_grad(loss)(parameters)
         return outputs, found
 
     shell = make(kind)
-    together, found = call(shell, stack(models), x, dt, mask if masked else None, rates, keys)
+    together, found = call(shell, stack(models), x, dt, mask if masked else None, dropout_rate, keys)
     for i, model in enumerate(models):
-        rate = rates[i].item() if drops(kind) else 0.0
+        rate = dropout_rate[i].item() if drops(kind) else 0.0
         alone, own = call(model, model.parameters(), x[i], dt[i], mask[i] if masked else None, rate, keys[i])
         equal(tree_map(lambda array, i=i: array[i], together), alone, f"member {i}")
         equal(tree_map(lambda array, i=i: array[i], found), own, f"member {i}")
@@ -488,11 +488,11 @@ def test_a_precomputed_forward_pass_changes_no_gradient(kind, tanh):
     """As training takes it, where MLX may compile; the rational tanh is compiled there, and elsewhere is not."""
     model, (x, dt) = make(kind), data()
     mask = mx.arange(T) < mx.array([T, T, 1, T - 1, T])[:, None]
-    rates, keys = (0.3, mx.random.key(3)) if drops(kind) else (0.0, None)
+    dropout_rate, keys = (0.3, mx.random.key(3)) if drops(kind) else (0.0, None)
 
     def loss(parameters):
         model.update(parameters)
-        return mx.square(model.forward(x, None, dt, mask, rates=rates, keys=keys)[0]).sum()
+        return mx.square(model.forward(x, None, dt, mask, dropout_rate=dropout_rate, keys=keys)[0]).sum()
 
     parameters, gradient = model.parameters(), mx.value_and_grad(loss)
     with tanh_implementation(tanh):

@@ -17,7 +17,7 @@ import ncps_mlx._kernels.wired_cfc
 from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random, tanh_implementation
 from ncps_mlx.cells import Cell, MixedMemory
 from ncps_mlx.cells._base import FusedCell
-from ncps_mlx.cells._stack import dropout_factors
+from ncps_mlx.cells._stack import dropout_masks
 from ncps_mlx.models import RecurrentModel
 from ncps_mlx.training._population import stack
 
@@ -56,21 +56,21 @@ def found(
 ) -> Any:
     """A loss and its gradients by parameters, inputs, state, memory and time steps: in double precision, or by hand."""
     cell = build(kind).layers[0]
-    assert isinstance(cell, MixedMemory) and isinstance(cell.cell, FusedCell) and cell.cell.fusible
-    lead = (members,) if members else ()
+    assert isinstance(cell, MixedMemory) and isinstance(cell.cell, FusedCell) and cell.cell.has_fused_kernel
+    leading = (members,) if members else ()
     models = [build(kind, seed) for seed in range(members or 1)]
     parameters = stack(models)["layers"][0] if members else cell.trainable_parameters()
     rng = np.random.default_rng(0)
 
     def draw(*shape: int) -> mx.array:
-        return mx.array(rng.normal(size=(*lead, *shape)).astype(np.float32))
+        return mx.array(rng.normal(size=(*leading, *shape)).astype(np.float32))
 
     x, h, c = draw(T, B, D), draw(B, H), draw(B, H)
     dt: Any = mx.abs(draw(T, B, 1)) if varying else 0.7
-    mask = mx.array(rng.random((*lead, T, B, 1)) < 0.6) if masked else None
-    keys = mx.array(rng.integers(0, 2**32, size=(*lead, 2), dtype=np.uint32))
-    count, units = cell.dropout
-    dropout = dropout_factors(keys, rate, count, (T, B, units)) if rate and count else []
+    mask = mx.array(rng.random((*leading, T, B, 1)) < 0.6) if masked else None
+    keys = mx.array(rng.integers(0, 2**32, size=(*leading, 2), dtype=np.uint32))
+    count, units = cell.dropout_shape
+    dropout = dropout_masks(keys, rate, count, (T, B, units)) if rate and count else []
 
     def loss(parameters: Any, x: mx.array, h: mx.array, c: mx.array, dt: Any) -> mx.array:
         cell.update(parameters)

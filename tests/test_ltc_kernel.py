@@ -13,7 +13,7 @@ from mlx.utils import tree_flatten
 import ncps_mlx._kernels.ltc_solver
 from ncps_mlx import LTC, AutoNCP, FullyConnected, Random
 from ncps_mlx.cells import Cell
-from ncps_mlx.cells._stack import dropout_factors
+from ncps_mlx.cells._stack import dropout_masks
 from ncps_mlx.training._population import stack
 
 B, T, D, H = 5, 7, 3, 11
@@ -33,19 +33,19 @@ KINDS = {
 def compare(kind, *, varying=True, masked=False, sequences=True, members=None, unfolds=3, rate=0.0):
     models = [LTC(D, seed=seed, ode_unfolds=unfolds, **KINDS[kind]) for seed in range(members or 1)]
     cell = models[0].layers[0]
-    lead = (members,) if members else ()
+    leading = (members,) if members else ()
     parameters = stack(models)["layers"][0] if members else cell.trainable_parameters()
     rng = np.random.default_rng(0)
 
     def draw(*shape):
-        return mx.array(rng.normal(size=(*lead, *shape)).astype(np.float32))
+        return mx.array(rng.normal(size=(*leading, *shape)).astype(np.float32))
 
     x, h = draw(T, B, D), draw(B, H)
     dt = mx.abs(draw(T, B, 1)) if varying else 0.7
-    mask = mx.array(rng.random((*lead, T, B, 1)) < 0.6) if masked else None
-    keys = mx.array(rng.integers(0, 2**32, size=(*lead, 2), dtype=np.uint32))
-    layers, units = cell.dropout
-    dropout = dropout_factors(keys, rate, layers, (T, B, units)) if rate else []
+    mask = mx.array(rng.random((*leading, T, B, 1)) < 0.6) if masked else None
+    keys = mx.array(rng.integers(0, 2**32, size=(*leading, 2), dtype=np.uint32))
+    layers, units = cell.dropout_shape
+    dropout = dropout_masks(keys, rate, layers, (T, B, units)) if rate else []
 
     def gradients(run):
         def loss(parameters, x, h, dt):

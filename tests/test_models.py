@@ -10,7 +10,7 @@ import pytest
 import ncps_mlx.cells._stack
 from ncps_mlx import LTC, AutoNCP, CfC
 from ncps_mlx._kernels.activations import ACTIVATIONS, LOWER_BOUNDS
-from ncps_mlx.cells._stack import dropout_factors
+from ncps_mlx.cells._stack import dropout_masks
 from ncps_mlx.wirings import Circuit
 from tests.contracts import AUTO, KINDS, B, D, H, T, U, close, data, equal, finite, flat, gradients, make
 
@@ -47,7 +47,7 @@ def test_no_time_passes_no_change_in_an_ltc():
 
 
 def test_dropout_keeps_the_expected_share():
-    factors = dropout_factors(mx.random.key(0), 0.25, 1, (50, 20, 30))
+    factors = dropout_masks(mx.random.key(0), 0.25, 1, (50, 20, 30))
     values = np.array(factors[0])
     np.testing.assert_allclose(np.unique(values), [0.0, 1 / 0.75], rtol=1e-6)
     assert abs((values == 0).mean() - 0.25) < 0.01
@@ -59,11 +59,11 @@ def test_each_layer_and_direction_has_its_own_dropout(kind, monkeypatch):
 
     def noted(key, *rest):
         keys.append(tuple(key.tolist()))
-        return dropout_factors(key, *rest)
+        return dropout_masks(key, *rest)
 
     monkeypatch.setattr(ncps_mlx.cells._stack, "dropout_factors", noted)
     model = make(kind)
-    model.forward(data()[0], None, 1.0, None, rates=0.3, keys=mx.array([5, 7], dtype=mx.uint32))
+    model.forward(data()[0], None, 1.0, None, dropout_rate=0.3, keys=mx.array([5, 7], dtype=mx.uint32))
     assert len(keys) == len(set(keys)) == model.num_layers * (2 if model.bidirectional else 1)
 
 

@@ -29,7 +29,7 @@ from ncps_mlx import (
 )
 
 # Private: the masks of dropout, which a model draws for itself.
-from ncps_mlx.cells._stack import dropout_factors
+from ncps_mlx.cells._stack import dropout_masks
 from ncps_mlx.stats import paired
 from ncps_mlx.wirings import Wiring
 from tests.contracts import AUTO, LAYERS, B, D, H, T, U, close, data, equal, finite, flat, gradients, make
@@ -57,7 +57,7 @@ def test_wired_cfc_masks_all_heads():
         for head, masked in zip(np.split(slopes, 4), heads, strict=True):
             assert (head.T[~exists] == 0).all() == bool(masked)
             assert (head.T[exists] != 0).all()
-        assert cell.absent > 0
+        assert cell.masked_weight_count > 0
 
 
 @pytest.mark.parametrize("case", ["wired NCP", "wired AutoNCP, no_gate", "wired Random, pure"])
@@ -143,9 +143,9 @@ def test_bidirectional(kind):
     forward.update({"layers": [both.layers[0].parameters()]})
     backward.update({"layers": [both.backward_layers[0].parameters()]})
     x, dt = data()
-    turned = mx.concatenate([dt[:, :1], dt[:, :0:-1]], axis=1)
+    reverse_time = mx.concatenate([dt[:, :1], dt[:, :0:-1]], axis=1)
     there, _ = forward(x, time_delta=dt)
-    back, _ = backward(x[:, ::-1], time_delta=turned)
+    back, _ = backward(x[:, ::-1], time_delta=reverse_time)
     close(both(x, time_delta=dt)[0], mx.concatenate([there, back[:, ::-1]], axis=-1))
     last = make(kind, bidirectional=True, output_size=None, return_sequences=False)
     last.update(both.parameters())
@@ -199,12 +199,12 @@ def test_backbone_dropout_after_every_layer(monkeypatch):
     outputs = []
     for place in range(3):
 
-        def one_layer(keys, rates, layers, shape, place=place):
-            factors = dropout_factors(keys, rates, layers, shape)
+        def one_layer(keys, rate, layers, shape, place=place):
+            factors = dropout_masks(keys, rate, layers, shape)
             assert layers == 3 and shape == (T, B, U)
             return [f if i == place else mx.ones_like(f) for i, f in enumerate(factors)]
 
-        monkeypatch.setattr(ncps_mlx.cells._stack, "dropout_factors", one_layer)
+        monkeypatch.setattr(ncps_mlx.cells._stack, "dropout_masks", one_layer)
         model = CfC(D, H, backbone_units=U, backbone_layers=3, backbone_dropout=0.5, seed=0)
         outputs.append(np.array(model(x, time_delta=dt)[0]))
         assert np.abs(outputs[-1] - np.array(model.eval()(x, time_delta=dt)[0])).max() > 1e-3

@@ -91,7 +91,7 @@ def test_members_equal_lone_runs_bit_for_bit(cls, settings, kind):
     task = make_task(kind, masked=kind != "last")
     varied = {**SETTINGS, "backbone_dropout": [0.0, 0.1, 0.4]}
     assert varied.keys() == MEMBER_PARAMETERS
-    if not build(cls, **settings).dropping_layers:
+    if not build(cls, **settings).dropout_layer_count:
         varied["backbone_dropout"] = [None] * 3
     if cls is LTC and "wiring" in settings:
         varied["initial_scale"] = [1.0] * 3
@@ -162,7 +162,7 @@ def test_members_of_any_size_equal_lone_runs(cls, members, hidden, units, batch,
 def test_survivors_of_halving_equal_lone_runs_bit_for_bit(cls, settings):
     """Seven members pause at steps 4 and 8; three and then two stop there; the others go on."""
     task = make_task("every", masked=True)
-    dropping = build(cls, "every", **settings).dropping_layers
+    dropping = build(cls, "every", **settings).dropout_layer_count
     scaling = cls is CfC or "wiring" not in settings
     common = {"steps": 12, "batch_size": 8, "optimizer": "adamw", "evaluate_every": 2}
     own = [

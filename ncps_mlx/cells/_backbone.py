@@ -28,8 +28,8 @@ def all_steps(function: Callable[[mx.array], mx.array], x: mx.array) -> mx.array
         >>> all_steps(lambda each: each @ mx.ones((3, 11)), mx.ones((7, 5, 3))).shape
         (7, 5, 11)
     """
-    *lead, steps, batch, features = x.shape
-    z = function(x.reshape(*lead, steps * batch, features))
+    *leading, steps, batch, features = x.shape
+    z = function(x.reshape(*leading, steps * batch, features))
     return z.reshape(*z.shape[:-2], steps, batch, z.shape[-1])
 
 
@@ -54,8 +54,8 @@ def linear(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
             d.sum(axis=-2, keepdims=True),
         ]
 
-    lead = x.shape[:-2]
-    if weight.shape[:-2] != lead or bias.shape[:-2] != lead:  # broadcast: the sums over that are MLX's
+    leading = x.shape[:-2]
+    if weight.shape[:-2] != leading or bias.shape[:-2] != leading:  # broadcast: the sums over that are MLX's
         return x @ weight + bias
     return custom_vjp(product, pullback, output_count=1)(x, weight, bias)[0]
 
@@ -112,12 +112,12 @@ class Backbone(nn.Module):
 
         first = draw([units] if layers else outputs, joint)
         self._masks: tuple[mx.array, mx.array] | None = None
-        self._absent = 0
+        self._masked_weight_count = 0
         if mask is not None:
             first = first * mx.array(mask)
             exists = mx.array(mask != 0)
             self._masks = exists[:, :input_size], exists[:, input_size:]
-            self._absent = int(np.count_nonzero(mask == 0))
+            self._masked_weight_count = int(np.count_nonzero(mask == 0))
         self.input_weight = mx.contiguous(first[:, :input_size])
         self.recurrent_weight = mx.contiguous(first[:, input_size:])
         self.bias = mx.zeros(first.shape[:1])
@@ -136,9 +136,9 @@ class Backbone(nn.Module):
         return int(self.bias.shape[-1])
 
     @property
-    def absent(self) -> int:
+    def masked_weight_count(self) -> int:
         """How many weights do not exist, though zeros stand for them."""
-        return self._absent
+        return self._masked_weight_count
 
     def first_weights(self) -> tuple[mx.array, mx.array]:
         """The weights of the first product, from input (..., D, U) and state (..., H, U)."""

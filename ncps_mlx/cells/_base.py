@@ -85,15 +85,15 @@ class Cell(nn.Module):
     hidden_size: int
     output_size: int
     state_size: int = 1
-    absent: int = 0
+    masked_weight_count: int = 0
 
     @property
-    def dropout(self) -> tuple[int, int]:
+    def dropout_shape(self) -> tuple[int, int]:
         """How many layers, of how many units, dropout acts on."""
         return 0, 0
 
     @property
-    def lead(self) -> tuple[int, ...]:
+    def leading_axes(self) -> tuple[int, ...]:
         """The parameters' leading axes: (N,) in a population, else none."""
         raise NotImplementedError  # abstract: each cell has its own parameters
 
@@ -181,7 +181,7 @@ class Cell(nn.Module):
         return self.outputs(mx.stack(states, axis=-3) if sequences else last[0]), last
 
     @property
-    def fusible(self) -> bool:
+    def has_fused_kernel(self) -> bool:
         """Whether it runs over time with a gradient written by hand."""
         return False
 
@@ -197,11 +197,11 @@ class FusedCell(Cell):
     """
 
     @property
-    def fusible(self) -> bool:
+    def has_fused_kernel(self) -> bool:
         """Whether that gradient covers the cell's settings."""
         return True
 
-    def fused(
+    def run_fused(
         self,
         x: mx.array,
         state: State,
@@ -226,6 +226,6 @@ class FusedCell(Cell):
         sequences: bool,
     ) -> tuple[mx.array, State]:
         """As :meth:`Cell.run`."""
-        if not self.fusible:
+        if not self.has_fused_kernel:
             return super().run(x, state, dt, mask, dropout, sequences=sequences)
-        return self.fused(x, state, dt, mask, dropout, None, sequences=sequences)
+        return self.run_fused(x, state, dt, mask, dropout, None, sequences=sequences)

@@ -89,19 +89,19 @@ class CfCCell(FusedCell):
             initializer=initializer,
             mask=mask,
         )
-        self.absent = self.backbone.absent
+        self.masked_weight_count = self.backbone.masked_weight_count
         if mode == "pure":
             # Drawn, not zero and one: at exactly 0, |w| would pass no gradient on.
             self.decay = initializer(mx.zeros((1, hidden_size)))[0]
             self.amplitude = initializer(mx.zeros((1, hidden_size)))[0]
 
     @property
-    def dropout(self) -> tuple[int, int]:
+    def dropout_shape(self) -> tuple[int, int]:
         """The backbone's layers and units."""
         return self.backbone.layers, self.backbone.units
 
     @property
-    def lead(self) -> tuple[int, ...]:
+    def leading_axes(self) -> tuple[int, ...]:
         """The parameters' leading axes."""
         return self.backbone.bias.shape[:-1]
 
@@ -125,11 +125,11 @@ class CfCCell(FusedCell):
         return mx.abs(self.decay)[..., None, :], self.amplitude[..., None, :]
 
     @property
-    def fusible(self) -> bool:
+    def has_fused_kernel(self) -> bool:
         """Whether the activation's slope is known from its value."""
         return not self.backbone.layers or self._activation in DERIVATIVES
 
-    def fused(
+    def run_fused(
         self,
         x: mx.array,
         state: State,

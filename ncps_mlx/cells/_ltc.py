@@ -146,12 +146,12 @@ class LTCCell(FusedCell):
         return self._least + softplus(self.raw_leak)
 
     @property
-    def dropout(self) -> tuple[int, int]:
+    def dropout_shape(self) -> tuple[int, int]:
         """The backbone's layers and units."""
         return self.backbone.layers, self.backbone.units
 
     @property
-    def lead(self) -> tuple[int, ...]:
+    def leading_axes(self) -> tuple[int, ...]:
         """The parameters' leading axes."""
         return self.backbone.bias.shape[:-1]
 
@@ -177,11 +177,11 @@ class LTCCell(FusedCell):
         return step
 
     @property
-    def fusible(self) -> bool:
+    def has_fused_kernel(self) -> bool:
         """Whether the activation's slope is known from its value."""
         return self._activation_name in DERIVATIVES
 
-    def fused(
+    def run_fused(
         self,
         x: mx.array,
         state: State,
@@ -199,20 +199,20 @@ class LTCCell(FusedCell):
         net = self.backbone
         weights = [rate * transposed(weight) for weight in net.weights]
         biases = [rate * bias[..., None, :] for bias in net.biases]
-        *lead, steps, _, _ = x.shape
+        *leading, steps, _, _ = x.shape
         unfolds = self._unfolds
         # Divided first: mx.compile (MLX 0.32) stumbles over rows divided in each of stacked layers (_Map_base::at).
-        varying = [flatten_time(dt / unfolds, lead)] if isinstance(dt, mx.array) else []
+        varying = [flatten_time(dt / unfolds, leading)] if isinstance(dt, mx.array) else []
         delta = None if isinstance(dt, mx.array) else dt / unfolds
         own = (
             rate * net.first_weights()[1],
             target,
-            flatten_time(rate * self.inputs(x)[0], lead),
+            flatten_time(rate * self.inputs(x)[0], leading),
             1.0 + (varying[0] if delta is None else delta) * leak,
             *varying,
             *weights,
             *biases,
-            *(flatten_time(factors, lead) for factors in dropout),
+            *(flatten_time(factors, leading) for factors in dropout),
         )
         make = partial(DenseGate, self._activation_name, tanh_impl, net.layers, delta, steps, unfolds)
         states, last = run_ltc(make, own, tanh_impl, state[0], mask, lstm, steps=steps)

@@ -67,8 +67,8 @@ class Memory(nn.Module):
         scales = tanh_for(c.dtype).input_scales(self.bias.shape[-1], c.dtype, GATE_FUNCTIONS)
         weight, recurrent = scales * transposed(self.input_weight), scales * transposed(self.recurrent_weight)
         bias = scales * self.bias[..., None, :]
-        *lead, steps, batch, features = x.shape
-        z = linear(x.reshape(*lead, steps * batch, features), weight, bias)
+        *leading, steps, batch, features = x.shape
+        z = linear(x.reshape(*leading, steps * batch, features), weight, bias)
         return LSTMArrays(z=z, c=c, recurrent=recurrent)
 
     def bind(self) -> Callable[[mx.array, mx.array, mx.array], tuple[mx.array, mx.array]]:
@@ -118,7 +118,7 @@ class MixedMemory(Cell):
     ) -> None:
         super().__init__()
         self.hidden_size, self.output_size = cell.hidden_size, cell.output_size
-        self.absent = cell.absent
+        self.masked_weight_count = cell.masked_weight_count
         self.memory = Memory(
             input_size,
             cell.hidden_size,
@@ -128,12 +128,12 @@ class MixedMemory(Cell):
         self.cell = cell
 
     @property
-    def dropout(self) -> tuple[int, int]:
+    def dropout_shape(self) -> tuple[int, int]:
         """The cell's."""
-        return self.cell.dropout
+        return self.cell.dropout_shape
 
     @property
-    def lead(self) -> tuple[int, ...]:
+    def leading_axes(self) -> tuple[int, ...]:
         """The parameters' leading axes."""
         return self.memory.bias.shape[:-1]
 
@@ -162,15 +162,15 @@ class MixedMemory(Cell):
         sequences: bool,
     ) -> tuple[mx.array, State]:
         """As :meth:`Cell.run`, with a hand-written gradient where the cell has one."""
-        if not isinstance(self.cell, FusedCell) or not self.fusible:
+        if not isinstance(self.cell, FusedCell) or not self.has_fused_kernel:
             return super().run(x, state, dt, mask, dropout, sequences=sequences)
         lstm = self.memory.lstm(x, state[1])
-        return self.cell.fused(x, state[:1], dt, mask, dropout, lstm, sequences=sequences)
+        return self.cell.run_fused(x, state[:1], dt, mask, dropout, lstm, sequences=sequences)
 
     @property
-    def fusible(self) -> bool:
+    def has_fused_kernel(self) -> bool:
         """Whether the cell does."""
-        return self.cell.fusible
+        return self.cell.has_fused_kernel
 
     def outputs(self, h: mx.array) -> mx.array:
         """What the cell shows."""

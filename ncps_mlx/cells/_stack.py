@@ -13,8 +13,8 @@ from ncps_mlx.cells._base import Cell, State, TimeSteps
 __all__ = ["dropout_factors", "run_stack", "turned"]
 
 
-def dropout_factors(
-    keys: mx.array | None, rates: mx.array | float, layers: int, shape: tuple[int, int, int]
+def dropout_masks(
+    keys: mx.array | None, dropout_rate: mx.array | float, layers: int, shape: tuple[int, int, int]
 ) -> list[mx.array]:
     """Draw what dropout multiplies by, 0 or 1/(1 - rate), for each step and each backbone layer.
 
@@ -41,11 +41,11 @@ def dropout_factors(
         uniform = mx.random.uniform(shape=size, key=keys)
     else:
         uniform = mx.vmap(lambda key: mx.random.uniform(shape=size, key=key))(keys)
-    rate = rates[:, None, None, None, None] if isinstance(rates, mx.array) else rates
+    rate = dropout_rate[:, None, None, None, None] if isinstance(dropout_rate, mx.array) else dropout_rate
     return list(mx.unstack((uniform >= rate) / (1.0 - rate), axis=-4))
 
 
-def turned(x: mx.array, dt: TimeSteps, mask: mx.array | None) -> tuple[mx.array, TimeSteps, mx.array | None]:
+def reverse_time(x: mx.array, dt: TimeSteps, mask: mx.array | None) -> tuple[mx.array, TimeSteps, mx.array | None]:
     """A sequence as the backward direction meets it: the last reading first.
 
     A reading's time step is then the time to the reading after it; the last reading, after which there is none, takes
@@ -87,7 +87,7 @@ def run_stack(
     *,
     residual: bool,
     sequences: bool,
-    rates: mx.array | float,
+    dropout_rate: mx.array | float,
     keys: mx.array | None,
 ) -> tuple[mx.array, list[State]]:
     """Run stacked layers; each reads the outputs of the one below.
@@ -126,33 +126,33 @@ def run_stack(
         ((7, 5, 11), 2)
     """
     last = []
-    drops = isinstance(rates, mx.array) or rates > 0
+    drops = isinstance(dropout_rate, mx.array) or dropout_rate > 0
     for i, (cells, arrays) in enumerate(zip(layers, state, strict=True)):
         every = sequences or i < len(layers) - 1
         outputs: list[mx.array] = []
         ends: State = ()
         for direction, cell in enumerate(cells):
             dropout: list[mx.array] = []
-            count, units = cell.dropout
+            count, units = cell.dropout_shape
             if drops and count:
                 own = None if keys is None else layer_keys(keys, i + direction * len(layers))
                 size = (x.shape[-3], x.shape[-2], units)
-                factors = cached_in_precompute(partial(dropout_factors, own, rates, count, size))
+                factors = cached_in_precompute(partial(dropout_masks, own, dropout_rate, count, size))
                 dropout = [each.astype(x.dtype) for each in factors]
             start = arrays[len(ends) : len(ends) + cell.state_size]
-            sequence = turned(x, dt, mask) if direction else (x, dt, mask)
+            sequence = reverse_time(x, dt, mask) if direction else (x, dt, mask)
             y, end = cell.run(sequence[0], start, *sequence[1:], dropout, sequences=every)
             outputs.append(y[..., ::-1, :, :] if direction and every else y)
             ends += end
         y = outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=-1)
         last.append(ends)
         if residual and i:
-            y = y + (x if every else final(x, directions=len(cells)))
+            y = y + (x if every else last_output(x, directions=len(cells)))
         x = y
     return x, last
 
 
-def final(y: mx.array, directions: int) -> mx.array:
+def last_output(y: mx.array, directions: int) -> mx.array:
     """The last step of each direction: (..., T, B, O) to (..., B, O)."""
     if directions == 1:
         return y[..., -1, :, :]

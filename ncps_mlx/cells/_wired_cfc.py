@@ -71,12 +71,12 @@ class WiredCfCCell(FusedCell):
                 widths, circuit.layers, head_masks(circuit, HEADS[mode], ncps_masks), strict=True
             )
         ]
-        self.absent = sum(cell.absent for cell in self.cells)
+        self.masked_weight_count = sum(cell.masked_weight_count for cell in self.cells)
 
     @property
-    def lead(self) -> tuple[int, ...]:
+    def leading_axes(self) -> tuple[int, ...]:
         """The parameters' leading axes."""
-        return self.cells[0].lead
+        return self.cells[0].leading_axes
 
     def inputs(self, x: mx.array) -> State:
         """The inputs' part of the first layer's product."""
@@ -107,7 +107,7 @@ class WiredCfCCell(FusedCell):
         first = self.hidden_size - self._sizes[-1]
         return h[..., first : first + self.output_size]
 
-    def fused(
+    def run_fused(
         self,
         x: mx.array,
         state: State,

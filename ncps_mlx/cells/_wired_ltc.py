@@ -129,7 +129,7 @@ class WiredLTCCell(FusedCell):
                 self[f"{name}_bias"] = mx.zeros((size,))
 
     @property
-    def lead(self) -> tuple[int, ...]:
+    def leading_axes(self) -> tuple[int, ...]:
         """The parameters' leading axes."""
         return self.raw_leak.shape[:-1]
 
@@ -199,7 +199,7 @@ class WiredLTCCell(FusedCell):
 
         return step
 
-    def fused(
+    def run_fused(
         self,
         x: mx.array,
         state: State,
@@ -211,16 +211,16 @@ class WiredLTCCell(FusedCell):
         sequences: bool,
     ) -> tuple[mx.array, State]:
         """As ``FusedCell.fused``."""
-        *lead, steps, _, _ = x.shape
+        *leading, steps, _, _ = x.shape
         unfolds, tanh_impl = self._unfolds, tanh_for(state[0].dtype)
         leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())
         resting = mx.concatenate([leak * self.resting[..., None, :], leak + EPSILON], axis=-1)
         spread, shift, gather, base = self.synapses("", tanh_impl)
         # Both sums over the capacitance: the numerator is v + p, the denominator 1 + q.
         rate = mx.concatenate([1.0 / capacitance] * 2, axis=-1)
-        sums = flatten_time(self.inputs(x)[0], lead) + (base + resting)
+        sums = flatten_time(self.inputs(x)[0], leading) + (base + resting)
         if isinstance(dt, mx.array):
-            delta = flatten_time(dt / unfolds, lead)  # divided first: see cells/_ltc.py
+            delta = flatten_time(dt / unfolds, leading)  # divided first: see cells/_ltc.py
             own = [spread, shift, gather * rate, rate * sums, delta]
         else:
             rate = rate * (dt / unfolds)

@@ -134,9 +134,9 @@ class RecurrentModel(nn.Module):
         return made + made[-1:] * (self.num_layers - len(made))
 
     @property
-    def fusible(self) -> bool:
+    def has_fused_kernel(self) -> bool:
         """Whether all layers run over time with a gradient written by hand."""
-        return all(cell.fusible for layers in self._directions() for cell in layers)
+        return all(cell.has_fused_kernel for layers in self._directions() for cell in layers)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -147,12 +147,12 @@ class RecurrentModel(nn.Module):
     def parameter_count(self) -> int:
         """How many numbers the model learns; weights of absent synapses do not count."""
         counts: list[int] = [array.size for array in leaves(self.trainable_parameters())]
-        return sum(counts) - sum(cell.absent for layers in self._directions() for cell in layers)
+        return sum(counts) - sum(cell.masked_weight_count for layers in self._directions() for cell in layers)
 
     @property
-    def dropping_layers(self) -> int:
+    def dropout_layer_count(self) -> int:
         """How many backbone layers dropout acts on, in each layer."""
-        return self.layers[0].dropout[0]
+        return self.layers[0].dropout_shape[0]
 
     def _extra_repr(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self._config.items())
@@ -216,7 +216,7 @@ class RecurrentModel(nn.Module):
             True
         """
         x, dt, mask, state, single = self._checked(x, time_delta, mask, state)
-        y, last = self.forward(x, state, dt, mask, rates=self.backbone_dropout if self.training else 0.0)
+        y, last = self.forward(x, state, dt, mask, dropout_rate=self.backbone_dropout if self.training else 0.0)
         return (y[0], [tuple(a[0] for a in layer) for layer in last]) if single else (y, last)
 
     def _checked(
@@ -263,7 +263,7 @@ class RecurrentModel(nn.Module):
         time_delta: TimeSteps,
         mask: mx.array | None,
         *,
-        rates: mx.array | float = 0.0,
+        dropout_rate: mx.array | float = 0.0,
         keys: mx.array | None = None,
     ) -> tuple[mx.array, list[State]]:
         """:meth:`__call__` without its checks, for populations too: every array may carry a leading axis N.
@@ -285,16 +285,16 @@ class RecurrentModel(nn.Module):
             >>> y.shape
             (5, 7, 11)
         """
-        x, dt, held = time_first(x, time_delta, mask)
+        x, dt, mask = time_first(x, time_delta, mask)
         h, last = run_stack(
             self._stack(),
             x,
             self._zero_state(x) if state is None else state,
             dt,
-            held,
+            mask,
             residual=self.residual,
             sequences=self.return_sequences,
-            rates=rates,
+            dropout_rate=dropout_rate,
             keys=keys,
         )
         y = self._read(h)
@@ -302,21 +302,21 @@ class RecurrentModel(nn.Module):
 
     def _zero_state(self, x: mx.array) -> list[State]:
         """The state at the start of inputs (..., T, B, D)."""
-        lead = self.layers[0].lead or x.shape[:-3]
+        leading = self.layers[0].leading_axes or x.shape[:-3]
         # Made of inputs, so that under a vmap over them it has their axis: without, MLX 0.32's addmm stumbles.
         zero = mx.where(mx.array(False), mx.stop_gradient(x[..., 0, :, :1]), 0)
-        zero = mx.broadcast_to(zero, (*lead, x.shape[-2], self.hidden_size))
+        zero = mx.broadcast_to(zero, (*leading, x.shape[-2], self.hidden_size))
         return [(zero,) * sum(cell.state_size for cell in cells) for cells in self._stack()]
 
     def _read(self, h: mx.array) -> mx.array:
         if "readout" not in self:
             return h
         weight, bias = transposed(self.readout["weight"]), self.readout["bias"][..., None, :]
-        *lead, batch, features = h.shape
-        if len(lead) < weight.ndim - 1:
+        *leading, batch, features = h.shape
+        if len(leading) < weight.ndim - 1:
             return h @ weight + bias
-        flat = h.reshape(*lead[:-1], lead[-1] * batch, features)  # (..., T, B, H): all steps in one product
-        return (flat @ weight + bias).reshape(*lead, batch, self.output_size)
+        flat = h.reshape(*leading[:-1], leading[-1] * batch, features)  # (..., T, B, H): all steps in one product
+        return (flat @ weight + bias).reshape(*leading, batch, self.output_size)
 
     def _check_state(self, state: Sequence[State], batch: tuple[int, ...]) -> Sequence[State]:
         if self.bidirectional:

@@ -11,7 +11,7 @@ from ncps_mlx._utils.validation import check_choice, check_number
 from ncps_mlx.cells._base import Cell
 from ncps_mlx.cells._initializers import Initializer, get_initializer, seeded
 from ncps_mlx.cells._ltc import STABILITY, LTCCell, slowest_time_constant
-from ncps_mlx.cells._stack import turned
+from ncps_mlx.cells._stack import reverse_time
 from ncps_mlx.cells._wired_ltc import INITIAL_RANGES, MAPPINGS, WiredLTCCell
 from ncps_mlx.models._base import BACKBONE, RecurrentModel, time_first
 from ncps_mlx.models._serialization import savable
@@ -188,13 +188,13 @@ class LTC(RecurrentModel):
                 for cells in self._stack()
             ]
         x, steps, mask, _, single = self._checked(x, time_delta, mask)
-        x, dt, held = time_first(x, steps, mask)
+        x, dt, mask = time_first(x, steps, mask)
         found = []
         for i, (cells, state) in enumerate(zip(self._stack(), self._zero_state(x), strict=True)):
             values: list[mx.array] = []
             outputs: list[mx.array] = []
             for backward, cell in enumerate(cells):
-                sequence = turned(x, dt, held) if backward else (x, dt, held)
+                sequence = reverse_time(x, dt, mask) if backward else (x, dt, mask)
                 read = cell.bind_time_constants()
                 pairs, _ = cell.over_time(
                     sequence[0],

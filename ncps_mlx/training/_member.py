@@ -74,7 +74,7 @@ class Member:
         limit = math.inf if limit is None else check_number("clip_norm", limit, low=0, open_low=True)
         drop = model.backbone_dropout if given["backbone_dropout"] is None else given["backbone_dropout"]
         drop = check_number("backbone_dropout", drop, low=0, high=1, open_high=True)
-        check_dropout_applies(drop, model.dropping_layers)
+        check_dropout_applies(drop, model.dropout_layer_count)
         check_choice("schedule", given["schedule"], SCHEDULES)
         scale = check_number("initial_scale", given.get("initial_scale", 1.0), low=0, open_low=True)
         check_scale_applies(scale, model)

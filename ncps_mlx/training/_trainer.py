@@ -104,7 +104,7 @@ class Run:
         x, y, time_delta, mask = batch
         self.model.update(parameters)
         out, _ = self.model.forward(
-            x, None, 1.0 if time_delta is None else time_delta, mask, rates=rates, keys=keys
+            x, None, 1.0 if time_delta is None else time_delta, mask, dropout_rate=rates, keys=keys
         )
         if self.task.kind == "classification":
             each = nn.losses.cross_entropy(out, y)
@@ -141,7 +141,7 @@ class Run:
         given = parameters, batch, rates, keys
         with tanh_implementation(current_tanh()):
             # Where a layer has no gradient by hand there would be little to gain, and it would be done twice.
-            ahead = precompute(lambda: self.loss(*given)) if self.model.fusible else nullcontext()
+            ahead = precompute(lambda: self.loss(*given)) if self.model.has_fused_kernel else nullcontext()
             with ahead:
                 gradient = mx.value_and_grad(self.loss)  # an attribute would hold this object in a circle
                 (_, losses), gradients = gradient(*given)
