@@ -61,7 +61,7 @@ def test_each_layer_and_direction_has_its_own_dropout(kind, monkeypatch):
         keys.append(tuple(key.tolist()))
         return dropout_masks(key, *rest)
 
-    monkeypatch.setattr(ncps_mlx.cells._stack, "dropout_factors", noted)
+    monkeypatch.setattr(ncps_mlx.cells._stack, "dropout_masks", noted)
     model = make(kind)
     model.forward(data()[0], None, 1.0, None, dropout_rate=0.3, keys=mx.array([5, 7], dtype=mx.uint32))
     assert len(keys) == len(set(keys)) == model.num_layers * (2 if model.bidirectional else 1)

@@ -1,4 +1,4 @@
-"""The activations a backbone (and an LTC's gate) can have, with the least value each can take."""
+"""The activations of a backbone (and of an LTC's gate): their least values and derivatives."""
 
 from __future__ import annotations
 
@@ -17,52 +17,26 @@ __all__ = [
     "softplus_inverse",
 ]
 
-LECUN = (0.666, 1.7159)  # inside and outside of the tanh
+LECUN = (0.666, 1.7159)  # factors inside and outside the tanh
 
 
 def lecun_tanh(x: mx.array) -> mx.array:
-    """1.7159 tanh(0.666 x): a tanh whose output keeps unit variance.
-
-    Source: LeCun et al., "Efficient BackProp", 1998; the constants are those of ncps.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> lecun_tanh(mx.array(0.0)).item()
-        0.0
-    """
+    """1.7159 tanh(0.666 x), which keeps unit variance (LeCun et al., "Efficient BackProp", 1998; constants of ncps)."""
     return LECUN[1] * mx.tanh(LECUN[0] * x)
 
 
 def sigmoid(x: mx.array) -> mx.array:
-    """The logistic function by way of tanh, which costs less than exp on MLX's CPU backend.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> sigmoid(mx.array(0.0)).item()
-        0.5
-    """
+    """The logistic function through tanh, which costs less than exp on MLX's CPU backend."""
     return 0.5 * mx.tanh(0.5 * x) + 0.5
 
 
 def softplus(x: mx.array) -> mx.array:
-    """log(1 + exp(x)): positive for every x.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> round(softplus(mx.array(0.0)).item(), 4)
-        0.6931
-    """
+    """log(1 + exp(x)): positive for every x."""
     return mx.logaddexp(x, mx.zeros_like(x))
 
 
 def softplus_inverse(y: mx.array) -> mx.array:
-    """The x whose softplus is y, for positive y.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> round(softplus_inverse(softplus(mx.array(0.3))).item(), 4)
-        0.3
-    """
+    """The x whose softplus is y, for positive y."""
     return y + mx.log(-mx.expm1(-y))
 
 
@@ -84,7 +58,7 @@ LOWER_BOUNDS: dict[str, float] = {
     "silu": -0.2785,
     "sigmoid": 0.0,
 }
-"""The least value of each activation: what an LTC's leak must outweigh to stay stable."""
+"""The least value of each activation, which an LTC's leak must outweigh to stay stable."""
 
 DERIVATIVES: dict[str, Callable[[mx.array], mx.array]] = {
     "lecun_tanh": lambda y: 0.666 * (1.7159 - y * y / 1.7159),
@@ -92,4 +66,4 @@ DERIVATIVES: dict[str, Callable[[mx.array], mx.array]] = {
     "relu": lambda y: (y > 0).astype(y.dtype),
     "sigmoid": lambda y: y * (1.0 - y),
 }
-"""Derivatives by the activation's own value, of those that have one."""
+"""Derivatives from the activation's own value, where they follow from it."""

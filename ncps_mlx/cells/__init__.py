@@ -1,4 +1,4 @@
-"""Cells: parameters and one step of each kind of neuron, and what runs them over time."""
+"""Cells: the parameters and one step of each kind of layer, and the loop that runs them over time."""
 
 from ncps_mlx.cells._base import Cell
 from ncps_mlx.cells._cfc import CfCCell

@@ -1,4 +1,4 @@
-"""Cells over time: the loop, its dropout factors, both directions, and stacked layers."""
+"""``Cell``: what every layer has, and the loop over time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ State = tuple[mx.array, ...]
 """The arrays a cell carries from step to step, the hidden state (..., B, H) first."""
 
 Step = Callable[[State, State, TimeSteps, Sequence[mx.array]], State]
-"""One step of a cell: (what the inputs contribute at t, state, time step, dropout factors) to the next state."""
+"""One step of a cell: (the inputs' contribution at t, state, time step, dropout masks) to the next state."""
 
 Value = TypeVar("Value")
 """What :meth:`Cell.over_time` keeps of each step."""
@@ -28,13 +28,8 @@ Value = TypeVar("Value")
 def unstack_time(x: mx.array) -> list[mx.array]:
     """Split (..., T, B, F) into T arrays (..., B, F).
 
-    Slicing inside the loop instead would make the backward pass write into the whole array at every step. So would
-    ``mx.unstack`` beyond ten pieces, which MLX makes by slicing; hence pieces of pieces, ten at a time.
-
-    Example:
-        >>> pieces = unstack_time(mx.zeros((23, 5, 3)))
-        >>> len(pieces), pieces[0].shape
-        (23, (5, 3))
+    The gradient of a slice writes into the whole array, at every step if the loop slices. So does ``mx.unstack`` beyond
+    ten pieces, which MLX makes by slicing; hence pieces of pieces, ten at a time.
     """
     steps = x.shape[-3]
     if steps <= 10:
@@ -47,28 +42,24 @@ def unstack_time(x: mx.array) -> list[mx.array]:
 
 
 def slice_time(x: mx.array) -> list[mx.array]:
-    """As :func:`unstack_time`, for what all layers read and seldom is differentiated: time steps and masks.
+    """As :func:`unstack_time`, for time steps and masks, which all layers read and which seldom get a gradient.
 
-    ``mx.compile`` (MLX 0.32) stumbles over equal splits: ``IndexError: _Map_base::at``.
-
-    Example:
-        >>> len(slice_time(mx.zeros((23, 5, 1))))
-        23
+    ``mx.compile`` (MLX 0.32) fails when layers repeat an equal split: ``IndexError: _Map_base::at``.
     """
     return [x[..., t, :, :] for t in range(x.shape[-3])]
 
 
 class Cell(nn.Module):
-    """What a layer runs over time: subclasses say what one step does.
+    """One layer's parameters and equation; a subclass says what one step does, and ``Cell`` runs it over time.
 
-    A subclass has parameters, :meth:`inputs`, what the inputs of all steps contribute at once, and :meth:`bind`, a
-    function of one step. Every array may carry the leading axis N of a population.
+    A subclass has parameters, :meth:`inputs` (what the inputs of all steps contribute, computed at once) and
+    :meth:`bind` (a function of one step). Every array may carry the leading axis N of a population.
 
     Attributes:
         hidden_size: H, units of the state.
-        output_size: O, what a layer above reads.
-        state_size: How many arrays the state has.
-        absent: How many stored numbers are held at zero, being weights of synapses that do not exist.
+        output_size: O, features that the layer above reads.
+        state_size: Number of arrays in the state.
+        masked_weight_count: Number of stored weights that are held at zero because their synapse does not exist.
 
     Example:
         >>> class Integrator(Cell):
@@ -89,16 +80,16 @@ class Cell(nn.Module):
 
     @property
     def dropout_shape(self) -> tuple[int, int]:
-        """How many layers, of how many units, dropout acts on."""
+        """The number and the units of the layers that dropout acts on."""
         return 0, 0
 
     @property
     def leading_axes(self) -> tuple[int, ...]:
-        """The parameters' leading axes: (N,) in a population, else none."""
+        """The parameters' leading axes: (N,) in a population, else ()."""
         raise NotImplementedError  # abstract: each cell has its own parameters
 
     def inputs(self, x: mx.array) -> State:
-        """What the inputs (..., T, B, D) contribute to the steps, as far as it does not depend on the state."""
+        """The part of all steps that depends on the inputs (..., T, B, D) alone."""
         raise NotImplementedError  # abstract: each cell has its own equation
 
     def bind(self) -> Step:
@@ -106,15 +97,15 @@ class Cell(nn.Module):
         raise NotImplementedError  # abstract: each cell has its own equation
 
     def outputs(self, h: mx.array) -> mx.array:
-        """What the layer above reads of the hidden state: (..., B, H) to (..., B, O)."""
+        """What the layer above reads: from the hidden state (..., B, H) to (..., B, O)."""
         return h
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:
-        """A function of inputs' contribution and state to the time constants in force (..., B, H)."""
+        """A function from the inputs' contribution and the state to the current time constants (..., B, H)."""
         raise NotImplementedError  # abstract: a CfC has none
 
     def resting_time_constants(self) -> mx.array:
-        """Time constants (..., H) without any input."""
+        """The time constants (..., H) without any input."""
         raise NotImplementedError  # abstract: a CfC has none
 
     def over_time(
@@ -132,22 +123,22 @@ class Cell(nn.Module):
             x: Inputs (..., T, B, D).
             state: First state, each array (..., B, H).
             dt: Time steps: a number, or (..., T, B, 1).
-            mask: Where there is a reading, (..., T, B, 1); the state is held elsewhere. ``None``: everywhere.
-            dropout: Factors (..., T, B, U) for each backbone layer; empty for none.
+            mask: True where there is a reading (..., T, B, 1); elsewhere the state is held. ``None``: everywhere.
+            dropout: A dropout mask (..., T, B, U) for each backbone layer; empty for none.
             read: What to keep of each step: a function of the inputs' contribution and the state after the step.
 
         Returns:
-            What was read at each step, and the last state.
+            What ``read`` returned at each step, and the last state.
         """
         inputs = list(zip(*map(unstack_time, self.inputs(x)), strict=True))
         steps = len(inputs)
         dts: Sequence[Any] = slice_time(dt) if isinstance(dt, mx.array) else [dt] * steps
         masks = slice_time(mask) if mask is not None else None
-        factors = [unstack_time(layer) for layer in dropout]
+        dropout_at = [unstack_time(layer) for layer in dropout]
         step = self.bind()
         values = []
         for t in range(steps):
-            new = step(inputs[t], state, dts[t], [layer[t] for layer in factors])
+            new = step(inputs[t], state, dts[t], [layer[t] for layer in dropout_at])
             if masks is not None:
                 new = tuple(mx.where(masks[t], a, b) for a, b in zip(new, state, strict=True))
             state = new
@@ -164,14 +155,14 @@ class Cell(nn.Module):
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """Run over a sequence: arguments as of :meth:`over_time`.
+        """Run over a sequence.
 
         Args:
             x: Inputs (..., T, B, D).
             state: First state, each array (..., B, H).
-            dt: Time steps.
-            mask: Where there is a reading, or ``None``.
-            dropout: Factors for each backbone layer.
+            dt: Time steps: a number, or (..., T, B, 1).
+            mask: True where there is a reading (..., T, B, 1); ``None``: everywhere.
+            dropout: A dropout mask (..., T, B, U) for each backbone layer; empty for none.
             sequences: Whether the outputs of all steps are wanted.
 
         Returns:
@@ -182,23 +173,16 @@ class Cell(nn.Module):
 
     @property
     def has_fused_kernel(self) -> bool:
-        """Whether it runs over time with a gradient written by hand."""
+        """Whether it runs over time with a custom gradient (``ncps_mlx._kernels``)."""
         return False
 
 
 class FusedCell(Cell):
-    """A cell that runs over time with a gradient written by hand, alone or after each step of an LSTM.
-
-    Example:
-        >>> from ncps_mlx import CfC
-        >>> cell = CfC(3, 11, activation="gelu", seed=0).layers[0]
-        >>> isinstance(cell, FusedCell), cell.fusible  # a gelu's slope is not known from its value
-        (True, False)
-    """
+    """A cell that runs over time with a custom gradient, alone or with an LSTM step before each of its own."""
 
     @property
     def has_fused_kernel(self) -> bool:
-        """Whether that gradient covers the cell's settings."""
+        """Whether the custom gradient covers the cell's settings."""
         return True
 
     def run_fused(
@@ -212,7 +196,7 @@ class FusedCell(Cell):
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As :meth:`run`, with that gradient; the last state is followed by the LSTM's memory if there is one."""
+        """As :meth:`run`, with the custom gradient; the LSTM's memory, if there is one, follows the last state."""
         raise NotImplementedError  # abstract: each cell has its own equation
 
     def run(
@@ -225,7 +209,7 @@ class FusedCell(Cell):
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As :meth:`Cell.run`."""
+        """As :meth:`Cell.run`, with the custom gradient where there is one."""
         if not self.has_fused_kernel:
             return super().run(x, state, dt, mask, dropout, sequences=sequences)
         return self.run_fused(x, state, dt, mask, dropout, None, sequences=sequences)

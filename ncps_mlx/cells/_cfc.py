@@ -19,7 +19,7 @@ from ncps_mlx.cells._initializers import Initializer
 __all__ = ["CfCCell", "HEADS"]
 
 HEADS: dict[str, int] = {"default": 4, "no_gate": 4, "pure": 1}
-"""How many heads of H outputs each mode reads off the backbone."""
+"""How many heads, of H outputs each, a mode reads from the backbone."""
 
 
 class CfCCell(FusedCell):
@@ -45,7 +45,7 @@ class CfCCell(FusedCell):
         initializer: Fills each weight matrix.
         backbone_units: U, width of the backbone.
         backbone_layers: Its layers; with 0 the heads read [x, h] directly.
-        mask: Which weights of the first product exist, 0 or 1 (outputs, D + H); ``None`` for all.
+        mask: 1 for each weight of the first product that exists, else 0 (outputs, D + H); ``None``: all exist.
 
     Example:
         >>> from mlx.nn.init import glorot_uniform
@@ -91,7 +91,7 @@ class CfCCell(FusedCell):
         )
         self.masked_weight_count = self.backbone.masked_weight_count
         if mode == "pure":
-            # Drawn, not zero and one: at exactly 0, |w| would pass no gradient on.
+            # Drawn, not zeros and ones: at exactly 0, |w| would pass on no gradient.
             self.decay = initializer(mx.zeros((1, hidden_size)))[0]
             self.amplitude = initializer(mx.zeros((1, hidden_size)))[0]
 
@@ -119,14 +119,14 @@ class CfCCell(FusedCell):
         return step
 
     def pure(self) -> tuple[mx.array, ...]:
-        """Decay and amplitude of mode pure, each (..., 1, H); nothing in the other modes."""
+        """Decay and amplitude of mode pure, each (..., 1, H); empty in the other modes."""
         if self._mode != "pure":
             return ()
         return mx.abs(self.decay)[..., None, :], self.amplitude[..., None, :]
 
     @property
     def has_fused_kernel(self) -> bool:
-        """Whether the activation's slope is known from its value."""
+        """Whether the activation's derivative follows from its value."""
         return not self.backbone.layers or self._activation in DERIVATIVES
 
     def run_fused(
@@ -140,12 +140,12 @@ class CfCCell(FusedCell):
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As ``FusedCell.fused``."""
+        """As ``FusedCell.run_fused``."""
         net = self.backbone
         varying = isinstance(dt, mx.array)
         spec = LayerSpec(
             mode=self._mode,
-            activation=self._activation if net.layers else "tanh",  # of no layers: any name will do
+            activation=self._activation if net.layers else "tanh",  # without layers any name will do
             layers=net.layers,
             varying_time=varying,
         )

@@ -1,4 +1,4 @@
-"""Initial parameters: Xavier by default, any callable of ``mlx.nn.init`` on request, one seed for all."""
+"""Initial parameters: Xavier by default, or any callable of ``mlx.nn.init``; and their seed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ncps_mlx._utils.validation import check_choice, check_int
 __all__ = ["INITIALIZERS", "Initializer", "LARGEST_SEED", "get_initializer", "seeded"]
 
 LARGEST_SEED = 2**64 - 1
-"""Of MLX's generator."""
+"""The largest that MLX's generator takes."""
 
 Initializer = Callable[[mx.array], mx.array]
-"""What makes a parameter: takes an array for its shape, returns the values."""
+"""From an array of a parameter's shape to its initial values."""
 
 INITIALIZERS: dict[str, Callable[[], Any]] = {
     "glorot_uniform": init.glorot_uniform,
@@ -29,36 +29,23 @@ INITIALIZERS: dict[str, Callable[[], Any]] = {
     "normal": init.normal,
     "uniform": init.uniform,
 }
-"""Makers of initializers, by the names that MLX gives them."""
+"""Functions that make an initializer, by their names in MLX."""
 
 
 def get_initializer(initializer: str | Initializer | None) -> Initializer:
-    """Turn the argument ``initializer`` into a callable.
-
-    Args:
-        initializer: ``None`` for Xavier (Glorot) uniform, a name of ``mlx.nn.init``, or one of its callables,
-            such as ``mlx.nn.init.normal(0.0, 0.1)``. A name can be stored in a record; a callable cannot.
-
-    Raises:
-        ValueError: An unknown name, or not callable.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> get_initializer("he_normal")(mx.zeros((4, 3))).shape
-        (4, 3)
-    """
+    """Turn a model's argument ``initializer`` into a callable; ``None`` means Xavier (Glorot) uniform."""
     if initializer is None:
         return get_initializer("glorot_uniform")
     if isinstance(initializer, str):
-        made: Initializer = INITIALIZERS[check_choice("initializer", initializer, INITIALIZERS)]()
-        return made
+        named: Initializer = INITIALIZERS[check_choice("initializer", initializer, INITIALIZERS)]()
+        return named
     if not callable(initializer):
         raise ValueError(f"initializer must be a name or a callable of mlx.nn.init, got {initializer!r}.")
-    return partial(_filled, initializer)
+    return partial(_checked, initializer)
 
 
-def _filled(initializer: Initializer, array: mx.array) -> mx.array:
-    """What a callable of the user's gives, if it fits."""
+def _checked(initializer: Initializer, array: mx.array) -> mx.array:
+    """The values of a user's callable, if they fit."""
     values: Any = initializer(array)
     if not isinstance(values, mx.array) or values.shape != array.shape:
         got = f"shape {values.shape}" if isinstance(values, mx.array) else type(values).__name__
@@ -70,20 +57,7 @@ def _filled(initializer: Initializer, array: mx.array) -> mx.array:
 
 @contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
-    """Draw from MLX's global stream as if seeded with ``seed``, then put the stream back.
-
-    Args:
-        seed: The seed; ``None`` leaves the global stream as it is, and moves it on.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> with seeded(0):
-        ...     a = mx.random.normal()
-        >>> with seeded(0):
-        ...     b = mx.random.normal()
-        >>> a.item() == b.item()
-        True
-    """
+    """Draw from MLX's global stream as if seeded with ``seed``, then restore it; ``None`` just draws from it."""
     if seed is None:
         yield
         return

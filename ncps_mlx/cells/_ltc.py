@@ -20,13 +20,19 @@ from ncps_mlx.cells._initializers import Initializer
 __all__ = ["LTCCell", "STABILITY", "slowest_time_constant"]
 
 STABILITY = ("bounded", "clip", "softplus", "none")
-"""How the leak 1/tau is kept in bounds; see :class:`LTCCell`."""
+"""How the leak 1/tau is kept in bounds: see :class:`LTCCell`."""
 
-LEAST_LEAK = 1e-3  # of the clipped leak, and the least distance of an initial leak from a bound above 0
+LEAST_LEAK = 1e-3  # the bound of a clipped leak, and how far an initial leak must lie above a bound greater than 0
 
 
 def slowest_time_constant(activation: str, stability: str) -> float:
-    """The largest time constant that ``stability`` allows: bounded, 1/tau must outweigh the activation's least value.
+    """The largest time constant that ``stability`` allows an LTC with this activation, in units of ``time_delta``.
+
+    With ``"bounded"``, 1/tau must be greater than the activation's least value is below zero.
+
+    Args:
+        activation: Name of the gate's activation.
+        stability: As in :class:`ncps_mlx.LTC`.
 
     Example:
         >>> slowest_time_constant("tanh", "bounded")
@@ -50,13 +56,13 @@ class LTCCell(FusedCell):
 
     namely :math:`x \leftarrow (x + \delta f A) / (1 + \delta (1/\tau + f))` with
     :math:`\delta = \Delta t / \text{unfolds}` and f recomputed in each. The denominator cannot vanish while
-    :math:`1/\tau + f \ge 0`, which ``stability`` secures or not:
+    :math:`1/\tau + f \ge 0`, which depends on ``stability``:
 
     ``"bounded"``
         1/tau = m + softplus(raw), where -m is the least value of the activation (1 for tanh, 0 for sigmoid):
         always stable.
     ``"softplus"``
-        1/tau = softplus(raw): the time constant is positive, and that is all.
+        1/tau = softplus(raw): the time constant is positive, nothing more.
     ``"clip"``
         1/tau = max(raw, 0.001).
     ``"none"``
@@ -72,7 +78,7 @@ class LTCCell(FusedCell):
         activation: Of the gate f, and of the backbone's layers.
         initializer: Fills each weight matrix.
         unfolds: Solver steps for each time step.
-        time_constants: Least and greatest initial time constant, in units of ``time_delta``; drawn log-uniformly.
+        time_constants: Smallest and largest initial time constant, in units of ``time_delta``; drawn log-uniformly.
         stability: How 1/tau is kept in bounds.
         backbone_units: U, width of the backbone.
         backbone_layers: Its layers; 0 for none.
@@ -93,7 +99,7 @@ class LTCCell(FusedCell):
         >>> y, (h,) = cell.run(mx.zeros((7, 5, 3)), (mx.zeros((5, 11)),), 1.0, None, [], sequences=True)
         >>> y.shape, h.shape
         ((7, 5, 11), (5, 11))
-        >>> cell.leak().min().item() >= 1  # 1/tau outweighs the least value of tanh
+        >>> cell.leak().min().item() >= 1  # tanh is never below -1
         True
     """
 
@@ -178,7 +184,7 @@ class LTCCell(FusedCell):
 
     @property
     def has_fused_kernel(self) -> bool:
-        """Whether the activation's slope is known from its value."""
+        """Whether the activation's derivative follows from its value."""
         return self._activation_name in DERIVATIVES
 
     def run_fused(
@@ -192,34 +198,34 @@ class LTCCell(FusedCell):
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As ``FusedCell.fused``."""
+        """As ``FusedCell.run_fused``."""
         tanh_impl = tanh_for(state[0].dtype)
-        rate = gate_input_scale(self._activation_name, tanh_impl)
+        scale = gate_input_scale(self._activation_name, tanh_impl)
         leak, target = self.leak()[..., None, :], self.target[..., None, :]
         net = self.backbone
-        weights = [rate * transposed(weight) for weight in net.weights]
-        biases = [rate * bias[..., None, :] for bias in net.biases]
+        weights = [scale * transposed(weight) for weight in net.weights]
+        biases = [scale * bias[..., None, :] for bias in net.biases]
         *leading, steps, _, _ = x.shape
         unfolds = self._unfolds
-        # Divided first: mx.compile (MLX 0.32) stumbles over rows divided in each of stacked layers (_Map_base::at).
-        varying = [flatten_time(dt / unfolds, leading)] if isinstance(dt, mx.array) else []
+        # Divided first: mx.compile (MLX 0.32) fails on rows divided in each of stacked layers (_Map_base::at).
+        varying_delta = [flatten_time(dt / unfolds, leading)] if isinstance(dt, mx.array) else []
         delta = None if isinstance(dt, mx.array) else dt / unfolds
-        own = (
-            rate * net.first_weights()[1],
+        solver_arrays = (
+            scale * net.first_weights()[1],
             target,
-            flatten_time(rate * self.inputs(x)[0], leading),
-            1.0 + (varying[0] if delta is None else delta) * leak,
-            *varying,
+            flatten_time(scale * self.inputs(x)[0], leading),
+            1.0 + (varying_delta[0] if delta is None else delta) * leak,
+            *varying_delta,
             *weights,
             *biases,
-            *(flatten_time(factors, leading) for factors in dropout),
+            *(flatten_time(mask, leading) for mask in dropout),
         )
-        make = partial(DenseGate, self._activation_name, tanh_impl, net.layers, delta, steps, unfolds)
-        states, last = run_ltc(make, own, tanh_impl, state[0], mask, lstm, steps=steps)
+        make_solver = partial(DenseGate, self._activation_name, tanh_impl, net.layers, delta, steps, unfolds)
+        states, last = run_ltc(make_solver, solver_arrays, tanh_impl, state[0], mask, lstm, steps=steps)
         return states if sequences else last[0], last
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:
-        """A function to 1 / (1/tau + f), (..., B, H)."""
+        """A function from the inputs' contribution and the state to 1 / (1/tau + f), (..., B, H)."""
         gate, leak, activation = self.backbone.bind(), self.leak()[..., None, :], self._activation
         return lambda z, state: 1.0 / (leak + activation(gate(z[0], state[0], ())))
 

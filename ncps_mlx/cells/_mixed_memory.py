@@ -15,11 +15,11 @@ from ncps_mlx.cells._backbone import all_steps, linear
 from ncps_mlx.cells._base import Cell, FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._initializers import Initializer
 
-__all__ = ["Memory", "MixedMemory"]
+__all__ = ["LSTM", "MixedMemory"]
 
 
-class Memory(nn.Module):
-    r"""An LSTM of as many units as the cell has.
+class LSTM(nn.Module):
+    r"""An LSTM with as many units as the cell.
 
     .. math:: c' = \sigma(z_f)\, c + \sigma(z_i) \tanh(z_a), \qquad h' = \sigma(z_o) \tanh(c')
 
@@ -32,15 +32,6 @@ class Memory(nn.Module):
         hidden_size: H, units.
         initializer: Fills the input weights.
         recurrent_initializer: Fills the recurrent weights.
-
-    Example:
-        >>> from mlx.nn.init import glorot_uniform
-        >>> xavier = glorot_uniform()
-        >>> memory = Memory(3, 11, initializer=xavier, recurrent_initializer=xavier)
-        >>> z = memory.inputs(mx.zeros((7, 5, 3)))
-        >>> h, c = memory.bind()(z[0], mx.zeros((5, 11)), mx.zeros((5, 11)))
-        >>> z.shape, h.shape, c.shape
-        ((7, 5, 44), (5, 11), (5, 11))
     """
 
     def __init__(
@@ -58,12 +49,12 @@ class Memory(nn.Module):
         self.bias = mx.concatenate([mx.zeros(2 * hidden_size), mx.ones(hidden_size), mx.zeros(hidden_size)])
 
     def inputs(self, x: mx.array) -> mx.array:
-        """The inputs' part of the gates: (..., T, B, D) to (..., T, B, 4H)."""
+        """The inputs' part of the gates: from (..., T, B, D) to (..., T, B, 4H)."""
         weight, bias = transposed(self.input_weight), self.bias[..., None, :]
         return all_steps(lambda each: each @ weight + bias, x)
 
-    def lstm(self, x: mx.array, c: mx.array) -> LSTMArrays:
-        """What a cell needs to take the LSTM's steps before its own: of inputs (..., T, B, D), memory (..., B, H)."""
+    def kernel_arrays(self, x: mx.array, c: mx.array) -> LSTMArrays:
+        """The arrays with which a cell runs the LSTM before its own steps, for x (..., T, B, D) and c (..., B, H)."""
         scales = tanh_for(c.dtype).input_scales(self.bias.shape[-1], c.dtype, GATE_FUNCTIONS)
         weight, recurrent = scales * transposed(self.input_weight), scales * transposed(self.recurrent_weight)
         bias = scales * self.bias[..., None, :]
@@ -76,15 +67,15 @@ class Memory(nn.Module):
         recurrent = transposed(self.recurrent_weight)
 
         def step(z: mx.array, h: mx.array, c: mx.array) -> tuple[mx.array, mx.array]:
-            given, write, keep, show = mx.split(z + h @ recurrent, 4, axis=-1)
-            c = c * sigmoid(keep) + mx.tanh(given) * sigmoid(write)
-            return mx.tanh(c) * sigmoid(show), c
+            candidate, input_gate, forget_gate, output_gate = mx.split(z + h @ recurrent, 4, axis=-1)
+            c = c * sigmoid(forget_gate) + mx.tanh(candidate) * sigmoid(input_gate)
+            return mx.tanh(c) * sigmoid(output_gate), c
 
         return step
 
 
 class MixedMemory(Cell):
-    r"""A cell with an LSTM's memory beside it: (h, c) go through the LSTM, then h through the cell.
+    r"""A cell with an LSTM before it: (h, c) go through the LSTM, then h through the cell.
 
     .. math:: (\tilde h, c') = \text{LSTM}(x, (h, c)), \qquad h' = \text{cell}(x, \tilde h, \Delta t)
 
@@ -119,7 +110,7 @@ class MixedMemory(Cell):
         super().__init__()
         self.hidden_size, self.output_size = cell.hidden_size, cell.output_size
         self.masked_weight_count = cell.masked_weight_count
-        self.memory = Memory(
+        self.memory = LSTM(
             input_size,
             cell.hidden_size,
             initializer=initializer,
@@ -143,10 +134,10 @@ class MixedMemory(Cell):
 
     def bind(self) -> Step:
         """A function of one step: the LSTM's, then the cell's."""
-        remember, cell = self.memory.bind(), self.cell.bind()
+        lstm, cell = self.memory.bind(), self.cell.bind()
 
         def step(z: State, state: State, dt: TimeSteps, dropout: Sequence[mx.array]) -> State:
-            h, c = remember(z[0], *state)
+            h, c = lstm(z[0], *state)
             return *cell(z[1:], (h,), dt, dropout), c
 
         return step
@@ -161,23 +152,23 @@ class MixedMemory(Cell):
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As :meth:`Cell.run`, with a hand-written gradient where the cell has one."""
+        """As :meth:`Cell.run`, with a custom gradient where the cell has one."""
         if not isinstance(self.cell, FusedCell) or not self.has_fused_kernel:
             return super().run(x, state, dt, mask, dropout, sequences=sequences)
-        lstm = self.memory.lstm(x, state[1])
+        lstm = self.memory.kernel_arrays(x, state[1])
         return self.cell.run_fused(x, state[:1], dt, mask, dropout, lstm, sequences=sequences)
 
     @property
     def has_fused_kernel(self) -> bool:
-        """Whether the cell does."""
+        """Whether the cell has a custom gradient."""
         return self.cell.has_fused_kernel
 
     def outputs(self, h: mx.array) -> mx.array:
-        """What the cell shows."""
+        """The cell's outputs."""
         return self.cell.outputs(h)
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:
-        """The cell's, at its state."""
+        """The cell's, of its own state."""
         read = self.cell.bind_time_constants()
         return lambda z, state: read(z[1:], state[:1])
 

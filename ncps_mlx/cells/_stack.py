@@ -10,28 +10,20 @@ import mlx.core as mx
 from ncps_mlx._kernels.custom_vjp import cached_in_precompute
 from ncps_mlx.cells._base import Cell, State, TimeSteps
 
-__all__ = ["dropout_factors", "run_stack", "turned"]
+__all__ = ["dropout_masks", "reverse_time", "run_stack"]
 
 
 def dropout_masks(
     keys: mx.array | None, dropout_rate: mx.array | float, layers: int, shape: tuple[int, int, int]
 ) -> list[mx.array]:
-    """Draw what dropout multiplies by, 0 or 1/(1 - rate), for each step and each backbone layer.
+    """Draw dropout masks (..., T, B, U), 0 or 1/(1 - rate), one for each backbone layer.
 
     Args:
         keys: One key (2,), or one for each member (N, 2), so that a member draws what it would draw alone;
             ``None`` draws from MLX's global stream.
-        rates: Probability of dropping: one number, or one for each member (N,).
-        layers: L, the number of backbone layers.
+        dropout_rate: Probability of dropping: one number, or one for each member (N,).
+        layers: The number of backbone layers.
         shape: (T, B, U).
-
-    Returns:
-        L arrays (..., T, B, U).
-
-    Example:
-        >>> (layer,) = dropout_factors(mx.random.key(0), 0.75, 1, (7, 5, 11))
-        >>> layer.shape, sorted(set(layer.flatten().tolist()))
-        ((7, 5, 11), [0.0, 4.0])
     """
     steps, batch, units = shape
     size = (layers, steps, batch, units)
@@ -45,22 +37,13 @@ def dropout_masks(
     return list(mx.unstack((uniform >= rate) / (1.0 - rate), axis=-4))
 
 
-def reverse_time(x: mx.array, dt: TimeSteps, mask: mx.array | None) -> tuple[mx.array, TimeSteps, mx.array | None]:
-    """A sequence as the backward direction meets it: the last reading first.
+def reverse_time(
+    x: mx.array, dt: TimeSteps, mask: mx.array | None
+) -> tuple[mx.array, TimeSteps, mx.array | None]:
+    """Inputs, time steps and mask as the backward direction reads them: the last reading first.
 
-    A reading's time step is then the time to the reading after it; the last reading, after which there is none, takes
-    the first's. Padding counts for nothing.
-
-    Args:
-        x: Inputs (..., T, B, D).
-        dt: Time steps: a number, or (..., T, B, 1).
-        mask: Where there is a reading, (..., T, B, 1), or ``None``.
-
-    Example:
-        >>> dt = mx.array([1.0, 2.0, 3.0, 9.0]).reshape(4, 1, 1)
-        >>> mask = mx.array([True, True, True, False]).reshape(4, 1, 1)
-        >>> turned(dt, dt, mask)[1].flatten().tolist()[1:]  # padding first, then 1 (of the first), 3, 2
-        [1.0, 3.0, 2.0]
+    A reading's time step is then the time to the reading after it. No reading follows the last one, which takes the
+    first one's time step. Steps without a reading are skipped.
     """
     back = x[..., ::-1, :, :]
     if not isinstance(dt, mx.array):
@@ -68,13 +51,12 @@ def reverse_time(x: mx.array, dt: TimeSteps, mask: mx.array | None) -> tuple[mx.
     if mask is None:
         return back, mx.concatenate([dt[..., :1, :, :], dt[..., :0:-1, :, :]], axis=-3), None
     steps = dt.shape[-3]
-    place = mx.where(mask, mx.arange(steps)[:, None, None], steps)
-    following = mx.cummin(place, axis=place.ndim - 3, reverse=True)  # the next reading at t or later
+    index = mx.where(mask, mx.arange(steps)[:, None, None], steps)
+    following = mx.cummin(index, axis=index.ndim - 3, reverse=True)  # the next reading at t or later
     first = following[..., :1, :, :]
     after = mx.concatenate([following[..., 1:, :, :], mx.full(first.shape, steps, first.dtype)], axis=-3)
     source = mx.minimum(mx.where(after == steps, first, after), steps - 1)
-    every = mx.broadcast_to(dt, source.shape)
-    dts = mx.take_along_axis(every, source, axis=source.ndim - 3)
+    dts = mx.take_along_axis(mx.broadcast_to(dt, source.shape), source, axis=source.ndim - 3)
     return back, dts[..., ::-1, :, :], mask[..., ::-1, :, :]
 
 
@@ -93,37 +75,19 @@ def run_stack(
     """Run stacked layers; each reads the outputs of the one below.
 
     Args:
-        layers: For each layer its cell, or its two: forward and backward in time.
+        layers: Each layer's cells: one, or two (forward and backward in time).
         x: Inputs (..., T, B, D).
-        state: One tuple per layer, as returned; of a layer's directions one after the other.
+        state: One tuple per layer, with both directions' arrays one after the other.
         dt: Time steps.
-        mask: Where there is a reading, (..., T, B, 1), or ``None``.
+        mask: True where there is a reading (..., T, B, 1); ``None``: everywhere.
         residual: Add to each layer's output, from the second on, its input.
         sequences: Whether the outputs of all steps are wanted.
-        rates: Dropout rate, one number or one per member (N,).
+        dropout_rate: One number, or one for each member (N,).
         keys: Dropout keys, (2,) or (N, 2); ``None`` draws from the global stream.
 
     Returns:
-        The outputs of the last layer, (..., T, B, O), or (..., B, O) of each direction's last step; both directions
-        stand side by side. And each layer's last state.
-
-    Example:
-        >>> from ncps_mlx import CfC
-        >>> cells = CfC(3, 11, num_layers=2, seed=0).layers
-        >>> zero = [(mx.zeros((5, 11)),)] * 2
-        >>> y, state = run_stack(
-        ...     [(cell,) for cell in cells],
-        ...     mx.zeros((7, 5, 3)),  # time first
-        ...     zero,
-        ...     1.0,
-        ...     None,
-        ...     residual=True,
-        ...     sequences=True,
-        ...     rates=0.0,
-        ...     keys=None,
-        ... )
-        >>> y.shape, len(state)
-        ((7, 5, 11), 2)
+        The last layer's outputs (..., T, B, O), or (..., B, O) of each direction's last step, with both directions side
+        by side; and each layer's last state.
     """
     last = []
     drops = isinstance(dropout_rate, mx.array) or dropout_rate > 0
@@ -137,8 +101,8 @@ def run_stack(
             if drops and count:
                 own = None if keys is None else layer_keys(keys, i + direction * len(layers))
                 size = (x.shape[-3], x.shape[-2], units)
-                factors = cached_in_precompute(partial(dropout_masks, own, dropout_rate, count, size))
-                dropout = [each.astype(x.dtype) for each in factors]
+                masks = cached_in_precompute(partial(dropout_masks, own, dropout_rate, count, size))
+                dropout = [each.astype(x.dtype) for each in masks]
             start = arrays[len(ends) : len(ends) + cell.state_size]
             sequence = reverse_time(x, dt, mask) if direction else (x, dt, mask)
             y, end = cell.run(sequence[0], start, *sequence[1:], dropout, sequences=every)
@@ -161,5 +125,5 @@ def last_output(y: mx.array, directions: int) -> mx.array:
 
 
 def layer_keys(keys: mx.array, layer: int) -> mx.array:
-    """The key(s) of one layer, each a function of the member's key and the layer's number alone."""
+    """The dropout key(s) of one layer, a function of the member's key and the layer's number alone."""
     return keys + mx.array([layer, 0], dtype=mx.uint32)

@@ -19,24 +19,24 @@ __all__ = ["WiredCfCCell", "head_masks"]
 
 
 class WiredCfCCell(FusedCell):
-    """A CfC whose neurons read what their synapses bring.
+    """A CfC on a circuit: a weight exists where a synapse does.
 
-    The layers of the circuit (inter, command, motor) are cells without a backbone: within one step each reads the new
-    state of the layer before it, the first the inputs. Every neuron reads its own state too.
+    The circuit's layers (inter, command, motor) are cells without a backbone: within one step each reads the new state
+    of the layer before it, and the first reads the inputs. Every neuron also reads its own state.
 
     Written out in NumPy: :doc:`/models/cfc`.
 
-    Source: Hasani et al., "Closed-form continuous-time neural networks", 2022; as ncps 1.0.1, apart from its masks,
-    which there cover the heads f and g alone and leave every layer recurrent throughout.
+    Source: Hasani et al., "Closed-form continuous-time neural networks", 2022; as ncps 1.0.1 except for the masks,
+    which in ncps cover only the heads f and g and leave every layer fully recurrent.
 
     Args:
         circuit: The synapses.
         mode: ``"default"``, ``"no_gate"`` or ``"pure"``.
-        initializer: Fills each weight matrix; what no synapse stands for is then set to zero.
-        ncps_masks: Mask as ncps does.
+        initializer: Fills each weight matrix; weights without a synapse are then set to zero.
+        ncps_masks: Use the masks of ncps.
 
     Raises:
-        ValueError: The circuit has layers, and synapses that skip one or go back.
+        ValueError: The circuit has layers, and a synapse skips one or goes back.
 
     Example:
         >>> from ncps_mlx import AutoNCP
@@ -118,7 +118,7 @@ class WiredCfCCell(FusedCell):
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As ``FusedCell.fused``; alone, each layer over the whole sequence: no layer reads a later one."""
+        """As ``FusedCell.run_fused``; without an LSTM each layer runs over the whole sequence before the next."""
         if lstm is not None:
             layers = tuple(self._layer(i) for i in range(len(self.cells)))
             arrays = CircuitArrays(z=self.inputs(x)[0], h=state[0], layers=layers, lstm=lstm)
@@ -132,7 +132,7 @@ class WiredCfCCell(FusedCell):
         return x[..., : self.output_size], (mx.concatenate(last, axis=-1),)
 
     def _layer(self, i: int) -> CircuitLayerArrays:
-        """A layer's arrays as its equations have them."""
+        """The arrays of layer i, as its equations have them."""
         net = self.cells[i].backbone
         feedforward, recurrent = net.first_weights()
         return CircuitLayerArrays(
@@ -145,24 +145,19 @@ class WiredCfCCell(FusedCell):
 
 
 def head_masks(circuit: Circuit, heads: int, ncps_masks: bool) -> list[npt.NDArray[np.float32]]:
-    """For each layer of the circuit which weights of its heads exist, (heads * units, inputs + units).
-
-    Example:
-        >>> from ncps_mlx import AutoNCP
-        >>> circuit = AutoNCP(8, 2).build(3)
-        >>> [mask.shape for mask in head_masks(circuit, 4, False)]  # 4 inter, 2 command, 2 motor neurons
-        [(16, 7), (8, 6), (8, 4)]
-    """
+    """For each layer of the circuit, 1 for the weights of its heads that exist, else 0 (heads * U, inputs + U)."""
     synapses = np.abs(circuit.adjacency)
     masks = []
     before: tuple[int, ...] = ()
     for layer in circuit.layers:
         neurons = list(layer)
-        given = synapses[np.ix_(before, neurons)] if before else np.abs(circuit.sensory_adjacency)[:, neurons]
-        itself = synapses[np.ix_(neurons, neurons)] | np.eye(len(neurons), dtype=np.int8)
+        feedforward = (
+            synapses[np.ix_(before, neurons)] if before else np.abs(circuit.sensory_adjacency)[:, neurons]
+        )
+        recurrent = synapses[np.ix_(neurons, neurons)] | np.eye(len(neurons), dtype=np.int8)
         if ncps_masks:
-            itself = np.ones_like(itself)
-        exists = np.concatenate([given, itself]).T.astype(np.float32)
+            recurrent = np.ones_like(recurrent)
+        exists = np.concatenate([feedforward, recurrent]).T.astype(np.float32)
         masked = min(2, heads) if ncps_masks else heads
         masks.append(np.concatenate([exists] * masked + [np.ones_like(exists)] * (heads - masked)))
         before = layer
@@ -170,7 +165,7 @@ def head_masks(circuit: Circuit, heads: int, ncps_masks: bool) -> list[npt.NDArr
 
 
 def check_layered(circuit: Circuit) -> None:
-    """Refuse synapses that the layers' order leaves out."""
+    """Refuse a circuit with synapses that do not lead from layer to layer."""
     covered = 0
     before: tuple[int, ...] = ()
     for layer in circuit.layers:

@@ -22,7 +22,7 @@ from ncps_mlx.wirings._base import Array, Circuit
 __all__ = ["INITIAL_RANGES", "MAPPINGS", "WiredLTCCell"]
 
 MAPPINGS = ("affine", "linear", "none")
-"""How inputs and outputs are mapped: weight and bias, a weight, not at all."""
+"""How inputs and outputs are mapped: with weight and bias, with a weight, not at all."""
 
 INITIAL_RANGES: dict[str, tuple[float, float]] = {
     "leak": (0.694, 1.313),
@@ -32,9 +32,9 @@ INITIAL_RANGES: dict[str, tuple[float, float]] = {
     "slope": (3.0, 8.0),
     "midpoint": (0.3, 0.8),
 }
-"""Where parameters begin, drawn uniformly: what an LTC of ncps (PyTorch) has at first, after its softplus."""
+"""Ranges of a wired LTC's initial parameters, drawn uniformly: those of ncps (PyTorch), after its softplus."""
 
-EPSILON = 1e-8  # as ncps: keeps the denominator from zero where nothing leaks and no synapse acts
+EPSILON = 1e-8  # as in ncps: keeps the denominator above zero where nothing leaks and no synapse acts
 
 
 class WiredLTCCell(FusedCell):
@@ -49,11 +49,10 @@ class WiredLTCCell(FusedCell):
     .. math:: x_i \leftarrow \frac{c_i x_i + \delta (g_i v_i + \sum_j w_{ji} \sigma_{ji} E_{ji})}
         {c_i + \delta (g_i + \sum_j w_{ji} \sigma_{ji} + 10^{-8})},
 
-    which is ncps's step multiplied by :math:`\delta`, and so defined at :math:`\Delta t = 0` too. c, g and w are
-    softplus of a parameter, and so positive, whatever training does. Synapses that the circuit does not have have
-    no parameters.
+    which is ncps's step multiplied by :math:`\delta`, and so also defined at :math:`\Delta t = 0`. c, g and w are the
+    softplus of a parameter, and so stay positive in training. Only synapses that exist have parameters.
 
-    All synapses act at once as a layer of S sigmoid units between two products, from U neurons and to 2U sums.
+    All synapses are computed together, as a layer of S sigmoid units between two products: from U neurons, to 2U sums.
 
     Written out in NumPy: :doc:`/models/ltc`.
 
@@ -65,9 +64,9 @@ class WiredLTCCell(FusedCell):
         unfolds: Solver steps for each time step.
         input_mapping: ``"affine"`` (x * weight + bias), ``"linear"`` or ``"none"``.
         output_mapping: Likewise, of the motor neurons' states.
-        initial_ranges: Least and greatest initial value by name, in place of those of :data:`INITIAL_RANGES`.
-        time_constants: Least and greatest initial time constant at rest, c/g, drawn log-uniformly; ``None`` leaves
-            it to the ranges of capacitance and leak.
+        initial_ranges: Smallest and largest initial value by name, in place of those of :data:`INITIAL_RANGES`.
+        time_constants: Smallest and largest initial time constant at rest, c/g, drawn log-uniformly; with ``None`` it
+            follows from the ranges of capacitance and leak.
 
     Example:
         >>> from ncps_mlx import AutoNCP
@@ -136,8 +135,8 @@ class WiredLTCCell(FusedCell):
     def inputs(self, x: mx.array) -> State:
         """What the inputs' synapses add to the two sums, (..., T, B, 2U)."""
         tanh_impl = tanh_for(x.dtype)
-        own = self.synapses("sensory_", tanh_impl)
-        return (all_steps(lambda each: synapse_sums(tanh_impl, self.mapped("input", each), *own), x),)
+        arrays = self.synapses("sensory_", tanh_impl)
+        return (all_steps(lambda each: synapse_sums(tanh_impl, self.mapped("input", each), *arrays), x),)
 
     def outputs(self, h: mx.array) -> mx.array:
         """The motor neurons' states, mapped."""
@@ -154,29 +153,30 @@ class WiredLTCCell(FusedCell):
         return x
 
     def synapses(self, prefix: str, tanh_impl: TanhImplementation) -> tuple[mx.array, mx.array, mx.array, mx.array]:
-        """All synapses as a layer between two products, in the form of sigmoid that ``squash`` gives.
+        """All synapses as a layer between two products, with the constants of ``tanh_impl`` folded in.
 
         Returns:
-            From sources to synapses (..., from, S), what to subtract (..., 1, S), from synapses to the sums of w s E
-            and w s (..., S, 2U), and what to add to these (..., 1, 2U).
+            ``pre_weights`` from sources to synapses (..., from, S); the ``offset`` to subtract (..., 1, S);
+            ``post_weights`` from synapses to the sums of w s E and w s (..., S, 2U); the ``base`` to add (..., 1, 2U).
         """
         synapses = self._sensory if prefix else self._synapses
         slope = tanh_impl.sigmoid_input_scale * self[f"{prefix}slope"][..., None, :]
         weight = softplus(self[f"{prefix}raw_weight"])[..., None]
         sources, targets = (each.astype(slope.dtype) for each in (synapses.sources, synapses.targets))
         pushed = weight * self[f"{prefix}reversal"][..., None] * targets
-        gather = mx.concatenate([pushed, weight * targets], axis=-1)
-        shift = slope * self[f"{prefix}midpoint"][..., None, :]
-        offset, gain = tanh_impl.sigmoid_affine
-        return sources * slope, shift, gain * gather, offset * gather.sum(axis=-2, keepdims=True)
+        post_weights = mx.concatenate([pushed, weight * targets], axis=-1)
+        offset = slope * self[f"{prefix}midpoint"][..., None, :]
+        constant, gain = tanh_impl.sigmoid_affine
+        base = constant * post_weights.sum(axis=-2, keepdims=True)
+        return sources * slope, offset, gain * post_weights, base
 
     def bind_synapses(self, prefix: str) -> Callable[[mx.array], mx.array]:
-        """A function of the sources' states (..., B, from) to both sums (..., B, 2U)."""
-        spread, shift, gather, base = self.synapses(prefix, MLX)
-        return lambda v: mx.tanh(v @ spread - shift) @ gather + base
+        """A function from the sources' states (..., B, from) to both sums (..., B, 2U)."""
+        pre_weights, offset, post_weights, base = self.synapses(prefix, MLX)
+        return lambda v: mx.tanh(v @ pre_weights - offset) @ post_weights + base
 
     def leak_and_capacitance(self) -> tuple[mx.array, mx.array]:
-        """G and c, each (..., U), positive."""
+        """The leak g and the capacitance c, each (..., U) and positive."""
         return softplus(self.raw_leak), softplus(self.raw_capacitance)
 
     def bind(self) -> Step:
@@ -205,39 +205,39 @@ class WiredLTCCell(FusedCell):
         state: State,
         dt: TimeSteps,
         mask: mx.array | None,
-        dropout: Sequence[mx.array],  # noqa: ARG002  # there is no backbone to drop from
+        dropout: Sequence[mx.array],  # noqa: ARG002  # no backbone, so no dropout
         lstm: LSTMArrays | None,
         *,
         sequences: bool,
     ) -> tuple[mx.array, State]:
-        """As ``FusedCell.fused``."""
+        """As ``FusedCell.run_fused``."""
         *leading, steps, _, _ = x.shape
         unfolds, tanh_impl = self._unfolds, tanh_for(state[0].dtype)
         leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())
         resting = mx.concatenate([leak * self.resting[..., None, :], leak + EPSILON], axis=-1)
-        spread, shift, gather, base = self.synapses("", tanh_impl)
+        pre_weights, offset, post_weights, base = self.synapses("", tanh_impl)
         # Both sums over the capacitance: the numerator is v + p, the denominator 1 + q.
-        rate = mx.concatenate([1.0 / capacitance] * 2, axis=-1)
+        scale = mx.concatenate([1.0 / capacitance] * 2, axis=-1)
         sums = flatten_time(self.inputs(x)[0], leading) + (base + resting)
         if isinstance(dt, mx.array):
             delta = flatten_time(dt / unfolds, leading)  # divided first: see cells/_ltc.py
-            own = [spread, shift, gather * rate, rate * sums, delta]
+            solver_arrays = [pre_weights, offset, post_weights * scale, scale * sums, delta]
         else:
-            rate = rate * (dt / unfolds)
+            scale = scale * (dt / unfolds)
             one = mx.repeat(mx.array([0.0, 1.0], dtype=sums.dtype), sums.shape[-1] // 2)
-            own = [spread, shift, gather * rate, rate * sums + one]
-        make = partial(SynapseSolver, tanh_impl, steps, unfolds)
-        states, last = run_ltc(make, own, tanh_impl, state[0], mask, lstm, steps=steps)
+            solver_arrays = [pre_weights, offset, post_weights * scale, scale * sums + one]
+        make_solver = partial(SynapseSolver, tanh_impl, steps, unfolds)
+        states, last = run_ltc(make_solver, solver_arrays, tanh_impl, state[0], mask, lstm, steps=steps)
         return self.outputs(states if sequences else last[0]), last
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:
-        """A function to c / (g + sum of w s), (..., B, U)."""
+        """A function from the inputs' contribution and the state to c / (g + sum of w s), (..., B, U)."""
         act = self.bind_synapses("")
         leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())
         return lambda z, state: capacitance / (leak + mx.split(act(state[0]) + z[0], 2, axis=-1)[1])
 
     def resting_time_constants(self) -> mx.array:
-        """C / g, (..., U)."""
+        """The time constants at rest, c / g (..., U)."""
         leak, capacitance = self.leak_and_capacitance()
         return capacitance / leak
 
@@ -246,16 +246,16 @@ class Synapses:
     """The synapses of one matrix, in the order of ``np.argwhere``.
 
     Attributes:
-        count: How many there are, S.
-        polarity: 1 or -1 for each, (S,).
-        sources: Which neuron each comes from, one-hot (from, S).
-        targets: Which neuron each goes to, one-hot (S, to).
+        count: S.
+        polarity: 1 or -1 for each (S,).
+        sources: The neuron each comes from, one-hot (from, S).
+        targets: The neuron each goes to, one-hot (S, to).
     """
 
     def __init__(self, adjacency: Array) -> None:
-        places = np.argwhere(adjacency)
-        self.count = len(places)
+        pairs = np.argwhere(adjacency)
+        self.count = len(pairs)
         self.polarity = adjacency[adjacency != 0].astype(np.float32)
         one = np.eye(max(adjacency.shape), dtype=np.float32)
-        self.sources = mx.array(np.ascontiguousarray(one[places[:, 0], : adjacency.shape[0]].T))
-        self.targets = mx.array(np.ascontiguousarray(one[places[:, 1], : adjacency.shape[1]]))
+        self.sources = mx.array(np.ascontiguousarray(one[pairs[:, 0], : adjacency.shape[0]].T))
+        self.targets = mx.array(np.ascontiguousarray(one[pairs[:, 1], : adjacency.shape[1]]))

@@ -1,4 +1,4 @@
-"""What all models share: shapes, state, the stack of layers, the readout, saving."""
+"""``RecurrentModel``: what all models share."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from ncps_mlx.models._serialization import save
 from ncps_mlx.models._validation import (
     as_time_steps,
     check_dropout_applies,
+    check_inapplicable,
     check_wiring,
-    described,
-    fits,
-    keep_int,
-    refuse,
+    describe_layer_state,
+    is_layer_state,
+    store_int,
 )
 from ncps_mlx.wirings._base import Wiring
 
 __all__ = ["RecurrentModel"]
 
 BACKBONE = {"backbone_units": 128, "backbone_dropout": 0.0}
-"""What every dense model has, and no wired one, with its defaults."""
+"""Arguments of every dense model that no wired one takes, with their defaults."""
 
-LARGEST = 2**24  # of a size: MLX counts in 32 bits, and cells lay several sizes side by side
+LARGEST_SIZE = 2**24  # MLX counts in 32 bits, and cells join arrays of several sizes
 
 
 class RecurrentModel(nn.Module):
-    """What :class:`CfC` and :class:`LTC` share: shapes, state, the loop over layers and the readout.
+    """What :class:`CfC` and :class:`LTC` share: shapes, state, stacked layers, the readout, saving.
 
     Attributes:
-        layers: The cells that run forward in time; with ``share_layers`` the second serves for all from there on.
-        backward_layers: With ``bidirectional``, those that run backward.
+        layers: The cells that run forward in time; with ``share_layers`` only two, the second for all upper layers.
+        backward_layers: With ``bidirectional``, the cells that run backward.
 
     Raises:
-        ValueError: An argument that all models share is out of its range.
+        ValueError: An argument is out of its range.
 
     Example:
         >>> from ncps_mlx import CfC
@@ -58,24 +58,24 @@ class RecurrentModel(nn.Module):
     layers: list[Cell]
 
     def __init__(self, config: dict[str, Any], dense: Mapping[str, Any], wired: Mapping[str, Any]) -> None:
-        """Check what both models have.
+        """Check the arguments that all models share.
 
         Args:
             config: The constructor's arguments.
             dense: Arguments that only a dense model takes, with their defaults.
-            wired: Arguments that only a wired model takes, with theirs.
+            wired: Arguments that only a wired model takes, with their defaults.
         """
         super().__init__()
         self._config = config
-        self.input_size = keep_int(config, "input_size", maximum=LARGEST)
+        self.input_size = store_int(config, "input_size", maximum=LARGEST_SIZE)
         self.wiring: Wiring | None = check_wiring(config["hidden_size"], config["wiring"])
         if self.wiring is None:
-            self.hidden_size = keep_int(config, "hidden_size", maximum=LARGEST)
-            refuse(config, wired, "without a wiring", "wiring instead of hidden_size")
+            self.hidden_size = store_int(config, "hidden_size", maximum=LARGEST_SIZE)
+            check_inapplicable(config, wired, "without a wiring", "wiring instead of hidden_size")
         else:
             self.hidden_size = self.wiring.units
-            refuse(config, dense, "with a wiring", "hidden_size instead of wiring")
-        self.num_layers = keep_int(config, "num_layers")
+            check_inapplicable(config, dense, "with a wiring", "hidden_size instead of wiring")
+        self.num_layers = store_int(config, "num_layers")
         self.residual: bool = check_flag("residual", config["residual"])
         self.bidirectional: bool = check_flag("bidirectional", config["bidirectional"])
         self.mixed_memory: bool = check_flag("mixed_memory", config["mixed_memory"])
@@ -85,18 +85,18 @@ class RecurrentModel(nn.Module):
                 f"share_layers must be False with num_layers={self.num_layers}: the layers from the second on share "
                 "parameters. Set num_layers to at least 3."
             )
-        keep_int(config, "backbone_units", maximum=LARGEST)
-        layers = keep_int(config, "backbone_layers", minimum=0)
+        store_int(config, "backbone_units", maximum=LARGEST_SIZE)
+        layers = store_int(config, "backbone_layers", minimum=0)
         rate = check_number("backbone_dropout", config["backbone_dropout"], low=0, high=1, open_high=True)
         check_dropout_applies(rate, layers)
         config["backbone_dropout"] = self.backbone_dropout = rate
         if config["output_size"] is not None:
-            keep_int(config, "output_size", maximum=LARGEST)
+            store_int(config, "output_size", maximum=LARGEST_SIZE)
         if config["seed"] is not None:
-            keep_int(config, "seed", minimum=0, maximum=LARGEST_SEED)
+            store_int(config, "seed", minimum=0, maximum=LARGEST_SEED)
 
     def _build(self, initializer: Initializer) -> None:
-        """Make the parameters; called under the model's seed."""
+        """Make the parameters; called inside :func:`seeded`."""
         config = self._config
         count = 2 if config["share_layers"] else self.num_layers
         self.layers = []
@@ -126,32 +126,32 @@ class RecurrentModel(nn.Module):
         return MixedMemory(cell, input_size, initializer=initializer, recurrent_initializer=recurrent)
 
     def _cell(self, input_size: int, initializer: Initializer) -> Cell:
-        raise NotImplementedError  # abstract: CfC and LTC each build their own cell
+        raise NotImplementedError  # abstract: CfC and LTC each make their own cell
 
     def _stack(self) -> list[tuple[Cell, ...]]:
         """Each layer's cells, forward and backward."""
-        made = list(zip(*self._directions(), strict=True))
-        return made + made[-1:] * (self.num_layers - len(made))
+        layers = list(zip(*self._directions(), strict=True))
+        return layers + layers[-1:] * (self.num_layers - len(layers))
 
     @property
     def has_fused_kernel(self) -> bool:
-        """Whether all layers run over time with a gradient written by hand."""
+        """Whether all layers run over time with a custom gradient."""
         return all(cell.has_fused_kernel for layers in self._directions() for cell in layers)
 
     @property
     def config(self) -> dict[str, Any]:
-        """The constructor's arguments, defaults included: ``type(model)(**model.config)`` is its twin."""
+        """The constructor's arguments, with defaults: ``type(model)(**model.config)`` makes an equal model."""
         return dict(self._config)
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers the model learns; weights of absent synapses do not count."""
+        """How many numbers the model learns; weights of synapses that do not exist are not counted."""
         counts: list[int] = [array.size for array in leaves(self.trainable_parameters())]
         return sum(counts) - sum(cell.masked_weight_count for layers in self._directions() for cell in layers)
 
     @property
     def dropout_layer_count(self) -> int:
-        """How many backbone layers dropout acts on, in each layer."""
+        """The number of backbone layers, in each layer, that dropout acts on."""
         return self.layers[0].dropout_shape[0]
 
     def _extra_repr(self) -> str:
@@ -160,12 +160,16 @@ class RecurrentModel(nn.Module):
     def save(self, path: str | Path) -> None:
         """Write parameters and configuration into one safetensors file, for :func:`ncps_mlx.load`.
 
+        The file appears complete or not at all: an error or a crash leaves the old one. Parameters keep their dtype. An
+        ``initializer`` that is a callable is stored as ``None``: it has done its work, and storing it would need
+        pickling. Not stored: training or evaluation mode, frozen parameters, the state of a stream.
+
         Args:
-            path: The file, replaced as a whole if it exists.
+            path: The file's name, used as it is; ``.safetensors`` is the customary ending.
 
         Raises:
-            ValueError: The parameters are not those of the configuration, as while the model holds a population.
-            OSError: The file cannot be written.
+            ValueError: The parameters do not fit the configuration, for example while the model holds a population.
+            OSError: The file cannot be written: no such folder, no permission, disk full.
 
         Example:
             >>> import tempfile
@@ -188,16 +192,16 @@ class RecurrentModel(nn.Module):
 
         Args:
             x: Inputs, (B, T, D), or (T, D) for one sequence.
-            state: What an earlier call returned, to go on from there; ``None`` starts at zero. A bidirectional model
-                refuses it: its other half has yet to see the end.
+            state: What an earlier call returned, to continue from there; ``None`` starts at zero. A bidirectional model
+                takes none: it needs the whole sequence.
             time_delta: Time between the readings: a number, (T,), or (B, T); ``None`` means 1.
-            mask: (B, T), or (T,) for one sequence: true where there is a reading. Elsewhere the state is held, and
-                repeated in the output. ``None``: everywhere.
+            mask: (B, T), or (T,) for one sequence: true where there is a reading. Elsewhere the state is held and its
+                output repeated. ``None``: everywhere.
 
         Returns:
-            Outputs (B, T, O), or (B, O) of the last reading with ``return_sequences=False`` (of a bidirectional model,
-            of each direction's own last); and the state, one tuple per layer: (h,) of shape (B, H), (h, c) with mixed
-            memory, both directions' one after the other. Without a batch, B is absent throughout.
+            Outputs (B, T, O), or with ``return_sequences=False`` (B, O) of the last reading (in a bidirectional model,
+            the last of each direction); and the state, one tuple per layer: (h,) of shape (B, H), or (h, c) with mixed
+            memory; of both directions, one after the other. For one sequence, without B.
 
         Raises:
             ValueError: An array's shape or dtype does not fit.
@@ -215,18 +219,18 @@ class RecurrentModel(nn.Module):
             >>> mx.allclose(mx.concatenate([begin, end], axis=1), y, atol=1e-5).item()
             True
         """
-        x, dt, mask, state, single = self._checked(x, time_delta, mask, state)
+        x, dt, mask, state, single = self._check_call(x, time_delta, mask, state)
         y, last = self.forward(x, state, dt, mask, dropout_rate=self.backbone_dropout if self.training else 0.0)
         return (y[0], [tuple(a[0] for a in layer) for layer in last]) if single else (y, last)
 
-    def _checked(
+    def _check_call(
         self,
         x: mx.array,
         time_delta: mx.array | float | None,
         mask: mx.array | None,
         state: Sequence[State] | None = None,
     ) -> tuple[mx.array, TimeSteps, mx.array | None, Sequence[State] | None, bool]:
-        """Check what a call was given and give it a batch axis; the last value is whether it had none."""
+        """Check a call's arguments and give them a batch axis; the last value is whether they had none."""
         if not isinstance(x, mx.array):
             raise ValueError(f"x must be an mx.array, got {type(x).__name__}; convert it with mx.array(x).")
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size or 0 in x.shape:
@@ -249,7 +253,7 @@ class RecurrentModel(nn.Module):
                     f"mask must be bool of shape {shape}, got {mask.dtype} of shape {mask.shape}."
                 )
         if state is not None:
-            state = self._check_state(state, () if single else (batch,))
+            state = self._checked_state(state, () if single else (batch,))
         dt = as_time_steps(time_delta, batch, steps, x.dtype)
         if not single:
             return x, dt, mask, state, False
@@ -266,18 +270,18 @@ class RecurrentModel(nn.Module):
         dropout_rate: mx.array | float = 0.0,
         keys: mx.array | None = None,
     ) -> tuple[mx.array, list[State]]:
-        """:meth:`__call__` without its checks, for populations too: every array may carry a leading axis N.
+        """:meth:`__call__` without its checks, also for populations: every array may carry a leading axis N.
 
         Args:
             x: (..., B, T, D).
             state: One tuple per layer, or ``None``.
             time_delta: A number, or (..., B, T).
             mask: (..., B, T), or ``None``.
-            rates: Dropout rate: a number, or (N,); 0 for evaluation.
+            dropout_rate: A number, or (N,); 0 for evaluation.
             keys: Dropout keys, (2,) or (N, 2); ``None`` draws from MLX's global stream.
 
         Returns:
-            As of :meth:`__call__`, with the leading axis.
+            As :meth:`__call__`, with the leading axis.
 
         Example:
             >>> from ncps_mlx import CfC
@@ -301,9 +305,9 @@ class RecurrentModel(nn.Module):
         return (mx.swapaxes(y, -3, -2) if self.return_sequences else y), last
 
     def _zero_state(self, x: mx.array) -> list[State]:
-        """The state at the start of inputs (..., T, B, D)."""
+        """The state before inputs (..., T, B, D)."""
         leading = self.layers[0].leading_axes or x.shape[:-3]
-        # Made of inputs, so that under a vmap over them it has their axis: without, MLX 0.32's addmm stumbles.
+        # Made from the inputs, so that under a vmap it has their axis: MLX 0.32's addmm fails without.
         zero = mx.where(mx.array(False), mx.stop_gradient(x[..., 0, :, :1]), 0)
         zero = mx.broadcast_to(zero, (*leading, x.shape[-2], self.hidden_size))
         return [(zero,) * sum(cell.state_size for cell in cells) for cells in self._stack()]
@@ -318,15 +322,15 @@ class RecurrentModel(nn.Module):
         flat = h.reshape(*leading[:-1], leading[-1] * batch, features)  # (..., T, B, H): all steps in one product
         return (flat @ weight + bias).reshape(*leading, batch, self.output_size)
 
-    def _check_state(self, state: Sequence[State], batch: tuple[int, ...]) -> Sequence[State]:
+    def _checked_state(self, state: Sequence[State], batch: tuple[int, ...]) -> Sequence[State]:
         if self.bidirectional:
             raise ValueError(
                 "state must be None for a bidirectional model, which needs the whole sequence at once."
             )
         shape, arrays = (*batch, self.hidden_size), self.layers[0].state_size
         layers = list(state) if isinstance(state, list | tuple) else []
-        if len(layers) != self.num_layers or not all(fits(layer, arrays, shape) for layer in layers):
-            got = [described(layer) for layer in layers] if layers else type(state).__name__
+        if len(layers) != self.num_layers or not all(is_layer_state(layer, arrays, shape) for layer in layers):
+            got = [describe_layer_state(layer) for layer in layers] if layers else type(state).__name__
             raise ValueError(
                 f"state must be {self.num_layers} tuple(s), one per layer, of {arrays} floating array(s) of shape "
                 f"{shape}, as a call returns it, got {got}."
@@ -337,8 +341,8 @@ class RecurrentModel(nn.Module):
 def time_first(
     x: mx.array, time_delta: TimeSteps, mask: mx.array | None
 ) -> tuple[mx.array, TimeSteps, mx.array | None]:
-    """Bring inputs to (..., T, B, D), time steps and mask to (..., T, B, 1); what is no reading becomes 0."""
-    if mask is not None:  # else what is not finite there would reach the gradients, as 0 times itself
+    """Bring inputs to (..., T, B, D), time steps and mask to (..., T, B, 1); masked inputs and time steps become 0."""
+    if mask is not None:  # else infinities and NaN in masked places would reach the gradients, as 0 times themselves
         x = mx.where(mask[..., None], x, 0)
         time_delta = mx.where(mask, time_delta, 0) if isinstance(time_delta, mx.array) else time_delta
     dt = mx.swapaxes(time_delta, -1, -2)[..., None] if isinstance(time_delta, mx.array) else time_delta

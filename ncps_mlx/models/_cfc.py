@@ -9,7 +9,7 @@ from ncps_mlx.cells._cfc import HEADS, CfCCell
 from ncps_mlx.cells._initializers import Initializer, get_initializer, seeded
 from ncps_mlx.cells._wired_cfc import WiredCfCCell
 from ncps_mlx.models._base import BACKBONE, RecurrentModel
-from ncps_mlx.models._serialization import savable
+from ncps_mlx.models._serialization import register_model
 from ncps_mlx.wirings._base import Wiring
 
 __all__ = ["CfC"]
@@ -17,7 +17,7 @@ __all__ = ["CfC"]
 DENSE_CFC = {**BACKBONE, "activation": "lecun_tanh", "backbone_layers": 1}
 
 
-@savable
+@register_model
 class CfC(RecurrentModel):
     r"""Closed-form continuous-time network.
 
@@ -25,7 +25,7 @@ class CfC(RecurrentModel):
 
     .. math:: h' = (1 - s) \tanh f + s \tanh g, \qquad s = \sigma(a \Delta t + b).
 
-    :doc:`/models/cfc` has every equation, and what each argument does to it; :doc:`/guide/cfc` which to choose.
+    :doc:`/models/cfc` has every equation and the effect of each argument; :doc:`/guide/cfc` helps to choose.
 
     Source: Hasani et al., "Closed-form continuous-time neural networks", Nature Machine Intelligence 2022
     (arXiv 2106.13898). The equations and constants are those of ncps 1.0.1.
@@ -37,13 +37,13 @@ class CfC(RecurrentModel):
             without a backbone, whose weights exist where synapses do. The output is that of the motor neurons.
         num_layers: Stacked layers; each reads the output of the one below.
         share_layers: The layers from the second on share their parameters.
-        residual: Add to each layer's output, from the second on, its input.
-        bidirectional: Run a second set of layers backward in time; the outputs of both stand side by side. Backward,
-            a reading's time step is the time to the reading after it.
-        mixed_memory: Let an LSTM of as many units take each step before the cell does; the state is then (h, c).
+        residual: Add its input to each layer's output, from the second on.
+        bidirectional: Run a second set of layers backward in time and join the outputs of both. Backward, a reading's
+            time step is the time to the reading after it.
+        mixed_memory: Run an LSTM step, of as many units, before each step of the cell; the state is then (h, c).
         mode: ``"default"``; ``"no_gate"``, :math:`h' = \tanh f + s \tanh g`; ``"pure"``, one head and
             :math:`h' = A - A e^{-\Delta t(|w| + |f|)} f`.
-        activation: Of the backbone's layers (which, like their three other arguments, a wired model does not have):
+        activation: Of the backbone's layers (a wired model has no backbone, and takes none of its four arguments):
             ``"lecun_tanh"``, ``"tanh"``, ``"relu"``, ``"gelu"``, ``"silu"`` or ``"sigmoid"``.
         initializer: ``None`` for Xavier uniform, a name (``"he_normal"``), or a callable of ``mlx.nn.init``.
             Biases are 0.
@@ -51,10 +51,10 @@ class CfC(RecurrentModel):
         backbone_layers: Its layers, each followed by activation and dropout; with 0 the heads read [x, h] directly.
         backbone_dropout: Probability of dropping each backbone unit at each step, in training mode.
         output_size: O, outputs of a linear readout; ``None`` returns the state itself (the motor neurons').
-        return_sequences: Return every step's output, or only that of the last reading.
-        ncps_masks: With a wiring, mask as ncps 1.0.1 does: the heads f and g alone, and every layer of the circuit
-            recurrent throughout. For models that came from there (:func:`ncps_mlx.from_torch`).
-        seed: Of the initial parameters; ``None`` draws from MLX's global stream, as layers of ``mlx.nn`` do.
+        return_sequences: Return the output of every step, or only that of the last reading.
+        ncps_masks: With a wiring, mask as ncps 1.0.1 does: only the heads f and g, and every layer of the circuit fully
+            recurrent. For models that come from ncps (:func:`ncps_mlx.from_torch`).
+        seed: Seed of the initial parameters; ``None`` draws from MLX's global stream, as layers of ``mlx.nn`` do.
 
     Raises:
         ValueError: An argument is out of its range.

@@ -1,4 +1,4 @@
-"""Models of ncps (PyTorch) become ours: same weights, same outputs. Imports neither torch nor ncps."""
+"""``from_torch``: convert models of ncps (PyTorch); same weights, same outputs. Imports neither torch nor ncps."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ Array = npt.NDArray[np.float64]
 Tree = dict[str, Any]
 
 HEADS = ("ff1", "ff2", "time_a", "time_b")
-"""Heads of a CfC, in the order of both libraries; mode pure has the first alone."""
+"""Heads of a CfC, in the order of both libraries; mode pure has only the first."""
 
 ACTIVATIONS = {"LeCun": "lecun_tanh", "Tanh": "tanh", "ReLU": "relu", "GELU": "gelu", "SiLU": "silu"}
-"""Our names of the activations, by the classes of torch and ncps."""
+"""Names of the activations here, by their classes in torch and ncps."""
 
 LEAST = 1e-12
-"""What an exact zero becomes where our parametrisation allows only positive numbers."""
+"""What an exact zero becomes where only positive numbers can be stored."""
 
 
 def from_torch(module: Any) -> CfC | LTC:
-    r"""Make a ``CfC`` or ``LTC`` of ``ncps.torch`` ours: the same outputs, states and gradients.
+    r"""Convert a ``CfC`` or ``LTC`` of ``ncps.torch``: the same outputs, states and gradients.
 
-    All that those classes can be is converted: dense or wired, every mode and activation, backbones of any depth,
-    mixed memory, ``proj_size`` (our ``output_size``), ``return_sequences``, the mappings of inputs and outputs, any
+    Everything those classes offer is converted: dense or wired, every mode and activation, backbones of any depth,
+    mixed memory, ``proj_size`` (here ``output_size``), ``return_sequences``, the mappings of inputs and outputs, any
     ``ode_unfolds`` and ``epsilon``, weights kept positive by softplus or by clipping. Weights of any precision, on any
-    device, become float32. Training or evaluation mode is kept. The result, unlike the original, can be given a time
-    step for each sample of a batch.
+    device, become float32. Training or evaluation mode is kept. Unlike the original, the result takes a time step for
+    each sample of a batch.
 
-    What differs from then on:
+    What differs:
 
-    * Batches come first: of a module with ``batch_first=False``, swap the first two axes of inputs and outputs.
+    * Batches come first: for a module with ``batch_first=False``, swap the first two axes of inputs and outputs.
     * Dropout, in training, also follows the backbone's first layer; in ncps it begins with the second.
-    * A wired CfC keeps the masks of ncps (``ncps_masks=True``). With a wiring of one layer ncps returns all units,
-      whatever its ``output_dim`` says; so does the result.
+    * A wired CfC keeps the masks of ncps (``ncps_masks=True``). With a wiring of one layer ncps ignores its
+      ``output_dim`` and returns all units; so does the result.
     * In an LTC, synapses that do not exist have no parameters. Positive numbers are stored through softplus; one that
-      clipping made exactly 0 becomes 1e-12: without effect as before, but it learns no more.
+      clipping made exactly 0 becomes 1e-12: without effect as before, but no longer trainable.
     * An ``epsilon`` other than 1e-8 becomes part of the leak: :math:`g' = g + \epsilon - 10^{-8}`,
       :math:`v' = v g / g'`.
 
@@ -57,7 +57,7 @@ def from_torch(module: Any) -> CfC | LTC:
         A :class:`~ncps_mlx.CfC` or :class:`~ncps_mlx.LTC` of one layer, which shares no memory with ``module``.
 
     Raises:
-        ValueError: It is something else; an LTC's weight is negative; the wiring has layers that ours cannot have.
+        ValueError: It is something else; an LTC's weight is negative; the wiring has other layers than a CfC allows.
 
     Example:
         >>> from ncps_mlx import from_torch
@@ -68,12 +68,12 @@ def from_torch(module: Any) -> CfC | LTC:
         that part alone.
     """
     model, parameters = READERS[kind_of(module)](module)
-    mine, given = shapes(model.parameters()), shapes(parameters)
-    if mine != given:
-        odd = min(name for name in mine | given if mine.get(name) != given.get(name))
+    wanted, got = shapes(model.parameters()), shapes(parameters)
+    if wanted != got:
+        first_wrong = min(name for name in wanted | got if wanted.get(name) != got.get(name))
         raise ValueError(
-            f"module must have the shapes that ncps gives it, got {given.get(odd)} instead of {mine.get(odd)} "
-            f"for what becomes {odd}."
+            f"module must have the shapes that ncps gives it, got {got.get(first_wrong)} instead of "
+            f"{wanted.get(first_wrong)} for what becomes {first_wrong}."
         )
     model.update(tree_map(lambda array: mx.array(array.astype(np.float32)), parameters))
     model.train(bool(module.training))
@@ -115,7 +115,7 @@ def read_cfc(module: Any) -> tuple[CfC, Tree]:
         "mixed_memory": bool(module.use_mixed),
         "output_size": None if readout is None else len(readout[1]),
         "return_sequences": bool(module.return_sequences),
-        "seed": 0,  # what it draws is replaced
+        "seed": 0,  # its parameters are replaced
     }
     inner: Tree
     if getattr(module, "wired_mode", False):
@@ -149,7 +149,7 @@ def read_cfc(module: Any) -> tuple[CfC, Tree]:
 
 
 def activation_name(layer: Any) -> str:
-    """Our name of an activation."""
+    """The name of an activation here."""
     name = type(layer).__name__
     if name not in ACTIVATIONS or getattr(layer, "approximate", "none") != "none":
         raise ValueError(f"module must have an activation of ncps ({', '.join(ACTIVATIONS)}), got {layer!r}.")
@@ -157,7 +157,7 @@ def activation_name(layer: Any) -> str:
 
 
 def read_cfc_cell(cell: Any, inputs: int) -> Tree:
-    """Read the parameters of one CfC cell with ``inputs`` features before its state."""
+    """Read the parameters of one CfC cell that reads ``inputs`` features and its state."""
     hidden = list(cell.backbone) if cell.backbone_layers else []
     maps = [read_linear(part) for part in hidden if hasattr(part, "weight")]
     heads = [read_head(cell, name) for name in HEADS[: 1 if cell.mode == "pure" else 4]]
@@ -178,14 +178,14 @@ def read_cfc_cell(cell: Any, inputs: int) -> Tree:
 
 
 def read_head(cell: Any, name: str) -> tuple[Array, Array]:
-    """Read a head, without the weights that ncps masks away whenever it uses them."""
+    """Read a head, without the weights that ncps masks at every use."""
     weight, bias = read_linear(getattr(cell, name))
     masked = cell.sparsity_mask is not None and name in ("ff1", "ff2")
     return (weight * (read(cell.sparsity_mask) != 0) if masked else weight), bias
 
 
 def with_memory(module: Any, cell: Tree) -> Tree:
-    """Put the LSTM of mixed memory around the cell; our bias contains the 1 that ncps adds to the forget gate."""
+    """Add the LSTM of mixed memory; the bias here includes the 1 that ncps adds to the forget gate."""
     if not module.use_mixed:
         return cell
     weight, bias = read_linear(module.lstm.input_map)
@@ -202,8 +202,8 @@ def with_memory(module: Any, cell: Tree) -> Tree:
 def read_ltc(module: Any) -> tuple[LTC, Tree]:
     """Make an LTC with the settings of one of ncps, and read its parameters."""
     cell = module.rnn_cell
-    present, heard = read(cell.sparsity_mask) != 0, read(cell.sensory_sparsity_mask) != 0
-    circuit = ltc_circuit(cell._wiring, present, heard)
+    synapses, sensory_synapses = read(cell.sparsity_mask) != 0, read(cell.sensory_sparsity_mask) != 0
+    circuit = ltc_circuit(cell._wiring, synapses, sensory_synapses)
     mappings = [
         mapping if mapping in ("affine", "linear") else "none"
         for mapping in (cell._input_mapping, cell._output_mapping)
@@ -220,28 +220,28 @@ def read_ltc(module: Any) -> tuple[LTC, Tree]:
     )
     stored = read(cell.gleak)
     leak = np.logaddexp(stored, 0.0) if cell._implicit_param_constraints else at_least_0("gleak", stored)
-    total = np.maximum(leak + (cell._epsilon - EPSILON), LEAST)  # EPSILON is added by our cell too
+    total = np.maximum(leak + (cell._epsilon - EPSILON), LEAST)  # the cell adds EPSILON again
     tree: Tree = {
         "raw_leak": inverse_softplus(total),
         "resting": read(cell.vleak) * leak / total,
         "raw_capacitance": read_raw(cell, "cm", np.ones_like(stored, dtype=bool)),
     }
-    for side, where in (("", present), ("sensory_", heard)):
+    for side, where in (("", synapses), ("sensory_", sensory_synapses)):
         tree |= {
             f"{side}raw_weight": read_raw(cell, f"{side}w", where),
             f"{side}slope": read(getattr(cell, f"{side}sigma"))[where],
             f"{side}midpoint": read(getattr(cell, f"{side}mu"))[where],
             f"{side}reversal": read(getattr(cell, f"{side}erev"))[where],
         }
-    for ours, theirs in (("weight", "w"), ("bias", "b")):
+    for part, ncps_name in (("weight", "w"), ("bias", "b")):
         for end in ("input", "output"):
-            if hasattr(cell, f"{end}_{theirs}"):
-                tree[f"{end}_{ours}"] = read(getattr(cell, f"{end}_{theirs}"))
+            if hasattr(cell, f"{end}_{ncps_name}"):
+                tree[f"{end}_{part}"] = read(getattr(cell, f"{end}_{ncps_name}"))
     return model, {"layers": [with_memory(module, tree)]}
 
 
 def read_raw(cell: Any, name: str, where: npt.NDArray[np.bool_]) -> Array:
-    """Read numbers that are positive by softplus, before it; ncps stores them so, or else as they are."""
+    """Read positive numbers as stored before a softplus; ncps stores them so, or as they are."""
     stored = read(getattr(cell, name))[where]
     if cell._implicit_param_constraints:
         return stored
@@ -249,7 +249,7 @@ def read_raw(cell: Any, name: str, where: npt.NDArray[np.bool_]) -> Array:
 
 
 def at_least_0(name: str, stored: Array) -> Array:
-    """Refuse negative numbers, which ncps computes with until it is told to clip them."""
+    """Refuse negative numbers, with which ncps computes until it is told to clip them."""
     if not (stored >= 0).all():
         raise ValueError(
             f"{name} of module must be at least 0, got {stored.min():g}. With implicit_param_constraints=False ncps "
@@ -264,4 +264,4 @@ def inverse_softplus(value: Array) -> Array:
 
 
 READERS: dict[str, Callable[[Any], tuple[CfC | LTC, Tree]]] = {"CfC": read_cfc, "LTC": read_ltc}
-"""What reads a module, by the name of its class in ncps."""
+"""Functions that read a module, by the name of its class in ncps."""

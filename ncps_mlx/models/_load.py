@@ -1,4 +1,4 @@
-"""Loading a model that was saved: the class by its name, the configuration, the parameters."""
+"""``load``: a saved model from its file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from mlx.utils import tree_unflatten
 
 from ncps_mlx.models._cfc import CfC
 from ncps_mlx.models._ltc import LTC
-from ncps_mlx.models._serialization import CLASSES, CURE, FORMAT, _build, _header, _mismatch, _named, _shapes
+from ncps_mlx.models._serialization import (
+    CLASSES,
+    CURE,
+    FORMAT,
+    _build,
+    _header,
+    _mismatch,
+    _parameters_by_name,
+    _shapes,
+)
 
 __all__ = ["load"]
 
@@ -22,18 +31,16 @@ __all__ = ["load"]
 def load(path: str | os.PathLike[str]) -> CfC | LTC:
     """Read a saved model: the same class, configuration and parameters, bit for bit.
 
-    The file is one that :meth:`~ncps_mlx.models.RecurrentModel.save` wrote.
-
-    The model comes in training mode, as from its constructor: call ``model.eval()`` before predicting with a model
-    that has dropout. Nothing in the file is executed or unpickled. A wiring of a class of your own must be imported
-    first.
+    The file is one that :meth:`~ncps_mlx.models.RecurrentModel.save` wrote. Nothing in it is executed or unpickled.
+    A wiring of your own class must be imported first. The model is in training mode, as from its constructor: before
+    predicting with dropout, call ``model.eval()``.
 
     Args:
         path: The file's name.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is cut or damaged, of a newer format, or not a model of this library.
+        ValueError: The file is truncated or damaged, of a newer format, or not a model of this library.
 
     Example:
         >>> load("nowhere.safetensors")
@@ -51,7 +58,7 @@ def load(path: str | os.PathLike[str]) -> CfC | LTC:
         raise FileNotFoundError(error.errno, what, str(path)) from None
     metadata, stored = _header(path, content)
     model = _model(path, metadata)
-    problem = _mismatch(_shapes(_named(model)), stored)
+    problem = _mismatch(_shapes(_parameters_by_name(model)), stored)
     if problem:
         raise ValueError(f"{path} does not hold the parameters of its configuration: {problem}. {CURE}")
     arrays = cast("dict[str, mx.array]", mx.load(io.BytesIO(content), format="safetensors"))
@@ -62,10 +69,10 @@ def load(path: str | os.PathLike[str]) -> CfC | LTC:
 
 def _model(path: Path, metadata: Any) -> CfC | LTC:
     """A new model of the class and configuration in a file's metadata."""
-    ours = isinstance(metadata, dict) and all(
+    written_by_save = isinstance(metadata, dict) and all(
         isinstance(metadata.get(f"ncps_mlx.{key}"), str) for key in ("format", "version", "class", "config")
     )
-    if not ours:
+    if not written_by_save:
         raise ValueError(f"{path} was not written by save(): it has parameters, but not of which model.")
     version, writer = metadata["ncps_mlx.format"], metadata["ncps_mlx.version"]
     if version != str(FORMAT):

@@ -14,20 +14,20 @@ from ncps_mlx.cells._ltc import STABILITY, LTCCell, slowest_time_constant
 from ncps_mlx.cells._stack import reverse_time
 from ncps_mlx.cells._wired_ltc import INITIAL_RANGES, MAPPINGS, WiredLTCCell
 from ncps_mlx.models._base import BACKBONE, RecurrentModel, time_first
-from ncps_mlx.models._serialization import savable
-from ncps_mlx.models._validation import keep_int
+from ncps_mlx.models._serialization import register_model
+from ncps_mlx.models._validation import store_int
 from ncps_mlx.wirings._base import Wiring
 
 __all__ = ["LTC"]
 
 DENSE_LTC = {**BACKBONE, "activation": "tanh", "backbone_layers": 0, "stability": "bounded"}
 WIRED_LTC = {"input_mapping": "affine", "output_mapping": "affine", "initial_ranges": None}
-"""What applies only without a wiring, or only with one, and its default."""
+"""Arguments that apply only without a wiring, or only with one, with their defaults."""
 
-MOST = 1e12  # of an initial value, or of its inverse: single precision can then compute with it
+LARGEST_INITIAL = 1e12  # of an initial value, or of its inverse: single precision can compute with it
 
 
-@savable
+@register_model
 class LTC(RecurrentModel):
     r"""Liquid time-constant network, in the dense form of the original paper.
 
@@ -35,8 +35,8 @@ class LTC(RecurrentModel):
         \qquad f = a(W \cdot \text{backbone}([u, x]) + b),
 
     solved by ``ode_unfolds`` semi-implicit Euler steps for each reading. With ``wiring``, neurons with conductance
-    synapses instead. :doc:`/models/ltc` has every equation, and what each argument does to it; :doc:`/guide/ltc` which
-    to choose.
+    synapses instead. :doc:`/models/ltc` has every equation and the effect of each argument; :doc:`/guide/ltc` helps to
+    choose.
 
     Source: Hasani et al., "Liquid time-constant networks", AAAI 2021 (arXiv 2006.04439).
 
@@ -47,31 +47,31 @@ class LTC(RecurrentModel):
             conductance synapses (:class:`~ncps_mlx.cells.WiredLTCCell`). The output is that of the motor neurons.
         num_layers: Stacked layers; each reads the output of the one below.
         share_layers: The layers from the second on share their parameters.
-        residual: Add to each layer's output, from the second on, its input.
-        bidirectional: Run a second set of layers backward in time; the outputs of both stand side by side. Backward,
-            a reading's time step is the time to the reading after it.
-        mixed_memory: Let an LSTM of as many units take each step before the cell does; the state is then (h, c).
+        residual: Add its input to each layer's output, from the second on.
+        bidirectional: Run a second set of layers backward in time and join the outputs of both. Backward, a reading's
+            time step is the time to the reading after it.
+        mixed_memory: Run an LSTM step, of as many units, before each step of the cell; the state is then (h, c).
         activation: Of the gate f and of the backbone's layers, named as in :class:`CfC`.
         initializer: ``None`` for Xavier uniform, a name, or a callable of ``mlx.nn.init``. Biases are 0.
         ode_unfolds: Solver steps for each reading.
-        time_constant_range: Least and greatest initial time constant, in units of ``time_delta``, drawn log-uniformly.
-            ``None`` means (0.1, 0.9) of the slowest that ``stability`` allows: (0.1, 0.9) with tanh, (0.1, 10) where
-            that is allowed; with a wiring, what the ranges of capacitance and leak give. At rest, that is: gates and
-            synapses make them shorter or longer (:meth:`time_constants`).
+        time_constant_range: Smallest and largest initial time constant, in units of ``time_delta``, drawn
+            log-uniformly. ``None`` means (0.1, 10) where ``stability`` allows that, else 0.1 and 0.9 times the largest
+            it allows (with tanh (0.1, 0.9)); with a wiring, what the ranges of capacitance and leak give. These hold at
+            rest: gates and synapses make them shorter or longer (:meth:`time_constants`).
         stability: ``"bounded"`` (default) keeps 1/tau above what a negative activation could take away, so that the
-            solver's denominator never vanishes; ``"softplus"`` keeps tau positive and no more; ``"clip"`` cuts 1/tau
-            at 0.001; ``"none"`` lets it go.
+            solver's denominator never vanishes; ``"softplus"`` keeps tau positive, nothing more; ``"clip"`` keeps 1/tau
+            at 0.001 or above; ``"none"`` leaves it unbounded.
         backbone_units: U, width of the backbone.
         backbone_layers: Its layers, each followed by activation and dropout; 0 for none.
         backbone_dropout: Probability of dropping each backbone unit at each step, in training mode.
         input_mapping: With a wiring, of each input before its synapses: ``"affine"`` (x * weight + bias), ``"linear"``
             (x * weight) or ``"none"``.
         output_mapping: With a wiring, of each motor neuron, likewise.
-        initial_ranges: With a wiring, least and greatest initial value by name, in place of those of
+        initial_ranges: With a wiring, smallest and largest initial value by name, in place of those of
             :data:`~ncps_mlx.cells.INITIAL_RANGES`: ``{"slope": (3, 8)}``.
         output_size: O, outputs of a linear readout; ``None`` returns the state itself (the motor neurons', mapped).
-        return_sequences: Return every step's output, or only that of the last reading.
-        seed: Of the initial parameters; ``None`` draws from MLX's global stream, as layers of ``mlx.nn`` do.
+        return_sequences: Return the output of every step, or only that of the last reading.
+        seed: Seed of the initial parameters; ``None`` draws from MLX's global stream, as layers of ``mlx.nn`` do.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -114,7 +114,7 @@ class LTC(RecurrentModel):
         config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         super().__init__(config, DENSE_LTC, WIRED_LTC)
         check_choice("activation", activation, ACTIVATIONS)
-        keep_int(config, "ode_unfolds")
+        store_int(config, "ode_unfolds")
         check_choice("stability", stability, STABILITY)
         check_choice("input_mapping", input_mapping, MAPPINGS)
         check_choice("output_mapping", output_mapping, MAPPINGS)
@@ -158,16 +158,16 @@ class LTC(RecurrentModel):
         time_delta: mx.array | float | None = None,
         mask: mx.array | None = None,
     ) -> list[mx.array]:
-        """How fast each neuron forgets: at rest, or as inputs drive it.
+        """How fast each neuron forgets: at rest, or driven by inputs.
 
         Args:
-            x: Inputs, (B, T, D); ``None`` asks for the time constants without any.
+            x: Inputs, (B, T, D); ``None`` for the time constants at rest.
             time_delta: As in a call.
             mask: As in a call.
 
         Returns:
-            For each layer (H,) without ``x``, or (B, T, H): after each reading, in units of ``time_delta``. Of a
-            bidirectional model both directions' side by side, (..., 2H). Without a batch, B is absent.
+            For each layer (H,) without ``x``, or (B, T, H) after each reading, in units of ``time_delta``. In a
+            bidirectional model those of both directions, (..., 2H). For one sequence, without B.
 
         Raises:
             ValueError: An array's shape or dtype does not fit.
@@ -187,9 +187,9 @@ class LTC(RecurrentModel):
                 mx.concatenate([cell.resting_time_constants() for cell in cells], axis=-1)
                 for cells in self._stack()
             ]
-        x, steps, mask, _, single = self._checked(x, time_delta, mask)
+        x, steps, mask, _, single = self._check_call(x, time_delta, mask)
         x, dt, mask = time_first(x, steps, mask)
-        found = []
+        found: list[mx.array] = []
         for i, (cells, state) in enumerate(zip(self._stack(), self._zero_state(x), strict=True)):
             values: list[mx.array] = []
             outputs: list[mx.array] = []
@@ -225,8 +225,8 @@ def check_ranges(given: object, time_constants: object) -> dict[str, tuple[float
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise ValueError(f"{where} must be a pair (least, greatest), got {pair!r}.")
         positive = name in ("leak", "capacitance", "weight")
-        low = check_number(f"{where}[0]", pair[0], low=0.0 if positive else -MOST, open_low=positive)
-        checked[name] = low, check_number(f"{where}[1]", pair[1], low=low, high=MOST)
+        low = check_number(f"{where}[0]", pair[0], low=0.0 if positive else -LARGEST_INITIAL, open_low=positive)
+        checked[name] = low, check_number(f"{where}[1]", pair[1], low=low, high=LARGEST_INITIAL)
     if "capacitance" in checked and time_constants is not None:
         raise ValueError(
             "initial_ranges must leave out 'capacitance' with time_constant_range, which draws it from the leak, got "
@@ -236,13 +236,13 @@ def check_ranges(given: object, time_constants: object) -> dict[str, tuple[float
 
 
 def check_time_constants(given: object, slowest: float, stability: str) -> tuple[float, float]:
-    """Resolve and check ``time_constant_range``; ``slowest`` is the greatest that ``stability`` allows."""
+    """Check ``time_constant_range`` or choose it; ``slowest`` is the largest that ``stability`` allows."""
     if given is None:
         return (0.1, 10.0) if slowest > 10.0 else (0.1 * slowest, 0.9 * slowest)
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise ValueError(f"time_constant_range must be a pair (least, greatest), got {given!r}.")
-    low = check_number("time_constant_range[0]", given[0], low=1 / MOST)
-    high = check_number("time_constant_range[1]", given[1], low=low, high=MOST)
+    low = check_number("time_constant_range[0]", given[0], low=1 / LARGEST_INITIAL)
+    high = check_number("time_constant_range[1]", given[1], low=low, high=LARGEST_INITIAL)
     if high > slowest:
         where, cure = f"stability={stability!r}", "stability='softplus'"
         if stability == "bounded":

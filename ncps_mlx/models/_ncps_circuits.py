@@ -1,7 +1,7 @@
-"""The circuit of a module of ncps (PyTorch), read from its masks: what it computes with, whatever became of its wiring.
+"""The circuit of a module of ncps (PyTorch), read from the masks with which it computes.
 
-In ncps a wiring that a second model is made with has other synapses from then on; the first model's masks are what
-it was made with. They do not say which synapses excite: that, the wiring does.
+In ncps, making a second model with a wiring changes that wiring's synapses; the first model's masks keep the synapses
+it was made with. Only the wiring says which synapses excite.
 """
 
 from __future__ import annotations
@@ -19,43 +19,21 @@ __all__ = ["cfc_circuit", "ltc_circuit"]
 Mask = npt.NDArray[np.bool_]
 
 
-def ltc_circuit(wiring: Any, present: Mask, heard: Mask) -> Circuit:
-    """Return the circuit of an LTC.
-
-    Args:
-        wiring: An ``ncps.wirings.Wiring``.
-        present: Where there are synapses between neurons, (U, U).
-        heard: Where there are synapses from inputs, (D, U).
-
-    Example:
-        >>> import numpy as np
-        >>> from types import SimpleNamespace
-        >>> wiring = SimpleNamespace(units=2, output_dim=1, num_layers=1, get_neurons_of_layer=lambda i: [0, 1])
-        >>> wiring.adjacency_matrix = [[1, -1], [1, 1]]
-        >>> wiring.sensory_adjacency_matrix = [[-1, 0]]
-        >>> print(ltc_circuit(wiring, np.eye(2) > 0, np.array([[True, True]])).adjacency)
-        [[1 0]
-         [0 1]]
-    """
+def ltc_circuit(wiring: Any, synapses: Mask, sensory_synapses: Mask) -> Circuit:
+    """The circuit of an LTC, from its masks: synapses between neurons (U, U) and from inputs (D, U)."""
     return Circuit(
-        signed(present, wiring.adjacency_matrix),
-        signed(heard, wiring.sensory_adjacency_matrix),
+        signed(synapses, wiring.adjacency_matrix),
+        signed(sensory_synapses, wiring.sensory_adjacency_matrix),
         output_size=wiring.output_dim,
         command_neurons=command_neurons(wiring),
     )
 
 
 def cfc_circuit(wiring: Any, masks: Sequence[Mask]) -> Circuit:
-    """Return the circuit of a wired CfC: what the masks cover as they say, the rest as the wiring says.
+    """The circuit of a wired CfC: its masks where they cover a synapse, its wiring elsewhere.
 
-    A CfC of ncps returns the last layer's state: all units of a wiring of one layer, which are its motor neurons then.
-
-    Args:
-        wiring: An ``ncps.wirings.Wiring``.
-        masks: For each layer, which weights of its first head there are, (units, inputs + units).
-
-    Raises:
-        ValueError: The wiring's layers are neither one nor NCP's three.
+    ``masks`` holds each layer's mask of its first head (units, inputs + units). A CfC of ncps returns the last layer's
+    state: with a wiring of one layer all units, which are then its motor neurons.
     """
     layers = layers_of(wiring)
     command = command_neurons(wiring)
@@ -67,8 +45,8 @@ def cfc_circuit(wiring: Any, masks: Sequence[Mask]) -> Circuit:
     adjacency, sensory = np.array(wiring.adjacency_matrix), np.array(wiring.sensory_adjacency_matrix)
     for i, (mask, neurons) in enumerate(zip(masks, layers, strict=True)):
         sources, matrix = (layers[i - 1], adjacency) if i else (list(range(len(sensory))), sensory)
-        place = np.ix_(sources, neurons)
-        matrix[place] = signed(mask.T[: len(sources)], matrix[place])
+        block = np.ix_(sources, neurons)
+        matrix[block] = signed(mask.T[: len(sources)], matrix[block])
     motor = wiring.output_dim if command else wiring.units
     return Circuit(adjacency, sensory, output_size=motor, command_neurons=command)
 
@@ -79,12 +57,12 @@ def layers_of(wiring: Any) -> list[list[int]]:
 
 
 def command_neurons(wiring: Any) -> int:
-    """The number of command neurons of a wiring whose layers are those of NCP, or 0."""
+    """The number of command neurons if the wiring's layers are those of NCP, else 0."""
     layers = layers_of(wiring)
     numbered = [n for layer in reversed(layers) for n in layer] == list(range(wiring.units))
     return len(layers[1]) if len(layers) == 3 and numbered and len(layers[2]) == wiring.output_dim else 0
 
 
-def signed(present: Mask, polarity: npt.ArrayLike) -> npt.NDArray[np.int8]:
-    """Give the synapses that are there their polarity; one that the wiring does not know excites."""
-    return np.where(present, np.where(np.asarray(polarity) < 0, -1, 1), 0).astype(np.int8)
+def signed(synapses: Mask, polarity: npt.ArrayLike) -> npt.NDArray[np.int8]:
+    """Give existing synapses the wiring's polarity; a synapse that the wiring lacks excites."""
+    return np.where(synapses, np.where(np.asarray(polarity) < 0, -1, 1), 0).astype(np.int8)

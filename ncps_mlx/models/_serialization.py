@@ -1,4 +1,4 @@
-"""Models in one file: parameters as safetensors, the configuration in its metadata, nothing pickled."""
+"""A model's file: parameters as safetensors, the configuration in its metadata, nothing pickled."""
 
 from __future__ import annotations
 
@@ -20,57 +20,31 @@ from ncps_mlx._utils.atomic_write import write_whole
 from ncps_mlx.cells._initializers import seeded
 from ncps_mlx.wirings._base import Wiring
 
-__all__ = ["CLASSES", "FORMAT", "savable", "save"]
+__all__ = ["CLASSES", "FORMAT", "register_model", "save"]
 
 Model = TypeVar("Model", bound=nn.Module)
 
 CLASSES: dict[str, type[nn.Module]] = {}
-"""What a file can hold, by the name that is written in it; each class registers itself."""
+"""The classes a file can name; each registers itself."""
 
 FORMAT = 1
-"""The version of the file's format; a reader refuses newer ones."""
+"""The version of the file format; a reader refuses newer ones."""
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes of a number in each dtype that a parameter may have
 
 
-def savable(kind: type[Model]) -> type[Model]:
-    """Register a class of models: a file names it, and :func:`ncps_mlx.load` makes it again."""
+def register_model(kind: type[Model]) -> type[Model]:
+    """Register a class of models under its name, for :func:`ncps_mlx.load`."""
     CLASSES[kind.__name__] = kind
     return kind
 
 
 def save(model: Any, path: str | os.PathLike[str]) -> None:
-    """Write a model to one file in the format safetensors, with all that :func:`ncps_mlx.load` needs.
-
-    The file appears whole or not at all: it is written beside ``path``, forced to the disk and then put in its place,
-    so that an error or a crash leaves what was there. The parameters keep their dtype. An ``initializer`` that is a
-    callable is stored as ``None``, for a function cannot be stored without pickling; it has done its work.
-    Not stored: training or evaluation mode, frozen parameters, the state of a stream.
-
-    Args:
-        model: A :class:`~ncps_mlx.CfC` or :class:`~ncps_mlx.LTC`.
-        path: The file's name, taken as it is; ``.safetensors`` is the customary ending.
-
-    Raises:
-        ValueError: Not a model of this library, or its parameters are not those of its configuration (as while it
-            holds a population).
-        OSError: The file cannot be written: no such folder, no permission, disk full.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from ncps_mlx import CfC, load
-        >>> model = CfC(3, 11, seed=0)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save(model, Path(folder) / "model.safetensors")
-        ...     twin = load(Path(folder) / "model.safetensors")
-        >>> twin.config == model.config
-        True
-    """
+    """Write a model to one safetensors file: see :meth:`RecurrentModel.save`."""
     if CLASSES.get(type(model).__name__) is not type(model):
         raise ValueError(f"model must be a CfC or an LTC, got {type(model).__name__}.")
-    config = {name: _plain(name, value) for name, value in model.config.items()}
-    parameters = _named(model)
-    problem = _mismatch(_shapes(_named(_build(type(model), config))), _shapes(parameters))
+    config = {name: _to_json_value(name, value) for name, value in model.config.items()}
+    parameters = _parameters_by_name(model)
+    problem = _mismatch(_shapes(_parameters_by_name(_build(type(model), config))), _shapes(parameters))
     if problem:
         raise ValueError(f"model must hold the parameters of its configuration to be saved, got {problem}.")
     metadata = {
@@ -81,43 +55,43 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         "ncps_mlx.config": json.dumps(config, allow_nan=False),
     }
     buffer = io.BytesIO()
-    mx.save_safetensors(buffer, parameters, metadata)  # to a path it would append an ending
+    mx.save_safetensors(buffer, parameters, metadata)  # given a path, it would append an ending
     write_whole(Path(os.path.realpath(path)), buffer.getvalue(), "The model")
 
 
 CURE = "The file is damaged or was changed by other means: save the model again, or take another copy."
 
 
-def _plain(name: str, value: Any) -> Any:
-    """What JSON holds of a configuration's value."""
+def _to_json_value(name: str, value: Any) -> Any:
+    """A value of a configuration as JSON holds it."""
     if isinstance(value, Wiring):
         return value.config
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        return {str(key): _plain(name, part) for key, part in value.items()}
+        return {str(key): _to_json_value(name, part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(name, part) for part in value]
+        return [_to_json_value(name, part) for part in value]
     return None if callable(value) else value
 
 
-def _restored(value: Any) -> Any:
-    """Pairs are tuples in a configuration and lists in JSON."""
+def _from_json_value(value: Any) -> Any:
+    """A value of a configuration from JSON, whose lists become tuples."""
     if isinstance(value, dict):
-        return {key: _restored(part) for key, part in value.items()}
-    return tuple(_restored(part) for part in value) if isinstance(value, list) else value
+        return {key: _from_json_value(part) for key, part in value.items()}
+    return tuple(_from_json_value(part) for part in value) if isinstance(value, list) else value
 
 
 def _build(kind: Callable[..., Model], config: dict[str, Any]) -> Model:
-    """The model of a configuration as JSON holds it; MLX's global stream stays where it is."""
-    given = {name: value if name == "wiring" else _restored(value) for name, value in config.items()}
+    """Make the model of a configuration from JSON; MLX's global stream stays as it is."""
+    given = {name: value if name == "wiring" else _from_json_value(value) for name, value in config.items()}
     if given.get("wiring") is not None:
         given["wiring"] = Wiring.from_config(given["wiring"])
     with seeded(0):
         return kind(**given)
 
 
-def _named(model: nn.Module) -> dict[str, mx.array]:
+def _parameters_by_name(model: nn.Module) -> dict[str, mx.array]:
     pairs: Any = tree_flatten(model.parameters())
     return dict(pairs)
 
@@ -144,13 +118,13 @@ def _mismatch(wanted: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int
 
 
 def _header(path: Path, content: bytes) -> tuple[Any, dict[str, tuple[int, ...]]]:
-    """The metadata and the shapes in a file, once every byte is accounted for."""
+    """The metadata and the shapes in a file, after checking that every byte belongs to one."""
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or content[8:9] != b"{":
         raise ValueError(f"{path} is not a safetensors file: it begins with {content[:12]!r}. {CURE}")
     if length > len(content) - 8:
         raise ValueError(
-            f"{path} is cut: its header has {length} bytes, of which {len(content) - 8} are there. {CURE}"
+            f"{path} is truncated: its header has {length} bytes, of which {len(content) - 8} are there. {CURE}"
         )
     try:
         header = json.loads(content[8 : 8 + length])
@@ -161,17 +135,17 @@ def _header(path: Path, content: bytes) -> tuple[Any, dict[str, tuple[int, ...]]
             raise ValueError("the parameters' bytes do not follow one another")
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} has a header that does not make sense ({error}). {CURE}") from None
-    wanted, there = ends[-1][1] if ends else 0, len(content) - 8 - length
-    if wanted != there:
+    wanted, found = ends[-1][1] if ends else 0, len(content) - 8 - length
+    if wanted != found:
         raise ValueError(
-            f"{path} {'is cut' if there < wanted else 'has bytes too many'}: "
-            f"its parameters need {wanted} bytes, of which {there} are there. {CURE}"
+            f"{path} {'is truncated' if found < wanted else 'has too many bytes'}: "
+            f"its parameters need {wanted} bytes, of which {found} are there. {CURE}"
         )
     return metadata, {name: shape for name, (shape, _, _) in entries.items()}
 
 
 def _entry(name: str, entry: Any) -> tuple[tuple[int, ...], int, int]:
-    """Shape, first byte and end of one array, from the header."""
+    """Shape, first byte and end of an array, from the header."""
     given = entry if isinstance(entry, dict) else {}
     fields: list[Any] = [given.get(key) for key in ("dtype", "shape", "data_offsets")]
     dtype, shape, offsets = fields

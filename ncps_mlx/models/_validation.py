@@ -15,8 +15,8 @@ from ncps_mlx.wirings._base import Wiring
 __all__ = ["as_time_steps", "check_dropout_applies"]
 
 
-def fits(layer: object, count: int, shape: tuple[int, ...]) -> bool:
-    """Whether a layer's state is as many floating arrays of the shape."""
+def is_layer_state(layer: object, count: int, shape: tuple[int, ...]) -> bool:
+    """Whether a layer's state is ``count`` floating arrays of this shape."""
     return (
         isinstance(layer, list | tuple)
         and len(layer) == count
@@ -27,22 +27,22 @@ def fits(layer: object, count: int, shape: tuple[int, ...]) -> bool:
     )
 
 
-def described(layer: object) -> object:
-    """What a layer's state is, for a message."""
+def describe_layer_state(layer: object) -> object:
+    """Dtypes and shapes of a layer's state, for an error message."""
     if not isinstance(layer, list | tuple):
         return type(layer).__name__
     return tuple(f"{a.dtype} {a.shape}" if isinstance(a, mx.array) else type(a).__name__ for a in layer)
 
 
-def keep_int(config: dict[str, Any], name: str, *, minimum: int = 1, maximum: int | None = None) -> int:
-    """Check an argument and keep it as Python's int: NumPy's makes NumPy's arrays of those it is multiplied by."""
+def store_int(config: dict[str, Any], name: str, *, minimum: int = 1, maximum: int | None = None) -> int:
+    """Check an argument and store it as Python's int: NumPy's turns arrays that it multiplies into NumPy's."""
     number: int = check_int(name, config[name], minimum=minimum, maximum=maximum)
     config[name] = number
     return number
 
 
 def check_wiring(hidden_size: object, wiring: object) -> Wiring | None:
-    """Want exactly one of the two."""
+    """Check that exactly one of the two is given."""
     if wiring is not None and not isinstance(wiring, Wiring):
         raise ValueError(
             f"wiring must be a wiring such as ncps_mlx.AutoNCP(19, 4), got {type(wiring).__name__}."
@@ -53,7 +53,7 @@ def check_wiring(hidden_size: object, wiring: object) -> Wiring | None:
     return wiring
 
 
-def refuse(config: Mapping[str, Any], defaults: Mapping[str, Any], where: str, cure: str) -> None:
+def check_inapplicable(config: Mapping[str, Any], defaults: Mapping[str, Any], where: str, cure: str) -> None:
     """Refuse arguments that do not apply."""
     for name, default in defaults.items():
         value = config[name]
@@ -66,23 +66,7 @@ def refuse(config: Mapping[str, Any], defaults: Mapping[str, Any], where: str, c
 
 
 def check_dropout_applies(rate: float, layers: int) -> None:
-    """Refuse a dropout rate where there is no backbone to drop from.
-
-    Args:
-        rate: Probability of dropping a unit.
-        layers: Backbone layers.
-
-    Raises:
-        ValueError: The rate is above 0, and there are no layers.
-
-    Example:
-        >>> check_dropout_applies(0.1, 1)
-        >>> check_dropout_applies(0.1, 0)
-        Traceback (most recent call last):
-        ...
-        ValueError: backbone_dropout must be 0 when backbone_layers is 0, got 0.1: there is no backbone to drop from.
-        Set backbone_layers to at least 1.
-    """
+    """Refuse a dropout rate above 0 where there is no backbone to drop from."""
     if rate > 0 and layers == 0:
         raise ValueError(
             f"backbone_dropout must be 0 when backbone_layers is 0, got {rate}: there is no backbone to drop from. "
@@ -93,23 +77,9 @@ def check_dropout_applies(rate: float, layers: int) -> None:
 def as_time_steps(
     time_delta: mx.array | float | None, batch: int, steps: int, dtype: mx.Dtype = mx.float32
 ) -> TimeSteps:
-    """Bring ``time_delta`` to one number or (B, T), within what ``dtype`` can hold.
+    """Bring ``time_delta`` to one number or (B, T), within what ``dtype`` can hold; ``None`` means 1.
 
-    Args:
-        time_delta: A number, an array (), (T,) or (B, T), or ``None`` for 1. Its values are not looked at, so that
-            calls can be compiled.
-        batch: B.
-        steps: T.
-        dtype: Of the inputs.
-
-    Raises:
-        ValueError: It is something else, or its shape does not fit.
-
-    Example:
-        >>> as_time_steps(None, 5, 7), as_time_steps(2, 5, 7)
-        (1.0, 2.0)
-        >>> as_time_steps(mx.ones(7), 5, 7).shape
-        (5, 7)
+    An array's values are not looked at, so that calls can be compiled.
     """
     if time_delta is None:
         return 1.0

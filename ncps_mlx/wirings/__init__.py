@@ -1,8 +1,8 @@
-"""Wirings: recipes for sparse, reproducible circuits, each synapse drawn from one seed.
+"""Wirings: recipes for sparse, reproducible circuits, all of whose synapses are drawn from one seed.
 
-A wiring is immutable and knows nothing of its inputs; ``wiring.build(input_size)`` draws a new
-:class:`~ncps_mlx.wirings.Circuit`, always the same one. For the same arguments, seed and number of inputs it has
-the synapses that ncps 1.0.1 gives. :doc:`/models/wirings` shows what each argument does.
+A wiring is immutable and does not depend on the inputs; ``wiring.build(input_size)`` returns a
+:class:`~ncps_mlx.wirings.Circuit`, always the same one. With the same arguments, seed and number of inputs it has the
+synapses of ncps 1.0.1. :doc:`/models/wirings` shows what each argument does.
 
 Example:
     >>> wiring = AutoNCP(19, 4, seed=7)

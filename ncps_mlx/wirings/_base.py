@@ -1,7 +1,6 @@
-"""A finished wiring: which neuron speaks to which, and whether it excites or inhibits.
+"""``Wiring``, a recipe for synapses, and ``Circuit``, the finished synapses.
 
-The recipes of :mod:`ncps_mlx.wirings` build circuits; a circuit from elsewhere is given by its matrices. Shapes:
-D sensory neurons (the inputs), U neurons (the state).
+Shapes: D sensory neurons (the inputs), U neurons (the state).
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ Array = npt.NDArray[Any]
 
 
 class Wiring(ABC):
-    """What every wiring has: an immutable recipe that makes a circuit for a number of inputs.
+    """An immutable recipe that builds a circuit for a number of inputs: the base of all wirings.
 
-    Wirings are equal, and hash alike, if their class and arguments are equal. One wiring serves many models.
-    A recipe of your own is a frozen dataclass that derives from this class and has ``units``, ``output_size`` and
-    :meth:`build`; its fields are its arguments. :doc:`/models/wirings` has one.
+    Wirings are equal, with equal hashes, if their class and arguments are equal. One wiring can serve many models.
+    Your own wiring is a frozen dataclass that derives from this class and has ``units``, ``output_size`` and
+    :meth:`build`; its fields are its arguments. :doc:`/models/wirings` shows one.
 
     Attributes:
         units: Number of neurons U, the size of the state.
@@ -58,12 +57,12 @@ class Wiring(ABC):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The class's ``name`` and its arguments, as JSON holds them; :meth:`from_config` makes an equal wiring."""
+        """The class's ``name`` and its arguments, ready for JSON; :meth:`from_config` makes an equal wiring."""
         return {"name": type(self).__name__} | {name: getattr(self, name) for name in _arguments(type(self))}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Make a wiring from its :attr:`config`; called on ``Wiring`` itself, of whatever class that names.
+        """Make a wiring from its :attr:`config`; ``Wiring.from_config`` makes one of any class.
 
         Raises:
             ValueError: The class or an argument is unknown, missing or bad.
@@ -93,7 +92,7 @@ class Wiring(ABC):
         return kind(**given)
 
     def _set(self, **values: Any) -> None:
-        """Store what the constructor was given; afterwards a wiring is frozen."""
+        """Store the constructor's arguments; afterwards a wiring is frozen."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -105,17 +104,17 @@ def _(wiring: Wiring) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class Circuit(Wiring):
-    """A finished graph of synapses, with arrays that nothing can write to.
+    """A finished graph of synapses, with read-only arrays.
 
-    Neurons are numbered as in ncps: motor neurons (the output) first, then command, then inter neurons. A circuit
-    is a wiring too, already built: :meth:`build` returns it itself. Circuits are equal if all synapses are. One of your
-    own, step by step: :doc:`/models/wirings`.
+    Neurons are numbered as in ncps: motor neurons (the output) first, then command, then inter neurons. A circuit is
+    itself a wiring, already built: :meth:`build` returns it unchanged. Circuits are equal if all their synapses are.
+    How to make your own: :doc:`/models/wirings`.
 
     Args:
         adjacency: Synapses between neurons (U, U), from row to column: 1 excites, -1 inhibits, 0 is none.
-        sensory_adjacency: Synapses from the inputs to the neurons (D, U), likewise.
+        sensory_adjacency: Synapses from the inputs to the neurons (D, U), in the same way.
         output_size: Number of motor neurons; default: all.
-        command_neurons: Number of command neurons; they make it a circuit of three layers (NCP).
+        command_neurons: Number of command neurons; with any, the circuit has three layers (NCP).
 
     Attributes:
         adjacency: int8 array (U, U), read-only.
@@ -186,7 +185,7 @@ class Circuit(Wiring):
 
     @property
     def synapse_count(self) -> int:
-        """Number of synapses between neurons, those from the inputs not counted."""
+        """Number of synapses between neurons, without those from the inputs."""
         return int(np.count_nonzero(self.adjacency))
 
     @property
@@ -221,12 +220,12 @@ class Circuit(Wiring):
 
     @property
     def config(self) -> dict[str, Any]:
-        """``name`` and arguments, the matrices as lists, as JSON holds them."""
+        """``name`` and arguments, the matrices as lists, ready for JSON."""
         lists = {name: getattr(self, name).tolist() for name in ("adjacency", "sensory_adjacency")}
         return super().config | lists
 
     def build(self, input_size: int) -> Circuit:
-        """Return this circuit, which is built.
+        """Return this circuit, which is already built.
 
         Raises:
             ValueError: It was built for another number of inputs.
@@ -279,7 +278,7 @@ class Circuit(Wiring):
 
     def __reduce__(
         self,
-    ) -> tuple[Any, ...]:  # a copy is made by the constructor: its arrays are read-only too
+    ) -> tuple[Any, ...]:  # copies come from the constructor, so that their arrays are read-only too
         make = partial(Circuit, output_size=self.output_size, command_neurons=self.command_neurons)
         return make, (self.adjacency, self.sensory_adjacency)
 
@@ -289,12 +288,12 @@ class Circuit(Wiring):
 
 
 def _arguments(kind: type[Wiring]) -> list[str]:
-    """Name the arguments of a wiring: the fields by which it is compared."""
+    """The names of a wiring's arguments: the fields by which it is compared."""
     return [field.name for field in fields(kind) if field.compare]  # type: ignore[arg-type]  # each is a dataclass
 
 
 def _polarities(name: str, value: npt.ArrayLike) -> Array:
-    """Return a matrix of -1, 0 and 1 as int8, on memory that cannot be made writable."""
+    """Return a matrix of -1, 0 and 1 as int8, in memory that cannot be made writable."""
     try:
         array = np.asarray(value)
     except ValueError:  # rows of unequal length

@@ -1,7 +1,4 @@
-"""Neural circuit policies: the sparse, layered wirings, after the nervous system of *C. elegans*.
-
-Import them from :mod:`ncps_mlx.wirings`.
-"""
+"""``NCP`` and ``AutoNCP``: sparse, layered wirings after the nervous system of *C. elegans*."""
 
 from __future__ import annotations
 
@@ -19,22 +16,22 @@ LARGEST_SEED = 2**32 - 1
 
 @dataclass(frozen=True, init=False)
 class NCP(Wiring):
-    """Neural circuit policy: inputs to inter neurons to command neurons, which form a loop, to motor neurons.
+    """Neural circuit policy: from inputs to inter neurons, to command neurons with loops among them, to motor neurons.
 
-    No neuron is left out: each inter neuron hears an input, each command neuron an inter neuron, each motor
-    neuron a command neuron, and each command neuron reaches a motor neuron. Half of the synapses excite. The
-    synapses of the inputs are drawn first, so those between neurons depend on the number of inputs too. In pictures:
+    No neuron is left out: each inter neuron has a synapse from an input, each command neuron from an inter neuron, each
+    motor neuron from a command neuron, and each command neuron one to a motor neuron. Half of the synapses excite. The
+    synapses of the inputs are drawn first, so those between neurons also depend on the number of inputs. Pictures:
     :doc:`/models/wirings`.
 
     Args:
         inter_neurons: Number of inter neurons.
         command_neurons: Number of command neurons.
         motor_neurons: Number of motor neurons, the size of the output.
-        sensory_fanout: Inter neurons that each input speaks to.
-        inter_fanout: Command neurons that each inter neuron speaks to.
-        recurrent_command_synapses: Draws of a synapse between command neurons; two may hit the same place.
-        motor_fanin: Command neurons that each motor neuron hears.
-        seed: Seed of places and polarities, below 2**32.
+        sensory_fanout: Number of inter neurons that each input is connected to.
+        inter_fanout: Number of command neurons that each inter neuron is connected to.
+        recurrent_command_synapses: Draws of a synapse between command neurons; two draws may hit the same pair.
+        motor_fanin: Number of command neurons that are connected to each motor neuron.
+        seed: Seed of the synapses and their polarities, below 2**32.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -113,7 +110,7 @@ class NCP(Wiring):
         adjacency = np.zeros((self.units, self.units), dtype=np.int8)
         sensory = np.zeros((D, self.units), dtype=np.int8)
         _connect(rng, sensory, inputs, inter, self.sensory_fanout, most=D)
-        # ncps limits what a forgotten command neuron hears by the number of command, not of inter neurons.
+        # As in ncps, the limit for a command neuron left out is the number of command, not of inter neurons.
         _connect(rng, adjacency, inter, command, self.inter_fanout, most=self.command_neurons)
         for _ in range(self.recurrent_command_synapses):
             source, target = rng.choice(command), rng.choice(command)
@@ -128,15 +125,15 @@ class NCP(Wiring):
 class AutoNCP(Wiring):
     """A neural circuit policy from its size and sparsity alone.
 
-    Of the neurons that are no motor neurons, 40 % are command neurons and the rest inter neurons; each fan-out
-    and fan-in is the share ``1 - sparsity_level`` of what it can be, at least 1. :attr:`ncp` spells it out. In
-    pictures: :doc:`/models/wirings`.
+    Of the neurons other than motor neurons, 40 % are command neurons and the rest inter neurons; each fan-out and
+    fan-in is the share ``1 - sparsity_level`` of its largest value, at least 1. :attr:`ncp` gives all numbers.
+    Pictures: :doc:`/models/wirings`.
 
     Args:
         units: Number of neurons U, at least ``output_size + 3``.
         output_size: Number of motor neurons; about 0.3 U is a usual choice.
         sparsity_level: Share of possible synapses left out, in [0, 1].
-        seed: Seed of places and polarities, below 2**32.
+        seed: Seed of the synapses and their polarities, below 2**32.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -169,7 +166,7 @@ class AutoNCP(Wiring):
 
     @property
     def ncp(self) -> NCP:
-        """The same circuit policy with every number spelled out.
+        """The same wiring with every number given.
 
         Example:
             >>> AutoNCP(19, 4, sparsity_level=0.0).ncp
@@ -203,20 +200,20 @@ class AutoNCP(Wiring):
 def _connect(
     rng: np.random.RandomState, matrix: Array, sources: Array, targets: Array, fanout: int, *, most: int
 ) -> None:
-    """Let each source speak to ``fanout`` targets; a target that none chose then hears an average number of them."""
+    """Connect each source to ``fanout`` targets; then a target left out to an average number of sources."""
 
     def polarities(count: int) -> Array:
         return rng.choice((-1, 1), size=count)
 
-    chosen: set[int] = set()
+    reached: set[int] = set()
     for source in sources:
-        hit = rng.choice(targets, size=fanout, replace=False)
-        matrix[source, hit] = polarities(fanout)
-        chosen.update(hit.tolist())
+        ends = rng.choice(targets, size=fanout, replace=False)
+        matrix[source, ends] = polarities(fanout)
+        reached.update(ends.tolist())
     average = min(max(len(sources) * fanout // len(targets), 1), most)
-    for target in [target for target in targets.tolist() if target not in chosen]:
-        hit = rng.choice(sources, size=average, replace=False)
-        matrix[hit, target] = polarities(average)
+    for target in [target for target in targets.tolist() if target not in reached]:
+        ends = rng.choice(sources, size=average, replace=False)
+        matrix[ends, target] = polarities(average)
 
 
 def _at_most(name: str, value: int, other: str, limit: int) -> int:

@@ -1,4 +1,4 @@
-"""Full and random connections."""
+"""``FullyConnected`` and ``Random``: wirings without layers."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ from ncps_mlx.wirings._base import Array, Circuit, Wiring
 __all__ = ["FullyConnected", "Random"]
 
 
-
-
 @dataclass(frozen=True, init=False)
 class FullyConnected(Wiring):
-    """Every input speaks to every neuron, and every neuron to every neuron; two in three synapses excite.
+    """Synapses from every input and every neuron to every neuron; two in three excite.
 
-    The polarities between neurons are drawn first, those of the inputs after them: between neurons they are the
-    same for every number of inputs. In pictures: :doc:`/models/wirings`.
+    The polarities between neurons are drawn before those of the inputs, so they are the same for every number of
+    inputs. Pictures: :doc:`/models/wirings`.
 
     Args:
         units: Number of neurons U.
         output_size: Number of motor neurons; default: all.
-        self_connections: Whether a neuron speaks to itself too.
-        seed: Seed of the polarities (in ncps ``erev_init_seed``).
+        self_connections: Whether each neuron also has a synapse to itself.
+        seed: Seed of the polarities (``erev_init_seed`` in ncps).
 
     Raises:
         ValueError: An argument is out of its range.
@@ -71,16 +69,15 @@ class FullyConnected(Wiring):
 
 @dataclass(frozen=True, init=False)
 class Random(Wiring):
-    """A given share of all synapses, placed at random; two in three excite.
+    """A given share of all possible synapses, placed at random; two in three excite.
 
-    Nothing guarantees that each input is heard or that each neuron hears something; NCP does. In pictures:
-    :doc:`/models/wirings`.
+    An input or a neuron may be left without a synapse; in :class:`NCP` none is. Pictures: :doc:`/models/wirings`.
 
     Args:
         units: Number of neurons U.
         output_size: Number of motor neurons; default: all.
         sparsity_level: Share of synapses left out, in [0, 1); 0 connects everything.
-        seed: Seed of places and polarities (in ncps ``random_seed``).
+        seed: Seed of the synapses and their polarities (``random_seed`` in ncps).
 
     Raises:
         ValueError: An argument is out of its range.
@@ -122,15 +119,15 @@ class Random(Wiring):
 
     def _scatter(self, rng: np.random.Generator, sources: int, *, draws: int = 1) -> Array:
         """Place synapses from ``sources`` to all units; each polarity is the last of ``draws``."""
-        places = sources * self.units
-        chosen = rng.choice(places, size=round(places * (1 - self.sparsity_level)), replace=False)
-        matrix = np.zeros(places, dtype=np.int8)
-        matrix[chosen] = _mostly_excitatory(rng, draws * len(chosen))[draws - 1 :: draws]
+        pairs = sources * self.units
+        connected = rng.choice(pairs, size=round(pairs * (1 - self.sparsity_level)), replace=False)
+        matrix = np.zeros(pairs, dtype=np.int8)
+        matrix[connected] = _mostly_excitatory(rng, draws * len(connected))[draws - 1 :: draws]
         return matrix.reshape(sources, self.units)
 
 
 def _mostly_excitatory(rng: np.random.Generator, count: int) -> Array:
-    """Draw polarities of which two in three excite."""
+    """Draw polarities, two in three excitatory."""
     return rng.choice(np.array([-1, 1, 1], dtype=np.int8), size=count)
 
 
