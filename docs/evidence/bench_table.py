@@ -111,8 +111,8 @@ def compared(each: dict[str, Any]) -> list[str]:
     low, high = each["quartiles"]
     here, there = each["cpu"]
     return [
-        f"{each['ours']:.1f}",
-        f"{each['theirs']:.1f}",
+        f"{each['value']:.1f}",
+        f"{each['reference']:.1f}",
         f"{each['ratio']:.2f} ({low:.2f} to {high:.2f})",
         f"{there / here:.2f}",
     ]
@@ -136,8 +136,8 @@ def workers() -> list[list[str]]:
         ["", "one worker", "two workers", "times quicker", "wanted"],
         [
             "the study",
-            f"{found['theirs']:.1f} s",
-            f"{found['ours']:.1f} s",
+            f"{found['reference']:.1f} s",
+            f"{found['value']:.1f} s",
             f"{found['ratio']:.2f} ({low:.2f} to {high:.2f})",
             bound("workers"),
         ],
@@ -158,15 +158,15 @@ def rows() -> list[list[str]]:
         ["", "more", "less", "ratio", "wanted"],
         [
             "a step at T = 400 over one at T = 50",
-            f"{length['ours']:.1f} ms",
-            f"{length['theirs']:.1f} ms",
+            f"{length['value']:.1f} ms",
+            f"{length['reference']:.1f} ms",
             f"{length['ratio']:.2f}",
             bound("length"),
         ],
         [
             f"peak memory of a population of {members} over that of one",
-            f"{memory['ours']:.1f} MiB",
-            f"{memory['theirs']:.1f} MiB",
+            f"{memory['value']:.1f} MiB",
+            f"{memory['reference']:.1f} MiB",
             f"{memory['ratio']:.1f}",
             bound("memory"),
         ],
@@ -258,8 +258,8 @@ def of_sweep(found: dict[str, Any], name: str) -> str:
     total = each["graph"] + each["handing"] + each["computing"]
     return (
         f"Per model, {each['computing']:.1f} of {total:.1f} ms are computing. The functions and products alone take "
-        f"{each['least']:.1f} ms: with nothing else the ratio would be {found['theirs'] / each['least']:.1f}. Between "
-        "lie the sums and products of the equations, and copies of what the gradient needs."
+        f"{each['least']:.1f} ms: with nothing else the ratio would be {found['reference'] / each['least']:.1f}. "
+        "Between lie the sums and products of the equations, and copies of what the gradient needs."
     )
 
 
@@ -269,14 +269,14 @@ def of_workers(found: dict[str, Any], _: str) -> str:
     busier, alone = found["cpu"]
     return (
         f"Each worker takes {idle:.1f} s to start and to open its study; less that, the ratio would be "
-        f"{(found['theirs'] - idle) / (found['ours'] - idle):.2f}. The busier of two takes {busier:.1f} s of processor "
-        f"time, one alone {alone:.1f} s: two share memory and caches, and the last population may leave one waiting."
+        f"{(found['reference'] - idle) / (found['value'] - idle):.2f}. The busier of two takes {busier:.1f} s of "
+        f"processor time, one alone {alone:.1f} s: two share memory and caches, and the last population may leave one waiting."
     )
 
 
 def of_length(found: dict[str, Any], _: str) -> str:
     """Why long sequences take more than their share."""
-    long, short = (1e3 * ms / steps for ms, steps in ((found["ours"], 400), (found["theirs"], 50)))
+    long, short = (1e3 * ms / steps for ms, steps in ((found["value"], 400), (found["reference"], 50)))
     return (
         f"A reading takes {long:.0f} µs at T = 400 and {short:.0f} µs at T = 50: what the gradient needs no longer "
         "fits the caches."
@@ -286,7 +286,7 @@ def of_length(found: dict[str, Any], _: str) -> str:
 def of_memory(found: dict[str, Any], _: str) -> str:
     """Why a population takes more than its members' share."""
     members = record()["members"]
-    return f"A member takes {found['ours'] / members:.1f} MiB, a model alone {found['theirs']:.1f} MiB."
+    return f"A member takes {found['value'] / members:.1f} MiB, a model alone {found['reference']:.1f} MiB."
 
 
 REASONS = {

@@ -1,8 +1,8 @@
 """``python -m tests.bench``: how fast training is here, in ncps on PyTorch, and in ports to MLX, all in one run.
 
-Each size is trained by processes that take turns of a few steps, so that what else the machine does meets all alike; a
-row's ratio is the median over the rounds. Then one worker and two end the same study, in turns; and the site is built
-four times.
+Each size is trained by processes that take turns of a few steps, so that anything else the machine does slows all of
+them equally; a row's ratio is the median over the rounds. Then one worker and two finish the same study, in turns; and
+the site is built four times.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ MEMBERS = 16
 PORTED = ("small", "middle")  # sizes at which ports take part
 DESIGNS = {"port": "full", "lean": "lean"}  # by the rows' first word
 TEAMS = 3  # times that one worker, then two, end the study
-TURN = {"small": 12, "middle": 12, "large": 3}  # steps: long enough to time, short enough to share one weather
+TURN = {"small": 12, "middle": 12, "large": 3}  # steps: enough to time, few enough that the machine's load stays the same
 SWEPT = {"small": 3, "middle": 3, "large": 1}  # of a population, which takes longer
 
 
 def compare(name: str, count: int) -> list[Row]:
     """Rows of one size: one model, variants of it, a population, each against ncps; the last against ports too."""
     size, turn = SIZES[name], TURN[name]
-    ours, others = Child("ours"), {"theirs": Child("theirs")}
-    others["theirs"].ask(make="theirs", kind="step", settings=size)
+    child, others = Child("ncps_mlx_cases"), {"ncps": Child("ncps_cases")}
+    others["ncps"].ask(make="ncps", kind="step", settings=size)
     for key, design in DESIGNS.items() if name in PORTED else ():
-        others[key] = Child("port")
+        others[key] = Child("port_cases")
         others[key].ask(make=key, kind="step", settings={**size, "design": design})
     cases = {key: (other, turn) for key, other in others.items()}
     for key, kind, settings, steps in (
@@ -50,66 +50,66 @@ def compare(name: str, count: int) -> list[Row]:
         ("irregular", "population", {"irregular": True}, turn),
         ("sweep", "population", {"members": MEMBERS}, SWEPT[name]),
     ):
-        ours.ask(make=key, kind=kind, settings={**size, **settings})
-        cases[key] = (ours, steps)
+        child.ask(make=key, kind=kind, settings={**size, **settings})
+        cases[key] = (child, steps)
     times = rounds(cases, count)
-    for child in (ours, *others.values()):
-        child.close()
-    made = [
-        against(f"{key} {name}", each, times["theirs"], MEMBERS if key == "sweep" else 1)
+    for each in (child, *others.values()):
+        each.close()
+    rows = [
+        against(f"{key} {name}", each, times["ncps"], MEMBERS if key == "sweep" else 1)
         for key, each in times.items()
         if key not in others
     ]
-    return made + [
+    return rows + [
         against(f"{key} {name}", times["sweep"], times[key], MEMBERS) for key in others if key in DESIGNS
     ]
 
 
-def against(key: str, ours: Times, theirs: Times, members: int) -> Row:
-    """A row: theirs over ours, per model."""
-    mine = [each / members for each in ours.clock]
-    times, quartiles = ratio(theirs.clock, mine)
+def against(key: str, measured: Times, reference: Times, members: int) -> Row:
+    """A row: the reference over what was measured, per model."""
+    per_model = [each / members for each in measured.clock]
+    times, quartiles = ratio(reference.clock, per_model)
     return Row(
         key=key,
-        ours=statistics.median(mine),
-        theirs=statistics.median(theirs.clock),
+        value=statistics.median(per_model),
+        reference=statistics.median(reference.clock),
         ratio=times,
         quartiles=quartiles,
-        cpu=(statistics.median(ours.cpu) / members, statistics.median(theirs.cpu)),
+        cpu=(statistics.median(measured.cpu) / members, statistics.median(reference.cpu)),
     )
 
 
 def scaling(count: int) -> list[Row]:
     """Rows on how time grows with T, and memory with the members of a population."""
-    ours = Child("ours")
+    child = Child("ncps_mlx_cases")
     size = SIZES["middle"]
     short, long = 50, 400
     for steps in (short, long):
-        ours.ask(make=str(steps), kind="population", settings={**size, "steps": steps})
-    times = rounds({"50": (ours, 8), "400": (ours, 1)}, count)
+        child.ask(make=str(steps), kind="population", settings={**size, "steps": steps})
+    times = rounds({"50": (child, 8), "400": (child, 1)}, count)
     slow, quick = (statistics.median(times[key].clock) for key in ("400", "50"))
-    made = [Row("length", slow, quick, *ratio(times["400"].clock, times["50"].clock))]
+    rows = [Row("length", slow, quick, *ratio(times["400"].clock, times["50"].clock))]
     many, one = (
-        ours.ask(call="peak", settings={**size, "members": members}) / 2**20 for members in (MEMBERS, 1)
+        child.ask(call="peak", settings={**size, "members": members}) / 2**20 for members in (MEMBERS, 1)
     )
-    made.append(Row("memory", many, one, many / one))
-    ours.close()
-    return made
+    rows.append(Row("memory", many, one, many / one))
+    child.close()
+    return rows
 
 
 def teams(count: int) -> tuple[Row, float]:
     """The row on two workers, in seconds; and how long a worker takes that finds everything done."""
-    ours = Child("ours")
+    child = Child("ncps_mlx_cases")
     times = {workers: Times() for workers in (1, 2)}
     idle = []
     for i in range(count):
         for workers in sorted(times, reverse=i % 2 == 1):
             with tempfile.TemporaryDirectory() as folder:
                 file = str(Path(folder) / "study.db")
-                ours.ask(call="plan", settings={"file": file, **STUDY})
+                child.ask(call="plan", settings={"file": file, **STUDY})
                 times[workers].add(ended(file, workers))
                 idle.append(ended(file, 1)[0])
-    ours.close()
+    child.close()
     return against("workers", times[2], times[1], 1), statistics.median(idle)
 
 
@@ -129,21 +129,21 @@ def facts() -> tuple[dict[str, str], dict[str, dict[str, float]]]:
     """The versions; and profiles of one model's step and of a population's, by ``one SIZE`` and ``sweep SIZE``.
 
     Raises:
-        RuntimeError: The port runs with another MLX or BLAS than we.
+        RuntimeError: The port runs with another MLX or BLAS than this library.
     """
-    children = {name: Child(name) for name in ("ours", "theirs", "port")}
+    children = {name: Child(name) for name in ("ncps_mlx_cases", "ncps_cases", "port_cases")}
     told = {name: child.ask(facts=True) for name, child in children.items()}
     profiles = {
-        f"{kind} {name}": children["ours"].ask(call="profile", settings={**size, "members": members})
+        f"{kind} {name}": children["ncps_mlx_cases"].ask(call="profile", settings={**size, "members": members})
         for kind, members in (("one", 1), ("sweep", MEMBERS))
         for name, size in SIZES.items()
     }
     for child in children.values():
         child.close()
-    port = told.pop("port")
-    if port != {name: told["ours"][name] for name in port}:
-        raise RuntimeError(f"The port has {port}, we have {told['ours']}: nothing can be compared.")
-    return told["ours"] | told["theirs"], profiles
+    port, library = told["port_cases"], told["ncps_mlx_cases"]
+    if port != {name: library[name] for name in port}:
+        raise RuntimeError(f"The port has {port}, this library {library}: nothing can be compared.")
+    return library | told["ncps_cases"], profiles
 
 
 def main() -> int:

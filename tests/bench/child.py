@@ -1,6 +1,6 @@
 """A process that runs benchmark cases when told to: one line of JSON in, one line of JSON out.
 
-Two of these take turns, so that what else the machine does meets both alike.
+Two of these take turns, so that anything else the machine does slows both equally.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Child:
     """A process that trains on one core when told to.
 
     Args:
-        module: ``"ours"``, ``"theirs"`` or ``"port"``.
+        module: ``"ncps_mlx_cases"``, ``"ncps_cases"`` or ``"port_cases"``.
     """
 
     def __init__(self, module: str) -> None:

@@ -26,4 +26,4 @@ PEERS = {
     "full": Peer("j8ckfi/cfc-mlx", "cfc_mlx", "output_size"),
     "lean": Peer("MLXPorts/ncps-mlx", "ncps.neurons", "proj_size"),
 }
-"""By design: see :mod:`tests.bench.port`."""
+"""By design: see :mod:`tests.bench.port_cases`."""

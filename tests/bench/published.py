@@ -1,4 +1,4 @@
-"""``python -m tests.bench.published FULL LEAN``: our copies of two ports' designs beside their published code.
+"""``python -m tests.bench.published FULL LEAN``: copies of two ports' designs against their published code.
 
 FULL and LEAN are checkouts of the repositories in :data:`tests.bench.peers.PEERS`. Run it when a copy changes; the
 performance page shows what it records, and a copy must be within a tenth.
@@ -22,7 +22,7 @@ STEPS = 3  # of a turn
 
 def compare(design: str, folder: Path, name: str, count: int) -> dict[str, Any]:
     """Processor time of a copy and of its model, at one size, in turns."""
-    copy, published = Child("port"), Child("port")
+    copy, published = Child("port_cases"), Child("port_cases")
     settings = {**SIZES[name], "design": design}
     copy.ask(make="copy", kind="step", settings=settings)
     published.ask(make="published", kind="published", settings={**settings, "folder": str(folder.resolve())})

@@ -58,16 +58,16 @@ class Row:
 
     Attributes:
         key: What was compared, and at which size.
-        ours: Median: milliseconds per step and model (``memory``: MiB of the population; ``workers``: seconds of two).
-        theirs: The same of what it is compared with.
-        ratio: Of the two, the median over the rounds: how many times faster; or how much more.
+        value: Median: milliseconds per step and model (``memory``: MiB of the population; ``workers``: seconds of two).
+        reference: The same for what it is compared with.
+        ratio: Between the two, the median over the rounds: how many times faster, or how much more.
         quartiles: Of the ratio over the rounds.
-        cpu: Median processor time of all threads, ours and theirs, in the same units.
+        cpu: Median processor time of all threads, of value and reference, in the same units.
     """
 
     key: str
-    ours: float
-    theirs: float
+    value: float
+    reference: float
     ratio: float
     quartiles: tuple[float, float] | None = None
     cpu: tuple[float, float] | None = None
@@ -93,14 +93,14 @@ def failures(rows: Sequence[Row]) -> list[str]:
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as text."""
-    head = f"{'':17}{'ours':>8}{'theirs':>8}{'ratio':>7}  {'quartiles':13}{'must':>5}{'goal':>6}"
-    lines = [f"{head}   processor time: ours, theirs"]
+    head = f"{'':17}{'value':>8}{'ref.':>8}{'ratio':>7}  {'quartiles':13}{'must':>5}{'goal':>6}"
+    lines = [f"{head}   processor time: value, reference"]
     for row in rows:
         wanted = WANTED.get(row.key)
         quartiles = "" if row.quartiles is None else "{:.2f}-{:.2f}".format(*row.quartiles)
         bounds = " " * 11 if wanted is None else f"{wanted.must:5.1f}{wanted.goal:6.1f}"
         cpu = "" if row.cpu is None else "   {:8.2f}{:8.2f}".format(*row.cpu)
-        numbers = f"{row.ours:8.2f}{row.theirs:8.2f}{row.ratio:7.2f}"
+        numbers = f"{row.value:8.2f}{row.reference:8.2f}{row.ratio:7.2f}"
         lines.append(f"{row.key:17}{numbers}  {quartiles:13}{bounds}{cpu}".rstrip())
     return "\n".join(lines)
 

@@ -83,7 +83,7 @@ def builds(folder: Path, python: str = sys.executable) -> dict[str, Build]:
     copy_project(folder)
     docs = [python, "-m", "nox", "-s", "docs"]
     _run([*docs, "--install-only"], folder)
-    made = {}
+    found = {}
     for name, changes in CHANGES.items():
         for file, addition in changes.items():
             with (folder / file).open("a", encoding="utf-8") as opened:
@@ -91,8 +91,8 @@ def builds(folder: Path, python: str = sys.executable) -> dict[str, Build]:
         print(f"building the site: {name}", file=sys.stderr, flush=True)
         start = time.perf_counter()
         log = _run([*docs, "--no-install"], folder)
-        made[name] = Build(time.perf_counter() - start, executed(log))
-    return made
+        found[name] = Build(time.perf_counter() - start, executed(log))
+    return found
 
 
 def _run(command: list[str], folder: Path) -> str:

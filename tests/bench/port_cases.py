@@ -103,9 +103,9 @@ def published(
     """The step of the published code, which lies in a folder."""
     peer = PEERS[design]
     sys.path.insert(0, folder)
-    made = importlib.import_module(peer.module).CfC
+    cls = importlib.import_module(peer.module).CfC
     given = {"backbone_units": backbone, "return_sequences": False, peer.output: 1}
-    return trained(made(inputs, hidden, **given), inputs, steps, batch)
+    return trained(cls(inputs, hidden, **given), inputs, steps, batch)
 
 
 def trained(model: nn.Module, inputs: int, steps: int, batch: int) -> Case:
@@ -129,7 +129,7 @@ def trained(model: nn.Module, inputs: int, steps: int, batch: int) -> Case:
 
 
 def facts() -> dict[str, Any]:
-    """The versions that must be ours too."""
+    """The versions that this library must run with too."""
     return {"mlx": importlib.metadata.version("mlx"), "BLAS": blas_name()}
 
 
