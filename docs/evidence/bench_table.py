@@ -270,7 +270,8 @@ def of_workers(found: dict[str, Any], _: str) -> str:
     return (
         f"Each worker takes {idle:.1f} s to start and to open its study; less that, the ratio would be "
         f"{(found['reference'] - idle) / (found['value'] - idle):.2f}. The busier of two takes {busier:.1f} s of "
-        f"processor time, one alone {alone:.1f} s: two share memory and caches, and the last population may leave one waiting."
+        f"processor time, one alone {alone:.1f} s: two share memory and caches, and the last population may "
+        "leave one waiting."
     )
 
 

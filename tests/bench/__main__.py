@@ -31,7 +31,7 @@ MEMBERS = 16
 PORTED = ("small", "middle")  # sizes at which ports take part
 DESIGNS = {"port": "full", "lean": "lean"}  # by the rows' first word
 TEAMS = 3  # times that one worker, then two, end the study
-TURN = {"small": 12, "middle": 12, "large": 3}  # steps: enough to time, few enough that the machine's load stays the same
+TURN = {"small": 12, "middle": 12, "large": 3}  # steps: enough to time, few enough for the same load on the machine
 SWEPT = {"small": 3, "middle": 3, "large": 1}  # of a population, which takes longer
 
 

@@ -43,7 +43,8 @@ class Part:
 
 def described(name: str) -> dict[str, Any]:
     """What was recorded of a case's structure."""
-    return json.loads(str(REFERENCE[f"{name}/structure"]))
+    structure: dict[str, Any] = json.loads(str(REFERENCE[f"{name}/structure"]))
+    return structure
 
 
 def by_name(name: str, kind: str) -> dict[str, np.ndarray]:
