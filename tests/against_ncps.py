@@ -1,6 +1,6 @@
-"""A converted model against what ncps gives: how close, and which of its gradients is which of ours.
+"""Compare a converted model with ncps: how close they must be, and the gradients of ncps under this library's names.
 
-The layout is written out here a second time, apart from ncps_mlx.models._from_ncps, which it tests.
+The layout is written out a second time here, independent of ncps_mlx.models._from_ncps, which it tests.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ def scale(array):
     return max(1.0, float(np.abs(array).max(initial=0.0)))
 
 
-def assert_close(ours, theirs, what="", bound=1e-5):
+def assert_close(actual, expected, what="", bound=1e-5):
     """Equal to 1e-5, relative to the array's largest number where that is above 1."""
-    bound = bound * scale(theirs)
-    np.testing.assert_allclose(np.array(ours), np.array(theirs), atol=bound, rtol=0, err_msg=what)
+    bound = bound * scale(expected)
+    np.testing.assert_allclose(np.array(actual), np.array(expected), atol=bound, rtol=0, err_msg=what)
 
 
 def run(model, x, time_delta, state):
@@ -62,26 +62,26 @@ def named(outputs, of_given, of_parameters):
 
 def furthest(given, reference):
     """The largest distance between arrays of the same names, as :func:`assert_close` measures it."""
-    known = {name: np.isfinite(theirs) for name, theirs in reference.items()}
+    known = {name: np.isfinite(expected) for name, expected in reference.items()}
     pairs = [(given[name][where], reference[name][where]) for name, where in known.items()]
-    return max(np.abs(ours - theirs).max(initial=0.0) / scale(theirs) for ours, theirs in pairs)
+    return max(np.abs(actual - expected).max(initial=0.0) / scale(expected) for actual, expected in pairs)
 
 
-def assert_equal_to_ncps(mine, reference, bound=1e-5):
+def assert_equal_to_ncps(results, reference, bound=1e-5):
     """Compare each array as :func:`assert_close` does.
 
     Args:
-        mine: What :func:`compute` gives.
-        reference: What ncps gives, by the same names, its parameters in our layout.
-        bound: How close.
+        results: What :func:`compute` returns.
+        reference: The results of ncps by the same names, with parameters in this library's layout.
+        bound: How close they must be.
     """
-    assert set(mine) == set(reference)
-    for name, ours in mine.items():
+    assert set(results) == set(reference)
+    for name, actual in results.items():
         known = np.isfinite(reference[name])
-        assert_close(ours[known], reference[name][known], name, bound)
+        assert_close(actual[known], reference[name][known], name, bound)
 
 
-def our_gradients(
+def converted_gradients(
     values: Mapping[str, np.ndarray], gradients: Mapping[str, np.ndarray], *, softplus: bool, epsilon: float
 ) -> dict[str, np.ndarray]:
     """Gradients with respect to our parameters, by our names.
@@ -103,18 +103,18 @@ def our_gradients(
     else:
         inner = cfc(gradients, "rnn_cell.")
     prefix = "layers.0."
-    ours = {}
+    converted = {}
     if "lstm.input_map.weight" in values:
-        ours = {
+        converted = {
             "layers.0.memory.input_weight": gradients["lstm.input_map.weight"],
             "layers.0.memory.recurrent_weight": gradients["lstm.recurrent_map.weight"],
             "layers.0.memory.bias": gradients["lstm.input_map.bias"],
         }
         prefix += "cell."
-    ours |= {prefix + key: value for key, value in inner.items()}
+    converted |= {prefix + key: value for key, value in inner.items()}
     if "fc.weight" in values:
-        ours |= {"readout.weight": gradients["fc.weight"], "readout.bias": gradients["fc.bias"]}
-    return ours
+        converted |= {"readout.weight": gradients["fc.weight"], "readout.bias": gradients["fc.bias"]}
+    return converted
 
 
 def cfc(g: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
@@ -125,16 +125,16 @@ def cfc(g: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     weights = [g[f"{key}.weight"] for key in maps] + [np.concatenate([g[f"{key}.weight"] for key in heads])]
     biases = [g[f"{key}.bias"] for key in maps] + [np.concatenate([g[f"{key}.bias"] for key in heads])]
     inputs = weights[0].shape[1] - len(g[f"{prefix}ff1.bias"])
-    ours = {
+    converted = {
         "backbone.input_weight": weights[0][:, :inputs],
         "backbone.recurrent_weight": weights[0][:, inputs:],
         "backbone.bias": biases[0],
     }
     for i, (weight, bias) in enumerate(zip(weights[1:], biases[1:], strict=True)):
-        ours |= {f"backbone.weights.{i}": weight, f"backbone.biases.{i}": bias}
+        converted |= {f"backbone.weights.{i}": weight, f"backbone.biases.{i}": bias}
     if f"{prefix}w_tau" in g:
-        ours |= {"decay": g[f"{prefix}w_tau"][0], "amplitude": g[f"{prefix}A"][0]}
-    return ours
+        converted |= {"decay": g[f"{prefix}w_tau"][0], "amplitude": g[f"{prefix}A"][0]}
+    return converted
 
 
 def ltc(
@@ -159,14 +159,14 @@ def ltc(
     with np.errstate(invalid="ignore", divide="ignore"):  # of a leak of 0, ncps's gradient says nothing
         of_resting = g["vleak"] * total / leak
         of_total = of_leak - of_resting * p["vleak"] * extra / total**2
-    ours = {
+    converted = {
         "raw_leak": of_total * slope(total),
         "resting": of_resting,
         "raw_capacitance": raw("cm"),
     }
     for side in ("", "sensory_"):
         here = p[f"{side}sparsity_mask"] != 0
-        ours |= {
+        converted |= {
             f"{side}raw_weight": raw(f"{side}w")[here],
             f"{side}slope": g[f"{side}sigma"][here],
             f"{side}midpoint": g[f"{side}mu"][here],
@@ -178,4 +178,4 @@ def ltc(
         "output_w": "output_weight",
         "output_b": "output_bias",
     }
-    return ours | {our: g[their] for their, our in named.items() if their in g}
+    return converted | {name: g[ncps_name] for ncps_name, name in named.items() if ncps_name in g}

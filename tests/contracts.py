@@ -108,18 +108,18 @@ def flat(tree: Any) -> list[tuple[str, mx.array]]:
 
 def close(got: Any, want: Any, tolerance: float = 1e-5, what: str = "") -> None:
     """Trees of arrays agree."""
-    ours, theirs = flat(got), flat(want)
-    assert [name for name, _ in ours] == [name for name, _ in theirs], what
-    for (name, a), (_, b) in zip(ours, theirs, strict=True):
+    actual, expected = flat(got), flat(want)
+    assert [name for name, _ in actual] == [name for name, _ in expected], what
+    for (name, a), (_, b) in zip(actual, expected, strict=True):
         left, right = (np.array(mx.array(each).astype(mx.float32)) for each in (a, b))
         np.testing.assert_allclose(left, right, atol=tolerance, rtol=tolerance, err_msg=f"{what} {name}")
 
 
 def equal(got: Any, want: Any, what: str = "") -> None:
     """Trees of arrays are the same bit for bit."""
-    ours, theirs = flat(got), flat(want)
-    assert [name for name, _ in ours] == [name for name, _ in theirs], what
-    for (name, a), (_, b) in zip(ours, theirs, strict=True):
+    actual, expected = flat(got), flat(want)
+    assert [name for name, _ in actual] == [name for name, _ in expected], what
+    for (name, a), (_, b) in zip(actual, expected, strict=True):
         assert a.dtype == b.dtype and mx.array_equal(a, b).item(), f"{what} {name}"
 
 

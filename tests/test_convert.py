@@ -73,11 +73,11 @@ def test_training_mode_is_kept():
 )
 def test_a_wiring_becomes_a_circuit(name, motor, command, output):
     model = from_torch(rebuild(name))
-    circuit, theirs = model.config["wiring"], described(name)["wiring"]
+    circuit, recorded = model.config["wiring"], described(name)["wiring"]
     assert isinstance(circuit, Circuit)
     assert (circuit.output_size, circuit.command_neurons) == (motor, command)
-    np.testing.assert_array_equal(circuit.adjacency, theirs["adjacency_matrix"])
-    np.testing.assert_array_equal(circuit.sensory_adjacency, theirs["sensory_adjacency_matrix"])
+    np.testing.assert_array_equal(circuit.adjacency, recorded["adjacency_matrix"])
+    np.testing.assert_array_equal(circuit.sensory_adjacency, recorded["sensory_adjacency_matrix"])
     assert model(mx.array(REFERENCE["x"]))[0].shape == (B, T, output)
     if isinstance(model, CfC):
         assert model.config["ncps_masks"] is True

@@ -14,9 +14,13 @@ import pytest
 from ncps_mlx import Split, Task, data
 
 # Private: a missing package, and an anomaly put where it is known.
-from ncps_mlx._utils import optional as extras
-from ncps_mlx.data import _glucose, _japanese_vowels, baselines  # the raw series behind the loaders
-from ncps_mlx.data import _irregular_sines as synthetic
+from ncps_mlx._utils import optional
+from ncps_mlx.data import (  # the raw series behind loaders
+    _glucose,
+    _irregular_sines,
+    _japanese_vowels,
+    baselines,
+)
 from ncps_mlx.data._anomalies import inject
 
 Array = npt.NDArray[Any]
@@ -215,7 +219,7 @@ def test_sines_reach_across_the_gap_they_are_given() -> None:
     assert steps(task.train).min() >= 0.02
     assert steps(task.train).max() <= 4
     long = data.irregular_sines(5, 5, 10, noise=0.0).test
-    np.testing.assert_allclose(synthetic._known_frequencies(long), long.y, atol=0.01)
+    np.testing.assert_allclose(_irregular_sines._known_frequencies(long), long.y, atol=0.01)
     assert task.score_at == "last"
     wrong_before = task.test.y + np.where(np.arange(11) < 10, 5.0, 0.0)[:, None]
     assert task.score(wrong_before) == 0.0
@@ -414,4 +418,4 @@ def test_a_missing_package_is_named_with_its_cure(
 
 def test_a_package_without_the_file_is_another_error() -> None:
     with pytest.raises(FileNotFoundError, match=r"this test needs lost.csv of the package numpy"):
-        extras.package_file("numpy", "lost.csv", purpose="this test")
+        optional.package_file("numpy", "lost.csv", purpose="this test")

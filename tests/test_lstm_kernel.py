@@ -88,16 +88,16 @@ def found(
             return array.astype(mx.float64) if isinstance(array, mx.array) else array
 
         arguments, dropout = tree_map(doubled, arguments), [doubled(each) for each in dropout]
-    value, slopes = mx.value_and_grad(loss, argnums=tuple(range(5 if varying else 4)))(*arguments)
+    want_value, slopes = mx.value_and_grad(loss, argnums=tuple(range(5 if varying else 4)))(*arguments)
     pairs: Any = tree_flatten(slopes)
-    return np.array(value), [(name, np.array(array)) for name, array in pairs]
+    return np.array(want_value), [(name, np.array(array)) for name, array in pairs]
 
 
 def compare(kind: str, **settings: Any) -> None:
     with mx.stream(mx.cpu):  # the only device that has float64
-        value, want = found(kind, True, **settings)
-    ours, got = found(kind, False, **settings)
-    np.testing.assert_allclose(ours, value, rtol=1e-5, atol=2e-5)
+        want_value, want = found(kind, True, **settings)
+    got_value, got = found(kind, False, **settings)
+    np.testing.assert_allclose(got_value, want_value, rtol=1e-5, atol=2e-5)
     assert [name for name, _ in want] == [name for name, _ in got]
     for (name, a), (_, b) in zip(want, got, strict=True):
         scale = max(1.0, float(np.abs(a).max()))

@@ -163,8 +163,8 @@ def test_slow_time_constants_begin_in_their_range(settings):
 )
 def test_integers_of_numpy_are_integers(cls, sizes, kind):
     """Searches produce them; an array of MLX times one of NumPy's numbers would be an array of NumPy."""
-    theirs = {name: kind(size) if isinstance(size, int) else size for name, size in sizes.items()}
-    model, other = cls(D, **{"seed": 0, **sizes}), cls(kind(D), **{"seed": kind(0), **theirs})
+    converted = {name: kind(size) if isinstance(size, int) else size for name, size in sizes.items()}
+    model, other = cls(D, **{"seed": 0, **sizes}), cls(kind(D), **{"seed": kind(0), **converted})
     assert all(not isinstance(value, np.generic) for value in other.config.values())
     x, dt = data()
     for steps in (None, 0.3, dt):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ncps_mlx import from_torch
-from tests.against_ncps import assert_close, assert_equal_to_ncps, compute, named, our_gradients, run
+from tests.against_ncps import assert_close, assert_equal_to_ncps, compute, named, converted_gradients, run
 from tests.references.cases import CASES, B, D, T
 from tests.references.recorded import REFERENCE, by_name, rebuild
 
@@ -24,7 +24,7 @@ def inputs(name):
 
 
 def of_parameters(name):
-    return our_gradients(
+    return converted_gradients(
         by_name(name, "parameters"),
         by_name(name, "gradients"),
         softplus=CASES[name].get("implicit_param_constraints", True),
@@ -59,10 +59,10 @@ def test_time_steps_are_each_samples_own_in_a_batch_as_large_as_the_state(name):
 def test_short_steps_leave_the_gradients_of_an_ltc_their_digits():
     """Each changes the state by little: their difference would be a difference of rounding errors."""
     name = "LTC, short steps"
-    mine = compute(from_torch(rebuild(name)), inputs(name))
-    for key, theirs in of_parameters(name).items():
-        ours = mine[f"gradient of {key}"]
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max(), err_msg=key)
+    results = compute(from_torch(rebuild(name)), inputs(name))
+    for key, expected in of_parameters(name).items():
+        actual = results[f"gradient of {key}"]
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * np.abs(expected).max(), err_msg=key)
 
 
 def test_the_records_hold_every_kind_of_model():

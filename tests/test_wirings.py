@@ -79,8 +79,8 @@ def test_synapses_equal_those_of_ncps(i: int) -> None:
         np.testing.assert_array_equal(getattr(circuit, part), REFERENCE[f"{i}/{part}"])
     assert circuit.neuron_types == tuple(REFERENCE[f"{i}/neuron_types"].tolist())
     starts = np.cumsum(REFERENCE[f"{i}/layer_sizes"])[:-1]
-    theirs = np.split(REFERENCE[f"{i}/layers"], starts)
-    assert circuit.layers == tuple(tuple(layer.tolist()) for layer in theirs)
+    expected = np.split(REFERENCE[f"{i}/layers"], starts)
+    assert circuit.layers == tuple(tuple(layer.tolist()) for layer in expected)
     assert circuit.output_size == REFERENCE[f"{i}/output_size"]
     assert circuit.input_size == input_size
 
@@ -170,14 +170,14 @@ def test_an_ncp_connects_only_layer_to_layer_and_leaves_no_neuron_out(
 @given(every, inputs)
 def test_config_round_trips_through_json(wiring: Wiring, input_size: int) -> None:
     circuit = wiring.build(input_size)
-    for made in (wiring, circuit):
-        config = json.loads(json.dumps(made.config))
-        assert config["name"] == type(made).__name__
-        for kind in (Wiring, type(made)):
+    for each in (wiring, circuit):
+        config = json.loads(json.dumps(each.config))
+        assert config["name"] == type(each).__name__
+        for kind in (Wiring, type(each)):
             again = kind.from_config(config)
-            assert type(again) is type(made)
-            assert again == made
-            assert hash(again) == hash(made)
+            assert type(again) is type(each)
+            assert again == each
+            assert hash(again) == hash(each)
     assert Wiring.from_config(wiring.config).build(input_size) == circuit
 
 
@@ -205,12 +205,12 @@ def test_wirings_are_equal_by_class_and_arguments() -> None:
 @pytest.mark.parametrize("wiring", [FullyConnected(U), Random(U), AutoNCP(U, 2), AutoNCP(U, 2).ncp])
 def test_nothing_can_be_changed(wiring: Wiring) -> None:
     circuit = wiring.build(D)
-    for made, name in ((wiring, "units"), (circuit, "units"), (circuit, "adjacency")):
+    for each, name in ((wiring, "units"), (circuit, "units"), (circuit, "adjacency")):
         with pytest.raises(FrozenInstanceError):
-            setattr(made, name, getattr(made, name))
-    for made in (circuit, copy.copy(circuit), copy.deepcopy(circuit), pickle.loads(pickle.dumps(circuit))):
-        assert made == circuit
-        for matrix in (made.adjacency, made.sensory_adjacency):
+            setattr(each, name, getattr(each, name))
+    for each in (circuit, copy.copy(circuit), copy.deepcopy(circuit), pickle.loads(pickle.dumps(circuit))):
+        assert each == circuit
+        for matrix in (each.adjacency, each.sensory_adjacency):
             with pytest.raises(ValueError, match="read-only"):
                 matrix[0, 0] = 1
             with pytest.raises(ValueError, match="WRITEABLE"):

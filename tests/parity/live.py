@@ -15,15 +15,15 @@ from tests.parity.configurations import Configuration, Wiring
 
 def make_wiring(wiring: Wiring, input_size: int) -> ncps.wirings.Wiring:
     """Make a wiring of ncps."""
-    made = getattr(ncps.wirings, wiring.name)(**wiring.arguments)
+    built = getattr(ncps.wirings, wiring.name)(**wiring.arguments)
     if wiring.name == "Wiring":
         rng = np.random.default_rng(wiring.seed)
-        made.set_output_dim(wiring.output_dim)
-        made.build(input_size)
-        for add, sources in ((made.add_synapse, wiring.units), (made.add_sensory_synapse, input_size)):
+        built.set_output_dim(wiring.output_dim)
+        built.build(input_size)
+        for add, sources in ((built.add_synapse, wiring.units), (built.add_sensory_synapse, input_size)):
             for source, target in np.argwhere(rng.random((sources, wiring.units)) < 0.6):
                 add(source, target, rng.choice([-1, 1]))
-    return made
+    return built
 
 
 def make(configuration: Configuration) -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""Where ncps 1.0.1 is wrong, it is shown to be, and ours to be right."""
+"""Where ncps 1.0.1 is wrong, that is shown, and that this library is right."""
 
 from __future__ import annotations
 
@@ -57,28 +57,28 @@ def test_absent_synapses_of_a_wired_cfc_carry_nothing_here():
         )
 
     model = CfC(D, wiring=NCP(**SIZES), seed=0)
-    ours = np.stack([np.array(of_one(model, n))[0, 0] for n in range(6)]).T
-    assert np.abs(ours[absent]).max() == 0 and np.abs(ours[~absent]).min() > 0
-    # Converted, it is ncps to the letter: there they do reach them.
-    theirs = np.stack([np.array(of_one(from_torch(module), n))[0, 0] for n in range(6)]).T
-    assert_close(theirs, jacobian)
+    of_model = np.stack([np.array(of_one(model, n))[0, 0] for n in range(6)]).T
+    assert np.abs(of_model[absent]).max() == 0 and np.abs(of_model[~absent]).min() > 0
+    # Converted, the model computes what ncps computes: there the inputs do reach these neurons.
+    of_converted = np.stack([np.array(of_one(from_torch(module), n))[0, 0] for n in range(6)]).T
+    assert_close(of_converted, jacobian)
 
 
 @pytest.mark.parametrize("name", ["NCP", "AutoNCP", "Random"])
 def test_a_wiring_serves_many_models_here(name):
     """In ncps each further model adds synapses to the wiring it is given."""
     arguments = {"NCP": SIZES.values(), "AutoNCP": (12, 3), "Random": (H, 4, 0.5)}[name]
-    theirs = getattr(ncps.wirings, name)(*arguments)
+    ncps_wiring = getattr(ncps.wirings, name)(*arguments)
     counts = []
     for _ in range(2):
-        ncps.torch.CfC(D, theirs)
-        counts.append(int(theirs.synapse_count + theirs.sensory_synapse_count))
+        ncps.torch.CfC(D, ncps_wiring)
+        counts.append(int(ncps_wiring.synapse_count + ncps_wiring.sensory_synapse_count))
     assert counts[1] > counts[0]
-    ours = {"NCP": NCP(**SIZES), "AutoNCP": AutoNCP(12, 3), "Random": Random(H, 4, sparsity_level=0.5)}[name]
-    first, second = (CfC(D, wiring=ours, seed=0) for _ in range(2))
+    wiring = {"NCP": NCP(**SIZES), "AutoNCP": AutoNCP(12, 3), "Random": Random(H, 4, sparsity_level=0.5)}[name]
+    first, second = (CfC(D, wiring=wiring, seed=0) for _ in range(2))
     assert first.parameter_count == second.parameter_count
-    circuit = ours.build(D)
-    assert circuit == ours.build(D) and circuit.synapse_count + circuit.sensory_synapse_count == counts[0]
+    circuit = wiring.build(D)
+    assert circuit == wiring.build(D) and circuit.synapse_count + circuit.sensory_synapse_count == counts[0]
 
 
 @pytest.mark.parametrize("kind", ["CfC", "LTC"])
@@ -139,12 +139,12 @@ def test_synapses_from_inputs_are_counted_here():
 
 
 def test_an_ncp_comes_back_from_its_configuration_here():
-    theirs = ncps.wirings.NCP(**SIZES)
+    ncps_wiring = ncps.wirings.NCP(**SIZES)
     with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
-        ncps.wirings.NCP.from_config(theirs.get_config())
-    ours = NCP(**SIZES)
-    again = Wiring.from_config(ours.config)
-    assert again == ours and again.build(D) == ours.build(D)
+        ncps.wirings.NCP.from_config(ncps_wiring.get_config())
+    wiring = NCP(**SIZES)
+    again = Wiring.from_config(wiring.config)
+    assert again == wiring and again.build(D) == wiring.build(D)
 
 
 def test_an_autoncp_can_be_dense_here():

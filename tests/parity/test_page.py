@@ -43,14 +43,14 @@ def section() -> str:
 
 
 def test_every_argument_of_ncps_has_its_row():
-    theirs = in_code("".join(re.findall(r"^   \* - (.*)", section(), re.MULTILINE)))
-    assert arguments(*MODELS.values()) <= theirs
+    shown = in_code("".join(re.findall(r"^   \* - (.*)", section(), re.MULTILINE)))
+    assert arguments(*MODELS.values()) <= shown
     for name, wiring in WIRINGS.items():
-        assert arguments(wiring) - arguments(getattr(ncps_mlx, name)) <= theirs
+        assert arguments(wiring) - arguments(getattr(ncps_mlx, name)) <= shown
 
 
 def test_every_argument_here_is_named():
-    ours = arguments(ncps_mlx.CfC, ncps_mlx.LTC)
-    assert ours <= in_code(section())
+    existing = arguments(ncps_mlx.CfC, ncps_mlx.LTC)
+    assert existing <= in_code(section())
     (new,) = re.findall(r"^New here: (.*?)\. Of wirings", section(), re.MULTILINE | re.DOTALL)
-    assert in_code(new) <= ours - arguments(*MODELS.values())
+    assert in_code(new) <= existing - arguments(*MODELS.values())

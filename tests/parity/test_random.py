@@ -14,7 +14,7 @@ from tests.against_ncps import (
     compute,
     furthest,
     named,
-    our_gradients,
+    converted_gradients,
     run,
 )
 from tests.parity import live
@@ -29,7 +29,7 @@ def reference(configuration: Configuration, dtype: torch.dtype) -> dict[str, np.
     """What ncps computes in a precision, by our names."""
     module, options = make(configuration), configuration.options
     computed = live.compute(module, make_inputs(configuration), dtype)
-    gradients = our_gradients(
+    gradients = converted_gradients(
         values(module),
         computed.of_parameters,
         softplus=options.get("implicit_param_constraints", True),
@@ -47,12 +47,12 @@ def check(configuration: Configuration) -> None:
     """
     model, inputs = from_torch(make(configuration)), make_inputs(configuration)
     longest = 1.0 if inputs[1] is None else float(inputs[1].max())
-    mine, theirs = compute(model, inputs), reference(configuration, torch.float64)
+    actual, expected = compute(model, inputs), reference(configuration, torch.float64)
     bound = 1e-5 * max(1.0, longest / 10.0)
-    rounding = furthest(reference(configuration, torch.float32), theirs)
-    near = "all within 1e-5" if furthest(mine, theirs) <= 1e-5 else "not all within 1e-5"
+    rounding = furthest(reference(configuration, torch.float32), expected)
+    near = "all within 1e-5" if furthest(actual, expected) <= 1e-5 else "not all within 1e-5"
     event(f"{near}, Δt {'to' if longest <= 10 else 'above'} 10")
-    assert_equal_to_ncps(mine, theirs, max(bound, 4 * rounding))
+    assert_equal_to_ncps(actual, expected, max(bound, 4 * rounding))
     x, time_delta, *state = [None if array is None else mx.array(array) for array in inputs]
     together = run(model, x, time_delta, state)
     for i in range(configuration.batch):  # each sequence alone, without a batch

@@ -75,8 +75,8 @@ def test_predictions_after_training_are_the_same(name):
         with torch.no_grad():
             outputs = one_by_one(module, x, time_delta, [])
         y, (state,) = model(mx.array(x.numpy()), time_delta=mx.array(time_delta.numpy()))
-        for ours, theirs in zip((y, *state), outputs, strict=True):
-            assert_close(ours, theirs.numpy())
+        for actual, expected in zip((y, *state), outputs, strict=True):
+            assert_close(actual, expected.numpy())
 
 
 def test_training_goes_on_here():
@@ -95,12 +95,12 @@ def test_training_goes_on_here():
 
     for _ in range(5):
         optimizer.zero_grad()
-        theirs = torch.nn.functional.mse_loss(one_by_one(module, x, time_delta, [])[0], y)
-        theirs.backward()
+        expected = torch.nn.functional.mse_loss(one_by_one(module, x, time_delta, [])[0], y)
+        expected.backward()
         optimizer.step()
         parameters = model.parameters()
-        ours, gradients = mx.value_and_grad(loss)(parameters)
+        actual, gradients = mx.value_and_grad(loss)(parameters)
         model.update(
             {"layers": [{k: v - 0.1 * gradients["layers"][0][k] for k, v in parameters["layers"][0].items()}]}
         )
-        assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
+        assert actual.item() == pytest.approx(expected.item(), abs=1e-5)

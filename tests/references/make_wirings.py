@@ -18,8 +18,8 @@ NAMES = {
 if __name__ == "__main__":
     arrays: dict[str, np.ndarray] = {}
     for i, (name, arguments, input_size) in enumerate(CASES):
-        theirs = {NAMES.get(name, {}).get(key, key): value for key, value in arguments.items()}
-        wiring = getattr(ncps.wirings, name)(**theirs)
+        ncps_arguments = {NAMES.get(name, {}).get(key, key): value for key, value in arguments.items()}
+        wiring = getattr(ncps.wirings, name)(**ncps_arguments)
         wiring.build(input_size)
         arrays[f"{i}/adjacency"] = wiring.adjacency_matrix.astype(np.int8)
         arrays[f"{i}/sensory_adjacency"] = wiring.sensory_adjacency_matrix.astype(np.int8)
