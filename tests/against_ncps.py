@@ -84,7 +84,7 @@ def assert_equal_to_ncps(results, reference, bound=1e-5):
 def converted_gradients(
     values: Mapping[str, np.ndarray], gradients: Mapping[str, np.ndarray], *, softplus: bool, epsilon: float
 ) -> dict[str, np.ndarray]:
-    """Gradients with respect to our parameters, by our names.
+    """Gradients of ncps with respect to this library's parameters, under its names.
 
     Args:
         values: Parameters of an ``ncps.torch`` CfC or LTC, by its names.

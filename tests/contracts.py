@@ -68,7 +68,7 @@ KINDS: dict[str, tuple[type[CfC] | type[LTC], dict[str, Any]]] = {
     "ltc-auto-bidirectional": (LTC, {"wiring": AUTO, "ode_unfolds": 2, **BOTH_WAYS}),
     "ltc-auto-mixed": (LTC, {"wiring": AUTO, **MIXED}),
 }
-"""Models by name: class and arguments, beside the sizes."""
+"""Models by name: class and arguments, without the sizes."""
 
 
 def make(kind: str, **more: Any) -> CfC | LTC:
@@ -129,7 +129,7 @@ def finite(tree: Any, what: str = "") -> None:
 
 
 def with_parameters(model: RecurrentModel, call: Callable[..., Any]) -> Callable[..., Any]:
-    """A pure function of the parameters and whatever ``call`` takes."""
+    """A pure function of the parameters and the arguments of ``call``."""
 
     def function(parameters: Any, *arguments: Any) -> Any:
         model.update(parameters)
@@ -139,7 +139,7 @@ def with_parameters(model: RecurrentModel, call: Callable[..., Any]) -> Callable
 
 
 def weighted(outputs: Any) -> mx.array:
-    """A loss that no two outputs enter alike."""
+    """A loss in which each output has its own weight."""
     total = mx.array(0.0)
     for _, array in flat(outputs):
         weights = mx.cos(mx.arange(array.size).reshape(array.shape))
@@ -158,10 +158,10 @@ def gradients(
         outputs = model(x, time_delta=time_delta, mask=mask)
         return weighted(outputs), outputs
 
-    (_, outputs), (of_parameters, of_x) = mx.value_and_grad(loss, argnums=(0, 1))(parameters, x)
+    (_, outputs), (grad_parameters, grad_x) = mx.value_and_grad(loss, argnums=(0, 1))(parameters, x)
     model.update(parameters)
-    mx.eval(outputs, of_parameters, of_x)
-    return outputs, of_parameters, of_x
+    mx.eval(outputs, grad_parameters, grad_x)
+    return outputs, grad_parameters, grad_x
 
 
 def primitives(tree: Any) -> Counter[str]:

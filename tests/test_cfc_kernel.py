@@ -1,4 +1,4 @@
-"""The hand-written gradient of a CfC layer equals automatic differentiation, whatever the layer."""
+"""The custom gradient of a CfC layer equals automatic differentiation, for every kind of layer."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def compare(sequences, **settings):
 
 
 def in_float64(tree):
-    """Float arrays in double precision, so that what differs is our rounding alone."""
+    """Float arrays in double precision, so that only the rounding of the other side differs."""
 
     def double(a):
         return a.astype(mx.float64) if isinstance(a, mx.array) and a.dtype == mx.float32 else a
@@ -136,8 +136,8 @@ def test_a_planted_fault_is_seen(monkeypatch, fault):
         compare(True)
 
 
-def test_under_vmap_it_takes_part_if_the_gradient_is_within(monkeypatch):
-    """``vmap(grad(f))`` takes the hand-written gradient, ``grad(vmap(f))`` the automatic one; both are right."""
+def test_under_vmap_it_is_used_if_the_gradient_is_inside(monkeypatch):
+    """``vmap(grad(f))`` uses the custom gradient, ``grad(vmap(f))`` the automatic one; both are right."""
     model, x = CfC(D, H, backbone_units=U, seed=0), mx.random.normal((B, T, D), key=mx.random.key(0))
     stacked = tree_map(lambda a: mx.stack([a, 1.3 * a]), model.parameters())
 

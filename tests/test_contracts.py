@@ -12,7 +12,7 @@ from mlx.utils import tree_map, tree_unflatten
 
 from ncps_mlx import LTC, load, tanh_implementation
 
-# Private: a gradient by hand and the automatic one give the same, so only what runs tells them apart.
+# Private: a precomputed forward pass gives the same gradients, so only the function that takes it shows it.
 from ncps_mlx._kernels.custom_vjp import no_grad, precompute
 from ncps_mlx.cells import Cell, MixedMemory
 from ncps_mlx.cells._base import FusedCell
@@ -41,7 +41,7 @@ from tests.contracts import (
 
 @pytest.fixture(autouse=True)
 def stream():
-    """A global stream of its own for each test, whatever the one before left."""
+    """Each test starts with its own global stream, no matter what the one before left."""
     mx.random.seed(0)
 
 
@@ -171,13 +171,13 @@ def test_padding_does_not_matter(kind):
     model = make(kind, return_sequences=False)
     x, dt = data()
     mask = mx.broadcast_to(mx.arange(T) < 4, (B, T))
-    outputs, of_parameters, of_x = gradients(model, x, dt, mask)
+    outputs, grad_parameters, grad_x = gradients(model, x, dt, mask)
     for padding in (1e3, np.nan, np.inf):
         filled = mx.where(mask[..., None], x, padding), mx.where(mask, dt, 1e3 * padding)
         others, again, _ = gradients(model, *filled, mask)
         close(others, outputs)
-        close(again, of_parameters, 1e-4)
-    assert mx.all(of_x[:, 4:] == 0).item() and mx.any(of_x[:, :4] != 0).item()
+        close(again, grad_parameters, 1e-4)
+    assert mx.all(grad_x[:, 4:] == 0).item() and mx.any(grad_x[:, :4] != 0).item()
 
 
 @every
@@ -204,7 +204,7 @@ def test_every_parameter_receives_a_gradient(kind):
 
 @every
 def test_second_derivatives_are_those_of_automatic_differentiation(kind, monkeypatch):
-    """A penalty on gradients is itself differentiated, through the gradients written by hand."""
+    """A penalty on gradients is itself differentiated, through the custom gradients."""
     model = make(kind, **quick(kind))
     x, dt = data(steps=3)
     mask = mx.arange(3) < mx.array([3, 2, 1, 3, 2])[:, None]
@@ -289,8 +289,8 @@ def test_an_ltc_trained_at_the_highest_learning_rate_stays_finite(kind):
 
 
 @some(lambda kind: wired(kind) and KINDS[kind][0] is not LTC)
-def test_absent_synapses_receive_no_gradient_and_count_for_nothing(kind):
-    """Whatever stands where there is no synapse, outputs and gradients are the same."""
+def test_synapses_that_do_not_exist_get_no_gradient_and_have_no_effect(kind):
+    """Any number may be stored where there is no synapse: outputs and gradients stay the same."""
     model = make(kind)
     x, dt = data()
     outputs, found, _ = gradients(model, x, dt)
@@ -317,7 +317,7 @@ PLAIN = {
     *("cfc-ncp", "cfc-auto", "cfc-auto-no_gate", "cfc-auto-pure", "cfc-random", "cfc-full"),
     *("ltc-ncp", "ltc-auto", "ltc-auto-linear", "ltc-auto-slow", "ltc-random", "ltc-full"),
 }
-"""Wired kinds of one layer that read their circuit's synapses and nothing else."""
+"""Wired kinds of one layer that read nothing but their circuit's synapses."""
 
 
 @some(PLAIN.__contains__)
@@ -326,23 +326,23 @@ def test_one_step_follows_the_synapses(kind):
     model = make(kind, output_size=None)
     circuit = model.wiring.build(D)
     units = circuit.units
-    itself = (circuit.adjacency != 0) | np.eye(units, dtype=bool)
+    recurrent = (circuit.adjacency != 0) | np.eye(units, dtype=bool)
     sensory = circuit.sensory_adjacency != 0
     if KINDS[kind][0] is LTC:
         order = list(range(units))
-        paths = np.linalg.matrix_power(itself.astype(int), model.config["ode_unfolds"]) > 0
-        heard = sensory @ np.linalg.matrix_power(itself.astype(int), model.config["ode_unfolds"] - 1) > 0
+        paths = np.linalg.matrix_power(recurrent.astype(int), model.config["ode_unfolds"]) > 0
+        reached = sensory @ np.linalg.matrix_power(recurrent.astype(int), model.config["ode_unfolds"] - 1) > 0
     else:
         order = [neuron for layer in circuit.layers for neuron in layer]
-        paths, heard = np.zeros((units, units), bool), np.zeros((D, units), bool)
+        paths, reached = np.zeros((units, units), bool), np.zeros((D, units), bool)
         before = None
         for layer in map(list, circuit.layers):
-            paths[:, layer] = itself[:, layer] & np.isin(np.arange(units), layer)[:, None]
+            paths[:, layer] = recurrent[:, layer] & np.isin(np.arange(units), layer)[:, None]
             if before is None:
-                heard[:, layer] = sensory[:, layer]
+                reached[:, layer] = sensory[:, layer]
             else:
-                paths[:, layer] |= paths[:, before] @ itself[np.ix_(before, layer)]
-                heard[:, layer] = heard[:, before] @ itself[np.ix_(before, layer)]
+                paths[:, layer] |= paths[:, before] @ recurrent[np.ix_(before, layer)]
+                reached[:, layer] = reached[:, before] @ recurrent[np.ix_(before, layer)]
             before = layer
     x, _ = data(1, 1)
     h = mx.random.normal((1, units), key=mx.random.key(1)) * 0.3
@@ -351,9 +351,9 @@ def test_one_step_follows_the_synapses(kind):
         return model(x, [(h,)], 0.7)[1][0][0]
 
     for place, neuron in enumerate(order):
-        of_x, of_h = mx.grad(lambda x, h, place=place: state_after(x, h)[0, place], argnums=(0, 1))(x, h)
-        assert (np.array(of_x[0, 0] != 0) == heard[:, neuron]).all(), neuron
-        assert (np.array(of_h[0] != 0) == paths[order, neuron]).all(), neuron
+        grad_x, grad_h = mx.grad(lambda x, h, place=place: state_after(x, h)[0, place], argnums=(0, 1))(x, h)
+        assert (np.array(grad_x[0, 0] != 0) == reached[:, neuron]).all(), neuron
+        assert (np.array(grad_h[0] != 0) == paths[order, neuron]).all(), neuron
     motors = [order.index(neuron) for neuron in range(circuit.output_size)]
     if KINDS[kind][1].get("output_mapping") == "none" or KINDS[kind][0] is not LTC:
         equal(model(x, [(h,)], 0.7)[0][0, 0], state_after(x, h)[0, mx.array(motors)])
@@ -367,7 +367,7 @@ COMPILED = {
     *("cfc-auto", "cfc-random-as-ncps", "cfc-auto-bidirectional", "cfc-auto-mixed"),
     *("ltc", "ltc-sigmoid", "ltc-deep", "ltc-auto", "ltc-auto-bidirectional", "ltc-auto-mixed"),
 }
-"""Each cell in each setting once: MLX calls a C++ compiler for every kernel, which takes its seconds."""
+"""Each cell in each setting once: MLX calls a C++ compiler for every kernel, which takes seconds."""
 
 
 @some(COMPILED.__contains__)
@@ -414,7 +414,7 @@ def test_a_compiled_training_step_equals_the_eager_one(kind):
 
 
 @some({"cfc", "ltc-sigmoid"}.__contains__)
-def test_masks_of_dropout_change_from_step_to_step_when_compiled(kind):
+def test_dropout_masks_change_from_step_to_step_when_compiled(kind):
     model = make(kind, backbone_dropout=0.4)
     x, dt = data(steps=2)
     call = mx.compile(lambda x: model(x, time_delta=dt)[0], inputs=mx.random.state, outputs=mx.random.state)
@@ -485,7 +485,7 @@ def test_a_population_equals_its_members_bit_for_bit(kind, masked):
 @every
 @pytest.mark.parametrize("tanh", ["exp2", "mlx", "rational"])
 def test_a_precomputed_forward_pass_changes_no_gradient(kind, tanh):
-    """As training takes it, where MLX may compile; the rational tanh is compiled there, and elsewhere is not."""
+    """As in training, where MLX may compile; the rational tanh is compiled only there."""
     model, (x, dt) = make(kind), data()
     mask = mx.arange(T) < mx.array([T, T, 1, T - 1, T])[:, None]
     dropout_rate, keys = (0.3, mx.random.key(3)) if drops(kind) else (0.0, None)
@@ -501,7 +501,7 @@ def test_a_precomputed_forward_pass_changes_no_gradient(kind, tanh):
             ahead = gradient(parameters)
         with no_grad():
             value = loss(parameters)
-    same = close if tanh == "rational" else equal  # a compiler may join a product and a sum
+    same = close if tanh == "rational" else equal  # a compiler may fuse a product and a sum
     same([*ahead, value], [*plain, plain[0]])
 
 
@@ -541,16 +541,16 @@ def test_half_precision(kind, dtype):
         y, low = model(x.astype(dtype), time_delta=steps, mask=mask)
         assert {a.dtype for _, a in flat([y, low])} == {dtype}
         close([y, low], [want, state], 0.03 if dtype == mx.float16 else 0.2)
-    outputs, found, of_x = gradients(model.train(), x.astype(dtype), dt, mask)
-    finite([outputs, found, of_x])
-    assert {a.dtype for _, a in flat([outputs, found, of_x])} == {dtype}
+    outputs, found, grad_x = gradients(model.train(), x.astype(dtype), dt, mask)
+    finite([outputs, found, grad_x])
+    assert {a.dtype for _, a in flat([outputs, found, grad_x])} == {dtype}
     finite([model.eval()(x.astype(dtype), time_delta=steps) for steps in (1e6, mx.array(1e6))])
 
 
 @every
 @pytest.mark.parametrize("masked", [False, True])
 def test_work_grows_linearly_with_time(kind, masked):
-    """As many operations more for each further step, and none of them on whole sequences.
+    """Each further step adds the same number of operations, none of them on whole sequences.
 
     What writes a step into a whole array, as the derivative of a slice does, makes time quadratic. (Derivatives by the
     time steps themselves, one number for each, may do so.)
@@ -606,7 +606,7 @@ def test_saved_and_loaded_models_are_equal(kind, tmp_path):
 
 
 @every
-def test_the_configuration_makes_a_twin(kind):
+def test_the_configuration_makes_an_equal_model(kind):
     model = make(kind)
     twin = type(model)(**model.config)
     assert twin.config == model.config and twin.parameter_count == model.parameter_count

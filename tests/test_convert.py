@@ -1,4 +1,4 @@
-"""from_torch: what it takes over, what it refuses. That the outputs are equal is in tests/test_parity.py."""
+"""from_torch: what it converts and what it refuses. Equal outputs are tested in tests/test_parity.py."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_dense_cfc_keeps_its_settings():
 
 
 def test_dropout_that_ncps_never_applies_is_left_out():
-    """With one backbone layer ncps has no dropout, whatever rate it was given."""
+    """With one backbone layer ncps applies no dropout, at any rate."""
     module = rebuild("default")
     module.rnn_cell.backbone_dropout = 0.5
     assert from_torch(module).config["backbone_dropout"] == 0.0
@@ -58,7 +58,7 @@ def test_training_mode_is_kept():
     first = evaluating(x)[0]
     assert mx.array_equal(first, evaluating(x)[0]).item()
     evaluating.train()
-    assert not mx.allclose(first, evaluating(x)[0]).item()  # it does drop out
+    assert not mx.allclose(first, evaluating(x)[0]).item()  # there is dropout
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_an_ltc_keeps_its_settings():
 
 @pytest.mark.parametrize("name", ["wired AutoNCP, no_gate", "LTC, clipped"])
 def test_a_wiring_that_was_built_again_does_not_change_what_it_was(name):
-    """ncps adds synapses to a wiring that a second model is made with; the first model's masks stay."""
+    """Making a second model with a wiring, ncps adds synapses to it; the first model's masks stay."""
     before, again = from_torch(rebuild(name)), rebuild(name)
     wiring = again.wiring if name.startswith("wired") else again._wiring
     missing = wiring.adjacency_matrix == 0
@@ -213,7 +213,7 @@ def test_a_leak_clipped_to_zero_stays_finite():
 
 
 @pytest.mark.parametrize("order", [[2, 1, 0], [0, 2, 1]])
-def test_layers_that_ours_cannot_have_are_refused_in_a_cfc_alone(order):
+def test_layers_other_than_ncps_layers_are_refused_only_in_a_cfc(order):
     module = rebuild("wired NCP")
     layers = [list(layer) for layer in module.wiring.layers]
     module.wiring.layers[:] = [layers[i] for i in order]
@@ -221,7 +221,7 @@ def test_layers_that_ours_cannot_have_are_refused_in_a_cfc_alone(order):
         ValueError, match="module must have a wiring of one layer, or of the three layers of NCP"
     ):
         from_torch(module)
-    module = rebuild("LTC, NCP")  # there the layers play no part
+    module = rebuild("LTC, NCP")  # whose layers do not matter
     module._wiring.layers[:] = [layers[i] for i in order]
     model = from_torch(module)
     assert model.config["wiring"].command_neurons == 0

@@ -1,4 +1,4 @@
-"""The hand-written gradient of an LSTM's step before a cell's equals automatic differentiation, whatever the cell."""
+"""The custom gradient of an LSTM step before a cell's equals automatic differentiation, for every cell."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def found(
     rate: float = 0.0,
     members: int = 0,
 ) -> Any:
-    """A loss and its gradients by parameters, inputs, state, memory and time steps: in double precision, or by hand."""
+    """A loss and its gradients by parameters, inputs, state, memory, time steps: automatic in float64, or custom."""
     cell = build(kind).layers[0]
     assert isinstance(cell, MixedMemory) and isinstance(cell.cell, FusedCell) and cell.cell.has_fused_kernel
     leading = (members,) if members else ()

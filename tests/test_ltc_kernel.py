@@ -1,4 +1,4 @@
-"""The hand-written gradient of an LTC layer: dense and wired, it equals the automatic one."""
+"""The custom gradient of an LTC layer, dense and wired, equals automatic differentiation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What CfC and LTC promise beside the contract of all kinds (test_contracts.py): equations, shapes, seeds, errors."""
+"""What CfC and LTC promise besides the contract of all kinds (test_contracts.py): equations, shapes, seeds, errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-# Private: the lists of names that docstrings promise, and the masks of dropout.
+# Private: the lists of names that docstrings promise, and the dropout masks.
 import ncps_mlx.cells._stack
 from ncps_mlx import LTC, AutoNCP, CfC
 from ncps_mlx._kernels.activations import ACTIVATIONS, LOWER_BOUNDS
@@ -47,8 +47,8 @@ def test_no_time_passes_no_change_in_an_ltc():
 
 
 def test_dropout_keeps_the_expected_share():
-    factors = dropout_masks(mx.random.key(0), 0.25, 1, (50, 20, 30))
-    values = np.array(factors[0])
+    masks = dropout_masks(mx.random.key(0), 0.25, 1, (50, 20, 30))
+    values = np.array(masks[0])
     np.testing.assert_allclose(np.unique(values), [0.0, 1 / 0.75], rtol=1e-6)
     assert abs((values == 0).mean() - 0.25) < 0.01
 
@@ -94,7 +94,7 @@ def test_modes_differ_in_heads():
 
 
 def test_reference_step_of_each_mode():
-    """One step by hand, from the equations."""
+    """One step, computed from the equations."""
     x = np.random.default_rng(1).normal(size=(1, 1, D)).astype(np.float32)
     for mode in ("default", "no_gate", "pure"):
         model = CfC(D, H, mode=mode, backbone_units=U, seed=2)
@@ -112,7 +112,7 @@ def test_reference_step_of_each_mode():
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int64, np.uint8])
-def test_time_delta_may_be_a_number_of_numpy(kind):
+def test_time_delta_may_be_a_numpy_number(kind):
     model, (x, _) = CfC(D, H, seed=0), data()
     equal(model(x, time_delta=kind(2)), model(x, time_delta=2))
     finite(model(x, time_delta=10**400))
@@ -137,7 +137,7 @@ def test_time_constants_begin_in_their_range(stability):
     [{"activation": "sigmoid"}, {"stability": "softplus"}, {"stability": "none"}, {"wiring": AUTO}],
 )
 def test_slow_time_constants_begin_in_their_range(settings):
-    """Or are refused where the leak is cut."""
+    """Or are refused where the leak is clipped."""
     sizes = {} if "wiring" in settings else {"hidden_size": 64}
     for given in ((5e3, 2e4), (1e-6, 1e-5)):
         tau = LTC(D, **sizes, **settings, time_constant_range=given, seed=0).time_constants()[0]
@@ -161,8 +161,8 @@ def test_slow_time_constants_begin_in_their_range(settings):
         (LTC, {"wiring": AUTO, "ode_unfolds": 3, "output_size": 2}),
     ],
 )
-def test_integers_of_numpy_are_integers(cls, sizes, kind):
-    """Searches produce them; an array of MLX times one of NumPy's numbers would be an array of NumPy."""
+def test_numpy_integers_are_integers(cls, sizes, kind):
+    """Searches produce them; an MLX array times a NumPy number would be a NumPy array."""
     converted = {name: kind(size) if isinstance(size, int) else size for name, size in sizes.items()}
     model, other = cls(D, **{"seed": 0, **sizes}), cls(kind(D), **{"seed": kind(0), **converted})
     assert all(not isinstance(value, np.generic) for value in other.config.values())
@@ -257,7 +257,7 @@ def test_bad_arguments_are_named(cls, arguments, message):
         (CfC, {"wiring": AutoNCP(8, 2).build(D), "num_layers": 2}, "input_size must be 3, for which"),
     ],
 )
-def test_bad_arguments_beside_a_wiring_are_named(cls, arguments, message):
+def test_bad_arguments_with_a_wiring_are_named(cls, arguments, message):
     with pytest.raises(ValueError, match=message):
         cls(D, **{"wiring": AUTO, **arguments})
 

@@ -1,4 +1,4 @@
-"""Models converted from ncps 1.0.1 (PyTorch) equal it, by what tests/references/make_ncps.py recorded."""
+"""Models converted from ncps 1.0.1 (PyTorch) equal what tests/references/make_ncps.py recorded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ncps_mlx import from_torch
-from tests.against_ncps import assert_close, assert_equal_to_ncps, compute, named, converted_gradients, run
+from tests.against_ncps import assert_close, assert_equal_to_ncps, compute, converted_gradients, named, run
 from tests.references.cases import CASES, B, D, T
 from tests.references.recorded import REFERENCE, by_name, rebuild
 
@@ -34,7 +34,7 @@ def of_parameters(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_outputs_states_and_gradients_equal_ncps(name):
-    """A batch with a time step of its own for each sample, against ncps run one sequence at a time."""
+    """A batch in which each sample has its own time steps, against ncps run one sequence at a time."""
     keys = ("x", "time_delta", "state 0", "state 1")
     of_given = recorded(name, *(f"gradient of {key}" for key in keys))
     assert inputs(name)[0].shape == (B, T, D)

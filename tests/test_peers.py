@@ -1,4 +1,4 @@
-"""One test for each row of what CfC and LTC implementations are compared by, asserting what ours must have.
+"""One test for each feature by which CfC and LTC implementations are compared, asserting what this one must have.
 
 The peers are ncps 1.0.1 (PyTorch) and its ports to MLX. Each test is short; test_contracts.py, test_parity.py and
 test_wirings.py go through every kind of model.
@@ -28,7 +28,7 @@ from ncps_mlx import (
     load,
 )
 
-# Private: the masks of dropout, which a model draws for itself.
+# Private: the dropout masks, which a model draws for itself.
 from ncps_mlx.cells._stack import dropout_masks
 from ncps_mlx.stats import paired
 from ncps_mlx.wirings import Wiring
@@ -134,7 +134,7 @@ def test_residual(kind):
 
 @pytest.mark.parametrize("kind", ["cfc", "cfc-auto", "cfc-mixed", "ltc", "ltc-auto"])
 def test_bidirectional(kind):
-    """Two models, one over the sequence turned round; the last output of each is its own last step.
+    """Two models, one over the reversed sequence; the last output of each is its own last step.
 
     Going back, a reading's time step is the time to the reading after it; the last, which has none, takes the first's.
     """
@@ -226,7 +226,7 @@ def test_initialisation():
 
 @pytest.mark.parametrize("kind", ["ltc", "ltc-auto", "ltc-mixed"])
 def test_weight_limits(kind):
-    """Positive by construction: whatever the parameters become, time constants are positive, and can be read."""
+    """Positive by construction: time constants can be read, and are positive for any parameters."""
     model = make(kind)
     x, dt = data()
     for amount in (0.0, 30.0, -30.0):

@@ -1,4 +1,4 @@
-"""Models in files: saved and loaded they are equal bit for bit; a file that is wrong says so."""
+"""Models in files: saved and loaded they are equal bit for bit; a damaged file is refused with the reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mlx.utils import tree_flatten
 
 from ncps_mlx import LTC, AutoNCP, CfC, load
 
-# Private: the saving of what is no model, and how members lie in a population.
+# Private: saving what is not a model, and how members lie in a population.
 from ncps_mlx.models._serialization import save
 from ncps_mlx.training._population import stack
 
@@ -179,7 +179,7 @@ def test_only_models_are_saved(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_cut_at_any_byte_is_refused(file):
+def test_a_file_truncated_at_any_byte_is_refused(file):
     content = file.read_bytes()
     for length in range(len(content)):
         file.write_bytes(content[:length])
@@ -203,7 +203,7 @@ def refusal(path):
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
 def test_a_damaged_header_loads_or_is_refused(data):
-    """Whatever bytes are changed in it: nothing but a ValueError comes out."""
+    """No matter which bytes change, the only error is a ValueError."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         make().save(path)
@@ -217,7 +217,7 @@ def test_a_damaged_header_loads_or_is_refused(data):
         assert error is None or str(path) in error
 
 
-def test_what_is_not_ours_is_refused(tmp_path):
+def test_files_of_other_programs_are_refused(tmp_path):
     path = tmp_path / "model"
     mx.save_safetensors(str(path) + ".safetensors", {"w": mx.zeros((2,))}, {"format": "mlx"})
     path.with_suffix(".safetensors").rename(path)
@@ -346,7 +346,7 @@ def file_size_limit(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_no_room_leaves_what_was_there(file):
+def test_a_full_disk_leaves_the_old_file(file):
     before = file.read_bytes()
     with file_size_limit(len(before) // 2), pytest.raises(OSError, match="could not be saved") as caught:
         make(seed=1).save(file)
@@ -355,7 +355,7 @@ def test_no_room_leaves_what_was_there(file):
 
 
 @pytest.mark.parametrize("point", ["fsync", "replace"])
-def test_an_interruption_leaves_what_was_there(file, monkeypatch, point):
+def test_an_interruption_leaves_the_old_file(file, monkeypatch, point):
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -368,7 +368,7 @@ def test_an_interruption_leaves_what_was_there(file, monkeypatch, point):
 
 @contextmanager
 def without_privileges():
-    """Permissions do not bind root: be somebody else for the while."""
+    """Permissions do not bind root: become another user for a while."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)

@@ -1,4 +1,4 @@
-"""How tanh is computed: its error, the choice, and that runs of one choice are equal bit for bit."""
+"""The ways to compute tanh: their errors, the choice, and that runs of one choice are equal bit for bit."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_errors_are_those_stated(tanh_impl: TanhImplementation) -> None:
 
 def test_the_rational_tanh_is_the_same_compiled_and_by_parts() -> None:
     x = mx.array(numbers())
-    for count in (x.size, 7, 1):  # the processor takes some numbers together, and the rest one by one
+    for count in (x.size, 7, 1):  # the processor computes some numbers together, and the rest one by one
         part = x[-count:]
         assert mx.array_equal(rational_tanh.tanh(part), rational_tanh.tanh_by_parts(part), equal_nan=True).item()
         assert mx.array_equal(rational_tanh.slopes(part, part), part * (1.0 - part * part), equal_nan=True).item()
@@ -142,7 +142,7 @@ def test_processes_that_begin_together_compile_one_after_another(tmp_path: Path)
 
 
 def test_training_compiles_what_differentiating_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within ``fit`` the rational tanh is called with arrays that MLX does not trace: once for each time step."""
+    """In ``fit`` the rational tanh is called on arrays that MLX does not trace, once for each time step."""
     bodies: list[int] = []
 
     def body(x: mx.array) -> mx.array:

@@ -24,7 +24,7 @@ from tests.references.wiring_cases import CASES
 REFERENCE = np.load(Path(__file__).with_name("references") / "wirings.npz")
 D, U = 3, 11
 
-loose: Any = wirings  # for arguments that its types forbid
+untyped: Any = wirings  # for arguments that its types forbid
 
 seeds = st.integers(0, 2**32 - 1)
 shares = st.floats(0, 1, exclude_max=True)
@@ -158,7 +158,7 @@ def test_an_ncp_connects_only_layer_to_layer_and_leaves_no_neuron_out(
     loop = np.count_nonzero(circuit.adjacency[np.ix_(command, command)])
     assert (loop > 0) == (ncp.recurrent_command_synapses > 0)
     assert loop <= ncp.recurrent_command_synapses
-    assert circuit.sensory_adjacency[:, inter].any(axis=0).all()  # each inter neuron hears an input
+    assert circuit.sensory_adjacency[:, inter].any(axis=0).all()  # each inter neuron has a synapse from an input
     assert circuit.adjacency[np.ix_(inter, command)].any(axis=0).all()
     assert circuit.adjacency[np.ix_(command, motor)].any(axis=0).all()
     assert (
@@ -189,14 +189,14 @@ def test_repr_makes_an_equal_wiring(case: Any) -> None:
 
 
 def test_wirings_are_equal_by_class_and_arguments() -> None:
-    assert loose.FullyConnected(5) == loose.FullyConnected(5, 5, self_connections=True, seed=1111)
-    assert loose.FullyConnected(5) != loose.FullyConnected(5, seed=1)
-    assert loose.FullyConnected(5) != loose.Random(5)
-    assert loose.Random(np.int64(5), sparsity_level=0) == loose.Random(5, sparsity_level=np.float64(0.0))
-    assert loose.AutoNCP(12, 3) != loose.AutoNCP(12, 3).ncp
-    assert len({loose.AutoNCP(12, 3), loose.AutoNCP(12, 3, seed=1), loose.AutoNCP(12, 3)}) == 2
-    assert loose.AutoNCP(12, 3).build(5) == loose.AutoNCP(12, 3).ncp.build(5)
-    assert loose.AutoNCP(12, 3).build(5) != loose.AutoNCP(12, 3).build(6)
+    assert untyped.FullyConnected(5) == untyped.FullyConnected(5, 5, self_connections=True, seed=1111)
+    assert untyped.FullyConnected(5) != untyped.FullyConnected(5, seed=1)
+    assert untyped.FullyConnected(5) != untyped.Random(5)
+    assert untyped.Random(np.int64(5), sparsity_level=0) == untyped.Random(5, sparsity_level=np.float64(0.0))
+    assert untyped.AutoNCP(12, 3) != untyped.AutoNCP(12, 3).ncp
+    assert len({untyped.AutoNCP(12, 3), untyped.AutoNCP(12, 3, seed=1), untyped.AutoNCP(12, 3)}) == 2
+    assert untyped.AutoNCP(12, 3).build(5) == untyped.AutoNCP(12, 3).ncp.build(5)
+    assert untyped.AutoNCP(12, 3).build(5) != untyped.AutoNCP(12, 3).build(6)
     assert Circuit([[1]], [[1]]) != "a circuit"
     two = Circuit([[1, 0], [0, 1]], [[1, 1]])
     assert two != Circuit(two.adjacency, two.sensory_adjacency, output_size=1)
@@ -226,10 +226,10 @@ def test_a_circuit_keeps_no_hold_on_the_arrays_it_is_given() -> None:
     assert circuit.build(D) is circuit
 
 
-def test_a_wiring_of_ones_own_works_like_the_others() -> None:
+def test_your_own_wiring_works_like_the_others() -> None:
     @dataclass(frozen=True)
     class Ring(Wiring):
-        """Each neuron speaks to the next."""
+        """A synapse from each neuron to the next."""
 
         units: int
         output_size: int = 1
@@ -263,53 +263,53 @@ SIZES: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: loose.FullyConnected(0), "units must be at least 1, got 0"),
-        (lambda: loose.FullyConnected(2.5), "units must be an integer, got 2.5"),
-        (lambda: loose.FullyConnected(True), "units must be an integer, got True"),
-        (lambda: loose.FullyConnected(4, 5), r"output_size must be at most units \(4\), got 5"),
-        (lambda: loose.FullyConnected(4, 0), "output_size must be at least 1, got 0"),
+        (lambda: untyped.FullyConnected(0), "units must be at least 1, got 0"),
+        (lambda: untyped.FullyConnected(2.5), "units must be an integer, got 2.5"),
+        (lambda: untyped.FullyConnected(True), "units must be an integer, got True"),
+        (lambda: untyped.FullyConnected(4, 5), r"output_size must be at most units \(4\), got 5"),
+        (lambda: untyped.FullyConnected(4, 0), "output_size must be at least 1, got 0"),
         (
-            lambda: loose.FullyConnected(4, self_connections=1),
+            lambda: untyped.FullyConnected(4, self_connections=1),
             "self_connections must be True or False, got 1",
         ),
-        (lambda: loose.FullyConnected(4, seed=-1), "seed must be at least 0, got -1"),
-        (lambda: loose.FullyConnected(4, seed=None), "seed must be an integer, got None"),
-        (lambda: loose.FullyConnected(4).build(0), "input_size must be at least 1, got 0"),
-        (lambda: loose.Random(4).build(1.0), "input_size must be an integer, got 1.0"),
-        (lambda: loose.Random(4, sparsity_level=1), "sparsity_level must be at least 0 and below 1, got 1"),
+        (lambda: untyped.FullyConnected(4, seed=-1), "seed must be at least 0, got -1"),
+        (lambda: untyped.FullyConnected(4, seed=None), "seed must be an integer, got None"),
+        (lambda: untyped.FullyConnected(4).build(0), "input_size must be at least 1, got 0"),
+        (lambda: untyped.Random(4).build(1.0), "input_size must be an integer, got 1.0"),
+        (lambda: untyped.Random(4, sparsity_level=1), "sparsity_level must be at least 0 and below 1, got 1"),
         (
-            lambda: loose.Random(4, sparsity_level=-0.1),
+            lambda: untyped.Random(4, sparsity_level=-0.1),
             "sparsity_level must be at least 0 and below 1, got -0.1",
         ),
         (
-            lambda: loose.Random(4, sparsity_level=float("nan")),
+            lambda: untyped.Random(4, sparsity_level=float("nan")),
             "sparsity_level must be a finite number, got nan",
         ),
-        (lambda: loose.AutoNCP(3, 1), "units must be at least 4, got 3"),
-        (lambda: loose.AutoNCP(8, 6), r"output_size must be at most units - 3 \(5\).*got 6"),
+        (lambda: untyped.AutoNCP(3, 1), "units must be at least 4, got 3"),
+        (lambda: untyped.AutoNCP(8, 6), r"output_size must be at most units - 3 \(5\).*got 6"),
         (
-            lambda: loose.AutoNCP(8, 2, sparsity_level=1.5),
+            lambda: untyped.AutoNCP(8, 2, sparsity_level=1.5),
             "sparsity_level must be at least 0 and at most 1, got 1.5",
         ),
-        (lambda: loose.AutoNCP(8, 2, seed=2**32), "seed must be at most 4294967295, got 4294967296"),
-        (lambda: loose.AutoNCP(8, 2).build("3"), "input_size must be an integer, got '3'"),
+        (lambda: untyped.AutoNCP(8, 2, seed=2**32), "seed must be at most 4294967295, got 4294967296"),
+        (lambda: untyped.AutoNCP(8, 2).build("3"), "input_size must be an integer, got '3'"),
         *(
-            (lambda name=name: loose.NCP(**SIZES | {name: -1}), f"{name} must be at least [01], got -1")
+            (lambda name=name: untyped.NCP(**SIZES | {name: -1}), f"{name} must be at least [01], got -1")
             for name in SIZES
         ),
         (
-            lambda: loose.NCP(**SIZES | {"sensory_fanout": 7}),
+            lambda: untyped.NCP(**SIZES | {"sensory_fanout": 7}),
             r"sensory_fanout must be at most inter_neurons \(6\), got 7",
         ),
         (
-            lambda: loose.NCP(**SIZES | {"inter_fanout": 5}),
+            lambda: untyped.NCP(**SIZES | {"inter_fanout": 5}),
             r"inter_fanout must be at most command_neurons \(4\), got 5",
         ),
         (
-            lambda: loose.NCP(**SIZES | {"motor_fanin": 5}),
+            lambda: untyped.NCP(**SIZES | {"motor_fanin": 5}),
             r"motor_fanin must be at most command_neurons \(4\), got 5",
         ),
-        (lambda: loose.NCP(**SIZES).build(-1), "input_size must be at least 1, got -1"),
+        (lambda: untyped.NCP(**SIZES).build(-1), "input_size must be at least 1, got -1"),
         (lambda: Circuit([[1, 0]], [[1, 0]]), r"adjacency must be square, got the shape \(1, 2\)"),
         (lambda: Circuit([1, 0], [[1, 0]]), r"adjacency must be a matrix.*got the shape \(2,\)"),
         (lambda: Circuit([[1, 0], [1]], [[1, 0]]), "adjacency must be a matrix, got rows of unequal length"),
@@ -334,25 +334,25 @@ SIZES: dict[str, Any] = {
             "input_size must be 1, for which this circuit was built, got 2",
         ),
         (
-            lambda: loose.Wiring.from_config({"units": 4}),
+            lambda: untyped.Wiring.from_config({"units": 4}),
             "config must be a dictionary whose name is one of 'AutoNCP'",
         ),
-        (lambda: loose.Wiring.from_config({"name": []}), "config must be a dictionary whose name"),
-        (lambda: loose.Wiring.from_config("NCP"), "config must be a dictionary whose name"),
+        (lambda: untyped.Wiring.from_config({"name": []}), "config must be a dictionary whose name"),
+        (lambda: untyped.Wiring.from_config("NCP"), "config must be a dictionary whose name"),
         (
-            lambda: loose.NCP.from_config(loose.AutoNCP(8, 2).config),
+            lambda: untyped.NCP.from_config(untyped.AutoNCP(8, 2).config),
             "config must be .* name is one of 'NCP', got",
         ),
         (
-            lambda: loose.FullyConnected.from_config({"name": "FullyConnected", "units": 4}),
+            lambda: untyped.FullyConnected.from_config({"name": "FullyConnected", "units": 4}),
             "config of FullyConnected must hold units, output_size, self_connections, seed, got units",
         ),
         (
-            lambda: loose.Random.from_config(loose.Random(4).config | {"colour": 1}),
+            lambda: untyped.Random.from_config(untyped.Random(4).config | {"colour": 1}),
             "config of Random must hold units, output_size, sparsity_level, seed, got .*colour",
         ),
         (
-            lambda: loose.Random.from_config(loose.Random(4).config | {"units": -4}),
+            lambda: untyped.Random.from_config(untyped.Random(4).config | {"units": -4}),
             "units must be at least 1, got -4",
         ),
     ],

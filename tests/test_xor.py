@@ -1,4 +1,4 @@
-"""Bit-stream XOR, a paper's table: the record is whole, the page says what it says, and P = 8 is trained anew."""
+"""Bit-stream XOR, a paper's table: the record is complete, the page shows it, and P = 8 is trained again."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ __all__ = ["Backbone", "all_steps", "linear"]
 
 
 def all_steps(function: Callable[[mx.array], mx.array], x: mx.array) -> mx.array:
-    """Apply a function of rows (..., B, D) to (..., T, B, D), all steps at once; it must treat all rows alike."""
+    """Apply a function of rows (..., B, D) to (..., T, B, D), all steps at once; it must treat each row by itself."""
     *leading, steps, batch, features = x.shape
     z = function(x.reshape(*leading, steps * batch, features))
     return z.reshape(*z.shape[:-2], steps, batch, z.shape[-1])

@@ -43,7 +43,7 @@ class WiredLTCCell(FusedCell):
     .. math:: c_i \frac{dx_i}{dt} = g_i (v_i - x_i) + \sum_j w_{ji}\, \sigma(s_{ji} (x_j - m_{ji})) (E_{ji} - x_i)
 
     with capacitance c, leak g, resting potential v, and for each synapse from j to i a weight w, slope s, midpoint m
-    and reversal potential E; the inputs' synapses likewise. Each time step is solved in ``unfolds`` semi-implicit
+    and reversal potential E; the same for the inputs' synapses. Each time step is solved in ``unfolds`` semi-implicit
     steps of :math:`\delta = \Delta t / \text{unfolds}`,
 
     .. math:: x_i \leftarrow \frac{c_i x_i + \delta (g_i v_i + \sum_j w_{ji} \sigma_{ji} E_{ji})}
@@ -63,7 +63,7 @@ class WiredLTCCell(FusedCell):
         circuit: The synapses.
         unfolds: Solver steps for each time step.
         input_mapping: ``"affine"`` (x * weight + bias), ``"linear"`` or ``"none"``.
-        output_mapping: Likewise, of the motor neurons' states.
+        output_mapping: The same for the motor neurons' states.
         initial_ranges: Smallest and largest initial value by name, in place of those of :data:`INITIAL_RANGES`.
         time_constants: Smallest and largest initial time constant at rest, c/g, drawn log-uniformly; with ``None`` it
             follows from the ranges of capacitance and leak.

@@ -66,7 +66,7 @@ class LTC(RecurrentModel):
         backbone_dropout: Probability of dropping each backbone unit at each step, in training mode.
         input_mapping: With a wiring, of each input before its synapses: ``"affine"`` (x * weight + bias), ``"linear"``
             (x * weight) or ``"none"``.
-        output_mapping: With a wiring, of each motor neuron, likewise.
+        output_mapping: With a wiring, the same for each motor neuron.
         initial_ranges: With a wiring, smallest and largest initial value by name, in place of those of
             :data:`~ncps_mlx.cells.INITIAL_RANGES`: ``{"slope": (3, 8)}``.
         output_size: O, outputs of a linear readout; ``None`` returns the state itself (the motor neurons', mapped).

@@ -173,7 +173,7 @@ def least(*, members: int, inputs: int, hidden: int, backbone: int, steps: int, 
 
 
 def plan(*, file: str, name: str, rates: int, seeds: int, steps: int, population: int) -> str:
-    """Put a study of one shape into a SQLite file: so many learning rates, each with so many seeds."""
+    """Put a study of one shape into a SQLite file: a grid of ``rates`` learning rates and ``seeds`` seeds."""
     size = {"hidden_size": 16, "backbone_units": 32, "batch_size": 32}
     study = Study(
         file,

@@ -2,8 +2,8 @@
 
 Two designs, written anew: slices of the input in a Python loop, input and state joined at each step, a module for each
 layer, the step of ``mlx.nn`` and ``mlx.optimizers``. ``full`` computes what ncps does; ``lean`` has no tanh in its
-heads, so it computes less. Both have the same OpenBLAS as ours. :mod:`tests.bench.published` times them beside the
-published code.
+heads, so it computes less. Both have the same OpenBLAS as this library.
+:mod:`tests.bench.published` times them against the published code.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class CfC(nn.Module):
 
 
 def step(*, design: str, inputs: int, hidden: int, backbone: int, steps: int, batch: int) -> Case:
-    """The step of our copy."""
+    """The step of the copy."""
     return trained(CfC(CELLS[design](inputs, hidden, backbone), hidden), inputs, steps, batch)
 
 

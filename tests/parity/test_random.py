@@ -12,9 +12,9 @@ from tests.against_ncps import (
     assert_close,
     assert_equal_to_ncps,
     compute,
+    converted_gradients,
     furthest,
     named,
-    converted_gradients,
     run,
 )
 from tests.parity import live
@@ -26,7 +26,7 @@ thorough = settings(max_examples=150, derandomize=False, deadline=None, print_bl
 
 
 def reference(configuration: Configuration, dtype: torch.dtype) -> dict[str, np.ndarray]:
-    """What ncps computes in a precision, by our names."""
+    """What ncps computes in this precision, under this library's names."""
     module, options = make(configuration), configuration.options
     computed = live.compute(module, make_inputs(configuration), dtype)
     gradients = converted_gradients(
