@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from ncps_mlx._utils.json_values import plain
+from ncps_mlx._utils.json_values import to_json_value
 
 __all__ = ["Curves", "History", "TrialResult", "Trials", "as_records", "mean_scores", "tuned", "varied"]
 
@@ -96,7 +96,7 @@ class TrialResult:
 
     def __post_init__(self) -> None:
         for name in ("config", "sizes"):
-            values = {key: plain(key, value) for key, value in getattr(self, name).items()}
+            values = {key: to_json_value(key, value) for key, value in getattr(self, name).items()}
             object.__setattr__(self, name, values)
         object.__setattr__(self, "versions", dict(self.versions))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ncps_mlx._runtime.versions import versions
 from ncps_mlx._trials import Curves, tuned
-from ncps_mlx._utils.atomic_write import write_whole
+from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx.search._record import Record
 
 __all__ = ["Curves", "Record", "load", "save", "tuned", "versions"]
@@ -29,7 +29,7 @@ def save(records: Iterable[Record], path: str | Path) -> None:
         True
     """
     lines = "".join(record.to_json() + "\n" for record in records)
-    write_whole(Path(path).resolve(), lines.encode(), "The records")
+    atomic_write(Path(path).resolve(), lines.encode(), "The records")
 
 
 def load(path: str | Path) -> list[Record]:

@@ -13,8 +13,7 @@ import pytest
 
 from ncps_mlx import Split, Task, data
 
-# Private: a missing package, and an anomaly put where it is known.
-from ncps_mlx._utils import optional
+# Private: an anomaly put where it is known.
 from ncps_mlx.data import (  # the raw series behind loaders
     _glucose,
     _irregular_sines,
@@ -414,8 +413,3 @@ def test_a_missing_package_is_named_with_its_cure(
     cure = rf'needs the package {package}. Install it: pip install "ncps-mlx\[guide\]"'
     with pytest.raises(ImportError, match=cure):
         load()
-
-
-def test_a_package_without_the_file_is_another_error() -> None:
-    with pytest.raises(FileNotFoundError, match=r"this test needs lost.csv of the package numpy"):
-        optional.package_file("numpy", "lost.csv", purpose="this test")

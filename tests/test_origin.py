@@ -12,7 +12,7 @@ from ncps_mlx import Task, data
 
 # Private: a source as it is written down.
 from ncps_mlx.data._loading import build_task
-from ncps_mlx.data._source import Origin
+from ncps_mlx.data._source import TaskSource
 
 LOADERS: dict[str, dict[str, Any]] = {
     "sunspots": {"months_per_step": 6},
@@ -40,7 +40,7 @@ def nothing():
 
 def again(task: Task) -> Task:
     assert task.origin is not None
-    return build_task(Origin.from_json(task.origin.to_json()))
+    return build_task(TaskSource.from_json(task.origin.to_json()))
 
 
 def test_every_loader_is_listed() -> None:

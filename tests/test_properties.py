@@ -14,8 +14,8 @@ from ncps_mlx import LTC, NCP, AutoNCP, CfC, FullyConnected, Random
 
 # Private: the lists of names to draw from.
 from ncps_mlx._kernels.activations import ACTIVATIONS
-from ncps_mlx._utils.trees import leaves
 from ncps_mlx.cells._initializers import INITIALIZERS
+from ncps_mlx.training._parameter_matrix import leaves
 
 SIZES = st.integers(1, 5)
 FLAGS = st.booleans()

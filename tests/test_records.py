@@ -16,7 +16,7 @@ from ncps_mlx import AutoNCP, CfC, FullyConnected, Record
 
 # Private: results that were never trained, and how a value is written down.
 from ncps_mlx._trials import Curves, TrialResult, as_records, mean_scores, varied
-from ncps_mlx._utils.json_values import label, plain
+from ncps_mlx._utils.json_values import format_value, to_json_value
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.records import load, save, tuned, versions
 from ncps_mlx.wirings import Circuit, Wiring
@@ -83,7 +83,7 @@ def test_other_text_is_refused(text: str, message: str) -> None:
 @pytest.mark.parametrize("value", [math.inf, math.nan, print, {1: 2}, {"a": print}, [object()]])
 def test_what_json_cannot_hold_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="clip_norm must be None, a bool, a finite number"):
-        plain("clip_norm", value)
+        to_json_value("clip_norm", value)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_what_json_cannot_hold_is_refused(value: object) -> None:
     ],
 )
 def test_a_wiring_is_labelled_by_the_call_that_makes_it(wiring: Wiring, text: str) -> None:
-    assert label(plain("wiring", wiring)) == text
+    assert format_value(to_json_value("wiring", wiring)) == text
     assert eval_call(text) == wiring
-    assert label(example(config={"wiring": wiring}).config["wiring"]) == text
+    assert format_value(example(config={"wiring": wiring}).config["wiring"]) == text
 
 
 def eval_call(text: str) -> Wiring:
@@ -113,9 +113,9 @@ def eval_call(text: str) -> Wiring:
 
 def test_labels_tell_circuits_apart_and_need_no_class() -> None:
     sizes = [Circuit(np.roll(np.eye(9, dtype=int), k, axis=0), [[1] * 9]) for k in range(3)]
-    labels = {label(plain("wiring", circuit)) for circuit in sizes}
+    labels = {format_value(to_json_value("wiring", circuit)) for circuit in sizes}
     assert len(labels) == 3 and max(map(len, labels)) < 80
-    assert label({"name": "Mine", "units": 7, "mood": "calm"}) == "Mine(units=7, mood='calm')"
+    assert format_value({"name": "Mine", "units": 7, "mood": "calm"}) == "Mine(units=7, mood='calm')"
 
 
 def test_files_hold_records(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from ncps_mlx import Split, Task
 
 # Private: what a Task keeps to undo its standardising.
-from ncps_mlx.data._standardize import Standardised
+from ncps_mlx.data._standardize import Standardizer
 
 Array = npt.NDArray[Any]
 T, D = 7, 3
@@ -72,7 +72,7 @@ def test_arrays_are_stored_in_the_models_precision_and_read_only() -> None:
 
 
 def test_a_task_is_immutable_and_travels_by_pickle() -> None:
-    task = make(baselines=first_feature, inverse=Standardised(mean=1.0, deviation=2.0))
+    task = make(baselines=first_feature, inverse=Standardizer(mean=1.0, deviation=2.0))
     with pytest.raises(AttributeError, match="Task is immutable: metric cannot be set"):
         task.metric = "mae"
     with pytest.raises(AttributeError, match="Task is immutable: train cannot be deleted"):
@@ -83,7 +83,7 @@ def test_a_task_is_immutable_and_travels_by_pickle() -> None:
 
 
 def test_scores_are_in_real_units() -> None:
-    back = Standardised(mean=10.0, deviation=2.0)
+    back = Standardizer(mean=10.0, deviation=2.0)
     task = make(inverse=back)
     np.testing.assert_allclose(task.score(task.test.y + 1), 2.0, rtol=1e-6)
     off = task.test.y + np.array([0.0, 2.0])

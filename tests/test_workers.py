@@ -196,7 +196,7 @@ def test_a_bar_counts_what_others_have_trained_of_what_they_hold(task: Task, pat
         other._queue.progress = lambda: (3.6, 0.25)
         other._queue._renew()
         worker.update(bar)
-        assert (bar.done, bar.score) == (3, 0.25)
+        assert (bar.done, bar.best_score) == (3, 0.25)
         for item in batch[:2]:
             assert other._queue.finish(item, record(item))
         worker.update(bar)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, so that a full disk or a sudden end leaves what was there."""
+"""Files written whole or not at all: a full disk or a crash leaves what was there."""
 
 from __future__ import annotations
 
@@ -7,27 +7,13 @@ import secrets
 import shutil
 from pathlib import Path
 
-__all__ = ["write_whole"]
+__all__ = ["atomic_write"]
 
 
-def write_whole(target: Path, content: bytes, what: str) -> None:
-    """Put ``content`` in the place of ``target``: beside it first, then in one step.
+def atomic_write(target: Path, content: bytes, what: str) -> None:
+    """Write a file next to ``target``, force it to the disk, then put it in the target's place.
 
-    Args:
-        target: The file.
-        content: Its bytes.
-        what: What it holds, for the message.
-
-    Raises:
-        ValueError: ``target`` is a folder.
-        OSError: It cannot be written; what was there is as it was.
-
-    Example:
-        >>> import tempfile
-        >>> file = Path(tempfile.mkdtemp()) / "notes.txt"
-        >>> write_whole(file, b"seven", "The notes")
-        >>> file.read_text()
-        'seven'
+    Errors name ``what`` was to be saved, and say that what was there is as it was.
     """
     if target.is_dir():
         raise ValueError(f"path must name a file, got the folder {target}.")
@@ -46,11 +32,11 @@ def write_whole(target: Path, content: bytes, what: str) -> None:
         raise OSError(error.errno, text, str(target)) from error
     finally:
         temporary.unlink(missing_ok=True)
-    _settle(target.parent)
+    _sync_folder(target.parent)
 
 
-def _settle(folder: Path) -> None:
-    """Force the new name to the disk."""
+def _sync_folder(folder: Path) -> None:
+    """Force the new file name to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

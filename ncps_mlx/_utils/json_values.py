@@ -1,6 +1,6 @@
-"""Values of knobs: as JSON holds them, and as a short text.
+"""Values of hyperparameters, as JSON and as a short text.
 
-A wiring is held as its ``config``, so that a record is readable without the class that made it.
+A wiring is kept as its ``config``, so that a record can be read without the class that made it.
 """
 
 from __future__ import annotations
@@ -15,44 +15,30 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CONSTRUCTORS", "as_config", "label", "plain"]
+__all__ = ["CONSTRUCTORS", "as_config", "format_value", "to_json_value"]
 
 CONSTRUCTORS: dict[str, type] = {}
-"""Classes whose configuration is shown as the call that makes it, by name."""
+"""By name, the classes whose configuration is written as the call that makes it."""
 
 
 @functools.singledispatch
 def as_config(value: Any) -> Any:
-    """Return the configuration of an object that has one; each class registers how. Other values stay."""
+    """Return an object's configuration, as its class registered it; any other value as it is."""
     return value
 
 
-def plain(name: str, value: Any) -> Any:
-    """Bring a knob's value to what JSON can hold: None, bool, int, finite float, str, or tuples or mappings of them.
+def to_json_value(name: str, value: Any) -> Any:
+    """Convert a hyperparameter's value to None, bool, int, finite float, str, or tuples or mappings of them.
 
-    A wiring becomes its ``config``; a mapping is sorted by its keys.
-
-    Raises:
-        ValueError: It cannot be written down, such as a function.
-
-    Example:
-        >>> from ncps_mlx import FullyConnected
-        >>> plain("hidden_size", np.int64(16))
-        16
-        >>> plain("wiring", FullyConnected(7, seed=3))
-        {'name': 'FullyConnected', 'output_size': 7, 'seed': 3, 'self_connections': True, 'units': 7}
-        >>> plain("initializer", print)
-        Traceback (most recent call last):
-        ...
-        ValueError: initializer must be None, a bool, a finite number, a str, or a tuple or mapping of them, got ...
+    A wiring becomes its ``config``; a mapping is sorted by its keys. Anything else, such as a function, is refused.
     """
     value = as_config(value)
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, list | tuple):
-        return tuple(plain(name, item) for item in value)
+        return tuple(to_json_value(name, item) for item in value)
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: plain(name, value[key]) for key in sorted(value)}
+        return {key: to_json_value(name, value[key]) for key in sorted(value)}
     if (
         value is None
         or isinstance(value, bool | int | str)
@@ -65,21 +51,13 @@ def plain(name: str, value: Any) -> Any:
     )
 
 
-def label(value: Any) -> str:
-    """Write a knob's value briefly, different values differently.
+def format_value(value: Any) -> str:
+    """Write a hyperparameter's value briefly, different values differently.
 
-    A wiring is written as the call that makes it, with the arguments that are not its defaults; of a circuit's
-    matrices a digest stands for each.
-
-    Example:
-        >>> from ncps_mlx import AutoNCP
-        >>> label(plain("wiring", AutoNCP(19, 4, seed=7)))
-        'AutoNCP(19, 4, seed=7)'
-        >>> label({"slope": (3.0, 8.0)}), label(None), label("tanh")
-        ("{'slope': (3.0, 8.0)}", 'None', 'tanh')
+    A wiring is written as the call that makes it, without arguments at their defaults; a digest stands for a matrix.
     """
     if as_config(value) is not value:
-        value = plain("wiring", value)
+        value = to_json_value("wiring", value)
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
         return str(value)
     given = {key: item for key, item in value.items() if key != "name"}
@@ -90,23 +68,23 @@ def label(value: Any) -> str:
         item = known.get(name)
         if item is None or item.default is inspect.Parameter.empty:
             keyword = item is None or item.kind is inspect.Parameter.KEYWORD_ONLY
-            texts.append(f"{name}={_short(given[name])}" if keyword else _short(given[name]))
+            texts.append(f"{name}={_format_argument(given[name])}" if keyword else _format_argument(given[name]))
         elif not _is_default(kind, name, item.default, given):
-            texts.append(f"{name}={_short(given[name])}")
+            texts.append(f"{name}={_format_argument(given[name])}")
     return f"{value['name']}({', '.join(texts)})"
 
 
 def _is_default(kind: Any, name: str, default: Any, given: Mapping[str, Any]) -> bool:
-    """Whether a wiring's argument is what leaving it out would give."""
+    """Whether leaving a wiring's argument out would give the same value."""
     if given[name] == default:
         return True
     if default is not None:
         return False
     without = {key: item for key, item in given.items() if key != name}
-    return bool(plain(name, getattr(kind(**without), name)) == given[name])
+    return bool(to_json_value(name, getattr(kind(**without), name)) == given[name])
 
 
-def _short(value: Any) -> str:
-    """Write an argument; a long one as a digest."""
+def _format_argument(value: Any) -> str:
+    """Write an argument, or a digest if it is long."""
     text = json.dumps(value) if isinstance(value, tuple) else repr(value)
     return text if len(text) <= 24 else hashlib.sha256(text.encode()).hexdigest()[:8]

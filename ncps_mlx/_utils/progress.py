@@ -13,23 +13,7 @@ LOG_SECONDS = 10.0  # between lines where the bar cannot overwrite itself: a log
 
 
 class Progress:
-    """A bar on stderr that several trainings may share; a part of it is one training's.
-
-    Args:
-        total: How much there is to do.
-        name: What is being done.
-        unit: What is counted.
-        done: How much of it was done before.
-        shown: Whether to show anything.
-        higher_is_better: Which score is the best.
-
-    Example:
-        >>> with Progress(4, "training", "step", shown=False) as bar:
-        ...     bar.add(1)
-        ...     bar.best(0.5)
-        ...     bar.done
-        1
-    """
+    """A bar on stderr of ``total`` units, ``done`` of them before it began; several trainings may share it."""
 
     def __init__(
         self,
@@ -64,60 +48,28 @@ class Progress:
         self._bar.close()
 
     def add(self, count: int) -> None:
-        """So much more is done; a total that was too small grows with it.
-
-        Example:
-            >>> with Progress(4, "training", "step", shown=False) as bar:
-            ...     bar.add(3)
-            ...     bar.done
-            3
-        """
+        """Advance by ``count``; a total that was too small grows."""
         self.done += count
         self._total = self._bar.total = max(self._total, self.done)
         self._bar.update(count)
 
     def reach(self, done: int) -> None:
-        """So much is done in all; what was reached before stays reached.
-
-        Example:
-            >>> with Progress(4, "training", "step", shown=False) as bar:
-            ...     bar.reach(3)
-            ...     bar.reach(2)
-            ...     bar.done
-            3
-        """
+        """Advance to ``done`` in all; the bar never goes back."""
         if done > self.done:
             self.add(done - self.done)
 
-    def say(self, text: str) -> None:
-        """Write a line above the bar, if it is shown.
-
-        Example:
-            >>> with Progress(4, "training", "step", shown=False) as bar:
-            ...     bar.say("half of them at a time")
-        """
+    def write(self, text: str) -> None:
+        """Write a line above the bar, if it is shown."""
         if not self._bar.disable:
             self._bar.write(text, file=sys.stderr)
 
-    def best(self, score: float) -> None:
-        """A score was reached; the best one is shown with the bar's next update.
-
-        Example:
-            >>> with Progress(4, "training", "step", shown=False) as bar:
-            ...     bar.best(0.5)
-        """
+    def add_score(self, score: float) -> None:
+        """Take a score into account; the best one is shown with the bar's next update."""
         self._best = self._better(self._best, score)
-        if self.score is not None:
-            self._bar.set_postfix(best=f"{self.score:.4g}", refresh=False)
+        if self.best_score is not None:
+            self._bar.set_postfix(best=f"{self.best_score:.4g}", refresh=False)
 
     @property
-    def score(self) -> float | None:
-        """The best score, ``None`` before there is one.
-
-        Example:
-            >>> with Progress(4, "training", "step", shown=False) as bar:
-            ...     bar.best(0.5)
-            ...     bar.score
-            0.5
-        """
+    def best_score(self) -> float | None:
+        """The best score, ``None`` before there is a finite one."""
         return self._best if math.isfinite(self._best) else None

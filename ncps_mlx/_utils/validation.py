@@ -1,4 +1,4 @@
-"""Validators that every module shares: each error names the argument, the rule and the value."""
+"""Validators of arguments: each ValueError names the argument, the rule and the value."""
 
 from __future__ import annotations
 
@@ -11,20 +11,9 @@ __all__ = ["as_float", "check_choice", "check_flag", "check_int", "check_number"
 
 
 def check_int(name: str, value: Any, *, minimum: int = 1, maximum: int | None = None) -> int:
-    """Return ``value`` as an int of at least ``minimum`` and, if given, at most ``maximum``.
+    """Return ``value`` as an int from ``minimum`` to ``maximum``.
 
     NumPy integers are accepted (searches produce them); booleans and floats are not.
-
-    Raises:
-        ValueError: ``value`` is not an integer, too small or too large.
-
-    Example:
-        >>> check_int("hidden_size", 16)
-        16
-        >>> check_int("hidden_size", 0)
-        Traceback (most recent call last):
-        ...
-        ValueError: hidden_size must be at least 1, got 0.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise ValueError(f"{name} must be an integer, got {value!r}.")
@@ -45,27 +34,7 @@ def check_number(
     open_low: bool = False,
     open_high: bool = False,
 ) -> float:
-    """Return ``value`` as a finite float inside an interval.
-
-    Args:
-        name: The argument's name, for the message.
-        value: What the caller passed.
-        low: Smallest allowed value.
-        high: Largest allowed value.
-        open_low: Exclude ``low`` itself.
-        open_high: Exclude ``high`` itself.
-
-    Raises:
-        ValueError: ``value`` is no finite number, or lies outside.
-
-    Example:
-        >>> check_number("backbone_dropout", 0.1, low=0, high=1, open_high=True)
-        0.1
-        >>> check_number("backbone_dropout", 1, low=0, high=1, open_high=True)
-        Traceback (most recent call last):
-        ...
-        ValueError: backbone_dropout must be at least 0 and below 1, got 1.
-    """
+    """Return ``value`` as a finite float between ``low`` and ``high``, open ends excluded."""
     number = as_float(value)
     if number is None or not math.isfinite(number):
         raise ValueError(f"{name} must be a finite number, got {value!r:.80}.")
@@ -82,12 +51,7 @@ def check_number(
 
 
 def as_float(value: Any) -> float | None:
-    """Return a number as a float, infinite if it is an int too large for one; ``None`` if it is no number.
-
-    Example:
-        >>> as_float(2), as_float(10**400), as_float(True)
-        (2.0, inf, None)
-    """
+    """Return a number as a float, infinite if it is an int too large for one; ``None`` if it is no number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return None
     try:
@@ -97,34 +61,14 @@ def as_float(value: Any) -> float | None:
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
-    """Return ``value`` if it is one of ``choices``.
-
-    Raises:
-        ValueError: It is not.
-
-    Example:
-        >>> check_choice("mode", "gated", ["default", "pure"])
-        Traceback (most recent call last):
-        ...
-        ValueError: mode must be one of 'default', 'pure', got 'gated'.
-    """
+    """Return ``value`` if it is one of ``choices``."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
     return value
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """Return ``value`` if it is True or False.
-
-    Raises:
-        ValueError: It is anything else.
-
-    Example:
-        >>> check_flag("residual", "yes")
-        Traceback (most recent call last):
-        ...
-        ValueError: residual must be True or False, got 'yes'.
-    """
+    """Return ``value`` if it is True or False."""
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be True or False, got {value!r}.")
     return value

@@ -12,7 +12,7 @@ from ncps_mlx._utils.validation import check_int
 from ncps_mlx.data import baselines
 from ncps_mlx.data._array import Array
 from ncps_mlx.data._split import Split, real_array
-from ncps_mlx.data._standardize import Standardised
+from ncps_mlx.data._standardize import Standardizer
 from ncps_mlx.data._task import Task
 
 __all__ = ["detection_baselines", "detection_scores", "inject", "injected_anomalies"]
@@ -63,7 +63,7 @@ def injected_anomalies(points_per_step: int = 8, *, seed: int = 0) -> Task:
     series, real = _series("TEST")
     series, real = series[len(normal) :], real[len(normal) :]
     changed, labels = inject(series, real, np.random.default_rng(seed))
-    back = Standardised(
+    back = Standardizer(
         mean=float(normal[:TRAIN_POINTS].mean()), deviation=float(normal[:TRAIN_POINTS].std())
     )
     whole = (np.concatenate([normal, changed]) - back.mean) / back.deviation

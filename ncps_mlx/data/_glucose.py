@@ -11,7 +11,7 @@ from ncps_mlx._utils.validation import check_int
 from ncps_mlx.data import baselines
 from ncps_mlx.data._array import Array
 from ncps_mlx.data._split import Split
-from ncps_mlx.data._standardize import Standardised
+from ncps_mlx.data._standardize import Standardizer
 from ncps_mlx.data._task import Task
 
 __all__ = ["glucose"]
@@ -69,7 +69,7 @@ def glucose(
     minutes, values = _glucose_series()
     day = minutes // (24 * 60)
     training = values[day < SPLIT_DAYS[0][1]]
-    back = Standardised(mean=float(training.mean()), deviation=float(training.std()))
+    back = Standardizer(mean=float(training.mean()), deviation=float(training.std()))
     splits = []
     for part, (n, (first, end)) in enumerate(zip(sizes, SPLIT_DAYS, strict=True)):
         inside = (day >= first) & (day < end)

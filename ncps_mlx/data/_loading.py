@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ncps_mlx.data._source import Origin
+from ncps_mlx.data._source import TaskSource
 from ncps_mlx.data._task import Task
 
 __all__ = ["build_task", "load_task"]
@@ -46,7 +46,7 @@ def load_task(path: str, **arguments: Any) -> Task:
     return _call(path, kept).made_by(path, **kept)
 
 
-def build_task(origin: Origin) -> Task:
+def build_task(origin: TaskSource) -> Task:
     """Make a task again from how it was made.
 
     Raises:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Origin"]
+__all__ = ["TaskSource"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class TaskSource:
     """A function that makes a task, its arguments, and what was derived from it.
 
     Args:
@@ -20,9 +20,9 @@ class Origin:
         steps: Methods of :class:`~ncps_mlx.Task` called after it, each a name and its arguments.
 
     Example:
-        >>> origin = Origin(maker="ncps_mlx.data:irregular_sines", arguments={"n_train": 20, "readings": 8},
+        >>> origin = TaskSource(maker="ncps_mlx.data:irregular_sines", arguments={"n_train": 20, "readings": 8},
         ...                 steps=[["take", [12, 0]], ["scaled_time", ["log"]]])
-        >>> Origin.from_json(origin.to_json()) == origin
+        >>> TaskSource.from_json(origin.to_json()) == origin
         True
     """
 
@@ -30,24 +30,24 @@ class Origin:
     arguments: Mapping[str, Any]
     steps: list[list[Any]]
 
-    def then(self, method: str, *arguments: Any) -> Origin:
+    def then(self, method: str, *arguments: Any) -> TaskSource:
         """Return the origin of what that method of the task returns.
 
         Example:
             >>> sines = "ncps_mlx.data:irregular_sines"
-            >>> origin = Origin(maker=sines, arguments={"n_train": 20, "readings": 8}, steps=[])
+            >>> origin = TaskSource(maker=sines, arguments={"n_train": 20, "readings": 8}, steps=[])
             >>> origin.then("take", 12).steps
             [['take', [12]]]
         """
         steps = [*self.steps, [method, list(arguments)]]
-        return Origin(maker=self.maker, arguments=self.arguments, steps=steps)
+        return TaskSource(maker=self.maker, arguments=self.arguments, steps=steps)
 
     def to_json(self) -> str:
         """Write it as one line of JSON.
 
         Example:
             >>> sines = "ncps_mlx.data:irregular_sines"
-            >>> origin = Origin(maker=sines, arguments={"n_train": 20, "readings": 8}, steps=[])
+            >>> origin = TaskSource(maker=sines, arguments={"n_train": 20, "readings": 8}, steps=[])
             >>> origin.to_json()
             '{"arguments": {"n_train": 20, "readings": 8}, "maker": "ncps_mlx.data:irregular_sines", "steps": []}'
         """
@@ -55,13 +55,13 @@ class Origin:
         return json.dumps(parts, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> Origin:
+    def from_json(cls, text: str) -> TaskSource:
         """Read what :meth:`to_json` wrote.
 
         Example:
             >>> sines = "ncps_mlx.data:irregular_sines"
-            >>> origin = Origin(maker=sines, arguments={"n_train": 20, "readings": 8}, steps=[])
-            >>> Origin.from_json(origin.to_json()).arguments
+            >>> origin = TaskSource(maker=sines, arguments={"n_train": 20, "readings": 8}, steps=[])
+            >>> TaskSource.from_json(origin.to_json()).arguments
             {'n_train': 20, 'readings': 8}
         """
         return cls(**json.loads(text))

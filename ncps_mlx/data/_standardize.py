@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Standardised"]
+__all__ = ["Standardizer"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standardised:
+class Standardizer:
     """Map standardised values back to real units: the ``inverse`` of a task.
 
     Args:
@@ -22,7 +22,7 @@ class Standardised:
 
     Example:
         >>> import numpy as np
-        >>> Standardised(mean=3.0, deviation=2.0, square=True)(np.array([-2.0, 0.0, 1.0]))
+        >>> Standardizer(mean=3.0, deviation=2.0, square=True)(np.array([-2.0, 0.0, 1.0]))
         array([ 0.,  9., 25.])
     """
 

@@ -11,7 +11,7 @@ from ncps_mlx._utils.validation import check_int
 from ncps_mlx.data import baselines
 from ncps_mlx.data._array import Array
 from ncps_mlx.data._split import Split
-from ncps_mlx.data._standardize import Standardised
+from ncps_mlx.data._standardize import Standardizer
 from ncps_mlx.data._task import Task
 
 __all__ = ["sunspots"]
@@ -55,7 +55,7 @@ def sunspots(months_per_step: int = 3) -> Task:
     root = np.sqrt(np.array([float(value) for _, values in years for value in values.split()]))
     first_year = int(years[0][0])
     border, border_test = ((year - first_year) * 12 for year in (1930, 1970))
-    back = Standardised(mean=float(root[:border].mean()), deviation=float(root[:border].std()), square=True)
+    back = Standardizer(mean=float(root[:border].mean()), deviation=float(root[:border].std()), square=True)
     windows = np.lib.stride_tricks.sliding_window_view(
         (root - back.mean) / back.deviation, MONTHS_IN + MONTHS_AHEAD
     )

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx._utils.json_values import plain
+from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx._utils.validation import check_choice, check_flag, check_int
 from ncps_mlx.data._array import Array
 from ncps_mlx.data._cross_validation import fold_rows
-from ncps_mlx.data._source import Origin
+from ncps_mlx.data._source import TaskSource
 from ncps_mlx.data._split import Split, check_like, check_values, digest, last_valid_step, real_array
 from ncps_mlx.data._time_scaler import TimeScaler
 
@@ -137,9 +137,9 @@ class Task:
         return MappingProxyType({name: getattr(self, name) for name in SPLITS})
 
     @property
-    def origin(self) -> Origin | None:
+    def origin(self) -> TaskSource | None:
         """How the task can be made again; ``None`` for one made from arrays."""
-        found: Origin | None = self.__dict__["_origin"]
+        found: TaskSource | None = self.__dict__["_origin"]
         return found
 
     def made_by(self, maker: str, **arguments: Any) -> Task:
@@ -149,8 +149,8 @@ class Task:
             maker: ``"module:function"`` or ``"file.py:function"``.
             **arguments: What it was called with.
         """
-        values = {name: plain(name, value) for name, value in arguments.items()}
-        return self._from(Origin(maker=maker, arguments=values, steps=[]))
+        values = {name: to_json_value(name, value) for name, value in arguments.items()}
+        return self._from(TaskSource(maker=maker, arguments=values, steps=[]))
 
     @property
     def input_size(self) -> int:
@@ -437,7 +437,7 @@ class Task:
         origin = former.origin
         return self if origin is None else self._from(origin.then(method, *arguments))
 
-    def _from(self, origin: Origin) -> Task:
+    def _from(self, origin: TaskSource) -> Task:
         task = copy.copy(self)
         task.__dict__["_origin"] = origin
         return task

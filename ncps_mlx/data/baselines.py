@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ncps_mlx._utils.optional import require
+from ncps_mlx._utils.optional import import_optional
 from ncps_mlx.data._array import Array
 from ncps_mlx.data._split import Split, last_valid_step
 from ncps_mlx.data._task import Task
@@ -209,8 +209,8 @@ def boosted_trees(task: Task, features: Features) -> float:
         >>> 0.4 < boosted_trees(task, readings_and_log_gaps) < 0.7
         True
     """
-    ensemble = require("sklearn.ensemble", "The boosted-trees baseline")
-    threads = require("threadpoolctl", "The boosted-trees baseline")
+    ensemble = import_optional("sklearn.ensemble", "The boosted-trees baseline")
+    threads = import_optional("threadpoolctl", "The boosted-trees baseline")
     inputs, asked = features(task.train), features(task.test)
     with threads.threadpool_limits(1):  # on busy cores, many small parallel loops wait for one another
         if task.kind == "classification":
@@ -270,7 +270,7 @@ def logistic_regression(task: Task, features: Features) -> float:
         >>> logistic_regression(task, summaries)
         1.0
     """
-    linear_model = require("sklearn.linear_model", "The logistic baseline")
+    linear_model = import_optional("sklearn.linear_model", "The logistic baseline")
     inputs = features(task.train)
     mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
     deviation = np.where(deviation > 0, deviation, 1.0)

@@ -8,9 +8,9 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+from mlx.utils import tree_flatten
 
 from ncps_mlx._kernels.layout import transposed
-from ncps_mlx._utils.trees import leaves
 from ncps_mlx._utils.validation import check_flag, check_number
 from ncps_mlx.cells._base import Cell, State, TimeSteps
 from ncps_mlx.cells._initializers import LARGEST_SEED, Initializer, get_initializer
@@ -146,8 +146,9 @@ class RecurrentModel(nn.Module):
     @property
     def parameter_count(self) -> int:
         """How many numbers the model learns; weights of synapses that do not exist are not counted."""
-        counts: list[int] = [array.size for array in leaves(self.trainable_parameters())]
-        return sum(counts) - sum(cell.masked_weight_count for layers in self._directions() for cell in layers)
+        arrays: Any = tree_flatten(self.trainable_parameters())
+        masked = sum(cell.masked_weight_count for layers in self._directions() for cell in layers)
+        return sum(array.size for _, array in arrays) - masked
 
     @property
     def dropout_layer_count(self) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from mlx.utils import tree_flatten
 
 from ncps_mlx._runtime.version import __version__
-from ncps_mlx._utils.atomic_write import write_whole
+from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx.cells._initializers import seeded
 from ncps_mlx.wirings._base import Wiring
 
@@ -56,7 +56,7 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     }
     buffer = io.BytesIO()
     mx.save_safetensors(buffer, parameters, metadata)  # given a path, it would append an ending
-    write_whole(Path(os.path.realpath(path)), buffer.getvalue(), "The model")
+    atomic_write(Path(os.path.realpath(path)), buffer.getvalue(), "The model")
 
 
 CURE = "The file is damaged or was changed by other means: save the model again, or take another copy."

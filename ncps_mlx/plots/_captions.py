@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ncps_mlx._trials import TrialResult, varied
-from ncps_mlx._utils.json_values import label, plain
+from ncps_mlx._utils.json_values import format_value, to_json_value
 from ncps_mlx.stats import Interval, interval
 
 __all__ = [
@@ -79,7 +79,7 @@ def show(value: Any) -> str:
         )
     if value is None:
         return "none"
-    return f"{value:.4g}" if isinstance(value, float) else label(value)
+    return f"{value:.4g}" if isinstance(value, float) else format_value(value)
 
 
 def check_knob(argument: str, name: str, runs: Sequence[TrialResult]) -> None:
@@ -139,4 +139,4 @@ def pruned_words(runs: Sequence[TrialResult]) -> str:
 
 def has_value(run: TrialResult, knob: str, value: Any) -> bool:
     """Whether a trial has this value of a knob; 1, 1.0 and True are not the same."""
-    return repr(run.config[knob]) == repr(plain(knob, value))
+    return repr(run.config[knob]) == repr(to_json_value(knob, value))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ncps_mlx._trials import TrialResult, Trials, as_records
-from ncps_mlx._utils.json_values import plain
+from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx.plots._axis import Scale
 from ncps_mlx.plots._captions import best_row, capital, check_knob, has_value, score_name, score_of, show
 from ncps_mlx.plots._figure import COLOURS, MARKERS, describe, figure
@@ -56,7 +56,7 @@ def differences(
     """
     runs = as_records(records)
     check_knob("x", x, runs)
-    reference = plain(x, reference)
+    reference = to_json_value(x, reference)
     scale = Scale(x, [run.config[x] for run in runs])
     if repr(reference) not in [repr(value) for value in scale.values]:
         raise ValueError(f"reference must be a value of {x}, which are {scale.values}, got {reference!r}.")

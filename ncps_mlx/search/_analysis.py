@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ncps_mlx._trials import TrialResult, as_records, mean_scores
-from ncps_mlx._utils.json_values import label
+from ncps_mlx._utils.json_values import format_value
 from ncps_mlx._utils.validation import check_number
 from ncps_mlx.search._distributions import Choice, Distribution, Integer, LogUniform, When
 from ncps_mlx.search._hyperparameters import RULES
@@ -63,7 +63,7 @@ def table(space: Space, records: Sequence[Record]) -> dict[str, list[Any]]:
     configs = [space.restrict(record.config) for record in records]
     for name in space.distributions:
         values = [config.get(name) for config in configs]
-        columns[name] = [label(value) if isinstance(value, Mapping) else value for value in values]
+        columns[name] = [format_value(value) if isinstance(value, Mapping) else value for value in values]
     for name in ("seed", "score", "status", "seconds"):
         columns[name] = [getattr(record, name) for record in records]
     return columns
@@ -112,7 +112,7 @@ def summary(space: Space, records: Sequence[Record], head: str, name: str) -> st
     score = str(interval(scores)) if len(scores) > 1 else f"{scores[0]:.4g}"
     unit = f" {best[0].units}" if best[0].units else ""
     values = ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {label(value)}"
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {format_value(value)}"
         for name, value in space.restrict(best[0].config).items()
     )
     lines.append(f"best: {best[0].metric} {score}{unit} with {values or 'the fixed values'}")

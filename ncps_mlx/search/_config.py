@@ -8,10 +8,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from ncps_mlx._utils.json_values import plain
+from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx._utils.validation import check_choice, check_int
 from ncps_mlx.data._loading import build_task
-from ncps_mlx.data._source import Origin
+from ncps_mlx.data._source import TaskSource
 from ncps_mlx.data._task import Task
 from ncps_mlx.search import _distributions, _halving
 from ncps_mlx.search._halving import Bracket, Halving, Hyperband, rung_step
@@ -194,7 +194,7 @@ class StudyConfig:
         if task is None:
             if written["task_source"] is None:
                 raise ValueError(_not_shared("this study"))
-            task = build_task(Origin.from_json(written["task_source"]))
+            task = build_task(TaskSource.from_json(written["task_source"]))
         if task.data_hash != written["data_hash"]:
             raise ValueError(
                 f"task must hold the data of the study, with hash {written['data_hash']}, got {task.name!r} with hash "
@@ -208,7 +208,7 @@ class StudyConfig:
             sampler=written["sampler"],
             trials=None if written["sampler"] == "grid" else written["trials"],
             seeds=tuple(written["seeds"]),
-            fixed={name: plain(name, value) for name, value in written["fixed"].items()},
+            fixed={name: to_json_value(name, value) for name, value in written["fixed"].items()},
             draws_per_shape=written["draws_per_shape"],
             sampler_seed=written["sampler_seed"],
             population_size=written["population_size"],
@@ -262,7 +262,7 @@ def _flatten(written: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_seeds(seeds: Any) -> tuple[int, ...]:
     """Check that seeds are distinct integers of at least 0."""
-    values: Sequence[Any] = plain("seeds", list(seeds)) if isinstance(seeds, Iterable) else ()
+    values: Sequence[Any] = to_json_value("seeds", list(seeds)) if isinstance(seeds, Iterable) else ()
     if not values or isinstance(seeds, str):
         raise ValueError(f"seeds must be a sequence of at least 1 integer such as (0, 1, 2), got {seeds!r}.")
     checked = tuple(check_int("seeds", seed, minimum=0) for seed in values)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncps_mlx._utils.json_values import label, plain
+from ncps_mlx._utils.json_values import format_value, to_json_value
 from ncps_mlx._utils.validation import check_choice, check_flag, check_int, check_number
 
 if TYPE_CHECKING:
@@ -123,14 +123,14 @@ class Choice(Distribution):
 
     def encode(self, value: Any) -> Any:
         """Write a tuple, a wiring or another mapping as a text, for Optuna stores no such choice."""
-        return label(value) if isinstance(value, tuple | Mapping) else value
+        return format_value(value) if isinstance(value, tuple | Mapping) else value
 
     def decode(self, stored: Any) -> Any:
         """Find the value that Optuna stored."""
         return next(value for value in self.values if self.encode(value) == stored)
 
     def __repr__(self) -> str:
-        return f"[{', '.join(label(v) if isinstance(v, Mapping) else repr(v) for v in self.values)}]"
+        return f"[{', '.join(format_value(v) if isinstance(v, Mapping) else repr(v) for v in self.values)}]"
 
 
 @dataclass(frozen=True)
@@ -364,7 +364,7 @@ class When(Distribution):
 def as_distribution(name: str, values: Any) -> Distribution:
     """Make a list of choices a :class:`Choice`; leave a range as it is; refuse anything else."""
     if isinstance(values, list | tuple):
-        values = Choice(tuple(plain(name, value) for value in values))
+        values = Choice(tuple(to_json_value(name, value) for value in values))
     if not isinstance(values, Distribution):
         raise ValueError(
             f"{name} must be a list of choices, Uniform, LogUniform or Integer, got {values!r}. "
@@ -380,7 +380,7 @@ def from_json(written: Mapping[str, Any]) -> Distribution:
         conditions = {name: from_json(held) for name, held in fields["conditions"].items()}
         return When(from_json(fields["distribution"]), **conditions)
     if written["kind"] == "Choice":
-        return Choice(plain("values", fields["values"]))
+        return Choice(to_json_value("values", fields["values"]))
     ranges = {"Uniform": Uniform, "LogUniform": LogUniform, "Integer": Integer}
     made: Distribution = ranges[check_choice("kind", written["kind"], ranges)](**fields)
     return made

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ncps_mlx._utils.json_values import plain
+from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx._utils.validation import check_choice, check_int, check_number
 from ncps_mlx.data._task import Task
 from ncps_mlx.data._time_scaler import KINDS
@@ -71,7 +71,7 @@ def complete(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
             known = ", ".join(sorted({*of_model, *of_fit}))
             raise ValueError(f"{name} must be a knob of {model} or of fit, which are {known}.")
     merged = of_fit | of_model | dict(given)  # the model's own dropout rate is the default, not fit's None
-    return {name: plain(name, merged[name]) for name in sorted(merged)}
+    return {name: to_json_value(name, merged[name]) for name in sorted(merged)}
 
 
 def sizes_of(task: Task) -> dict[str, Any]:

@@ -246,7 +246,7 @@ class Study:
             worker.update(bar)
             if worker.is_finished():
                 for edge in self.boundary():
-                    bar.say(str(edge))
+                    bar.write(str(edge))
         return self
 
     def _run_pool(

@@ -87,7 +87,7 @@ class Worker:
         """Bring a bar to what is stored, whoever trained it, and to what others are about to finish."""
         scores, others = self._store.scores(), self._queue.other_leases()
         for score in [*scores.values(), *(lease.best for lease in others if lease.best is not None)]:
-            bar.best(score)
+            bar.add_score(score)
         left = set(range(self._config.n_trials)) - scores.keys()
         # A lease may be older than the scores: of what it says at most what is left counts.
         under_way = sum(min(lease.done, len(left.intersection(lease.trials))) for lease in others)
@@ -146,7 +146,7 @@ class Worker:
     def _train(self, batch: Sequence[TrialSpec], bar: Progress) -> None:
         """Train a population or a bracket, and write down what is decided as soon as it is."""
         begun, finished = bar.done, 0
-        self._queue.progress = lambda: (max(0, bar.done - begun - finished), bar.score)
+        self._queue.progress = lambda: (max(0, bar.done - begun - finished), bar.best_score)
         specs = {spec.index: spec for spec in batch}
         for record in self._train_bracket(batch, bar) if self._config.halving else self._train_all(batch, bar):
             self._queue.finish(specs[record.trial], record)

@@ -11,13 +11,13 @@ import numpy.typing as npt
 from ncps_mlx._runtime.memory_budget import members_at_once, peak_memory_mb
 from ncps_mlx._trials import History
 from ncps_mlx._utils.progress import Progress
-from ncps_mlx._utils.trees import leaves
 from ncps_mlx._utils.validation import check_choice, check_flag, check_int, check_number
 from ncps_mlx.data._split import Split
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._member import Member
 from ncps_mlx.training._optimizers import OPTIMIZERS
+from ncps_mlx.training._parameter_matrix import leaves
 from ncps_mlx.training._population import (
     as_models,
     predict_first,

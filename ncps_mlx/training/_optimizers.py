@@ -9,8 +9,8 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_map
 
-from ncps_mlx._utils.trees import leaves
 from ncps_mlx._utils.validation import check_choice, check_int
+from ncps_mlx.training._parameter_matrix import leaves
 
 __all__ = ["OPTIMIZERS", "PopulationAdam", "SCHEDULES", "clip", "schedule_factors"]
 

@@ -9,7 +9,13 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
 
-__all__ = ["Layout"]
+__all__ = ["Layout", "leaves"]
+
+
+def leaves(tree: Any) -> list[mx.array]:
+    """The arrays of a tree, in its own order."""
+    pairs: Any = tree_flatten(tree)
+    return [array for _, array in pairs]
 
 
 class Layout:

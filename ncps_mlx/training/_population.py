@@ -13,9 +13,9 @@ from mlx.utils import tree_map
 
 from ncps_mlx._kernels.custom_vjp import no_grad
 from ncps_mlx._kernels.tanh import current_tanh, tanh_implementation
-from ncps_mlx._utils.trees import leaves
 from ncps_mlx.data._split import Split
 from ncps_mlx.models._base import RecurrentModel
+from ncps_mlx.training._parameter_matrix import leaves
 from ncps_mlx.training._time_steps import Clock
 
 __all__ = [

@@ -163,7 +163,7 @@ class Run:
         each = peak_memory_mb(of_one)
         count = members_at_once(members, each, self.memory_mb)
         if count < members:
-            progress.say(
+            progress.write(
                 f"{count} of {members} members at a time: each needs about {each:.0f} MB for its {what}"
             )
         return count
@@ -237,7 +237,7 @@ class Run:
                         finished.append(place)
                 self.best = self.keep(self.best, improved)
                 for place in improved:
-                    progress.best(self.members[self.active[place]].scores[-1])
+                    progress.add_score(self.members[self.active[place]].scores[-1])
                 self.drop(finished)
                 if not self.active:
                     break

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx._utils.json_values import CONSTRUCTORS, as_config
-from ncps_mlx._utils.optional import require
+from ncps_mlx._utils.optional import import_optional
 from ncps_mlx._utils.validation import check_int
 
 __all__ = ["Circuit", "Wiring"]
@@ -257,7 +257,7 @@ class Circuit(Wiring):
             [('sensory_0', 'neuron_0', 'excitatory'), ('neuron_0', 'neuron_1', 'excitatory'),
              ('neuron_1', 'neuron_0', 'inhibitory')]
         """
-        graph = require("networkx", "graph()").DiGraph()
+        graph = import_optional("networkx", "graph()").DiGraph()
         graph.add_nodes_from((f"sensory_{i}", {"layer": "sensory"}) for i in range(self.input_size))
         graph.add_nodes_from((f"neuron_{i}", {"layer": kind}) for i, kind in enumerate(self.neuron_types))
         for source, matrix in (("sensory", self.sensory_adjacency), ("neuron", self.adjacency)):
