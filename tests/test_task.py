@@ -13,7 +13,7 @@ import pytest
 from ncps_mlx import Split, Task
 
 # Private: what a Task keeps to undo its standardising.
-from ncps_mlx.data._standardize import Standardizer
+from ncps_mlx.data._standardizer import Standardizer
 
 Array = npt.NDArray[Any]
 T, D = 7, 3
@@ -73,9 +73,11 @@ def test_arrays_are_stored_in_the_models_precision_and_read_only() -> None:
 
 def test_a_task_is_immutable_and_travels_by_pickle() -> None:
     task = make(baselines=first_feature, inverse=Standardizer(mean=1.0, deviation=2.0))
-    with pytest.raises(AttributeError, match="Task is immutable: metric cannot be set"):
+    with pytest.raises(AttributeError, match="cannot assign to field 'metric'"):
         task.metric = "mae"
-    with pytest.raises(AttributeError, match="Task is immutable: train cannot be deleted"):
+    with pytest.raises(AttributeError, match="cannot assign to field 'colour'"):
+        task.colour = "red"  # type: ignore[attr-defined]  # the point
+    with pytest.raises(AttributeError, match="cannot delete field 'train'"):
         del task.train
     copy = pickle.loads(pickle.dumps(task))
     assert copy.data_hash == task.data_hash
@@ -91,6 +93,11 @@ def test_scores_are_in_real_units() -> None:
     np.testing.assert_allclose(make(inverse=back, metric="mae").score(off), 2.0, rtol=1e-6)
     assert task.score(task.train.y, "train") == 0.0
     assert np.isnan(task.score(np.where(off > 0, off, np.nan)))
+
+
+def test_a_square_root_scale_is_undone() -> None:
+    back = Standardizer(mean=3.0, deviation=2.0, square=True)
+    assert make(inverse=back).to_units([-2.0, 0.0, 1.0]).tolist() == [0.0, 9.0, 25.0]
 
 
 def test_classes_are_scored_by_the_largest_logit() -> None:
@@ -311,7 +318,7 @@ def test_baselines_of_the_validation_split_are_measured_there() -> None:
 
     task = sunspots(months_per_step=12)
     test, validation = task.baselines(), task.baselines("validation")
-    # Persistence by hand: each of the 12 months is like the last of the 132.
+    # Persistence, computed here: each of the 12 months is like the last of the 132.
     truth, last = task.to_units(task.validation.y), task.to_units(task.validation.x[:, -1, -1:])
     assert validation["persistence"] == pytest.approx(np.sqrt(np.mean(np.square(truth - last))))
     assert test.keys() == validation.keys()

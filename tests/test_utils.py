@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,8 @@ def test_validators_return_what_they_accept() -> None:
     ],
 )
 def test_validators_name_argument_rule_and_value(call: Any, message: str) -> None:
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         call()
-    assert str(error.value) == message
 
 
 def test_values_become_json_and_short_text() -> None:
@@ -75,7 +75,7 @@ def test_a_file_is_replaced_whole_or_stays_as_it_was(tmp_path: Path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="The notes could not be saved .*; the file there is as it was"):
+    with pytest.raises(OSError, match=r"The notes could not be saved .*; the file there is as it was"):
         atomic_write(file, b"eight", "The notes")
     with pytest.raises(OSError, match="nothing was written"):
         atomic_write(tmp_path / "new.txt", b"eight", "The notes")

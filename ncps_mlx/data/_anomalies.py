@@ -10,9 +10,8 @@ import numpy.typing as npt
 from ncps_mlx._utils.optional import package_file
 from ncps_mlx._utils.validation import check_int
 from ncps_mlx.data import baselines
-from ncps_mlx.data._array import Array
-from ncps_mlx.data._split import Split, real_array
-from ncps_mlx.data._standardize import Standardizer
+from ncps_mlx.data._split import Array, Split, real_array
+from ncps_mlx.data._standardizer import Standardizer
 from ncps_mlx.data._task import Task
 
 __all__ = ["detection_baselines", "detection_scores", "inject", "injected_anomalies"]
@@ -78,32 +77,15 @@ def injected_anomalies(points_per_step: int = 8, *, seed: int = 0) -> Task:
         for rows in ((target >= a) & (target < b) for a, b in pairwise(borders))
     ]
     task = Task("injected anomalies", *splits, inverse=back, labels=labels | real, baselines=_forecasts)
-    return task.made_by("ncps_mlx.data:injected_anomalies", points_per_step=points_per_step, seed=seed)
+    return task.with_source("ncps_mlx.data:injected_anomalies", points_per_step=points_per_step, seed=seed)
 
 
 def inject(series: Array, avoid: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Replace twelve stretches of 90 points, each by one of four kinds in turn, and say where.
-
-    A stretch is reversed, flattened to its mean, stretched in time 1.6 times, or halved in amplitude about
-    its mean; 15 points at either end blend into the series, so that no jump gives it away.
-
-    Args:
-        series: (n,) values.
-        avoid: (n,) booleans, true where there is something already; no stretch comes within 150 points.
-        rng: Draws the places, one in each of twelve equal parts of the room, and the order of the kinds.
-
-    Returns:
-        The changed series (n,) and booleans (n,), true on the twelve stretches.
-
-    Raises:
-        ValueError: The shapes disagree, or there is no room.
-
-    Example:
-        >>> import numpy as np
-        >>> wave = np.sin(np.arange(4000) / 30)
-        >>> changed, where = inject(wave, np.zeros(4000, dtype=bool), np.random.default_rng(0))
-        >>> int(where.sum()), bool((changed[~where] == wave[~where]).all())
-        (1080, True)
+    """Replace twelve stretches of 90 points of a series (n,), each by one of four kinds in turn; return also where.
+    
+    A stretch is reversed, flattened to its mean, stretched in time 1.6 times, or halved in amplitude about its mean;
+    15 points at either end blend into the series, so that no jump gives it away. None comes within 150 points of
+    where ``avoid`` (n,) is true; each lies in another twelfth of the room that is left.
     """
     series, avoid = real_array("series", series), np.asarray(avoid)
     if series.ndim != 1 or avoid.shape != series.shape or avoid.dtype != np.bool_:

@@ -6,8 +6,7 @@ import numpy as np
 
 from ncps_mlx._utils.validation import check_choice, check_int
 from ncps_mlx.data import baselines
-from ncps_mlx.data._array import Array
-from ncps_mlx.data._split import Split
+from ncps_mlx.data._split import Array, Split
 from ncps_mlx.data._task import Task
 
 __all__ = ["bitstream_xor"]
@@ -79,7 +78,7 @@ def bitstream_xor(
         kind="classification",
         time_unit="streams",
         baselines=_xor_baselines,
-    ).made_by(
+    ).with_source(
         "ncps_mlx.data:bitstream_xor",
         length=length,
         encoding=encoding,

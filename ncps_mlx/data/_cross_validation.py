@@ -18,33 +18,10 @@ KINDS = ("blocked", "forward", "shuffled")
 def fold_rows(
     n: int, fold: int, folds: int, kind: str = "blocked", gap: int = 0, seed: int = 0
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Rows of the training and of the validation sequences of one fold, in order.
-
-    Args:
-        n: How many sequences there are, in the order of time.
-        fold: Which fold, from 0.
-        folds: How many there are.
-        kind: ``"blocked"``: the sequences are cut into as many blocks as folds, and each validates once. ``"forward"``:
-            into one more, and each but the first validates what the blocks before it train. ``"shuffled"``: each
-            validates once, drawn at random; of a series, whose windows overlap, that validates on what was trained on.
-        gap: Sequences left out on either side of the validating block (not with ``"shuffled"``): as many as windows
-            overlap.
-        seed: Of the order of ``"shuffled"``.
-
-    Raises:
-        ValueError: An argument is out of its range, or no sequence is left to train on.
-
-    Source:
-        Bergmeir and Benitez, "On the use of cross-validation for time series predictor evaluation", Information
-        Sciences 191 (2012).
-
-    Example:
-        >>> train, validation = fold_rows(10, 1, 5, gap=1)
-        >>> train.tolist(), validation.tolist()
-        ([0, 5, 6, 7, 8, 9], [2, 3])
-        >>> train, validation = fold_rows(10, 1, 4, "forward")
-        >>> train.tolist(), validation.tolist()
-        ([0, 1, 2, 3], [4, 5])
+    """Return the rows that train and those that validate in one fold of ``n`` sequences; as :meth:`Task.fold` says.
+    
+    Source: Bergmeir and Benitez, "On the use of cross-validation for time series predictor evaluation", Information
+    Sciences 191 (2012).
     """
     check_choice("kind", kind, KINDS)
     check_int("folds", folds, minimum=2)

@@ -9,9 +9,8 @@ import numpy as np
 from ncps_mlx._utils.optional import package_file
 from ncps_mlx._utils.validation import check_int
 from ncps_mlx.data import baselines
-from ncps_mlx.data._array import Array
-from ncps_mlx.data._split import Split
-from ncps_mlx.data._standardize import Standardizer
+from ncps_mlx.data._split import Array, Split
+from ncps_mlx.data._standardizer import Standardizer
 from ncps_mlx.data._task import Task
 
 __all__ = ["glucose"]
@@ -79,7 +78,7 @@ def glucose(
         splits.append(Split(x=seen[:, :-1, None], y=seen[:, -1:], time_delta=gaps))
     return Task(
         "glucose", *splits, inverse=back, units="mg/dl", time_unit="min", baselines=_glucose_baselines
-    ).made_by(
+    ).with_source(
         "ncps_mlx.data:glucose",
         n_train=n_train,
         n_validation=n_validation,

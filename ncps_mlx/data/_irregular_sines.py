@@ -6,8 +6,7 @@ import numpy as np
 
 from ncps_mlx._utils.validation import check_choice, check_int, check_number
 from ncps_mlx.data import baselines
-from ncps_mlx.data._array import Array
-from ncps_mlx.data._split import Split
+from ncps_mlx.data._split import Array, Split
 from ncps_mlx.data._task import Task
 
 __all__ = ["irregular_sines"]
@@ -71,7 +70,7 @@ def irregular_sines(
         time_unit="s",
         baselines=_sines_baselines,
         score_at="last" if targets == "every" else "all",
-    ).made_by(
+    ).with_source(
         "ncps_mlx.data:irregular_sines",
         n_train=n_train,
         n_validation=n_validation,

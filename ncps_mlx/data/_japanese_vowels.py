@@ -7,8 +7,7 @@ import numpy as np
 from ncps_mlx._utils.optional import package_file
 from ncps_mlx._utils.validation import check_number
 from ncps_mlx.data import baselines
-from ncps_mlx.data._array import Array
-from ncps_mlx.data._split import Split
+from ncps_mlx.data._split import Array, Split
 from ncps_mlx.data._task import Task
 
 __all__ = ["japanese_vowels"]
@@ -67,7 +66,7 @@ def japanese_vowels(validation_share: float = 0.2) -> Task:
         split(asked, answers),
         kind="classification",
         baselines=_vowels_baselines,
-    ).made_by("ncps_mlx.data:japanese_vowels", validation_share=validation_share)
+    ).with_source("ncps_mlx.data:japanese_vowels", validation_share=validation_share)
 
 
 def _vowels(part: str) -> tuple[list[Array], Array]:

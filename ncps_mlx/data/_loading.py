@@ -43,18 +43,13 @@ def load_task(path: str, **arguments: Any) -> Task:
         raise ValueError(
             f"arguments must be what JSON can hold, got {arguments!r}: {error}. Let the function load its own data."
         ) from error
-    return _call(path, kept).made_by(path, **kept)
+    return _call(path, kept).with_source(path, **kept)
 
 
-def build_task(origin: TaskSource) -> Task:
-    """Make a task again from how it was made.
-
-    Raises:
-        ValueError: The path names no function that returns a task.
-        ImportError: Its module, or a package that it needs, is not installed.
-    """
-    task = _call(origin.maker, origin.arguments).made_by(origin.maker, **origin.arguments)
-    for method, arguments in origin.steps:
+def build_task(source: TaskSource) -> Task:
+    """Make a task again from its source."""
+    task = _call(source.factory, source.arguments).with_source(source.factory, **source.arguments)
+    for method, arguments in source.steps:
         task = getattr(task, method)(*arguments)
     return task
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx.data._array import Array
 from ncps_mlx.data._time_scaler import check_time_delta
 
-__all__ = ["Split", "check_like", "check_values", "digest", "last_valid_step", "real_array"]
+__all__ = ["Array", "Split", "check_like", "check_values", "digest", "last_valid_step", "real_array"]
 
-
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -94,15 +94,7 @@ class Split:
 
 
 def real_array(name: str, value: npt.ArrayLike) -> Array:
-    """Return ``value`` as an array of real numbers, whatever their precision.
-
-    Raises:
-        ValueError: The dtype is not one of real numbers.
-
-    Example:
-        >>> real_array("x", [1, 2]).dtype.kind
-        'i'
-    """
+    """Return ``value`` as an array of real numbers of any precision, or refuse its dtype."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}.")
@@ -110,24 +102,7 @@ def real_array(name: str, value: npt.ArrayLike) -> Array:
 
 
 def check_values(name: str, split: Split, kind: str, allow_unsafe_time: bool) -> None:
-    """Raise if a split is empty, holds what no model can learn from, or does not fit the kind of task.
-
-    Args:
-        name: The split's name, for the message.
-        split: The split.
-        kind: ``"regression"`` or ``"classification"``.
-        allow_unsafe_time: Accept negative time steps.
-
-    Raises:
-        ValueError: As said.
-
-    Example:
-        >>> import numpy as np
-        >>> check_values("train", Split(x=np.full((1, 2, 1), np.nan), y=np.zeros((1, 1))), "regression", False)
-        Traceback (most recent call last):
-        ...
-        ValueError: train.x must be finite, got 2 values that are not.
-    """
+    """Refuse a split that is empty, holds what no model can learn from, or does not fit the kind of task."""
     if not isinstance(split, Split):
         raise ValueError(f"{name} must be a Split, got {type(split).__name__}.")
     if len(split) == 0:
@@ -159,19 +134,7 @@ def _joined(first: Array | None, second: Array | None) -> Array | None:
 
 
 def check_like(name: str, split: Split, train: Split) -> None:
-    """Raise if a split has not the form of the training split, or classes that training never sees.
-
-    Raises:
-        ValueError: As said.
-
-    Example:
-        >>> import numpy as np
-        >>> short, long = (Split(x=np.zeros((1, T, 1)), y=np.zeros((1, 1))) for T in (2, 3))
-        >>> check_like("test", long, short)
-        Traceback (most recent call last):
-        ...
-        ValueError: test.x must have the shape (n, 2, 1) of train, got (n, 3, 1).
-    """
+    """Refuse a split of another form than the training split, or with classes that training never sees."""
     for part in ("x", "y"):
         shape, expected = getattr(split, part).shape[1:], getattr(train, part).shape[1:]
         if shape != expected:
@@ -188,27 +151,14 @@ def check_like(name: str, split: Split, train: Split) -> None:
 
 
 def last_valid_step(mask: Array | None, sequences: int, steps: int) -> Array:
-    """Return the index (n,) of each sequence's last valid step.
-
-    Example:
-        >>> import numpy as np
-        >>> last_valid_step(np.array([[True, True, False], [True, False, False]]), 2, 3).tolist()
-        [1, 0]
-    """
+    """Return the index (n,) of each sequence's last valid step."""
     if mask is None:
         return np.full(sequences, steps - 1)
     return np.asarray(steps - 1 - mask[:, ::-1].argmax(axis=1))
 
 
 def digest(splits: Iterable[Split], *more: object) -> str:
-    """Return 16 hexadecimal digits of the SHA-256 of all arrays, with their shapes and dtypes.
-
-    Example:
-        >>> import numpy as np
-        >>> one, other = (Split(x=np.full((1, 2, 1), value), y=np.zeros((1, 1))) for value in (0.0, 1.0))
-        >>> len(digest([one])), digest([one]) == digest([other])
-        (16, False)
-    """
+    """Return 16 hexadecimal digits of the SHA-256 of all arrays, with their shapes and dtypes."""
     sha = hashlib.sha256()
     arrays = [part for split in splits for part in (split.x, split.y, split.time_delta, split.mask)]
     for part in (*arrays, *more):

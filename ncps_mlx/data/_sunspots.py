@@ -9,9 +9,8 @@ import numpy as np
 from ncps_mlx._utils.optional import package_file
 from ncps_mlx._utils.validation import check_int
 from ncps_mlx.data import baselines
-from ncps_mlx.data._array import Array
-from ncps_mlx.data._split import Split
-from ncps_mlx.data._standardize import Standardizer
+from ncps_mlx.data._split import Array, Split
+from ncps_mlx.data._standardizer import Standardizer
 from ncps_mlx.data._task import Task
 
 __all__ = ["sunspots"]
@@ -70,7 +69,7 @@ def sunspots(months_per_step: int = 3) -> Task:
         for part in parts
     ]
     task = Task("sunspots", *splits, inverse=back, units="sunspot number", baselines=_sunspots_baselines)
-    return task.made_by("ncps_mlx.data:sunspots", months_per_step=months_per_step)
+    return task.with_source("ncps_mlx.data:sunspots", months_per_step=months_per_step)
 
 
 def _months(split: Split) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx._utils.validation import check_choice, check_flag, check_int
-from ncps_mlx.data._array import Array
 from ncps_mlx.data._cross_validation import fold_rows
 from ncps_mlx.data._source import TaskSource
-from ncps_mlx.data._split import Split, check_like, check_values, digest, last_valid_step, real_array
+from ncps_mlx.data._split import Array, Split, check_like, check_values, digest, last_valid_step, real_array
 from ncps_mlx.data._time_scaler import TimeScaler
 
 __all__ = ["Task"]
@@ -25,6 +24,7 @@ METRICS = {"regression": ("rmse", "mae"), "classification": ("accuracy",)}
 SPLITS = ("train", "validation", "test")
 
 
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class Task:
     """What a model is to learn, how it is scored, and what it has to beat. Immutable.
 
@@ -76,6 +76,11 @@ class Task:
     score_at: str
     allow_unsafe_time: bool
     data_hash: str
+    _baselines: Callable[[Task], Mapping[str, float]] | None
+    _parent: Task | None  # whose baselines it shares: this task before its time steps were scaled or left out
+    _source: TaskSource | None
+    _measured: dict[str, dict[str, float]]
+    _scalers: dict[str, TimeScaler]
 
     def __init__(
         self,
@@ -116,20 +121,17 @@ class Task:
                 )
             labels = labels.copy()
             labels.flags.writeable = False
-        fields = {
-            "name": name, "train": train, "validation": validation, "test": test, "kind": kind,
-            "metric": metric, "inverse": inverse, "units": str(units), "time_unit": str(time_unit),
-            "labels": labels, "score_at": score_at, "allow_unsafe_time": allow_unsafe_time,
-            "data_hash": digest((train, validation, test), labels, kind),
-            "_baselines": baselines, "_source": None, "_measured": {}, "_scalers": {}, "_origin": None,
-        }  # fmt: skip
-        self.__dict__.update(fields)
+        self._set(
+            name=name, train=train, validation=validation, test=test, kind=kind, metric=metric, inverse=inverse,
+            units=str(units), time_unit=str(time_unit), labels=labels, score_at=score_at,
+            allow_unsafe_time=allow_unsafe_time, data_hash=digest((train, validation, test), labels, kind),
+            _baselines=baselines, _parent=None, _source=None, _measured={}, _scalers={},
+        )  # fmt: skip
 
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"Task is immutable: {name} cannot be set. Its methods return new tasks.")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"Task is immutable: {name} cannot be deleted.")
+    def _set(self, **values: Any) -> None:
+        """Set fields of a task that nobody else holds yet."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     @property
     def splits(self) -> Mapping[str, Split]:
@@ -137,20 +139,19 @@ class Task:
         return MappingProxyType({name: getattr(self, name) for name in SPLITS})
 
     @property
-    def origin(self) -> TaskSource | None:
+    def source(self) -> TaskSource | None:
         """How the task can be made again; ``None`` for one made from arrays."""
-        found: TaskSource | None = self.__dict__["_origin"]
-        return found
+        return self._source
 
-    def made_by(self, maker: str, **arguments: Any) -> Task:
+    def with_source(self, factory: str, /, **arguments: Any) -> Task:
         """Return the same task, noting what made it. Loaders and :func:`~ncps_mlx.data.load_task` do.
 
         Args:
-            maker: ``"module:function"`` or ``"file.py:function"``.
-            **arguments: What it was called with.
+            factory: ``"module:function"`` or ``"file.py:function"``.
+            **arguments: The function's arguments.
         """
         values = {name: to_json_value(name, value) for name, value in arguments.items()}
-        return self._from(TaskSource(maker=maker, arguments=values, steps=[]))
+        return self._made_by(TaskSource(factory=factory, arguments=values, steps=[]))
 
     @property
     def input_size(self) -> int:
@@ -250,19 +251,16 @@ class Task:
             True
         """
         check_choice("split", split, SPLITS[1:])
-        source: Task | None = self.__dict__["_source"]
-        if source is not None:
-            return source.baselines(split)
-        measured: dict[str, dict[str, float]] = self.__dict__["_measured"]
-        if split not in measured:
-            function: Callable[[Task], Mapping[str, float]] | None = self.__dict__["_baselines"]
-            if function is None:
+        if self._parent is not None:
+            return self._parent.baselines(split)
+        if split not in self._measured:
+            if self._baselines is None:
                 raise ValueError(
                     f"baselines must be given to measure them, got None in the task {self.name!r}."
                 )
-            asked = self if split == "test" else self._with(test=self.validation, labels=None, source=None)
-            measured[split] = {str(name): float(value) for name, value in function(asked).items()}
-        return dict(measured[split])
+            task = self if split == "test" else self._with(test=self.validation, labels=None, parent=None)
+            self._measured[split] = {str(name): float(value) for name, value in self._baselines(task).items()}
+        return dict(self._measured[split])
 
     def take(self, n: int, seed: int = 0) -> Task:
         """Return the task with ``n`` training sequences, drawn without replacement and kept in order.
@@ -285,9 +283,8 @@ class Task:
             raise ValueError(f"n must be at most {len(self.train)}, the training sequences, got {n}.")
         check_int("seed", seed, minimum=0)
         rows = np.sort(np.random.default_rng(seed).permutation(len(self.train))[:n])
-        source: Task | None = self.__dict__["_source"]
-        taken = self._with(train=self.train[rows], source=None if source is None else source.take(n, seed))
-        return taken._after(self, "take", int(n), int(seed))
+        parent = None if self._parent is None else self._parent.take(n, seed)
+        return self._with(train=self.train[rows], parent=parent)._after(self, "take", int(n), int(seed))
 
     def fold(self, fold: int, folds: int = 5, kind: str = "blocked", gap: int = 0, seed: int = 0) -> Task:
         """Return the task of one fold of a cross-validation over training and validation split together.
@@ -316,15 +313,15 @@ class Task:
             [Task('sunspots', regression, rmse in sunspot number, T=11, D=12, O=12, 1986/500/463 sequences),
              Task('sunspots', regression, rmse in sunspot number, T=11, D=12, O=12, 1975/499/463 sequences)]
         """
-        if self.__dict__["_source"] is not None:
+        if self._parent is not None:
             raise ValueError(
                 f"fold must come before the time steps of {self.name!r} are scaled or left out: call scaled_time, "
                 "with_gap_as_input or without_time on the fold."
             )
         both = self.train + self.validation
         train, validation = fold_rows(len(both), fold, folds, kind, gap, seed)
-        made = self._with(train=both[train], validation=both[validation], source=None)
-        return made._after(self, "fold", fold, folds, kind, gap, seed)
+        task = self._with(train=both[train], validation=both[validation], parent=None)
+        return task._after(self, "fold", fold, folds, kind, gap, seed)
 
     def scaled_time(self, kind: str) -> Task:
         """Return the task with its time steps scaled by a :class:`~ncps_mlx.TimeScaler`.
@@ -344,12 +341,12 @@ class Task:
             >>> round(float(scaled.train.time_delta.mean()), 3)
             1.0
         """
-        scaled = {
+        splits = {
             name: replace(self.splits[name], time_delta=time_delta)
             for name, time_delta in self._scaled_steps(kind).items()
         }
         unit = self.time_unit if kind == "raw" else ""
-        task = self._with(**scaled, time_unit=unit, source=self.__dict__["_source"] or self)
+        task = self._with(**splits, time_unit=unit, parent=self._parent or self)
         return task._after(self, "scaled_time", kind)
 
     def time_scaler(self, kind: str) -> TimeScaler:
@@ -370,10 +367,9 @@ class Task:
         """
         if self.train.time_delta is None:
             raise ValueError(f"time_delta must be there to be scaled, got None in the task {self.name!r}.")
-        fitted: dict[str, TimeScaler] = self.__dict__["_scalers"]
-        if kind not in fitted:
-            fitted[kind] = TimeScaler(kind).fit(self.train.time_delta, self.train.mask)
-        return fitted[kind]
+        if kind not in self._scalers:
+            self._scalers[kind] = TimeScaler(kind).fit(self.train.time_delta, self.train.mask)
+        return self._scalers[kind]
 
     def with_gap_as_input(self) -> Task:
         """Return the task with the log-scaled time step as one more input feature, and no ``time_delta``.
@@ -389,7 +385,7 @@ class Task:
             >>> task.input_size, task.with_gap_as_input().input_size
             (1, 2)
         """
-        plain = {
+        splits = {
             name: replace(
                 self.splits[name],
                 x=np.concatenate([self.splits[name].x, gap[..., None]], axis=2),
@@ -397,7 +393,7 @@ class Task:
             )
             for name, gap in self._scaled_steps("log").items()
         }
-        task = self._with(**plain, time_unit="", source=self.__dict__["_source"] or self)
+        task = self._with(**splits, time_unit="", parent=self._parent or self)
         return task._after(self, "with_gap_as_input")
 
     def without_time(self) -> Task:
@@ -409,8 +405,8 @@ class Task:
             >>> task.without_time().train.time_delta is None
             True
         """
-        plain = {name: replace(split, time_delta=None) for name, split in self.splits.items()}
-        task = self._with(**plain, time_unit="", source=self.__dict__["_source"] or self)
+        splits = {name: replace(split, time_delta=None) for name, split in self.splits.items()}
+        task = self._with(**splits, time_unit="", parent=self._parent or self)
         return task._after(self, "without_time")
 
     def _scaled_steps(self, kind: str) -> dict[str, Array]:
@@ -421,25 +417,26 @@ class Task:
             if split.time_delta is not None
         }
 
-    def _with(self, *, source: Task | None, **changes: Any) -> Task:
+    def _with(self, *, parent: Task | None, **changes: Any) -> Task:
+        """Return a task made anew with other values of some arguments."""
         arguments = {
-            name: self.__dict__[name]
+            name: getattr(self, name)
             for name in (
-                *SPLITS, "kind", "metric", "inverse", "units", "time_unit", "labels", "score_at",
+                "name", *SPLITS, "kind", "metric", "inverse", "units", "time_unit", "labels", "score_at",
                 "allow_unsafe_time",
             )
         }  # fmt: skip
-        task = Task(self.name, baselines=self.__dict__["_baselines"], **(arguments | changes))
-        task.__dict__["_source"] = source
+        task = Task(baselines=self._baselines, **(arguments | changes))
+        task._set(_parent=parent)
         return task
 
     def _after(self, former: Task, method: str, *arguments: Any) -> Task:
-        origin = former.origin
-        return self if origin is None else self._from(origin.then(method, *arguments))
+        """Note that a method of the former task made this one."""
+        return self if former.source is None else self._made_by(former.source.with_step(method, *arguments))
 
-    def _from(self, origin: TaskSource) -> Task:
+    def _made_by(self, source: TaskSource) -> Task:
         task = copy.copy(self)
-        task.__dict__["_origin"] = origin
+        task._set(_source=source)
         return task
 
     def __repr__(self) -> str:

@@ -18,23 +18,7 @@ KINDS = ("raw", "log", "normalized", "bounded")
 def check_time_delta(
     name: str, value: npt.ArrayLike, *, allow_unsafe: bool = False
 ) -> npt.NDArray[np.floating[Any]]:
-    """Return ``value`` as a floating-point array of finite time steps that do not run backwards.
-
-    Args:
-        name: The argument's name, for the message.
-        value: Time steps of any shape.
-        allow_unsafe: Accept negative steps (to measure what they do).
-
-    Raises:
-        ValueError: It holds no numbers, a NaN, an infinity, or a negative step.
-
-    Example:
-        >>> check_time_delta("time_delta", [1.0, -2.0])
-        Traceback (most recent call last):
-        ...
-        ValueError: time_delta must be at least 0, got -2.0 at index (1,). Time steps are differences of \
-sorted times; z-scoring them makes some negative.
-    """
+    """Return ``value`` as a floating-point array of finite time steps, none negative unless ``allow_unsafe``."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}.")

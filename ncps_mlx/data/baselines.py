@@ -11,8 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ncps_mlx._utils.optional import import_optional
-from ncps_mlx.data._array import Array
-from ncps_mlx.data._split import Split, last_valid_step
+from ncps_mlx.data._split import Array, Split, last_valid_step
 from ncps_mlx.data._task import Task
 
 __all__ = [

@@ -165,7 +165,7 @@ class StudyConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Write it down, enough for a worker on any machine to take part in the study."""
-        source = self.task.origin
+        source = self.task.source
         written = {
             "model": self.model,
             "sampler": self.sampler,
@@ -243,7 +243,7 @@ class StudyConfig:
         Raises:
             ValueError: It was made from arrays.
         """
-        if self.task.origin is None:
+        if self.task.source is None:
             raise ValueError(_not_shared(repr(name)))
 
 

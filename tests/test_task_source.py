@@ -39,8 +39,8 @@ def nothing():
 
 
 def again(task: Task) -> Task:
-    assert task.origin is not None
-    return build_task(TaskSource.from_json(task.origin.to_json()))
+    assert task.source is not None
+    return build_task(TaskSource.from_json(task.source.to_json()))
 
 
 def test_every_loader_is_listed() -> None:
@@ -64,10 +64,20 @@ def test_what_was_derived_is_derived_again() -> None:
         assert again(other).input_size == other.input_size
 
 
-def test_a_task_from_arrays_has_no_origin() -> None:
+def test_a_source_is_written_as_studies_hold_it() -> None:
+    source = data.sunspots(12).take(9).source
+    assert source is not None
+    text = source.to_json()
+    assert text == (
+        '{"arguments": {"months_per_step": 12}, "maker": "ncps_mlx.data:sunspots", "steps": [["take", [9, 0]]]}'
+    )
+    assert TaskSource.from_json(text) == source
+
+
+def test_a_task_from_arrays_has_no_source() -> None:
     task = data.irregular_sines(9, 7, 5, readings=6)
     bare = Task("bare", task.train, task.validation, task.test)
-    assert bare.origin is None and bare.take(5).origin is None
+    assert bare.source is None and bare.take(5).source is None
 
 
 @pytest.mark.parametrize("form", ["own_tasks", "own_tasks.py", "{folder}/own_tasks.py"])
@@ -79,8 +89,8 @@ def test_a_function_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     task = data.load_task(form.format(folder=tmp_path) + ":make", n=6, scale=2.0)
     assert (len(task.train), task.train.x.max()) == (6, 178.0)
     assert again(task.take(4)).data_hash == task.take(4).data_hash
-    origin = again(task).origin
-    assert origin is not None and json.loads(origin.to_json())["arguments"] == {"n": 6, "scale": 2.0}
+    source = again(task).source
+    assert source is not None and json.loads(source.to_json())["arguments"] == {"n": 6, "scale": 2.0}
 
 
 @pytest.mark.parametrize(
