@@ -113,7 +113,7 @@ def paired(a: Iterable[float], b: Iterable[float], confidence: float = 0.95) -> 
     """Contrast two settings that were run with the same seeds: the differences a − b.
 
     Pairing removes what both members of a pair share (the seed's data order and initial draw).
-    The share of pairs that a wins stands beside the interval, since a sure difference may still be small
+    The share of pairs that a wins is given with the interval, since a sure difference may still be small
     against the spread from seed to seed (Bouthillier et al., "Accounting for variance in machine
     learning benchmarks", MLSys 2021).
 
@@ -194,13 +194,13 @@ def expected_best(
     n = data.size
     sizes: Sequence[int] = range(1, n + 1) if budgets is None else list(budgets)
     result = np.empty(len(sizes))
-    for place, size in enumerate(sizes):
+    for i, size in enumerate(sizes):
         k = check_int("budgets", size)
         if k > n:
             raise ValueError(f"budgets must be at most {n}, the number of scores, got {k}.")
         rank = np.arange(n - k)
         weight = (k / n) * np.cumprod(np.concatenate([[1.0], (n - rank - k) / (n - 1 - rank)]))
-        result[place] = sign * float(weight @ data[: n - k + 1])
+        result[i] = sign * float(weight @ data[: n - k + 1])
     return result
 
 
@@ -211,8 +211,8 @@ def _finite(name: str, values: Iterable[float]) -> NDArray[np.float64]:
         raise ValueError(f"{name} must be a flat sequence of numbers, got shape {data.shape}.")
     finite = np.isfinite(data)
     if not finite.all():
-        place = int(np.argmin(finite))
+        first = int(np.argmin(finite))
         raise ValueError(
-            f"{name} must be finite, got {data[place]} at position {place}. Leave diverged trials out."
+            f"{name} must be finite, got {data[first]} at position {first}. Leave diverged trials out."
         )
     return data

@@ -204,10 +204,10 @@ def test_detection_scores_are_the_textbooks() -> None:
     rng = np.random.default_rng(0)
     smooth = rng.normal(size=len(task.test)) + np.asarray(task.labels)
     for residuals in (smooth, np.round(smooth), np.zeros_like(smooth)):  # the others have ties
-        ours = data.detection_scores(task, residuals[:, None])
-        assert ours["auroc"] == pytest.approx(metrics.roc_auc_score(task.labels, np.abs(residuals)))
+        found = data.detection_scores(task, residuals[:, None])
+        assert found["auroc"] == pytest.approx(metrics.roc_auc_score(task.labels, np.abs(residuals)))
         textbook = metrics.average_precision_score(task.labels, np.abs(residuals))
-        assert ours["average_precision"] == pytest.approx(textbook)
+        assert found["average_precision"] == pytest.approx(textbook)
 
 
 def test_sines_reach_across_the_gap_they_are_given() -> None:
@@ -296,11 +296,36 @@ def test_dynamic_time_warping_is_the_recursion() -> None:
 def test_summaries_leave_padding_out() -> None:
     valid = np.arange(7) < 4
     x = np.where(valid, np.array([3.0, -1.0, 5.0, 1.0, 0, 0, 0]), 99.0)[None, :, None]
-    found = baselines.summaries(Split(x=x, y=np.zeros((1, 1)), mask=valid[None]))
+    found = _japanese_vowels._summaries(Split(x=x, y=np.zeros((1, 1)), mask=valid[None]))
     np.testing.assert_allclose(found, [[2.0, np.sqrt(5), -1.0, 5.0, 3.0, 1.0, 4.0]])
 
 
-# Figures of a first study with its own draws; where ours are drawn anew, the tolerance is that of a draw.
+def test_the_last_reading_is_the_last_valid_one() -> None:
+    x = np.array([[[1.0], [2.0], [0.0]]])
+    part = Split(x=x, y=np.array([[5.0]]), mask=np.array([[True, True, False]]))
+    task = Task("one", part, part, part)
+    assert baselines.last_value(task) == 3.0
+    with pytest.raises(ValueError, match="time_delta must be there for this baseline, got None"):
+        baselines.exponential_decay(task)
+
+
+def test_ridge_takes_the_penalty_that_validates_best() -> None:
+    task = data.sunspots(12)
+    scores = {}
+    for penalty in baselines.PENALTIES:
+        features = task.train.x.reshape(len(task.train), -1).astype(np.float64)
+        centre, level = features.mean(axis=0), task.train.y.mean(axis=0, dtype=np.float64)
+        gram = (features - centre).T @ (features - centre) + penalty * np.eye(features.shape[1])
+        weights = np.linalg.solve(gram, (features - centre).T @ (task.train.y - level))
+        scores[penalty] = [
+            task.score((split.x.reshape(len(split), -1) - centre) @ weights + level, name)
+            for name, split in task.splits.items()
+        ]
+    best = min(scores.values(), key=lambda each: each[1])
+    assert baselines.ridge(task, lambda split: split.x.reshape(len(split), -1)) == pytest.approx(best[2], rel=1e-9)
+
+
+# Figures of a first study with its own draws; where the data are drawn anew, the tolerance is that of a draw.
 FIGURES: dict[str, tuple[Callable[[], Task], dict[str, tuple[float, float]]]] = {
     "sunspots": (
         data.sunspots,

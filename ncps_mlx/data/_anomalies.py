@@ -30,12 +30,13 @@ def injected_anomalies(points_per_step: int = 8, *, seed: int = 0) -> Task:
     point of so smooth a series follows from the two before it, inside an anomaly as well as outside.) The
     points are folded into T = 192 / ``points_per_step`` steps. Training targets are the first 960 points,
     validation targets the next 240, all normal; test targets are the 6301 points that follow, with twelve
-    anomalies of 90 points made by ``inject``, away from the one real anomaly. ``labels`` marks both
-    kinds.
+    anomalies of 90 points, away from the one real anomaly. ``labels`` marks both. An injected anomaly is a stretch
+    of the series that is reversed, flattened to its mean, stretched in time 1.6 times, or halved in amplitude about
+    its mean, blended in over 15 points at either end.
 
     Args:
         points_per_step: Points folded into a step; divides 192. 8 gives T = 24, D = 8.
-        seed: Places and kinds of the injected anomalies.
+        seed: Draws the positions and kinds of the injected anomalies.
 
     Returns:
         A regression :class:`~ncps_mlx.Task` (rmse) with ``labels`` (6301,); baselines: persistence, ridge.
@@ -62,10 +63,10 @@ def injected_anomalies(points_per_step: int = 8, *, seed: int = 0) -> Task:
     series, real = _series("TEST")
     series, real = series[len(normal) :], real[len(normal) :]
     changed, labels = inject(series, real, np.random.default_rng(seed))
-    back = Standardizer(
+    inverse = Standardizer(
         mean=float(normal[:TRAIN_POINTS].mean()), deviation=float(normal[:TRAIN_POINTS].std())
     )
-    whole = (np.concatenate([normal, changed]) - back.mean) / back.deviation
+    whole = (np.concatenate([normal, changed]) - inverse.mean) / inverse.deviation
     windows = np.lib.stride_tricks.sliding_window_view(whole, HISTORY + AHEAD)
     target = np.arange(len(windows)) + HISTORY + AHEAD - 1
     borders = (0, TRAIN_POINTS, len(normal), len(whole))
@@ -76,25 +77,23 @@ def injected_anomalies(points_per_step: int = 8, *, seed: int = 0) -> Task:
         )
         for rows in ((target >= a) & (target < b) for a, b in pairwise(borders))
     ]
-    task = Task("injected anomalies", *splits, inverse=back, labels=labels | real, baselines=_forecasts)
+    task = Task("injected anomalies", *splits, inverse=inverse, labels=labels | real, baselines=_forecasts)
     return task.with_source("ncps_mlx.data:injected_anomalies", points_per_step=points_per_step, seed=seed)
 
 
 def inject(series: Array, avoid: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Replace twelve stretches of 90 points of a series (n,), each by one of four kinds in turn; return also where.
-    
-    A stretch is reversed, flattened to its mean, stretched in time 1.6 times, or halved in amplitude about its mean;
-    15 points at either end blend into the series, so that no jump gives it away. None comes within 150 points of
-    where ``avoid`` (n,) is true; each lies in another twelfth of the room that is left.
+    """Return a series (n,) with twelve anomalies of 90 points, of four kinds in turn, and where they are (n,).
+
+    None comes within 150 points of where ``avoid`` (n,) is true; each lies in another twelfth of the room left.
     """
     series, avoid = real_array("series", series), np.asarray(avoid)
     if series.ndim != 1 or avoid.shape != series.shape or avoid.dtype != np.bool_:
         raise ValueError(
             f"avoid must be booleans with the shape (n,) of series, got {avoid.dtype} {avoid.shape} "
-            f"beside {series.shape}."
+            f"for a series of the shape {series.shape}."
         )
-    reach = np.convolve(avoid, np.ones(2 * CLEAR + 1), mode="same") > 0
-    blocked = np.concatenate([[0], np.cumsum(reach)])
+    near = np.convolve(avoid, np.ones(2 * CLEAR + 1), mode="same") > 0
+    blocked = np.concatenate([[0], np.cumsum(near)])
     starts = np.arange(len(series) - WIDTH + 1)
     free = starts[blocked[starts + WIDTH] == blocked[starts]]
     parts = np.array_split(free, INJECTED)
@@ -108,12 +107,12 @@ def inject(series: Array, avoid: Array, rng: np.random.Generator) -> tuple[Array
     for part, kind in zip(parts, rng.permutation(np.arange(INJECTED) % 4), strict=True):
         start = int(rng.choice(part[:-WIDTH]))  # the part's last starts would reach into the next part
         stretch = slice(start, start + WIDTH)
-        changed[stretch] += weight * (_altered(changed[stretch], int(kind)) - changed[stretch])
+        changed[stretch] += weight * (_alter(changed[stretch], int(kind)) - changed[stretch])
         where[stretch] = True
     return changed, where
 
 
-def _altered(values: Array, kind: int) -> Array:
+def _alter(values: Array, kind: int) -> Array:
     if kind == 0:
         return values[::-1]
     if kind == 1:
@@ -179,9 +178,9 @@ def detection_baselines(task: Task) -> dict[str, dict[str, float]]:
         ['nearest window', 'ridge', 'second difference']
     """
     series = task.test.y[:, 0].astype(np.float64)
-    bend = np.pad(np.abs(np.diff(series, n=2)), 1)
+    curvature = np.pad(np.abs(np.diff(series, n=2)), 1)
     return {
-        "second difference": detection_scores(task, bend),
+        "second difference": detection_scores(task, curvature),
         "ridge": detection_scores(task, baselines.ridge_predictions(task, _points)[:, 0] - series),
         "nearest window": detection_scores(task, _window_distances(_training_series(task), series)),
     }
@@ -189,9 +188,9 @@ def detection_baselines(task: Task) -> dict[str, dict[str, float]]:
 
 def _window_distances(normal: Array, series: Array, width: int = 91) -> Array:
     known = np.lib.stride_tricks.sliding_window_view(normal, width)
-    asked = np.lib.stride_tricks.sliding_window_view(series, width)
-    squared = (known**2).sum(axis=1) - 2 * asked @ known.T
-    nearest = squared.min(axis=1) + (asked**2).sum(axis=1)
+    tested = np.lib.stride_tricks.sliding_window_view(series, width)
+    squared = (known**2).sum(axis=1) - 2 * tested @ known.T
+    nearest = squared.min(axis=1) + (tested**2).sum(axis=1)
     return np.pad(np.sqrt(np.maximum(nearest, 0.0)), width // 2, mode="edge")
 
 

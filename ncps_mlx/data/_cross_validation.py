@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from ncps_mlx._utils.validation import check_choice, check_int
+from ncps_mlx.data._split import Array
 
 __all__ = ["KINDS", "fold_rows"]
 
@@ -17,12 +15,8 @@ KINDS = ("blocked", "forward", "shuffled")
 
 def fold_rows(
     n: int, fold: int, folds: int, kind: str = "blocked", gap: int = 0, seed: int = 0
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return the rows that train and those that validate in one fold of ``n`` sequences; as :meth:`Task.fold` says.
-    
-    Source: Bergmeir and Benitez, "On the use of cross-validation for time series predictor evaluation", Information
-    Sciences 191 (2012).
-    """
+) -> tuple[Array, Array]:
+    """Return the rows that train and those that validate in a fold of ``n`` sequences; see ``Task.fold``."""
     check_choice("kind", kind, KINDS)
     check_int("folds", folds, minimum=2)
     if check_int("fold", fold, minimum=0) >= folds:

@@ -68,16 +68,16 @@ def glucose(
     minutes, values = _glucose_series()
     day = minutes // (24 * 60)
     training = values[day < SPLIT_DAYS[0][1]]
-    back = Standardizer(mean=float(training.mean()), deviation=float(training.std()))
+    inverse = Standardizer(mean=float(training.mean()), deviation=float(training.std()))
     splits = []
     for part, (n, (first, end)) in enumerate(zip(sizes, SPLIT_DAYS, strict=True)):
         inside = (day >= first) & (day < end)
         rows = _irregular_rows(minutes[inside], n, readings, np.random.default_rng([seed, part]))
-        seen = (values[inside][rows] - back.mean) / back.deviation
+        seen = (values[inside][rows] - inverse.mean) / inverse.deviation
         gaps = np.diff(minutes[inside][rows], axis=1)
         splits.append(Split(x=seen[:, :-1, None], y=seen[:, -1:], time_delta=gaps))
     return Task(
-        "glucose", *splits, inverse=back, units="mg/dl", time_unit="min", baselines=_glucose_baselines
+        "glucose", *splits, inverse=inverse, units="mg/dl", time_unit="min", baselines=_glucose_baselines
     ).with_source(
         "ncps_mlx.data:glucose",
         n_train=n_train,
@@ -104,20 +104,20 @@ def _irregular_rows(minutes: Array, n: int, readings: int, rng: np.random.Genera
     """Draw n sequences of readings + 1 indices (n, T + 1) into sorted ``minutes``."""
     found: list[Array] = []
     while sum(map(len, found)) < n:
-        many = 2 * n + 64
-        gaps = SHORTEST_GAP * (LONGEST_GAP / SHORTEST_GAP) ** rng.random((many, readings))
-        rows = np.empty((many, readings + 1), dtype=np.int64)
-        rows[:, 0] = rng.integers(0, len(minutes), many)
-        whole = np.ones(many, dtype=bool)
+        count = 2 * n + 64
+        gaps = SHORTEST_GAP * (LONGEST_GAP / SHORTEST_GAP) ** rng.random((count, readings))
+        rows = np.empty((count, readings + 1), dtype=np.int64)
+        rows[:, 0] = rng.integers(0, len(minutes), count)
+        complete = np.ones(count, dtype=bool)
         for step in range(readings):
             wanted = minutes[rows[:, step]] + gaps[:, step]
             after = np.clip(np.searchsorted(minutes, wanted), 1, len(minutes) - 1)
             before = after - 1
             nearest = np.where(wanted - minutes[before] < minutes[after] - wanted, before, after)
             rows[:, step + 1] = np.maximum(nearest, np.minimum(rows[:, step] + 1, len(minutes) - 1))
-            whole &= np.abs(minutes[rows[:, step + 1]] - wanted) <= SNAP
-            whole &= rows[:, step + 1] > rows[:, step]
-        found.append(rows[whole])
+            complete &= np.abs(minutes[rows[:, step + 1]] - wanted) <= SNAP
+            complete &= rows[:, step + 1] > rows[:, step]
+        found.append(rows[complete])
     return np.concatenate(found)[:n]
 
 

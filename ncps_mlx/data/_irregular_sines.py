@@ -119,7 +119,8 @@ def _sines_baselines(task: Task) -> dict[str, float]:
 
 def _readings_and_times(split: Split) -> Array:
     """Each reading with the time from it to the target (n, T, 2)."""
-    to_target = np.cumsum(baselines.gaps(split)[:, ::-1], axis=1)[:, ::-1]
+    gaps = np.asarray(split.time_delta, dtype=np.float64)
+    to_target = np.cumsum(gaps[:, ::-1], axis=1)[:, ::-1]
     return np.stack([split.x[..., 0], to_target], axis=2)
 
 

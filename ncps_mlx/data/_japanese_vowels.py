@@ -7,7 +7,7 @@ import numpy as np
 from ncps_mlx._utils.optional import package_file
 from ncps_mlx._utils.validation import check_number
 from ncps_mlx.data import baselines
-from ncps_mlx.data._split import Array, Split
+from ncps_mlx.data._split import Array, Split, last_valid_step
 from ncps_mlx.data._task import Task
 
 __all__ = ["japanese_vowels"]
@@ -40,16 +40,16 @@ def japanese_vowels(validation_share: float = 0.2) -> Task:
     check_number("validation_share", validation_share, low=0, high=1, open_low=True, open_high=True)
     sequences, speakers = _vowels("TRAIN")
     rank = np.array([np.count_nonzero(speakers[:i] == speaker) for i, speaker in enumerate(speakers)])
-    held = rank >= round((1 - validation_share) * (rank.max() + 1))
-    if held.all() or not held.any():
+    validates = rank >= round((1 - validation_share) * (rank.max() + 1))
+    if validates.all() or not validates.any():
         raise ValueError(
             "validation_share must leave each speaker both training and validation sequences, "
             f"got {validation_share}."
         )
-    learned = np.concatenate([sequences[i] for i in np.flatnonzero(~held)])
-    mean, deviation = learned.mean(axis=0), learned.std(axis=0)
-    asked, answers = _vowels("TEST")
-    steps = max(len(sequence) for sequence in (*sequences, *asked))
+    training_steps = np.concatenate([sequences[i] for i in np.flatnonzero(~validates)])
+    mean, deviation = training_steps.mean(axis=0), training_steps.std(axis=0)
+    test_sequences, test_speakers = _vowels("TEST")
+    steps = max(len(sequence) for sequence in (*sequences, *test_sequences))
 
     def split(chosen: list[Array], classes: Array) -> Split:
         x = np.zeros((len(chosen), steps, len(mean)))
@@ -61,9 +61,9 @@ def japanese_vowels(validation_share: float = 0.2) -> Task:
 
     return Task(
         "Japanese vowels",
-        split([sequences[i] for i in np.flatnonzero(~held)], speakers[~held]),
-        split([sequences[i] for i in np.flatnonzero(held)], speakers[held]),
-        split(asked, answers),
+        split([sequences[i] for i in np.flatnonzero(~validates)], speakers[~validates]),
+        split([sequences[i] for i in np.flatnonzero(validates)], speakers[validates]),
+        split(test_sequences, test_speakers),
         kind="classification",
         baselines=_vowels_baselines,
     ).with_source("ncps_mlx.data:japanese_vowels", validation_share=validation_share)
@@ -87,6 +87,27 @@ def _vowels_baselines(task: Task) -> dict[str, float]:
     nearest = baselines.dtw_distances(task.test, task.train).argmin(axis=1)
     return {
         "majority": baselines.majority(task),
-        "1-NN DTW": task.score(baselines.one_hot(task.train.y[nearest], task.output_size)),
-        "summaries + logistic": baselines.logistic_regression(task, baselines.summaries),
+        "1-NN DTW": float(np.mean(task.train.y[nearest] == task.test.y)),
+        "summaries + logistic": baselines.logistic_regression(task, _summaries),
     }
+
+
+def _summaries(split: Split) -> Array:
+    """Return each channel's mean, deviation, extremes, first and last value, and the length (n, 6·D+1)."""
+    x = split.x.astype(np.float64)
+    mask = np.ones(x.shape[:2], dtype=bool) if split.mask is None else split.mask
+    valid = mask[..., None]
+    count = mask.sum(axis=1)[:, None]
+    mean = np.where(valid, x, 0.0).sum(axis=1) / count
+    deviation = np.sqrt(np.where(valid, (x - mean[:, None]) ** 2, 0.0).sum(axis=1) / count)
+    rows = np.arange(len(split))
+    columns = [
+        mean,
+        deviation,
+        np.where(valid, x, np.inf).min(axis=1),
+        np.where(valid, x, -np.inf).max(axis=1),
+        x[rows, mask.argmax(axis=1)],
+        x[rows, last_valid_step(mask, *mask.shape)],
+        count,
+    ]
+    return np.concatenate(columns, axis=1)

@@ -54,9 +54,9 @@ def sunspots(months_per_step: int = 3) -> Task:
     root = np.sqrt(np.array([float(value) for _, values in years for value in values.split()]))
     first_year = int(years[0][0])
     border, border_test = ((year - first_year) * 12 for year in (1930, 1970))
-    back = Standardizer(mean=float(root[:border].mean()), deviation=float(root[:border].std()), square=True)
+    inverse = Standardizer(mean=float(root[:border].mean()), deviation=float(root[:border].std()), square=True)
     windows = np.lib.stride_tricks.sliding_window_view(
-        (root - back.mean) / back.deviation, MONTHS_IN + MONTHS_AHEAD
+        (root - inverse.mean) / inverse.deviation, MONTHS_IN + MONTHS_AHEAD
     )
     first = np.arange(len(windows)) + MONTHS_IN  # month of a window's first target
     last = first + MONTHS_AHEAD - 1
@@ -68,7 +68,7 @@ def sunspots(months_per_step: int = 3) -> Task:
         )
         for part in parts
     ]
-    task = Task("sunspots", *splits, inverse=back, units="sunspot number", baselines=_sunspots_baselines)
+    task = Task("sunspots", *splits, inverse=inverse, units="sunspot number", baselines=_sunspots_baselines)
     return task.with_source("ncps_mlx.data:sunspots", months_per_step=months_per_step)
 
 

@@ -306,6 +306,9 @@ class Task:
         Raises:
             ValueError: An argument is out of its range, or the time steps are scaled already.
 
+        Source: Bergmeir and Benitez, "On the use of cross-validation for time series predictor evaluation",
+        Information Sciences 191 (2012).
+
         Example:
             >>> from ncps_mlx.data import sunspots
             >>> task = sunspots(months_per_step=12)

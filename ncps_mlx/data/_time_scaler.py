@@ -45,7 +45,7 @@ class TimeScaler:
     - ``raw``: Δt, unchanged;
     - ``log``: log(1 + Δt / median), which keeps steps of very different sizes apart;
     - ``normalized``: Δt / mean, which only changes the unit of time;
-    - ``bounded``: tanh(Δt / median), which never exceeds 1, whatever gap comes.
+    - ``bounded``: tanh(Δt / median), which never exceeds 1, however long the gap.
 
     All four keep the order of the steps, keep 0 at 0 and never turn a step negative.
 

@@ -1,7 +1,8 @@
 """Classical methods that a network has to beat, measured on a task's test split.
 
-Each takes a task, fits on its training split, chooses its own knob (if it has one) on the validation split,
-as a network does, and returns scores in the task's units. None is refitted on the validation split.
+Each takes a task, fits on its training split, chooses its own hyperparameter (if it has one) on the validation split,
+as a network does, and returns scores in the task's units. None is refitted on the validation split. Methods that learn
+are scikit-learn's, which the extra ``guide`` installs.
 """
 
 from __future__ import annotations
@@ -15,22 +16,16 @@ from ncps_mlx.data._split import Array, Split, last_valid_step
 from ncps_mlx.data._task import Task
 
 __all__ = [
-    "best_on_validation",
     "boosted_trees",
     "dtw_distances",
     "exponential_decay",
-    "gaps",
-    "last_reading",
     "last_value",
     "logistic_regression",
     "majority",
     "nearest_neighbour",
-    "one_hot",
     "readings_and_log_gaps",
     "ridge",
-    "ridge_fit",
     "ridge_predictions",
-    "summaries",
     "train_mean",
 ]
 
@@ -39,22 +34,14 @@ Predict = Callable[[Split], Array]
 PENALTIES = tuple(10.0**k for k in range(-3, 5))
 
 
-def best_on_validation(task: Task, candidates: list[Predict]) -> Predict:
-    """Return the candidate that scores best on the validation split.
-
-    Example:
-        >>> from ncps_mlx.data import irregular_sines
-        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-        >>> chosen = best_on_validation(task, [lambda split: 0 * split.y, lambda split: split.y])
-        >>> task.score(chosen(task.test))
-        0.0
-    """
+def _best_on_validation(task: Task, candidates: list[Predict]) -> Predict:
+    """Return the candidate that scores best on the validation split."""
     scores = [task.score(predict(task.validation), "validation") for predict in candidates]
     return candidates[int(np.argmax(scores) if task.higher_is_better else np.argmin(scores))]
 
 
 def train_mean(task: Task) -> float:
-    """Predict the mean training target, whatever the input.
+    """Predict the mean training target for every input.
 
     Example:
         >>> from ncps_mlx.data import irregular_sines
@@ -75,34 +62,17 @@ def last_value(task: Task) -> float:
         >>> round(last_value(task), 2)
         0.54
     """
-    return task.score(np.broadcast_to(last_reading(task.test)[:, None], task.test.y.shape))
+    return task.score(np.broadcast_to(_last_reading(task.test)[:, None], task.test.y.shape))
 
 
-def last_reading(split: Split) -> Array:
-    """Return feature 0 of each sequence's last valid step (n,).
-
-    Example:
-        >>> import numpy as np
-        >>> x = np.array([[[1.0], [2.0], [0.0]]])
-        >>> last_reading(Split(x=x, y=np.zeros((1, 1)), mask=np.array([[True, True, False]]))).tolist()
-        [2.0]
-    """
+def _last_reading(split: Split) -> Array:
+    """Return feature 0 of each sequence's last valid step (n,)."""
     steps = last_valid_step(split.mask, *split.x.shape[:2])
     return np.asarray(split.x[np.arange(len(split)), steps, 0])
 
 
-def gaps(split: Split) -> Array:
-    """Return the time steps (n, T) of a split, in double precision.
-
-    Raises:
-        ValueError: The split has none.
-
-    Example:
-        >>> from ncps_mlx.data import irregular_sines
-        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-        >>> gaps(task.test).shape
-        (16, 7)
-    """
+def _gaps(split: Split) -> Array:
+    """Return the time steps (n, T) of a split in double precision, or refuse a split that has none."""
     if split.time_delta is None:
         raise ValueError("time_delta must be there for this baseline, got None.")
     return split.time_delta.astype(np.float64)
@@ -117,7 +87,7 @@ def readings_and_log_gaps(split: Split) -> Array:
         >>> readings_and_log_gaps(task.test).shape
         (16, 14)
     """
-    return np.hstack([split.x[..., 0], np.log(gaps(split))])
+    return np.hstack([split.x[..., 0], np.log(_gaps(split))])
 
 
 def exponential_decay(task: Task) -> float:
@@ -132,43 +102,21 @@ def exponential_decay(task: Task) -> float:
         0.41
     """
     mean = task.train.x[..., 0].mean()
-    typical = float(np.median(gaps(task.train)))
+    typical = float(np.median(_gaps(task.train)))
 
     def predict(split: Split, time_constant: float) -> Array:
-        kept = np.exp(-gaps(split)[:, -1] / time_constant)
-        return np.asarray(mean + (last_reading(split) - mean) * kept)[:, None]
+        share = np.exp(-_gaps(split)[:, -1] / time_constant)
+        return np.asarray(mean + (_last_reading(split) - mean) * share)[:, None]
 
     grid = typical * np.geomspace(0.1, 100, 121)
     errors = [task.score(predict(task.train, constant), "train") for constant in grid]
     return task.score(predict(task.test, float(grid[int(np.argmin(errors))])))
 
 
-def ridge_fit(features: Array, targets: Array, penalty: float) -> Callable[[Array], Array]:
-    """Fit ridge regression with an unpenalised intercept; return its prediction function.
-
-    Args:
-        features: (n, F).
-        targets: (n, O).
-        penalty: Weight of the squared norm of the coefficients, added to the sum of squared errors.
+def ridge(task: Task, features: Features) -> float:
+    """Ridge regression (scikit-learn) on ``features`` of a split, its penalty chosen on the validation split.
 
     Source: Hoerl and Kennard (1970), Ridge regression, Technometrics 12(1).
-
-    Example:
-        >>> import numpy as np
-        >>> predict = ridge_fit(np.arange(5.0)[:, None], 2 * np.arange(5.0)[:, None] + 1, penalty=1e-9)
-        >>> predict(np.array([[10.0]])).round(6)
-        array([[21.]])
-    """
-    features, targets = features.astype(np.float64), targets.astype(np.float64)
-    centre, level = features.mean(axis=0), targets.mean(axis=0)
-    centred = features - centre
-    gram = centred.T @ centred + penalty * np.eye(features.shape[1])
-    weights = np.linalg.solve(gram, centred.T @ (targets - level))
-    return lambda new: np.asarray((new - centre) @ weights + level)
-
-
-def ridge(task: Task, features: Features) -> float:
-    """Ridge regression on ``features`` of a split, its penalty chosen on the validation split.
 
     Example:
         >>> from ncps_mlx.data import irregular_sines
@@ -188,13 +136,14 @@ def ridge_predictions(task: Task, features: Features) -> Array:
         >>> ridge_predictions(task, readings_and_log_gaps).shape
         (16, 1)
     """
-    inputs, targets = features(task.train), task.train.y
+    linear_model = import_optional("sklearn.linear_model", "The ridge baseline")
+    inputs, targets = features(task.train).astype(np.float64), task.train.y.astype(np.float64)
 
     def candidate(penalty: float) -> Predict:
-        fitted = ridge_fit(inputs, targets, penalty)
-        return lambda split: fitted(features(split))
+        model = linear_model.Ridge(alpha=penalty).fit(inputs, targets)
+        return lambda split: np.reshape(model.predict(features(split).astype(np.float64)), split.y.shape)
 
-    return best_on_validation(task, [candidate(penalty) for penalty in PENALTIES])(task.test)
+    return _best_on_validation(task, [candidate(penalty) for penalty in PENALTIES])(task.test)
 
 
 def boosted_trees(task: Task, features: Features) -> float:
@@ -210,16 +159,16 @@ def boosted_trees(task: Task, features: Features) -> float:
     """
     ensemble = import_optional("sklearn.ensemble", "The boosted-trees baseline")
     threads = import_optional("threadpoolctl", "The boosted-trees baseline")
-    inputs, asked = features(task.train), features(task.test)
+    inputs, test_inputs = features(task.train), features(task.test)
     with threads.threadpool_limits(1):  # on busy cores, many small parallel loops wait for one another
         if task.kind == "classification":
             model = ensemble.HistGradientBoostingClassifier(
                 min_samples_leaf=5, early_stopping=False, random_state=0
             )
-            answers = model.fit(inputs, task.train.y).predict(asked)
-            return task.score(one_hot(answers, task.output_size))
+            classes = model.fit(inputs, task.train.y).predict(test_inputs)
+            return task.score(_one_hot(classes, task))
         model = ensemble.HistGradientBoostingRegressor(max_iter=300, early_stopping=False, random_state=0)
-        return task.score(model.fit(inputs, task.train.y[:, 0]).predict(asked)[:, None])
+        return task.score(model.fit(inputs, task.train.y[:, 0]).predict(test_inputs)[:, None])
 
 
 def majority(task: Task) -> float:
@@ -253,7 +202,7 @@ def nearest_neighbour(task: Task, features: Features) -> float:
     """
     train, test = features(task.train).astype(np.float64), features(task.test).astype(np.float64)
     squared = (train**2).sum(axis=1) - 2 * test @ train.T  # the test's own norm does not change the order
-    return task.score(one_hot(task.train.y[squared.argmin(axis=1)], task.output_size))
+    return task.score(_one_hot(task.train.y[squared.argmin(axis=1)], task))
 
 
 def logistic_regression(task: Task, features: Features) -> float:
@@ -266,47 +215,20 @@ def logistic_regression(task: Task, features: Features) -> float:
         ...     kinds = np.arange(n) % 2
         ...     return Split(x=np.sin(np.arange(12.0) * (1 + kinds[:, None]))[..., None], y=kinds)
         >>> task = Task("waves", waves(20), waves(10), waves(10), kind="classification")
-        >>> logistic_regression(task, summaries)
+        >>> logistic_regression(task, lambda split: split.x[..., 0])
         1.0
     """
     linear_model = import_optional("sklearn.linear_model", "The logistic baseline")
+    pipeline = import_optional("sklearn.pipeline", "The logistic baseline")
+    preprocessing = import_optional("sklearn.preprocessing", "The logistic baseline")
     inputs = features(task.train)
-    mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
-    deviation = np.where(deviation > 0, deviation, 1.0)
 
     def candidate(inverse_penalty: float) -> Predict:
-        model = linear_model.LogisticRegression(C=inverse_penalty, max_iter=2000)
-        model.fit((inputs - mean) / deviation, task.train.y)
-        return lambda split: one_hot(model.predict((features(split) - mean) / deviation), task.output_size)
+        classifier = linear_model.LogisticRegression(C=inverse_penalty, max_iter=2000)
+        model = pipeline.make_pipeline(preprocessing.StandardScaler(), classifier).fit(inputs, task.train.y)
+        return lambda split: _one_hot(model.predict(features(split)), task)
 
-    return task.score(best_on_validation(task, [candidate(c) for c in (0.01, 0.1, 1.0, 10.0)])(task.test))
-
-
-def summaries(split: Split) -> Array:
-    """Return each channel's mean, deviation, extremes, first and last value, and the length (n, 6·D+1).
-
-    Example:
-        >>> import numpy as np
-        >>> summaries(Split(x=np.arange(3.0).reshape(1, 3, 1), y=np.zeros((1, 1)))).round(2).tolist()
-        [[1.0, 0.82, 0.0, 2.0, 0.0, 2.0, 3.0]]
-    """
-    x = split.x.astype(np.float64)
-    mask = np.ones(x.shape[:2], dtype=bool) if split.mask is None else split.mask
-    valid = mask[..., None]
-    count = mask.sum(axis=1)[:, None]
-    mean = np.where(valid, x, 0.0).sum(axis=1) / count
-    deviation = np.sqrt(np.where(valid, (x - mean[:, None]) ** 2, 0.0).sum(axis=1) / count)
-    rows = np.arange(len(split))
-    columns = [
-        mean,
-        deviation,
-        np.where(valid, x, np.inf).min(axis=1),
-        np.where(valid, x, -np.inf).max(axis=1),
-        x[rows, mask.argmax(axis=1)],
-        x[rows, last_valid_step(mask, *mask.shape)],
-        count,
-    ]
-    return np.concatenate(columns, axis=1)
+    return task.score(_best_on_validation(task, [candidate(c) for c in (0.01, 0.1, 1.0, 10.0)])(task.test))
 
 
 def dtw_distances(a: Split, b: Split) -> Array:
@@ -342,12 +264,6 @@ def dtw_distances(a: Split, b: Split) -> Array:
     return result
 
 
-def one_hot(classes: Array, size: int) -> Array:
-    """Return logits (n, size) that vote for the given classes (n,).
-
-    Example:
-        >>> import numpy as np
-        >>> one_hot(np.array([2, 0]), 3).tolist()
-        [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
-    """
-    return np.eye(size)[np.asarray(classes, dtype=np.int64)]
+def _one_hot(classes: Array, task: Task) -> Array:
+    """Return logits (n, O) that vote for the given classes (n,)."""
+    return np.eye(task.output_size)[np.asarray(classes, dtype=np.int64)]
