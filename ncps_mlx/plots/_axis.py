@@ -1,4 +1,4 @@
-"""Axes for knobs and scores: logarithmic where a knob is, and nothing that diverged falls off the picture."""
+"""Axes for knobs and scores: logarithmic where a knob is, and nothing diverged is left out."""
 
 from __future__ import annotations
 
@@ -8,34 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncps_mlx.plots._captions import show
+from ncps_mlx.plots._captions import as_text, spaced
+from ncps_mlx.plots._figure import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.transforms import Transform
 
-__all__ = ["Scale", "draw_off_scale", "score_limits", "with_baselines"]
+    from ncps_mlx._trials import TrialResult
 
-FEW = 9  # so many values get a tick each
+__all__ = ["Scale", "draw_off_scale", "draw_trials", "score_limits", "with_baselines"]
+
+FEW = 9  # values that still get a tick each
 NARROW = 0.07  # ticks closer than this share of the axis would run into each other
 FAR = 6.0  # a score this many times further from the best than the third quartile is drawn at the edge,
 FARTHEST = 20.0  # and in any case one this many times further than the median
 
 
 class Scale:
-    """How the values of one knob lie along an axis.
+    """How the values of a knob lie along an axis: by category, linear, or logarithmic.
 
-    Args:
-        name: The knob.
-        values: All that occur.
-        log: Force or forbid a logarithmic axis; default: where their ratios are more even than their differences.
-
-    Raises:
-        ValueError: A logarithmic axis is asked for values that are not positive numbers.
-
-    Example:
-        >>> Scale("learning_rate", [1e-3, 1e-2, 1e-1]).kind, Scale("mode", ["default", "pure"]).kind
-        ('log', 'category')
+    ``log`` forces or forbids the last; by default it is taken where ratios are more even than differences.
     """
 
     def __init__(self, name: str, values: Iterable[Any], log: bool | None = None) -> None:
@@ -54,16 +47,22 @@ class Scale:
         else:
             self.kind = "linear"
 
-    def place(self, value: Any) -> float:
-        """Return where a value lies."""
+    def position(self, value: Any) -> float:
+        """Return where a value lies, in the units of the axis."""
         if self.kind == "category":
             return float([repr(known) for known in self.values].index(repr(value)))
         return float(value)
 
+    def fraction(self, value: Any) -> float:
+        """Return where a value lies between the first and the last, from 0 to 1."""
+        unit = math.log if self.kind == "log" else float
+        low, high, at = (unit(self.position(each)) for each in (self.values[0], self.values[-1], value))
+        return 0.5 if low == high else (at - low) / (high - low)
+
     def _crowded(self) -> bool:
         """Whether a tick for each value would leave too little room for its text."""
-        places = np.asarray(self.values, dtype=float)
-        gaps = np.diff(np.log(places) if self.kind == "log" else places)
+        positions = np.asarray(self.values, dtype=float)
+        gaps = np.diff(np.log(positions) if self.kind == "log" else positions)
         return len(gaps) > 0 and float(gaps.min()) < NARROW * float(gaps.sum())
 
     def apply(self, ax: Axes, groups: int = 1) -> None:
@@ -73,10 +72,10 @@ class Scale:
         if self.kind == "log":
             ax.set_xscale("log")
         if self.kind == "category" or (len(self.values) <= FEW and not self._crowded()):
-            texts = [show(value) for value in self.values]
+            texts = [as_text(value) for value in self.values]
             crowded = sum(map(len, texts)) > 48
             ax.set_xticks(
-                [self.place(value) for value in self.values],
+                [self.position(value) for value in self.values],
                 texts,
                 rotation=30 if crowded else 0,
                 ha="right" if crowded else "center",
@@ -88,7 +87,7 @@ class Scale:
             room = decades * (1 if grid is None else grid.ncols)  # panels side by side leave less of it
             subs = (1.0, 2.0, 5.0) if room < 1.5 else (1.0, 3.0) if room < 5 else (1.0,)
             ax.xaxis.set_major_locator(LogLocator(subs=subs))
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: as_text(value)))
             ax.xaxis.set_minor_locator(NullLocator())
         else:
             ax.xaxis.set_major_locator(MaxNLocator(5))
@@ -101,26 +100,15 @@ class Scale:
                 ax.set_xlim(first / pad, last * pad)
             else:
                 ax.set_xlim(first - room * (last - first), last + room * (last - first))
-        ax.set_xlabel(self.name.replace("_", " "))
+        ax.set_xlabel(spaced(self.name))
 
 
 def score_limits(
     scores: Iterable[float], ends: Iterable[float] = (), *, higher_is_better: bool = False
 ) -> tuple[float, float]:
-    """Choose the range of a score axis: the finite scores, less those far worse than most.
+    """Choose bottom and top of a score axis: the finite scores, less those far worse than most.
 
-    Args:
-        scores: All scores drawn.
-        ends: Ends of intervals, shown as far as they do not lie beyond those.
-        higher_is_better: Which direction is worse.
-
-    Returns:
-        (bottom, top), in the unit of the scores.
-
-    Example:
-        >>> bottom, top = score_limits([1.0, 1.1, 1.2, 1.3, 900.0])
-        >>> bottom < 1.0 and 1.3 < top < 3.0
-        True
+    ``ends`` of intervals widen it by half its height at most.
     """
     sign = -1.0 if higher_is_better else 1.0
     loss = sign * np.array([score for score in scores if math.isfinite(score)])
@@ -143,12 +131,7 @@ def score_limits(
 
 
 def with_baselines(limits: tuple[float, float], baselines: Iterable[float]) -> tuple[float, float]:
-    """Widen the range to baselines that are no further away than the range is high.
-
-    Example:
-        >>> with_baselines((22.0, 24.0), [25.0, 60.0])
-        (22.0, 25.25)
-    """
+    """Widen the range to baselines that are no further away than the range is high."""
     bottom, top = limits
     room = top - bottom
     near = [value for value in baselines if bottom - room <= value <= top + room]
@@ -166,18 +149,9 @@ def draw_off_scale(
     colour: str,
     shift: Transform | None = None,
 ) -> tuple[int, int]:
-    """Draw at the worse edge what lies beyond it: a cross for each place with diverged runs, a triangle for far ones.
+    """Draw at the worse edge what lies beyond it; return how many diverged, and how many are merely far.
 
-    Args:
-        ax: Where to draw.
-        points: Places along x and scores, infinite or NaN where a run diverged.
-        limits: Bottom and top of the axis.
-        higher_is_better: Which edge is the worse one.
-        colour: Of the marks.
-        shift: Moves them along with their group.
-
-    Returns:
-        How many diverged, and how many were merely far.
+    A cross stands for the diverged runs of one position, a triangle for those far off. ``shift`` moves both.
     """
     from matplotlib.transforms import blended_transform_factory
 
@@ -198,6 +172,29 @@ def draw_off_scale(
                     color=colour, fontsize=11,
                 )  # fmt: skip
     return len(diverged), len(far)
+
+
+def draw_trials(
+    ax: Axes,
+    runs: Sequence[TrialResult],
+    points: Sequence[tuple[float, float]],
+    limits: tuple[float, float],
+    *,
+    labels: bool = False,
+) -> None:
+    """Draw the trials inside the limits as dots: pruned ones hollow."""
+    for pruned in (False, True):
+        inside = [
+            point
+            for point, run in zip(points, runs, strict=True)
+            if limits[0] <= point[1] <= limits[1] and (run.status == "pruned") == pruned
+        ]
+        if inside:
+            ax.plot(
+                *np.array(inside).T, "o", alpha=0.6, ms=6, mew=1.2 * pruned, mec=COLOURS[0],
+                mfc="none" if pruned else COLOURS[0],
+                label=("pruned" if pruned else "trained to its end") if labels else None,
+            )  # fmt: skip
 
 
 def _geometric(values: Sequence[float]) -> bool:

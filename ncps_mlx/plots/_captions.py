@@ -9,36 +9,36 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ncps_mlx._trials import TrialResult, varied
+from ncps_mlx._trials import TrialResult, mean_scores, varied
 from ncps_mlx._utils.json_values import format_value, to_json_value
 from ncps_mlx.stats import Interval, interval
 
 __all__ = [
-    "baseline_words",
+    "as_text",
+    "baseline_note",
+    "best_configuration_note",
     "best_row",
-    "capital",
+    "capitalize",
     "check_knob",
+    "configuration_rows",
     "has_value",
     "knobs_of",
-    "off_words",
-    "pruned_words",
+    "list_knobs",
+    "off_scale_note",
+    "pruned_note",
     "score_name",
     "score_of",
-    "show",
-    "spread",
+    "spaced",
+    "summarize",
+    "task_note",
+    "trial_points",
 ]
 
 NAMES = {"rmse": "RMSE", "mae": "MAE"}
 
 
 def score_name(records: Sequence[TrialResult], split: str = "validation") -> str:
-    """Name a score with its split and unit.
-
-    Example:
-        >>> from ncps_mlx._trials import as_records
-        >>> score_name(as_records([{"seed": 0, "score": 1.0, "metric": "rmse", "units": "mg/dl"}]))
-        'validation RMSE (mg/dl)'
-    """
+    """Name a score with its split and unit: ``validation RMSE (mg/dl)``."""
     metrics = list(dict.fromkeys(record.metric for record in records))
     if len(metrics) > 1:
         raise ValueError(f"records must share one metric, got {', '.join(metrics)}.")
@@ -46,13 +46,8 @@ def score_name(records: Sequence[TrialResult], split: str = "validation") -> str
     return f"{name} ({records[0].units})" if records[0].units else name
 
 
-def spread(values: Iterable[float]) -> dict[str, Any]:
-    """Return mean, interval and count of scores; without an interval below two, without a mean if one diverged.
-
-    Example:
-        >>> spread([2.0])
-        {'mean': 2.0, 'low': None, 'high': None, 'n': 1, 'diverged': 0}
-    """
+def summarize(values: Iterable[float]) -> dict[str, Any]:
+    """Return mean, interval and count of scores; no interval below two scores, no mean if one diverged."""
     scores = list(values)
     diverged = sum(not math.isfinite(score) for score in scores)
     row: dict[str, Any] = {"mean": None, "low": None, "high": None, "n": len(scores), "diverged": diverged}
@@ -64,16 +59,11 @@ def spread(values: Iterable[float]) -> dict[str, Any]:
     return row
 
 
-def show(value: Any) -> str:
-    """Write a value briefly; a mapping with ``mean``, ``low`` and ``high`` as a mean with its interval.
-
-    Example:
-        >>> show(0.010000001), show({"mean": 23.12, "low": 22.81, "high": 23.43, "n": 5}), show(None)
-        ('0.01', '23.1 [22.8, 23.4]', 'none')
-    """
+def as_text(value: Any) -> str:
+    """Write a value briefly; a mapping with ``mean``, ``low`` and ``high`` as a mean with its interval."""
     if isinstance(value, Mapping) and "low" in value:
         if value["low"] is None:
-            return show(value["mean"])
+            return as_text(value["mean"])
         return str(
             Interval(mean=value["mean"], low=value["low"], high=value["high"], n=value["n"], confidence=0.95)
         )
@@ -99,44 +89,86 @@ def knobs_of(runs: Sequence[TrialResult], knobs: Sequence[str] | None) -> list[s
     return names
 
 
+def has_value(run: TrialResult, knob: str, value: Any) -> bool:
+    """Whether a trial has this value of a knob; 1, 1.0 and True are not the same."""
+    return repr(run.config[knob]) == repr(to_json_value(knob, value))
+
+
 def score_of(run: TrialResult) -> float:
     """Return the score, infinitely bad if the run diverged or its score is no number."""
     worst = -math.inf if run.higher_is_better else math.inf
     return worst if run.diverged or not math.isfinite(run.score) else run.score
 
 
+def trial_points(runs: Sequence[TrialResult], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Every trial with its values of the knobs, its seed, score and status."""
+    return [
+        {"x": {name: run.config[name] for name in names}, "seed": run.seed, "score": score_of(run)}
+        | {"status": run.status}
+        for run in runs
+    ]
+
+
+def configuration_rows(runs: Sequence[TrialResult], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Every configuration with its values of the knobs, its mean over the seeds, and how many seeds were pruned."""
+    return [
+        {"x": {name: config[name] for name in names}}
+        | summarize([score_of(run) for run in group])
+        | {"pruned": sum(run.status == "pruned" for run in group)}
+        for config, _, group in mean_scores(runs)
+    ]
+
+
 def best_row(rows: Sequence[dict[str, Any]], higher: bool) -> dict[str, Any] | None:
-    """Return the row with the best mean, of those where every seed converged."""
-    good = [row for row in rows if row["mean"] is not None]
+    """Return the row with the best mean, of those where every seed converged and none was pruned."""
+    good = [row for row in rows if row["mean"] is not None and not row.get("pruned")]
     return min(good, key=lambda row: -row["mean"] if higher else row["mean"], default=None)
 
 
-def capital(text: str) -> str:
+def capitalize(text: str) -> str:
     """Begin a sentence."""
     return text[:1].upper() + text[1:]
 
 
-def baseline_words(baselines: Mapping[str, float]) -> str:
+def spaced(name: str) -> str:
+    """A knob's name in a sentence."""
+    return name.replace("_", " ")
+
+
+def list_knobs(names: Sequence[str]) -> str:
+    """Write the names as ``a, b and c``."""
+    *others, last = map(spaced, names)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def task_note(runs: Sequence[TrialResult]) -> str:
+    """Name the task, if it has a name."""
+    return f" on {runs[0].task}" if runs and runs[0].task else ""
+
+
+def best_configuration_note(best: Mapping[str, Any] | None, none: str) -> str:
+    """Say which configuration is the best, with its score, or that there is ``none``."""
+    if best is None:
+        return none
+    return f"best {as_text(best)} at " + ", ".join(f"{spaced(name)} {as_text(v)}" for name, v in best["x"].items())
+
+
+def baseline_note(baselines: Mapping[str, float]) -> str:
     """Name the baselines with their scores, as the end of a sentence."""
     if not baselines:
         return ""
     return f"; baseline{'s' if len(baselines) > 1 else ''} " + ", ".join(
-        f"{name} {show(value)}" for name, value in baselines.items()
+        f"{name} {as_text(value)}" for name, value in baselines.items()
     )
 
 
-def off_words(diverged: int, far: int) -> str:
+def off_scale_note(diverged: int, far: int) -> str:
     """Say how many runs are drawn at the edge."""
     words = f" {diverged} diverged run{'s' if diverged > 1 else ''}, shown as crosses." if diverged else ""
     return words + (f" {far} run{'s' if far > 1 else ''} beyond the axis, shown as triangles." if far else "")
 
 
-def pruned_words(runs: Sequence[TrialResult]) -> str:
+def pruned_note(runs: Sequence[TrialResult]) -> str:
     """Say how many runs were pruned."""
     pruned = sum(run.status == "pruned" for run in runs)
     return f" {pruned} of the trials pruned, with their score so far." if pruned else ""
-
-
-def has_value(run: TrialResult, knob: str, value: Any) -> bool:
-    """Whether a trial has this value of a knob; 1, 1.0 and True are not the same."""
-    return repr(run.config[knob]) == repr(to_json_value(knob, value))

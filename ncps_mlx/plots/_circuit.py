@@ -1,8 +1,8 @@
 """A circuit as a diagram: a column for each kind of neuron, and every synapse between them.
 
 Excitatory synapses are solid and end in an arrow head, inhibitory ones are dashed and end in a bar, as
-neurobiologists draw them; colour only repeats it. Everything is computed in the units of the axes, whose aspect
-is equal, so a few collections hold thousands of synapses.
+neurobiologists draw them; colours repeat the distinction. Everything is computed in the units of the axes, whose
+aspect is equal, so a few collections hold thousands of synapses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from ncps_mlx.wirings._base import Circuit
 
-
 Array = npt.NDArray[Any]
 
 LAYERS = ("sensory", "inter", "command", "motor")
@@ -36,7 +35,7 @@ def circuit(circuit: Circuit) -> Figure:
     """Draw a circuit in columns: sensory, inter, command and motor neurons.
 
     Neurons are numbered from the top as in the circuit's matrices. Synapses to the next column are straight, all
-    others bend to the left of their direction, so that those there and back lie apart.
+    others bend to the left of their direction, so that those in opposite directions lie apart.
 
     Args:
         circuit: What to draw.
@@ -48,7 +47,7 @@ def circuit(circuit: Circuit) -> Figure:
     Example:
         >>> from ncps_mlx import plots
         >>> from ncps_mlx import AutoNCP
-        >>> fig = circuit(AutoNCP(8, 2).build(3))
+        >>> fig = plots.circuit(AutoNCP(8, 2).build(3))
         >>> plots.alt_text(fig)
         'Circuit of 3 sensory, 4 inter, 2 command and 2 motor neurons in columns from left to right: 6 synapses
         from the inputs and 8 between neurons, of which 4 excitatory (solid, arrow head) and 10 inhibitory
@@ -62,22 +61,22 @@ def circuit(circuit: Circuit) -> Figure:
     """
     kinds = ["sensory"] * circuit.input_size + list(circuit.neuron_types)
     columns = [layer for layer in LAYERS if layer in kinds]
-    places, radii = _places(kinds, columns)
+    positions, radii = _positions(kinds, columns)
     names = [f"sensory_{i}" for i in range(circuit.input_size)]
     names += [f"neuron_{i}" for i in range(circuit.units)]
     # Rows and columns of one matrix: sensory neurons first, then all others.
     everything = np.zeros((len(kinds), len(kinds)), dtype=np.int8)
     everything[:, circuit.input_size :] = np.concatenate([circuit.sensory_adjacency, circuit.adjacency])
 
-    wide, tall = WIDTH * (len(columns) - 1) + 1.8, 2 * places[:, 1].max() + 1.6
+    wide, tall = WIDTH * (len(columns) - 1) + 1.8, 2 * positions[:, 1].max() + 1.6
     with figure(size=(max(INCHES * wide, 5.0), INCHES * tall + 0.5)) as (fig, (ax,)):
         ax.set_aspect("equal")
         ax.axis("off")
         ax.set_xlim(-0.9, wide - 0.9)
         ax.set_ylim(-tall / 2 + 0.25, tall / 2 + 0.25)
         for polarity in POLARITIES:
-            _draw_synapses(ax, np.argwhere(everything == polarity), polarity, places, radii)
-        _draw_neurons(ax, kinds, columns, places, radii, circuit.input_size)
+            _draw_synapses(ax, np.argwhere(everything == polarity), polarity, positions, radii)
+        _draw_neurons(ax, kinds, columns, positions, radii, circuit.input_size)
         draw_legend(ax)
 
     points = [
@@ -104,30 +103,31 @@ def circuit(circuit: Circuit) -> Figure:
         f"of which {np.count_nonzero(everything > 0)} excitatory (solid, arrow head) and "
         f"{np.count_nonzero(everything < 0)} inhibitory (dashed, bar)."
     )
-    values = {"kind": "circuit", "x": "synapses", "y": "count", "layers": counts, "points": points}
-    return describe(fig, text, values | {"summary": summary, "best": None, "baselines": {}})
+    return describe(
+        fig, text, kind="circuit", x="synapses", y="count", points=points, summary=summary, layers=counts
+    )
 
 
-def _places(kinds: list[str], columns: list[str]) -> tuple[Array, Array]:
+def _positions(kinds: list[str], columns: list[str]) -> tuple[Array, Array]:
     """Return centres (N, 2) and radii (N,) of the neurons, in columns around the middle."""
-    places, radii = np.zeros((len(kinds), 2)), np.zeros(len(kinds))
+    positions, radii = np.zeros((len(kinds), 2)), np.zeros(len(kinds))
     for i, layer in enumerate(columns):
         members = [n for n, kind in enumerate(kinds) if kind == layer]
         spacing = min(1.0, HEIGHT / max(len(members) - 1, 1))
         heights = spacing * ((len(members) - 1) / 2 - np.arange(len(members)))
-        places[members] = np.column_stack([np.full(len(members), WIDTH * i), heights])
+        positions[members] = np.column_stack([np.full(len(members), WIDTH * i), heights])
         radii[members] = min(RADIUS, 0.4 * spacing)
-    return places, radii
+    return positions, radii
 
 
 def _draw_neurons(
-    ax: Axes, kinds: list[str], columns: list[str], places: Array, radii: Array, inputs: int
+    ax: Axes, kinds: list[str], columns: list[str], positions: Array, radii: Array, inputs: int
 ) -> None:
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Circle, Patch, Rectangle
 
     shapes: list[Patch] = []
-    for n, ((x, y), radius) in enumerate(zip(places, radii, strict=True)):
+    for n, ((x, y), radius) in enumerate(zip(positions, radii, strict=True)):
         square = Rectangle((x - 0.9 * radius, y - 0.9 * radius), 1.8 * radius, 1.8 * radius)
         shapes.append(square if kinds[n] == "sensory" else Circle((x, y), radius))
         if radius > 0.6 * RADIUS:  # else the numbers would run into each other
@@ -139,17 +139,17 @@ def _draw_neurons(
     )
     for i, layer in enumerate(columns):
         ax.text(
-            WIDTH * i, places[:, 1].max() + 0.6, f"{layer} ({kinds.count(layer)})", ha="center", va="bottom"
+            WIDTH * i, positions[:, 1].max() + 0.6, f"{layer} ({kinds.count(layer)})", ha="center", va="bottom"
         )
 
 
-def _draw_synapses(ax: Axes, pairs: Array, polarity: int, places: Array, radii: Array) -> None:
+def _draw_synapses(ax: Axes, pairs: Array, polarity: int, positions: Array, radii: Array) -> None:
     """Draw the synapses (n, 2) of one polarity: their lines in one collection, their ends in another."""
     from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.lines import Line2D
 
     colour, dashes, marker = LOOKS[polarity]
-    curves = [_curve(places[i], places[j], radii[i], radii[j], i == j) for i, j in pairs]
+    curves = [_curve(positions[i], positions[j], radii[i], radii[j], i == j) for i, j in pairs]
     crowd = min(1.0, 6 / max(len(pairs), 1) ** 0.5)  # many synapses are drawn thinner and paler
     look: dict[str, Any] = {"color": colour, "alpha": 0.35 + 0.55 * crowd, "zorder": 2}
     width = 0.5 + 1.0 * crowd
@@ -177,8 +177,8 @@ def _curve(start: Array, end: Array, start_radius: float, end_radius: float, its
         distance, radius = 1.3 * start_radius, 0.8 * start_radius
         # Where the loop leaves the neuron: the angle in the triangle of both centres and the crossing.
         cosine = (distance**2 + radius**2 - start_radius**2) / (2 * distance * radius)
-        away = np.arccos(cosine)
-        angles = np.linspace(-np.pi / 2 + away, 3 * np.pi / 2 - away - GAP / radius, STEPS)
+        exit_angle = np.arccos(cosine)
+        angles = np.linspace(-np.pi / 2 + exit_angle, 3 * np.pi / 2 - exit_angle - GAP / radius, STEPS)
         return np.asarray(
             start + (0.0, distance) + radius * np.column_stack([np.cos(angles), np.sin(angles)])
         )

@@ -11,7 +11,17 @@ import numpy as np
 from ncps_mlx._trials import TrialResult, Trials, as_records
 from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx.plots._axis import Scale
-from ncps_mlx.plots._captions import best_row, capital, check_knob, has_value, score_name, score_of, show
+from ncps_mlx.plots._captions import (
+    as_text,
+    best_row,
+    capitalize,
+    check_knob,
+    has_value,
+    score_name,
+    score_of,
+    spaced,
+    task_note,
+)
 from ncps_mlx.plots._figure import COLOURS, MARKERS, describe, figure
 from ncps_mlx.stats import paired
 
@@ -85,7 +95,7 @@ def differences(
             f"records must hold at least 2 seeds that converged both with {x}={reference!r} and another value."
         )
     y = score_name(runs, split)
-    knob = x.replace("_", " ")
+    knob = spaced(x)
 
     with figure(size=(7.0, 1.6 + 0.75 * len(others))) as (fig, (ax,)):
         ax.axvline(0, color="#222222", linewidth=1.4)
@@ -102,35 +112,31 @@ def differences(
                 ax.annotate(
                     f"{row['diverged']} diverged ×", (1, i), xycoords=("axes fraction", "data"), ha="right"
                 )
-        ax.set_yticks(range(len(others)), [show(value) for value in others])
+        ax.set_yticks(range(len(others)), [as_text(value) for value in others])
         ax.set_ylim(len(others) - 0.5, -0.5)
         ax.set_ylabel(knob)
-        ax.set_xlabel(f"{y} minus that of {show(reference)} ({'above' if higher else 'below'} 0 is better)")
+        ax.set_xlabel(f"{y} minus that of {as_text(reference)} ({'above' if higher else 'below'} 0 is better)")
 
     clauses = []
     for row in summary:
-        head = f"{show(row['x'])} "
-        head += "no interval" if row["mean"] is None else f"{'+' if row['mean'] > 0 else ''}{show(row)}"
+        head = f"{as_text(row['x'])} "
+        head += "no interval" if row["mean"] is None else f"{'+' if row['mean'] > 0 else ''}{as_text(row)}"
         lost = f", {row['diverged']} diverged" if row["diverged"] else ""
         clauses.append(f"{head}, {row['n']} pairs, better in {row['better']}{lost}")
-    task = f" on {runs[0].task}" if runs[0].task else ""
     text = (
-        f"{capital(y)}{task} minus that of {knob} {show(reference)}, paired by seed: {'; '.join(clauses)}. "
-        f"{'Above' if higher else 'Below'} 0 is better."
+        f"{capitalize(y)}{task_note(runs)} minus that of {knob} {as_text(reference)}, paired by seed: "
+        f"{'; '.join(clauses)}. {'Above' if higher else 'Below'} 0 is better."
     )
     return describe(
         fig,
         text,
-        {
-            "kind": "differences",
-            "x": knob,
-            "y": f"{y} minus that of {show(reference)}",
-            "reference": reference,
-            "points": points,
-            "summary": summary,
-            "best": best_row(summary, higher),
-            "baselines": {},
-        },
+        kind="differences",
+        x=knob,
+        y=f"{y} minus that of {as_text(reference)}",
+        points=points,
+        summary=summary,
+        best=best_row(summary, higher),
+        reference=reference,
     )
 
 

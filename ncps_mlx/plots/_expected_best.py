@@ -11,7 +11,15 @@ import numpy as np
 from ncps_mlx._trials import Trials, as_records, mean_scores
 from ncps_mlx._utils.validation import check_choice
 from ncps_mlx.plots._axis import score_limits, with_baselines
-from ncps_mlx.plots._captions import baseline_words, best_row, score_name, score_of, show, spread
+from ncps_mlx.plots._captions import (
+    as_text,
+    baseline_note,
+    best_row,
+    score_name,
+    score_of,
+    summarize,
+    task_note,
+)
 from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, describe, draw_baselines, draw_legend, figure
 from ncps_mlx.stats import expected_best as expected_best_of
 
@@ -58,7 +66,7 @@ def expected_best(
         raise ValueError("studies must hold at least 1 study, got none.")
     every = [run for runs in groups.values() for run in runs]
     higher = every[0].higher_is_better
-    given = dict(baselines or {})
+    baselines = dict(baselines or {})
     y = score_name(every, split)
     points, summary = [], []
     for name, runs in groups.items():
@@ -73,21 +81,21 @@ def expected_best(
         end = float(curve[-1])
         row: dict[str, Any] = {"x": name or "study", "mean": end if math.isfinite(end) else None}
         group = min(configs, key=lambda item: -item[1] if higher else item[1])[2]
-        of_best = spread([score_of(run) for run in group])
+        of_best = summarize([score_of(run) for run in group])
         row |= {"low": of_best["low"], "high": of_best["high"], "n": of_best["n"], "tried": len(scores)}
         summary.append(row | {"diverged": sum(not math.isfinite(score) for score in scores)})
     finite = [point for point in points if math.isfinite(point["score"])]
     limits = with_baselines(
-        score_limits([p["score"] for p in finite], higher_is_better=higher), given.values()
+        score_limits([p["score"] for p in finite], higher_is_better=higher), baselines.values()
     )
 
     with figure() as (fig, (ax,)):
         for i, name in enumerate(groups):
-            own = [(point["x"], point["score"]) for point in finite if point["study"] == name]
-            if own:
+            drawn = [(point["x"], point["score"]) for point in finite if point["study"] == name]
+            if drawn:
                 ax.plot(
-                    *zip(*own, strict=True), color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)],
-                    ms=5, markevery=max(1, len(own) // 10), linestyle="-" if i == 0 else DASHES[i % 5],
+                    *zip(*drawn, strict=True), color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)],
+                    ms=5, markevery=max(1, len(drawn) // 10), linestyle="-" if i == 0 else DASHES[i % 5],
                     label=name or None,
                 )  # fmt: skip
         ax.set_ylim(limits)
@@ -95,21 +103,30 @@ def expected_best(
         ax.set_xlabel("seconds of training" if cost == "seconds" else "configurations tried")
         if len(groups) > 1:
             draw_legend(ax)
-        draw_baselines(ax, given, limits)
+        draw_baselines(ax, baselines, limits)
 
     clauses = []
     for name in groups:
-        own = [(point["x"], point["score"]) for point in finite if point["study"] == name]
+        drawn = [(point["x"], point["score"]) for point in finite if point["study"] == name]
         head = f"{name} " if name else ""
-        if own:
-            (first, begin), (last, end) = own[0], own[-1]
-            clauses.append(f"{head}from {show(begin)} after {show(first)} to {show(end)} after {show(last)}")
+        if drawn:
+            (first, begin), (last, end) = drawn[0], drawn[-1]
+            after_first = f"from {as_text(begin)} after {as_text(first)}"
+            clauses.append(f"{head}{after_first} to {as_text(end)} after {as_text(last)}")
         else:
             clauses.append(f"{head}no configuration converged")
-    task = f" on {every[0].task}" if every[0].task else ""
     against = "seconds of training" if cost == "seconds" else "configurations tried"
     lost = sum(row["diverged"] for row in summary)
-    said = f" {lost} configurations diverged and count as infinitely bad." if lost else ""
-    text = f"Expected best {y}{task} against {against}: {'; '.join(clauses)}{baseline_words(given)}.{said}"
-    values = {"kind": "expected_best", "x": against, "y": y, "points": points, "summary": summary}
-    return describe(fig, text, values | {"best": best_row(summary, higher), "baselines": given})
+    lost_note = f" {lost} configurations diverged and count as infinitely bad." if lost else ""
+    text = f"Expected best {y}{task_note(every)} against {against}: {'; '.join(clauses)}{baseline_note(baselines)}."
+    return describe(
+        fig,
+        text + lost_note,
+        kind="expected_best",
+        x=against,
+        y=y,
+        points=points,
+        summary=summary,
+        best=best_row(summary, higher),
+        baselines=baselines,
+    )

@@ -10,14 +10,14 @@ import base64
 import html
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ncps_mlx.plots._captions import show
+from ncps_mlx.plots._captions import as_text, spaced
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,14 +74,7 @@ DESCRIPTION = "_ncps_mlx_description"
 def figure(
     rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None, **layout: Any
 ) -> Iterator[tuple[Figure, list[Axes]]]:
-    """Make a figure in the house style and its axes, row by row; pyplot knows it, so notebooks show it.
-
-    Example:
-        >>> with figure(1, 2) as (fig, axes):
-        ...     _ = axes[0].plot([1, 2], [3, 4])
-        >>> len(axes)
-        2
-    """
+    """Make a figure in the house style and its axes, row by row; pyplot knows it, so notebooks show it."""
     import matplotlib.pyplot as plt
 
     plt.draw_if_interactive()  # chooses the backend here: the end of the context would undo what a notebook's sets
@@ -90,15 +83,22 @@ def figure(
         yield fig, list(axes.flat)
 
 
-def describe(fig: Figure, alt: str, values: Mapping[str, Any]) -> Figure:
-    """Attach to a figure what it says, in words and as numbers that JSON can hold.
-
-    Example:
-        >>> with figure() as (fig, _):
-        ...     alt_text(describe(fig, "An empty figure.", {"kind": "empty"}))
-        'An empty figure.'
-    """
-    setattr(fig, DESCRIPTION, (alt, _plain(values)))
+def describe(
+    fig: Figure,
+    alt: str,
+    *,
+    kind: str,
+    x: Any,
+    y: str,
+    points: Any,
+    summary: Sequence[Mapping[str, Any]],
+    best: Mapping[str, Any] | None = None,
+    baselines: Mapping[str, float] | None = None,
+    **more: Any,
+) -> Figure:
+    """Attach to a figure what it shows, in words and as numbers that JSON can hold."""
+    values = {"kind": kind, "x": x, "y": y, "points": points, "summary": summary, "best": best}
+    setattr(fig, DESCRIPTION, (alt, _to_json(values | {"baselines": baselines or {}} | more)))
     # What notebooks show instead of an image without words.
     setattr(fig, "_repr_html_", partial(_as_html, fig, alt))  # noqa: B010 - mypy lets no method be assigned to
     return fig
@@ -117,7 +117,7 @@ def alt_text(fig: Figure) -> str:
     """Say in words what a figure of :mod:`ncps_mlx.plots` shows, the best value and its interval included.
 
     Raises:
-        ValueError: The figure was made elsewhere.
+        ValueError: Another library made the figure.
 
     Example:
         >>> from ncps_mlx import plots
@@ -137,7 +137,7 @@ def numbers(fig: Figure) -> dict[str, Any]:
         ``baselines``. ``json.dumps`` takes it; a score that was not finite is None.
 
     Raises:
-        ValueError: The figure was made elsewhere.
+        ValueError: Another library made the figure.
 
     Example:
         >>> from ncps_mlx import plots
@@ -153,7 +153,7 @@ def as_table(fig: Figure) -> str:
     """Write the numbers of a figure as a table of text.
 
     Raises:
-        ValueError: The figure was made elsewhere.
+        ValueError: Another library made the figure.
 
     Example:
         >>> from ncps_mlx import plots
@@ -168,10 +168,10 @@ def as_table(fig: Figure) -> str:
     head = list(dict.fromkeys(name for row in rows for name in row))
     first, value = head[0], "mean" if "mean" in head else head[-1]
     rows += [{first: f"baseline {name}", value: score} for name, score in values["baselines"].items()]
-    cells = [[str(values["x"]) if name == "x" else name.replace("_", " ") for name in head]]
+    cells = [[str(values["x"]) if name == "x" else spaced(name) for name in head]]
     for row in rows:  # a None in the first column is a knob's value; elsewhere nothing could be measured
         cells.append(
-            [show(row.get(name)) if name == first or row.get(name) is not None else "" for name in head]
+            [as_text(row.get(name)) if name == first or row.get(name) is not None else "" for name in head]
         )
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
@@ -179,13 +179,7 @@ def as_table(fig: Figure) -> str:
 
 
 def draw_legend(ax: Axes, title: str | None = None) -> None:
-    """Put the legend above the axes, where it hides nothing.
-
-    Example:
-        >>> with figure() as (_, axes):
-        ...     _ = axes[0].plot([1, 2], [3, 4], label="CfC")
-        ...     draw_legend(axes[0], "model")
-    """
+    """Put the legend above the axes, where it hides nothing."""
     labels = ax.get_legend_handles_labels()[1]
     points = 45 + 6 * max(map(len, labels), default=0)  # of an entry; the axes have 430
     most = min(max(430 // points, 1), 4)
@@ -200,18 +194,11 @@ def draw_baselines(
     """Draw each baseline as a dashed line with its name at the right, names kept apart.
 
     A baseline outside the limits of the axis gets an arrow at that edge, so that it does not squeeze the rest.
-
-    Example:
-        >>> with figure() as (_, axes):
-        ...     draw_baselines(axes[0], {"ridge": 23.0, "persistence": 29.4}, (22.0, 25.0))
-        >>> [text.get_text() for text in axes[0].texts]
-        ['ridge 23', '↑ persistence 29.4']
     """
     bottom, top = limits
     height = (top - bottom) or 1.0
-    places = sorted(baselines.items(), key=lambda pair: pair[1])
-    taken = -math.inf
-    for i, (name, value) in enumerate(places):
+    taken = -math.inf  # the height of the last name
+    for i, (name, value) in enumerate(sorted(baselines.items(), key=lambda pair: pair[1])):
         inside = bottom <= value <= top
         if inside:
             ax.axhline(value, color="#222222", linewidth=1.4, linestyle=DASHES[i % len(DASHES)], zorder=1.5)
@@ -221,7 +208,7 @@ def draw_baselines(
         at = max((min(max(value, bottom), top) - bottom) / height, taken + 0.075)
         taken = at
         ax.annotate(
-            f"{arrow}{name} {show(value)}",
+            f"{arrow}{name} {as_text(value)}",
             (1.0, at),
             xycoords="axes fraction",
             xytext=(5, 0),
@@ -239,12 +226,12 @@ def _description(fig: Figure) -> tuple[str, dict[str, Any]]:
     return found  # type: ignore[no-any-return]  # an attribute that only describe() sets
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     """Bring numbers to what JSON can hold; None stands for what is not finite."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | list | tuple):
-        return [_plain(item) for item in value]
+        return [_to_json(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ncps_mlx._trials import Trials, as_records, mean_scores
-from ncps_mlx.plots._axis import draw_off_scale, score_limits, with_baselines
+from ncps_mlx.plots._axis import draw_off_scale, draw_trials, score_limits, with_baselines
 from ncps_mlx.plots._captions import (
-    baseline_words,
+    as_text,
+    baseline_note,
     best_row,
-    capital,
-    off_words,
-    pruned_words,
+    capitalize,
+    off_scale_note,
+    pruned_note,
     score_name,
     score_of,
-    show,
-    spread,
+    summarize,
+    task_note,
+    trial_points,
 )
 from ncps_mlx.plots._figure import COLOURS, describe, draw_baselines, draw_legend, figure
 
@@ -59,67 +59,51 @@ def history(
     """
     runs = sorted(as_records(records), key=lambda run: run.trial)
     higher = runs[0].higher_is_better
-    given = dict(baselines or {})
+    baselines = dict(baselines or {})
     y = score_name(runs, split)
     best: dict[str, Any] | None = None
     summary: list[dict[str, Any]] = []
-    groups = sorted(mean_scores(runs), key=lambda group: group[2][-1].trial)
-    for _, _, group in groups:
-        row = {"x": group[-1].trial} | spread([score_of(run) for run in group])
+    for _, _, group in sorted(mean_scores(runs), key=lambda group: group[2][-1].trial):
+        row = {"x": group[-1].trial} | summarize([score_of(run) for run in group])
         row["pruned"] = sum(run.status == "pruned" for run in group)
-        if not row["pruned"]:
-            chosen = best_row([row] if best is None else [best, row], higher)
-            best = chosen if best is None or (chosen is not None and chosen["mean"] != best["mean"]) else best
+        best = best_row([row] if best is None else [best, row], higher)
         summary.append(row | {"best": None if best is None else best["mean"]})
     line = [(row["x"], row["best"]) for row in summary if row["best"] is not None]
     improvements = len(dict.fromkeys(value for _, value in line))
-    scores = [score_of(run) for run in runs]
-    limits = with_baselines(score_limits(scores, higher_is_better=higher), given.values())
+    points = [(float(run.trial), score_of(run)) for run in runs]
+    limits = score_limits([score for _, score in points], higher_is_better=higher)
+    limits = with_baselines(limits, baselines.values())
 
     from matplotlib.ticker import MaxNLocator
 
     with figure() as (fig, (ax,)):
-        for pruned in (False, True):
-            chosen_runs = [run for run in runs if (run.status == "pruned") == pruned]
-            inside = [(r.trial, r.score) for r in chosen_runs if limits[0] <= score_of(r) <= limits[1]]
-            if inside:
-                ax.plot(
-                    *np.array(inside).T, "o", ms=6, alpha=0.7, mec=COLOURS[0],
-                    mfc="none" if pruned else COLOURS[0], label="pruned" if pruned else "trained to its end",
-                )  # fmt: skip
+        draw_trials(ax, runs, points, limits, labels=True)
         if line:
             ends = [*line, (runs[-1].trial, line[-1][1])]
             ax.plot(*zip(*ends, strict=True), color=COLOURS[1], drawstyle="steps-post", label="best so far")
-        points = [(float(run.trial), score_of(run)) for run in runs]
         ax.set_ylim(limits)
-        off = draw_off_scale(ax, points, limits, higher_is_better=higher, colour=COLOURS[1])
+        off_scale = draw_off_scale(ax, points, limits, higher_is_better=higher, colour=COLOURS[1])
         ax.set_xlabel("trial")
         ax.set_ylabel(y)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if ax.get_legend_handles_labels()[1]:
             draw_legend(ax)
-        draw_baselines(ax, given, limits)
+        draw_baselines(ax, baselines, limits)
 
-    task = f" on {runs[0].task}" if runs[0].task else ""
     if best is None:
         verdict = "no configuration converged with every seed"
     else:
         times = f"the last of {improvements} improvements" if improvements > 1 else "the first one"
-        verdict = f"best {show(best)} at trial {best['x']}, {times}"
-    text = f"{capital(y)} of {len(runs)} trials{task} in their order: {verdict}{baseline_words(given)}."
+        verdict = f"best {as_text(best)} at trial {best['x']}, {times}"
+    text = f"{capitalize(y)} of {len(runs)} trials{task_note(runs)} in their order: {verdict}"
     return describe(
         fig,
-        text + pruned_words(runs) + off_words(*off),
-        {
-            "kind": "history",
-            "x": "trial",
-            "y": y,
-            "points": [
-                {"x": run.trial, "seed": run.seed, "score": score_of(run), "status": run.status}
-                for run in runs
-            ],
-            "summary": summary,
-            "best": best,
-            "baselines": given,
-        },
+        f"{text}{baseline_note(baselines)}.{pruned_note(runs)}{off_scale_note(*off_scale)}",
+        kind="history",
+        x="trial",
+        y=y,
+        points=[point | {"x": run.trial} for point, run in zip(trial_points(runs, ()), runs, strict=True)],
+        summary=summary,
+        best=best,
+        baselines=baselines,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ncps_mlx._utils.validation import check_number
-from ncps_mlx.plots._captions import show
+from ncps_mlx.plots._captions import as_text, spaced
 from ncps_mlx.plots._figure import COLOURS, describe, figure
 
 if TYPE_CHECKING:
@@ -35,17 +35,15 @@ def importance(shares: Mapping[str, float]) -> Figure:
     if not shares:
         raise ValueError("shares must hold at least 1 knob, got none.")
     order = sorted(shares, key=lambda name: -check_number(name, shares[name], low=0, high=1))
-    rows = [{"x": name, "share": float(shares[name])} for name in order]
-    names, values = [name.replace("_", " ") for name in order], [float(shares[name]) for name in order]
-    with figure(size=(7.0, 1.2 + 0.45 * len(rows))) as (fig, (ax,)):
+    names, values = [spaced(name) for name in order], [float(shares[name]) for name in order]
+    with figure(size=(7.0, 1.2 + 0.45 * len(order))) as (fig, (ax,)):
         bars = ax.barh(names, values, color=COLOURS[0], height=0.6)
-        ax.bar_label(bars, [f"{value:.2f}" for value in values], padding=4)
+        ax.bar_label(bars, fmt="%.2f", padding=4)
         ax.invert_yaxis()
         ax.grid(visible=False, axis="y")
         ax.set_xlim(0, max(values) * 1.12 or 1.0)
         ax.set_xlabel("importance (PED-ANOVA, shares of 1)")
-    listed = ", ".join(f"{name} {show(round(value, 2))}" for name, value in zip(names, values, strict=True))
-    count = f"{len(rows)} knob{'s' if len(rows) > 1 else ''}"
-    text = f"Importance (PED-ANOVA, shares of 1) of {count}: {listed}."
-    values_of = {"kind": "importance", "x": "knob", "y": "importance", "points": rows, "summary": rows}
-    return describe(fig, text, values_of | {"best": None, "baselines": {}})
+    listed = ", ".join(f"{name} {as_text(round(value, 2))}" for name, value in zip(names, values, strict=True))
+    text = f"Importance (PED-ANOVA, shares of 1) of {len(order)} knob{'s' if len(order) > 1 else ''}: {listed}."
+    rows = [{"x": name, "share": value} for name, value in zip(order, values, strict=True)]
+    return describe(fig, text, kind="importance", x="knob", y="importance", points=rows, summary=rows)

@@ -10,7 +10,17 @@ import numpy as np
 
 from ncps_mlx._trials import Curves, TrialResult
 from ncps_mlx.plots._axis import score_limits, with_baselines
-from ncps_mlx.plots._captions import baseline_words, best_row, capital, check_knob, score_name, show, spread
+from ncps_mlx.plots._captions import (
+    as_text,
+    baseline_note,
+    best_row,
+    capitalize,
+    check_knob,
+    score_name,
+    spaced,
+    summarize,
+    task_note,
+)
 from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, describe, draw_baselines, draw_legend, figure
 
 if TYPE_CHECKING:
@@ -63,7 +73,7 @@ def learning_curves(
             raise ValueError(f"hue must be None for histories, which have no knobs, got {hue!r}.")
         check_knob("hue", hue, runs)
     names = list(named) or [
-        show(run.config[hue]) if hue is not None else f"trial {run.trial}, seed {run.seed}" for run in runs
+        as_text(run.config[hue]) if hue is not None else f"trial {run.trial}, seed {run.seed}" for run in runs
     ]
     curves = []
     for run in named.values() if named else runs:
@@ -73,10 +83,10 @@ def learning_curves(
         curves.append(history)
     higher = runs[0].higher_is_better if runs else higher_is_better
     y = score_name(runs, split) if runs else f"{split} score"
-    given = dict(baselines or {})
+    baselines = dict(baselines or {})
     labels = list(dict.fromkeys(names))
     everything = [score for curve in curves for score in curve.validation_score]
-    limits = with_baselines(score_limits(everything, higher_is_better=higher), given.values())
+    limits = with_baselines(score_limits(everything, higher_is_better=higher), baselines.values())
     points: list[dict[str, Any]] = []
     diverged = 0
     for i, (name, curve) in enumerate(zip(names, curves, strict=True)):
@@ -90,7 +100,7 @@ def learning_curves(
             | {"step": curve.step, "validation_score": curve.validation_score, "train_loss": curve.train_loss}
         )
     summary = [
-        {"x": label} | spread([point["score"] for point in points if point["x"] == label]) for label in labels
+        {"x": label} | summarize([point["score"] for point in points if point["x"] == label]) for label in labels
     ]
     best = best_row(summary, higher)
 
@@ -126,19 +136,27 @@ def learning_curves(
             if (losses[np.isfinite(losses)] > 0).all():
                 axes[1].set_yscale("log")
         if 1 < len(labels) <= len(COLOURS):
-            draw_legend(axes[0], None if hue is None else hue.replace("_", " "))
-        draw_baselines(axes[0], given, limits)
+            draw_legend(axes[0], None if hue is None else spaced(hue))
+        draw_baselines(axes[0], baselines, limits)
 
-    task = f" on {runs[0].task}" if runs and runs[0].task else ""
     if best is None:
         verdict = "none converged"
     else:
         steps = sorted({p["best_step"] for p in points if p["x"] == best["x"]})
         when = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
-        group = best["x"] if hue is None else f"{hue.replace('_', ' ')} {best['x']}"
-        verdict = f"best {group} with {show(best)} at {when}"
-    lost = f" {diverged} diverged, ending in a cross." if diverged else ""
+        group = best["x"] if hue is None else f"{spaced(hue)} {best['x']}"
+        verdict = f"best {group} with {as_text(best)} at {when}"
+    lost_note = f" {diverged} diverged, ending in a cross." if diverged else ""
     count = f"{len(curves)} run{'s' if len(curves) > 1 else ''}"
-    text = f"{capital(y)} over training steps{task}, {count}: {verdict}{baseline_words(given)}.{lost}"
-    values = {"kind": "learning_curves", "x": "run" if hue is None else hue, "y": y, "points": points}
-    return describe(fig, text, values | {"summary": summary, "best": best, "baselines": given})
+    text = f"{capitalize(y)} over training steps{task_note(runs)}, {count}: {verdict}{baseline_note(baselines)}."
+    return describe(
+        fig,
+        text + lost_note,
+        kind="learning_curves",
+        x="run" if hue is None else hue,
+        y=y,
+        points=points,
+        summary=summary,
+        best=best,
+        baselines=baselines,
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx.plots._captions import capital, show
+from ncps_mlx.plots._captions import as_text, capitalize
 from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, describe, draw_legend, figure
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["lines"]
 
-FEW = 12  # so many points get a marker each
+FEW = 12  # points that still get a marker each
 
 
 def lines(
@@ -35,7 +35,7 @@ def lines(
     """Draw lines over a common axis, told apart by colour and dashes, and what drives them in a panel above.
 
     Args:
-        at: (n,) places on the axis, in order.
+        at: (n,) positions on the axis, increasing.
         values: By name, (n,) values, NaN where there is none; at most seven.
         x: Name of the axis, with its unit.
         y: Name of the values, with their unit.
@@ -57,15 +57,15 @@ def lines(
         >>> plots.alt_text(fig)
         'Area against side, 3 points from 1 to 3: square from 1 to 9; tent from 0 to 0, highest 1 at 2.'
     """
-    places = np.asarray(at, dtype=float)
-    if places.ndim != 1 or places.size < 2 or not (np.diff(places) > 0).all():
-        raise ValueError(f"at must be at least 2 increasing numbers, got the shape {places.shape}.")
+    positions = np.asarray(at, dtype=float)
+    if positions.ndim != 1 or positions.size < 2 or not (np.diff(positions) > 0).all():
+        raise ValueError(f"at must be at least 2 increasing numbers, got the shape {positions.shape}.")
     if not 1 <= len(values) <= len(COLOURS):
         raise ValueError(f"values must name 1 to {len(COLOURS)} lines, got {len(values)}.")
-    shown = {name: _line(name, line, places) for name, line in values.items()}
-    driving = {name: _line(name, line, places) for name, line in (above or {}).items()}
+    shown = {name: _line(name, line, positions) for name, line in values.items()}
+    driving = {name: _line(name, line, positions) for name, line in (above or {}).items()}
     for flag, found, name in (
-        (log_x, [places], "log_x"),
+        (log_x, [positions], "log_x"),
         (log_y, [line[np.isfinite(line)] for line in shown.values()], "log_y"),
     ):
         if flag and min(float(each.min()) for each in found) <= 0:
@@ -75,13 +75,13 @@ def lines(
     ratios: dict[str, Any] = {"gridspec_kw": {"height_ratios": [1, 3]}} if driving else {}
     with figure(rows, 1, (7.0, 5.0 if driving else 4.0), sharex=True, **ratios) as (fig, axes):
         if driving:
-            _draw(axes[0], places, driving, len(shown), drawstyle="steps-mid")
+            _draw(axes[0], positions, driving, len(shown), drawstyle="steps-mid")
             axes[0].set_ylabel(above_y)
         ax = axes[-1]
-        _draw(ax, places, shown, 0)
+        _draw(ax, positions, shown, 0)
         ax.set(xlabel=x, ylabel=y)
         if log_x:
-            _logarithmic(ax, "x", places if places.size <= FEW else None)
+            _logarithmic(ax, "x", positions if positions.size <= FEW else None)
         if log_y:
             _logarithmic(ax, "y", None)
         if len(shown) > 1:
@@ -89,31 +89,39 @@ def lines(
 
     scales = [name for name, flag in ((x, log_x), (y, log_y)) if flag]
     scale = f" (logarithmic: {', '.join(scales)})" if scales else ""
-    text = f"{capital(y)} against {x}{scale}, {places.size} points from "
-    text += f"{_place(places[0])} to {_place(places[-1])}: {_sentence(shown, places, log_y)}"
+    text = f"{capitalize(y)} against {x}{scale}, {positions.size} points from "
+    text += f"{_format_position(positions[0])} to {_format_position(positions[-1])}: "
+    text += _describe_panel(shown, positions, log_y)
     if driving:
-        text += f". Above, {above_y}: {_sentence(driving, places, False)}"
-    summary = [{"x": name} | _extent(line) for name, line in shown.items()]
-    found_values = {"kind": "lines", "x": x, "y": y, "points": {"at": places, **shown}, "above": driving}
-    return describe(fig, f"{text}.", found_values | {"summary": summary, "best": None, "baselines": {}})
+        text += f". Above, {above_y}: {_describe_panel(driving, positions, False)}"
+    return describe(
+        fig,
+        f"{text}.",
+        kind="lines",
+        x=x,
+        y=y,
+        points={"at": positions, **shown},
+        summary=[{"x": name} | _extent(line) for name, line in shown.items()],
+        above=driving,
+    )
 
 
-def _line(name: str, line: npt.ArrayLike, places: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _line(name: str, line: npt.ArrayLike, positions: npt.NDArray[Any]) -> npt.NDArray[Any]:
     array = np.asarray(line, dtype=float)
-    if array.shape != places.shape or not np.isfinite(array).any():
+    if array.shape != positions.shape or not np.isfinite(array).any():
         raise ValueError(
-            f"{name} must have the shape {places.shape} of at, and a finite value, got {array.shape}."
+            f"{name} must have the shape {positions.shape} of at, and a finite value, got {array.shape}."
         )
     return array
 
 
 def _draw(
-    ax: Axes, places: npt.NDArray[Any], named: Mapping[str, npt.NDArray[Any]], first: int, **more: Any
+    ax: Axes, positions: npt.NDArray[Any], named: Mapping[str, npt.NDArray[Any]], first: int, **more: Any
 ) -> None:
     for i, (name, line) in enumerate(named.items(), first):
-        look = more | ({"marker": MARKERS[i % len(MARKERS)]} if places.size <= FEW else {})
+        look = more | ({"marker": MARKERS[i % len(MARKERS)]} if positions.size <= FEW else {})
         dashes = ("-", *DASHES)[(i - first) % (1 + len(DASHES))]
-        ax.plot(places, line, color=COLOURS[i % len(COLOURS)], linestyle=dashes, label=name, **look)
+        ax.plot(positions, line, color=COLOURS[i % len(COLOURS)], linestyle=dashes, label=name, **look)
 
 
 def _logarithmic(ax: Axes, which: str, ticks: npt.NDArray[Any] | None) -> None:
@@ -126,42 +134,42 @@ def _logarithmic(ax: Axes, which: str, ticks: npt.NDArray[Any] | None) -> None:
         axis.set_major_locator(FixedLocator(ticks.tolist()))
     low, high = ax.get_xlim() if which == "x" else ax.get_ylim()
     if low > 1e-4 and high < 1e5 and high / low > 10:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: as_text(value)))
         axis.set_minor_locator(NullLocator())
 
 
 def _extent(line: npt.NDArray[Any]) -> dict[str, float]:
-    """First, last, least and greatest of what is finite."""
-    there = line[np.isfinite(line)]
-    return {"first": there[0], "last": there[-1], "least": there.min(), "greatest": there.max()}
+    """First, last, least and greatest of the finite values."""
+    finite = line[np.isfinite(line)]
+    return {"first": finite[0], "last": finite[-1], "least": finite.min(), "greatest": finite.max()}
 
 
-def _sentence(named: Mapping[str, npt.NDArray[Any]], places: npt.NDArray[Any], log: bool) -> str:
-    """What the lines of one panel do."""
+def _describe_panel(named: Mapping[str, npt.NDArray[Any]], positions: npt.NDArray[Any], log: bool) -> str:
+    """Say what the lines of one panel do."""
     everything = np.concatenate(list(named.values()))
     room = 0.0 if log else float(np.nanmax(everything) - np.nanmin(everything))
-    return "; ".join(_words(name, line, places, room) for name, line in named.items())
+    return "; ".join(_describe_line(name, line, positions, room) for name, line in named.items())
 
 
-def _words(name: str, line: npt.NDArray[Any], places: npt.NDArray[Any], room: float) -> str:
-    """Where a line begins and ends, and where it turns."""
-    there = np.isfinite(line)
-    line, places = line[there], places[there]
-    text = f"{name} from {_brief(line[0], room)} to {_brief(line[-1], room)}"
+def _describe_line(name: str, line: npt.NDArray[Any], positions: npt.NDArray[Any], room: float) -> str:
+    """Say where a line begins and ends, and where it turns."""
+    finite = np.isfinite(line)
+    line, positions = line[finite], positions[finite]
+    text = f"{name} from {_format_number(line[0], room)} to {_format_number(line[-1], room)}"
     ends, least = line[[0, -1]], 0.02 * float(np.ptp(line))
     if line.max() > ends.max() + least:
-        text += f", highest {_brief(line.max(), room)} at {_place(places[line.argmax()])}"
+        text += f", highest {_format_number(line.max(), room)} at {_format_position(positions[line.argmax()])}"
     if line.min() < ends.min() - least:
-        text += f", lowest {_brief(line.min(), room)} at {_place(places[line.argmin()])}"
+        text += f", lowest {_format_number(line.min(), room)} at {_format_position(positions[line.argmin()])}"
     return text
 
 
-def _place(value: float) -> str:
-    """Write where something is: whole numbers in full, as the axis has them."""
-    return f"{value:,.0f}" if value == round(value) and 1e3 <= abs(value) < 1e7 else _brief(value)
+def _format_position(value: float) -> str:
+    """Write a position: whole numbers in full, as the axis has them."""
+    return f"{value:,.0f}" if value == round(value) and 1e3 <= abs(value) < 1e7 else _format_number(value)
 
 
-def _brief(value: float, room: float = 0.0) -> str:
+def _format_number(value: float, room: float = 0.0) -> str:
     """Write a number with three digits, and no finer than a thousandth of what the panel spans."""
     rounded = round(value, 3 - math.ceil(math.log10(room))) if room > 0 else value
     text = f"{rounded + 0.0:.3g}"

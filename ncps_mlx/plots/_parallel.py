@@ -6,17 +6,22 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ncps_mlx._trials import Trials, as_records, mean_scores
+import numpy as np
+
+from ncps_mlx._trials import Trials, as_records
 from ncps_mlx.plots._axis import Scale, score_limits
 from ncps_mlx.plots._captions import (
+    as_text,
+    best_configuration_note,
     best_row,
-    capital,
+    capitalize,
+    configuration_rows,
     knobs_of,
-    pruned_words,
+    list_knobs,
+    pruned_note,
     score_name,
-    score_of,
-    show,
-    spread,
+    task_note,
+    trial_points,
 )
 from ncps_mlx.plots._figure import COLOURS, describe, draw_legend, figure
 
@@ -27,8 +32,13 @@ if TYPE_CHECKING:
 __all__ = ["parallel"]
 
 BEST = 0.2  # share of the configurations that are drawn in colour
-TICKS = 6  # at most so many values get a tick each
+TICKS = 6  # values of a knob that still get a tick each
 ROOM = 0.06  # between two ticks, as a share of the axis
+STYLES: dict[str, dict[str, Any]] = {
+    "best": {"color": COLOURS[1], "linewidth": 3.2, "marker": "o", "zorder": 3},
+    "best fifth": {"color": COLOURS[0], "linewidth": 1.6, "zorder": 2},
+    "the others": {"color": "#B8B8B8", "linewidth": 1.0, "linestyle": (0, (4, 2)), "zorder": 1},
+}
 
 
 def parallel(records: Trials, knobs: Sequence[str] | None = None, *, split: str = "validation") -> Figure:
@@ -57,128 +67,72 @@ def parallel(records: Trials, knobs: Sequence[str] | None = None, *, split: str 
     runs = as_records(records)
     names = knobs_of(runs, knobs)
     higher = runs[0].higher_is_better
-    rows: list[dict[str, Any]] = [
-        {"x": {name: config[name] for name in names}}
-        | spread([score_of(run) for run in group])
-        | {"pruned": sum(run.status == "pruned" for run in group)}
-        for config, _, group in mean_scores(runs)
-    ]
-    best = best_row([row for row in rows if not row["pruned"]], higher)
+    rows = configuration_rows(runs, names)
+    best = best_row(rows, higher)
     order = sorted(
         (row for row in rows if row["mean"] is not None),
         key=lambda row: (row["pruned"] > 0, -row["mean"] if higher else row["mean"]),
     )
     top = order[: max(1, math.ceil(BEST * len(order)))]
-    scales = {name: Scale(name, [run.config[name] for run in runs]) for name in names}
-    limits = score_limits(
-        [math.nan if row["mean"] is None else row["mean"] for row in rows], higher_is_better=higher
-    )
+    scales = [Scale(name, [run.config[name] for run in runs]) for name in names]
+    limits = score_limits([row["mean"] for row in order], higher_is_better=higher)
     y = score_name(runs, split)
+
+    def score_height(mean: float | None) -> float:
+        """The better the higher; what diverged, or lies beyond, at the bottom."""
+        return 0.0 if mean is None else float(np.interp(mean, limits, (0, 1) if higher else (1, 0)))
 
     with figure(size=(max(7.0, 1.6 * (len(names) + 1)), 4.0)) as (fig, (ax,)):
         ax.grid(False)
         ax.spines[["left", "bottom"]].set_visible(False)
-        labels: dict[str, None] = {}
+        labels: set[str] = set()
         for row in [*(row for row in rows if row not in top), *reversed(top)]:
             kind = "best" if row is best else "best fifth" if row in top else "the others"
-            styles: dict[str, dict[str, Any]] = {
-                "best": {"color": COLOURS[1], "linewidth": 3.2, "marker": "o", "zorder": 3},
-                "best fifth": {"color": COLOURS[0], "linewidth": 1.6, "zorder": 2},
-                "the others": {"color": "#B8B8B8", "linewidth": 1.0, "linestyle": (0, (4, 2)), "zorder": 1},
-            }
-            heights = [_height(scales[name], row["x"][name]) for name in names]
-            heights.append(_score_height(row["mean"], limits, higher))
-            ax.plot(range(len(heights)), heights, label=None if kind in labels else kind, **styles[kind])
-            labels[kind] = None
-        for i, name in enumerate(names):
-            _draw_axis(ax, i, _ticks(scales[name]))
-        ends = [(_score_height(value, limits, higher), f"{value:.3g}") for value in limits]
-        lost = sum(row["mean"] is None for row in rows)
-        _draw_axis(ax, len(names), ends)
-        ax.set_xticks(
-            range(len(names) + 1), [*(name.replace("_", "\n") for name in names), y.replace(" ", "\n", 1)]
-        )
+            heights = [scale.fraction(row["x"][scale.name]) for scale in scales] + [score_height(row["mean"])]
+            ax.plot(range(len(heights)), heights, label=None if kind in labels else kind, **STYLES[kind])
+            labels.add(kind)
+        for i, scale in enumerate(scales):
+            _draw_axis(ax, i, _ticks(scale))
+        _draw_axis(ax, len(names), [(score_height(limit), f"{limit:.3g}") for limit in limits])
+        axis_names = [*(name.replace("_", "\n") for name in names), y.replace(" ", "\n", 1)]
+        ax.set_xticks(range(len(axis_names)), axis_names)
         ax.tick_params(axis="x", length=0)
         ax.set_yticks([])
         ax.set_xlim(-0.1, len(names) + 0.45)
         ax.set_ylim(-0.05, 1.05)
         draw_legend(ax)
 
-    listed = " and ".join(
-        filter(None, [", ".join(n.replace("_", " ") for n in names[:-1]), names[-1].replace("_", " ")])
-    )
-    task = f" on {runs[0].task}" if runs[0].task else ""
-    if best is None:
-        verdict = "none converged with every seed"
-    else:
-        at = ", ".join(f"{name.replace('_', ' ')} {show(value)}" for name, value in best["x"].items())
-        verdict = f"best {show(best)} at {at}"
-    said = f" {lost} with diverged runs, ending at the bottom." if lost else ""
-    text = f"{capital(y)} of {len(rows)} configurations{task} across {listed}: {verdict}."
+    verdict = best_configuration_note(best, "none converged with every seed")
+    text = f"{capitalize(y)} of {len(rows)} configurations{task_note(runs)} across {list_knobs(names)}: {verdict}."
+    lost = sum(row["mean"] is None for row in rows)
+    lost_note = f" {lost} with diverged runs, ending at the bottom." if lost else ""
     return describe(
         fig,
-        text + pruned_words(runs) + said,
-        {
-            "kind": "parallel",
-            "x": names,
-            "y": y,
-            "points": [
-                {"x": {name: run.config[name] for name in names}, "seed": run.seed, "score": score_of(run)}
-                | {"status": run.status}
-                for run in runs
-            ],
-            "summary": [
-                row["x"] | {key: row[key] for key in ("mean", "low", "high", "n", "diverged", "pruned")}
-                for row in rows
-            ],
-            "best": best,
-            "baselines": {},
-        },
+        text + pruned_note(runs) + lost_note,
+        kind="parallel",
+        x=names,
+        y=y,
+        points=trial_points(runs, names),
+        summary=[row["x"] | {key: value for key, value in row.items() if key != "x"} for row in rows],
+        best=best,
     )
-
-
-def _height(scale: Scale, value: Any) -> float:
-    """Where a value lies between the least and the greatest, from 0 to 1."""
-    if scale.kind == "category":
-        return 0.5 if len(scale.values) == 1 else scale.place(value) / (len(scale.values) - 1)
-    low, high = scale.values[0], scale.values[-1]
-    if low == high:
-        return 0.5
-    if scale.kind == "log":
-        return math.log(value / low) / math.log(high / low)
-    return float((value - low) / (high - low))
-
-
-def _score_height(mean: float | None, limits: tuple[float, float], higher: bool) -> float:
-    """The better score higher up; what diverged, or lies beyond, at the bottom."""
-    if mean is None:
-        return 0.0
-    share = (mean - limits[0]) / (limits[1] - limits[0])
-    return min(max(share if higher else 1 - share, 0.0), 1.0)
 
 
 def _ticks(scale: Scale) -> list[tuple[float, str]]:
     """Heights and texts of an axis: every value where they are few, else the ends."""
     few = scale.kind == "category" or len(scale.values) <= TICKS
-    values = scale.values if few else [scale.values[0], scale.values[-1]]
     ticks: list[tuple[float, str]] = []
-    for value in values:
-        height = _height(scale, value)
+    for value in scale.values if few else (scale.values[0], scale.values[-1]):
+        height = scale.fraction(value)
         if not ticks or height - ticks[-1][0] > ROOM:
-            ticks.append((height, f"{value:.2g}" if isinstance(value, float) else show(value)))
+            ticks.append((height, f"{value:.2g}" if isinstance(value, float) else as_text(value)))
     return ticks
 
 
 def _draw_axis(ax: Axes, x: float, ticks: Sequence[tuple[float, str]]) -> None:
     ax.plot([x, x], [0, 1], color="#444444", linewidth=1.0, zorder=4)
+    box = {"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
     for height, text in ticks:
         ax.annotate(
-            text,
-            (x, height),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=11,
-            zorder=5,
-            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.75, "linewidth": 0},
-        )
+            text, (x, height), xytext=(5, 0), textcoords="offset points", va="center", fontsize=11, zorder=5, bbox=box
+        )  # fmt: skip

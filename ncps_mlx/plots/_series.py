@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx.plots._captions import best_row, capital, show
+from ncps_mlx.plots._captions import as_text, best_row, capitalize
 from ncps_mlx.plots._figure import COLOURS, DASHES, describe, draw_legend, figure
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def series(
             raise ValueError(f"{name} must have the shape {values.shape} of truth, got {line.shape}.")
     summary = []
     for name, line in lines.items():
-        there = np.isfinite(line) & np.isfinite(values)
-        error = float(np.sqrt(np.mean((line - values)[there] ** 2))) if there.any() else None
-        summary.append({"x": name, "mean": error, "low": None, "high": None, "n": int(there.sum())})
+        both = np.isfinite(line) & np.isfinite(values)
+        error = float(np.sqrt(np.mean((line - values)[both] ** 2))) if both.any() else None
+        summary.append({"x": name, "mean": error, "low": None, "high": None, "n": int(both.sum())})
 
     with figure(1 if below is None else 2, 1, (7.0, 4.0 if below is None else 5.2), sharex=True) as (
         fig,
@@ -92,33 +92,30 @@ def series(
         if lines or regions:
             draw_legend(ax)
 
-    text = f"{capital(y)} over {x}, {values.size} values from {times[0]} to {times[-1]}"
+    text = f"{capitalize(y)} over {x}, {values.size} values from {times[0]} to {times[-1]}"
     if lines:
         text += "; root mean squared error of the forecasts: "
-        text += ", ".join(f"{row['x']} {show(row['mean'])}" for row in summary)
+        text += ", ".join(f"{row['x']} {as_text(row['mean'])}" for row in summary)
     if len(regions):
         text += f"; {len(regions)} region{'s' if len(regions) > 1 else ''} marked as {region_name}"
     if below is not None:
         text += "; an anomaly score below"
         text += (
-            "" if threshold is None else f", {int((below > threshold).sum())} values above {show(threshold)}"
+            "" if threshold is None else f", {int((below > threshold).sum())} values above {as_text(threshold)}"
         )
-    as_text = times if np.issubdtype(times.dtype, np.number) else times.astype(str)
     points = {
-        "time": as_text,
+        "time": times if np.issubdtype(times.dtype, np.number) else times.astype(str),
         "truth": values,
         "forecasts": lines,
-        "regions": [list(map(str, r)) for r in regions],
-    }
-    whole = [{"x": "truth", "n": int(values.size)}]
-    found = {
-        "kind": "series",
-        "x": x,
-        "y": y,
-        "points": points | ({} if below is None else {"scores": below}),
+        "regions": [list(map(str, region)) for region in regions],
     }
     return describe(
         fig,
         f"{text}.",
-        found | {"summary": summary or whole, "best": best_row(summary, False), "baselines": {}},
+        kind="series",
+        x=x,
+        y=y,
+        points=points | ({} if below is None else {"scores": below}),
+        summary=summary or [{"x": "truth", "n": int(values.size)}],
+        best=best_row(summary, False),
     )

@@ -6,21 +6,22 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ncps_mlx._trials import Trials, as_records, mean_scores
-from ncps_mlx.plots._axis import Scale, draw_off_scale, score_limits, with_baselines
+from ncps_mlx._trials import Trials, as_records
+from ncps_mlx.plots._axis import Scale, draw_off_scale, draw_trials, score_limits, with_baselines
 from ncps_mlx.plots._captions import (
-    baseline_words,
+    baseline_note,
+    best_configuration_note,
     best_row,
-    capital,
+    capitalize,
+    configuration_rows,
     knobs_of,
-    off_words,
-    pruned_words,
+    list_knobs,
+    off_scale_note,
+    pruned_note,
     score_name,
     score_of,
-    show,
-    spread,
+    task_note,
+    trial_points,
 )
 from ncps_mlx.plots._figure import COLOURS, describe, draw_baselines, figure
 
@@ -61,85 +62,47 @@ def slices(
     """
     runs = as_records(records)
     names = knobs_of(runs, knobs)
-    given = dict(baselines or {})
+    baselines = dict(baselines or {})
     higher = runs[0].higher_is_better
-    configs = mean_scores(runs)
-    rows = [
-        {"x": {name: config[name] for name in names}} | spread([score_of(run) for run in group])
-        for config, _, group in configs
-    ]
-    groups = [group for _, _, group in configs]
-    ended = [
-        row for row, group in zip(rows, groups, strict=True) if all(run.status != "pruned" for run in group)
-    ]
-    best = best_row(ended, higher)
+    rows = configuration_rows(runs, names)
+    best = best_row(rows, higher)
     scores = [score_of(run) for run in runs]
-    limits = with_baselines(score_limits(scores, higher_is_better=higher), given.values())
+    limits = with_baselines(score_limits(scores, higher_is_better=higher), baselines.values())
     y = score_name(runs, split)
     columns = min(len(names), 2)
-    height = 3.0 * math.ceil(len(names) / columns) + (0.6 if len(names) > 1 else 1.0)
+    lines = math.ceil(len(names) / columns)
+    height = 3.0 * lines + (0.6 if len(names) > 1 else 1.0)
 
-    with figure(math.ceil(len(names) / columns), columns, (7.0, height), sharey=True) as (fig, axes):
-        off = (0, 0)
+    with figure(lines, columns, (7.0, height), sharey=True) as (fig, axes):
         for i, (ax, name) in enumerate(zip(axes, names, strict=False)):
             scale = Scale(name, [run.config[name] for run in runs])
-            points = [(scale.place(run.config[name]), score_of(run)) for run in runs]
-            for pruned in (False, True):  # pruned ones are drawn hollow
-                inside = [
-                    point
-                    for point, run in zip(points, runs, strict=True)
-                    if limits[0] <= point[1] <= limits[1] and (run.status == "pruned") == pruned
-                ]
-                ax.plot(
-                    *np.array(inside or [(math.nan, math.nan)]).T, "o", alpha=0.6, ms=6, mew=1.2 * pruned,
-                    mfc="none" if pruned else COLOURS[0], mec=COLOURS[0],
-                )  # fmt: skip
+            points = [(scale.position(run.config[name]), score_of(run)) for run in runs]
+            draw_trials(ax, runs, points, limits)
             if best is not None:
-                ax.plot(
-                    scale.place(best["x"][name]),
-                    best["mean"],
-                    "o",
-                    ms=13,
-                    mfc="none",
-                    mec=COLOURS[1],
-                    mew=2.4,
-                )
+                at = scale.position(best["x"][name]), best["mean"]
+                ax.plot(*at, "o", ms=13, mfc="none", mec=COLOURS[1], mew=2.4)
             ax.set_ylim(limits)
-            off = draw_off_scale(ax, points, limits, higher_is_better=higher, colour=COLOURS[1])
+            off_scale = draw_off_scale(ax, points, limits, higher_is_better=higher, colour=COLOURS[1])
             scale.apply(ax)
             if i % columns == 0:
                 ax.set_ylabel(y)
             rightmost = i % columns == columns - 1 or i == len(names) - 1
-            draw_baselines(ax, given, limits, names=rightmost)
+            draw_baselines(ax, baselines, limits, names=rightmost)
         for ax in axes[len(names) :]:
             ax.remove()
 
-    task = f" on {runs[0].task}" if runs[0].task else ""
-    listed = " and ".join(
-        filter(None, [", ".join(n.replace("_", " ") for n in names[:-1]), names[-1].replace("_", " ")])
-    )
-    if best is None:
-        verdict = "no configuration converged with every seed"
-    else:
-        at = ", ".join(f"{name.replace('_', ' ')} {show(value)}" for name, value in best["x"].items())
-        verdict = f"best {show(best)} at {at}"
-    text = f"{capital(y)} of {len(runs)} trials{task} against {listed}: {verdict}{baseline_words(given)}."
+    verdict = best_configuration_note(best, "no configuration converged with every seed")
+    text = f"{capitalize(y)} of {len(runs)} trials{task_note(runs)} against {list_knobs(names)}: {verdict}"
     return describe(
         fig,
-        text + pruned_words(runs) + off_words(*off),
-        {
-            "kind": "slices",
-            "x": names,
-            "y": y,
-            "points": [
-                {"x": {name: run.config[name] for name in names}, "seed": run.seed, "score": score_of(run)}
-                | {"status": run.status}
-                for run in runs
-            ],
-            "summary": [
-                row["x"] | {key: row[key] for key in ("mean", "low", "high", "n", "diverged")} for row in rows
-            ],
-            "best": best,
-            "baselines": given,
-        },
+        f"{text}{baseline_note(baselines)}.{pruned_note(runs)}{off_scale_note(*off_scale)}",
+        kind="slices",
+        x=names,
+        y=y,
+        points=trial_points(runs, names),
+        summary=[
+            row["x"] | {key: row[key] for key in ("mean", "low", "high", "n", "diverged")} for row in rows
+        ],
+        best=best,
+        baselines=baselines,
     )

@@ -11,16 +11,18 @@ import numpy as np
 from ncps_mlx._trials import Trials, as_records, varied
 from ncps_mlx.plots._axis import Scale, draw_off_scale, score_limits, with_baselines
 from ncps_mlx.plots._captions import (
-    baseline_words,
+    as_text,
+    baseline_note,
     best_row,
-    capital,
+    capitalize,
     check_knob,
     has_value,
-    off_words,
+    off_scale_note,
     score_name,
     score_of,
-    show,
-    spread,
+    spaced,
+    summarize,
+    task_note,
 )
 from ncps_mlx.plots._figure import COLOURS, MARKERS, describe, draw_baselines, draw_legend, figure
 
@@ -68,7 +70,7 @@ def sweep(
     runs = as_records(records)
     for name in filter(None, (x, hue)):
         check_knob("hue" if name == hue else "x", name, runs)
-    given = dict(baselines or {})
+    baselines = dict(baselines or {})
     higher = runs[0].higher_is_better
     scale = Scale(x, [run.config[x] for run in runs], log)
     hues = [None] if hue is None else Scale(hue, [run.config[hue] for run in runs]).values
@@ -81,73 +83,70 @@ def sweep(
                 if has_value(run, x, value) and (hue is None or has_value(run, hue, shade))
             ]
             if scores:
-                summary.append({"x": value} | ({} if hue is None else {hue: shade}) | spread(scores))
+                summary.append({"x": value} | ({} if hue is None else {hue: shade}) | summarize(scores))
     best = best_row(summary, higher)
     ends = [end for row in summary if row["n"] > 3 for end in (row["low"], row["high"]) if end is not None]
     scores = [score_of(run) for run in runs]
-    limits = with_baselines(score_limits(scores, ends, higher_is_better=higher), given.values())
+    limits = with_baselines(score_limits(scores, ends, higher_is_better=higher), baselines.values())
     y = score_name(runs, split)
 
     with figure() as (fig, (ax,)):
         from matplotlib.transforms import ScaledTranslation
 
-        off = [0, 0]
+        diverged = far = 0
         for i, shade in enumerate(hues):
             colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
             shift = ScaledTranslation((i - (len(hues) - 1) / 2) * 16 / 72, 0, fig.dpi_scale_trans)
-            beside = shift + ScaledTranslation(-6 / 72, 0, fig.dpi_scale_trans)
+            dot_shift = shift + ScaledTranslation(-6 / 72, 0, fig.dpi_scale_trans)
             shown = [run for run in runs if hue is None or has_value(run, hue, shade)]
-            points = [(scale.place(run.config[x]), score_of(run)) for run in shown]
+            points = [(scale.position(run.config[x]), score_of(run)) for run in shown]
             inside = [point for point in points if limits[0] <= point[1] <= limits[1]]
             ax.plot(
                 *np.array(inside or [(math.nan, math.nan)]).T, marker, color=colour, alpha=0.45, ms=5, mew=0,
-                transform=ax.transData + beside,
+                transform=ax.transData + dot_shift,
             )  # fmt: skip
             rows = [row for row in summary if hue is None or repr(row[hue]) == repr(shade)]
             ax.errorbar(
-                [scale.place(row["x"]) for row in rows],
+                [scale.position(row["x"]) for row in rows],
                 [math.nan if row["mean"] is None else row["mean"] for row in rows],
                 yerr=[[0 if row["low"] is None else (row["high"] - row["low"]) / 2 for row in rows]] * 2,
-                color=colour, marker=marker, ms=8, capsize=4, label=None if hue is None else show(shade),
+                color=colour, marker=marker, ms=8, capsize=4, label=None if hue is None else as_text(shade),
                 linestyle="none" if scale.kind == "category" else "-", transform=ax.transData + shift,
             )  # fmt: skip
-            found = draw_off_scale(ax, points, limits, higher_is_better=higher, colour=colour, shift=shift)
-            off = [a + b for a, b in zip(off, found, strict=True)]
+            lost = draw_off_scale(ax, points, limits, higher_is_better=higher, colour=colour, shift=shift)
+            diverged, far = diverged + lost[0], far + lost[1]
         ax.set_ylim(limits)
         ax.set_ylabel(y)
         scale.apply(ax, len(hues))
         if hue is not None:
-            draw_legend(ax, hue.replace("_", " "))
-        draw_baselines(ax, given, limits)
+            draw_legend(ax, spaced(hue))
+        draw_baselines(ax, baselines, limits)
 
     counts = sorted({row["n"] for row in summary})
     others = [name for name in varied(runs) if name not in (x, hue)]
     each = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     unit = "trials" if others else "seed" if counts == [1] else "seeds"
-    task = f" on {runs[0].task}" if runs[0].task else ""
     if best is None:
         verdict = "no value converged with every seed"
     else:
-        with_hue = "" if hue is None else f" with {hue.replace('_', ' ')} {show(best[hue])}"
-        verdict = f"best {show(best['x'])}{with_hue} with {show(best)}"
+        with_hue = "" if hue is None else f" with {spaced(hue)} {as_text(best[hue])}"
+        verdict = f"best {as_text(best['x'])}{with_hue} with {as_text(best)}"
     text = (
-        f"{capital(y)} against {x.replace('_', ' ')}{task}, {each} {unit} each: {verdict}"
-        f"{baseline_words(given)}.{off_words(*off)}"
+        f"{capitalize(y)} against {spaced(x)}{task_note(runs)}, {each} {unit} each: {verdict}"
+        f"{baseline_note(baselines)}.{off_scale_note(diverged, far)}"
     )
     return describe(
         fig,
         text,
-        {
-            "kind": "sweep",
-            "x": x.replace("_", " "),
-            "y": y,
-            "points": [
-                {"x": run.config[x], "seed": run.seed, "score": score_of(run), "status": run.status}
-                | ({} if hue is None else {hue: run.config[hue]})
-                for run in runs
-            ],
-            "summary": summary,
-            "best": best,
-            "baselines": given,
-        },
+        kind="sweep",
+        x=spaced(x),
+        y=y,
+        points=[
+            {"x": run.config[x], "seed": run.seed, "score": score_of(run), "status": run.status}
+            | ({} if hue is None else {hue: run.config[hue]})
+            for run in runs
+        ],
+        summary=summary,
+        best=best,
+        baselines=baselines,
     )
