@@ -13,7 +13,7 @@ from ncps_mlx.data import sunspots
 from ncps_mlx.data._cross_validation import KINDS, fold_rows
 
 
-# Nine blocks of 36 sequences and more leave training sequences beside any of these gaps.
+# Nine blocks of 36 sequences and more leave sequences to train on outside any of these gaps.
 @given(n=st.integers(36, 200), folds=st.integers(2, 8), kind=st.sampled_from(KINDS), gap=st.integers(0, 2))
 @settings(deadline=None)
 def test_no_sequence_trains_and_validates(n, folds, kind, gap):

@@ -21,10 +21,11 @@ from matplotlib.text import Text
 
 from ncps_mlx import History, LogUniform, Record, Space, Study, plots
 
-# Private: an axis without its figure, and the course of a trial that was never trained.
-from ncps_mlx._trials import Curves
+# Private: an axis and a caption without their figure, and the curves of a trial that was never trained.
+from ncps_mlx._trials import Curves, as_records
 from ncps_mlx.data import irregular_sines
-from ncps_mlx.plots._axis import Scale, score_limits
+from ncps_mlx.plots._axis import Scale, score_limits, with_baselines
+from ncps_mlx.plots._captions import as_text, list_knobs, score_name, summarize
 from ncps_mlx.stats import expected_best, interval, paired
 
 RATES = (0.001, 0.01, 0.1)
@@ -41,10 +42,10 @@ def _close() -> Iterator[None]:
 def records(score: Any, *, higher: bool = False, modes: tuple[str, ...] = ("default",)) -> list[Record]:
     """Three learning rates, five seeds; ``score(rate, seed, mode)``, infinite where it diverged."""
     grid = [(rate, mode, seed) for rate in RATES for mode in modes for seed in range(5)]
-    made = []
+    runs = []
     for i, (rate, mode, seed) in enumerate(grid):
         value = float(score(rate, seed, mode))
-        made.append(
+        runs.append(
             Record(
                 trial=i,
                 model="CfC",
@@ -59,7 +60,7 @@ def records(score: Any, *, higher: bool = False, modes: tuple[str, ...] = ("defa
                 seconds=2.0,
             )
         )
-    return made
+    return runs
 
 
 def bowl(rate: float, seed: int, mode: str) -> float:
@@ -128,7 +129,7 @@ def test_diverged_runs_are_drawn_and_counted() -> None:
     assert [row["mean"] is None for row in values["summary"]] == [False, False, True]
 
 
-def test_a_lucky_seed_beside_a_diverged_one_is_not_the_best() -> None:
+def test_a_lucky_seed_next_to_a_diverged_one_is_not_the_best() -> None:
     runs = records(lambda rate, seed, _: (1.0 if seed else math.inf) if rate == 0.1 else 5.0 + seed)
     assert plots.numbers(plots.sweep(runs, "learning_rate"))["best"]["x"] == 0.001
     all_lost = records(lambda *_: math.inf)
@@ -371,6 +372,30 @@ def test_limits_keep_nearly_all() -> None:
     assert score_limits([math.inf]) == (0.0, 1.0)
     low, high = score_limits([5.0])
     assert low < 5 < high
+
+
+def test_limits_reach_baselines_that_are_near() -> None:
+    bottom, top = score_limits([1.0, 1.1, 1.2, 1.3, 900.0])
+    assert bottom < 1.0 and 1.3 < top < 3.0
+    assert with_baselines((22.0, 24.0), [25.0, 60.0]) == (22.0, 25.25)
+
+
+def test_a_position_is_a_fraction_of_its_axis() -> None:
+    assert Scale("rate", [1e-3, 1e-2, 1e-1]).fraction(1e-2) == pytest.approx(0.5)
+    assert Scale("width", [8, 9, 12]).fraction(9) == 0.25
+    assert Scale("mode", ["default", "pure"]).fraction("pure") == 1.0
+    assert Scale("width", [8]).fraction(8) == 0.5
+
+
+def test_captions_write_scores_and_knobs() -> None:
+    assert score_name(as_records([{"seed": 0, "score": 1.0, "metric": "rmse", "units": "mg/dl"}])) == (
+        "validation RMSE (mg/dl)"
+    )
+    assert summarize([2.0]) == {"mean": 2.0, "low": None, "high": None, "n": 1, "diverged": 0}
+    assert summarize([2.0, math.inf])["mean"] is None
+    mean = {"mean": 23.12, "low": 22.81, "high": 23.43, "n": 5}
+    assert [as_text(value) for value in (0.010000001, mean, None, 16)] == ["0.01", "23.1 [22.8, 23.4]", "none", "16"]
+    assert [list_knobs(names) for names in (["a"], ["a", "b_c"], ["a", "b", "c"])] == ["a", "a and b c", "a, b and c"]
 
 
 @pytest.mark.parametrize(

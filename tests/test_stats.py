@@ -20,17 +20,17 @@ samples = st.lists(numbers, min_size=2, max_size=12)
 @given(samples, st.floats(0.5, 0.999))
 @settings(deadline=None)
 def test_interval_is_students(values: list[float], confidence: float) -> None:
-    ours = stats.interval(values, confidence)
-    assert ours.n == len(values)
-    assert ours.low <= ours.mean <= ours.high
+    found = stats.interval(values, confidence)
+    assert found.n == len(values)
+    assert found.low <= found.mean <= found.high
     error = reference.sem(values)
     low, high = (
         reference.t.interval(confidence, len(values) - 1, loc=np.mean(values), scale=error)
         if error
-        else [ours.mean] * 2
+        else [found.mean] * 2
     )
-    assert ours.low == pytest.approx(low, rel=1e-6, abs=1e-6)
-    assert ours.high == pytest.approx(high, rel=1e-6, abs=1e-6)
+    assert found.low == pytest.approx(low, rel=1e-6, abs=1e-6)
+    assert found.high == pytest.approx(high, rel=1e-6, abs=1e-6)
 
 
 def test_interval_covers_as_often_as_it_says() -> None:

@@ -28,16 +28,16 @@ def _close() -> Iterator[None]:
 
 def rows(**about: Any) -> list[TrialResult]:
     """Six configurations, two seeds each: scores 6, 5, 4... from rate to rate; the fifth pruned, the last diverged."""
-    made = []
+    found = []
     for i in range(6):
         for seed in (0, 1):
             status = {4: "pruned", 5: "diverged"}.get(i, "finished")
             score = math.inf if i == 5 else 6.0 - i + 0.1 * seed
-            made.append(
+            found.append(
                 {"trial": 2 * i + seed, "learning_rate": 10.0**-i, "mode": ["default", "pure"][i % 2], "width": 8,
                  "seed": seed, "score": score, "status": status, "task": "sines", "metric": "rmse", **about}
             )  # fmt: skip
-    return as_records(made)
+    return as_records(found)
 
 
 def line(fig: Figure, label: str) -> Any:

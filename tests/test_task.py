@@ -74,7 +74,7 @@ def test_arrays_are_stored_in_the_models_precision_and_read_only() -> None:
 def test_a_task_is_immutable_and_travels_by_pickle() -> None:
     task = make(baselines=first_feature, inverse=Standardizer(mean=1.0, deviation=2.0))
     with pytest.raises(AttributeError, match="cannot assign to field 'metric'"):
-        task.metric = "mae"
+        task.metric = "mae"  # type: ignore[misc]  # the point
     with pytest.raises(AttributeError, match="cannot assign to field 'colour'"):
         task.colour = "red"  # type: ignore[attr-defined]  # the point
     with pytest.raises(AttributeError, match="cannot delete field 'train'"):

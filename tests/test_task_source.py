@@ -45,8 +45,8 @@ def again(task: Task) -> Task:
 
 def test_every_loader_is_listed() -> None:
     others = ("baselines", "detection", "load")
-    made = [name for name in data.__all__ if name[0].islower() and not name.startswith(others)]
-    assert sorted(LOADERS) == sorted(made)
+    loaders = [name for name in data.__all__ if name[0].islower() and not name.startswith(others)]
+    assert sorted(LOADERS) == sorted(loaders)
 
 
 @pytest.mark.parametrize("name", LOADERS)

@@ -100,10 +100,10 @@ def test_the_table_is_the_record(encoding: str) -> None:
 
 @pytest.mark.parametrize(("length", "encoding"), CASES)
 def test_differences_are_paired(length: int, encoding: str) -> None:
-    scores, _ = recomputed(length, encoding, "CfC")
+    cfc, _ = recomputed(length, encoding, "CfC")
     for other in ("boosted trees", "CfC pure"):
-        other_scores, _ = recomputed(length, encoding, other)
-        gap = np.array(scores) - (np.array(other_scores) if len(other_scores) > 1 else other_scores[0])
+        scores, _ = recomputed(length, encoding, other)
+        gap = np.array(cfc) - (np.array(scores) if len(scores) > 1 else scores[0])
         half = scipy_stats.sem(gap) * scipy_stats.t.ppf(0.975, len(gap) - 1)
         found = xor_table.contrast(length, encoding, "CfC", other)
         assert (found.mean, found.low, found.high) == pytest.approx(
@@ -167,7 +167,7 @@ def test_recording_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_default_cfc_beats_boosted_trees_on_new_draws() -> None:
     """Trained here and now on draws that no record has, at the recorded learning rate."""
-    protocol, scores, trees = xor.SHORT, [], []
+    protocol, cfc, trees = xor.SHORT, [], []
     for draw in range(30, 36):
         task = bitstream_xor(8, n_train=protocol.n_train, n_validation=100, n_test=protocol.n_test, seed=draw)
         model = xor.build("CfC", protocol.hidden_size, draw)
@@ -182,6 +182,6 @@ def test_the_default_cfc_beats_boosted_trees_on_new_draws() -> None:
             seed=draw,
             progress=False,
         )
-        scores.append(evaluate(model, task))
+        cfc.append(evaluate(model, task))
         trees.append(task.baselines()["boosted trees"])
-    assert stats.paired(scores, trees).low > 0, (scores, trees)
+    assert stats.paired(cfc, trees).low > 0, (cfc, trees)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Scale", "draw_off_scale", "draw_trials", "score_limits", "with_baselines"]
 
+Points = Sequence[tuple[float, float]]
+"""Positions along x, and scores."""
+Limits = tuple[float, float]
+"""Bottom and top of an axis."""
 FEW = 9  # values that still get a tick each
 NARROW = 0.07  # ticks closer than this share of the axis would run into each other
 FAR = 6.0  # a score this many times further from the best than the third quartile is drawn at the edge,
@@ -74,12 +78,8 @@ class Scale:
         if self.kind == "category" or (len(self.values) <= FEW and not self._crowded()):
             texts = [as_text(value) for value in self.values]
             crowded = sum(map(len, texts)) > 48
-            ax.set_xticks(
-                [self.position(value) for value in self.values],
-                texts,
-                rotation=30 if crowded else 0,
-                ha="right" if crowded else "center",
-            )
+            look: dict[str, Any] = {"rotation": 30, "ha": "right"} if crowded else {}
+            ax.set_xticks([self.position(value) for value in self.values], texts, **look)
             ax.xaxis.set_minor_locator(NullLocator())
         elif self.kind == "log":
             decades = math.log10(self.values[-1] / self.values[0])
@@ -105,7 +105,7 @@ class Scale:
 
 def score_limits(
     scores: Iterable[float], ends: Iterable[float] = (), *, higher_is_better: bool = False
-) -> tuple[float, float]:
+) -> Limits:
     """Choose bottom and top of a score axis: the finite scores, less those far worse than most.
 
     ``ends`` of intervals widen it by half its height at most.
@@ -130,7 +130,7 @@ def score_limits(
     return bottom, top
 
 
-def with_baselines(limits: tuple[float, float], baselines: Iterable[float]) -> tuple[float, float]:
+def with_baselines(limits: Limits, baselines: Iterable[float]) -> Limits:
     """Widen the range to baselines that are no further away than the range is high."""
     bottom, top = limits
     room = top - bottom
@@ -141,13 +141,7 @@ def with_baselines(limits: tuple[float, float], baselines: Iterable[float]) -> t
 
 
 def draw_off_scale(
-    ax: Axes,
-    points: Sequence[tuple[float, float]],
-    limits: tuple[float, float],
-    *,
-    higher_is_better: bool,
-    colour: str,
-    shift: Transform | None = None,
+    ax: Axes, points: Points, limits: Limits, *, higher_is_better: bool, colour: str, shift: Transform | None = None
 ) -> tuple[int, int]:
     """Draw at the worse edge what lies beyond it; return how many diverged, and how many are merely far.
 
@@ -175,12 +169,7 @@ def draw_off_scale(
 
 
 def draw_trials(
-    ax: Axes,
-    runs: Sequence[TrialResult],
-    points: Sequence[tuple[float, float]],
-    limits: tuple[float, float],
-    *,
-    labels: bool = False,
+    ax: Axes, runs: Sequence[TrialResult], points: Points, limits: Limits, *, labels: bool = False
 ) -> None:
     """Draw the trials inside the limits as dots: pruned ones hollow."""
     for pruned in (False, True):

@@ -21,6 +21,7 @@ __all__ = [
     "capitalize",
     "check_knob",
     "configuration_rows",
+    "flat_rows",
     "has_value",
     "knobs_of",
     "list_knobs",
@@ -117,6 +118,11 @@ def configuration_rows(runs: Sequence[TrialResult], names: Sequence[str]) -> lis
         | {"pruned": sum(run.status == "pruned" for run in group)}
         for config, _, group in mean_scores(runs)
     ]
+
+
+def flat_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give each knob a column of its own in the rows of configurations."""
+    return [row["x"] | {key: value for key, value in row.items() if key != "x"} for row in rows]
 
 
 def best_row(rows: Sequence[dict[str, Any]], higher: bool) -> dict[str, Any] | None:

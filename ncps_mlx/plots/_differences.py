@@ -128,16 +128,9 @@ def differences(
         f"{'; '.join(clauses)}. {'Above' if higher else 'Below'} 0 is better."
     )
     return describe(
-        fig,
-        text,
-        kind="differences",
-        x=knob,
-        y=f"{y} minus that of {as_text(reference)}",
-        points=points,
-        summary=summary,
-        best=best_row(summary, higher),
-        reference=reference,
-    )
+        fig, text, kind="differences", x=knob, y=f"{y} minus that of {as_text(reference)}", points=points,
+        summary=summary, best=best_row(summary, higher), reference=reference,
+    )  # fmt: skip
 
 
 def _by_seed(runs: Sequence[TrialResult], x: str, value: Any) -> dict[int, float]:

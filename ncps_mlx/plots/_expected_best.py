@@ -120,13 +120,6 @@ def expected_best(
     lost_note = f" {lost} configurations diverged and count as infinitely bad." if lost else ""
     text = f"Expected best {y}{task_note(every)} against {against}: {'; '.join(clauses)}{baseline_note(baselines)}."
     return describe(
-        fig,
-        text + lost_note,
-        kind="expected_best",
-        x=against,
-        y=y,
-        points=points,
-        summary=summary,
-        best=best_row(summary, higher),
-        baselines=baselines,
-    )
+        fig, text + lost_note, kind="expected_best", x=against, y=y, points=points, summary=summary,
+        best=best_row(summary, higher), baselines=baselines,
+    )  # fmt: skip

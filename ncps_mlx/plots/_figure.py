@@ -84,18 +84,9 @@ def figure(
 
 
 def describe(
-    fig: Figure,
-    alt: str,
-    *,
-    kind: str,
-    x: Any,
-    y: str,
-    points: Any,
-    summary: Sequence[Mapping[str, Any]],
-    best: Mapping[str, Any] | None = None,
-    baselines: Mapping[str, float] | None = None,
-    **more: Any,
-) -> Figure:
+    fig: Figure, alt: str, *, kind: str, x: Any, y: str, points: Any, summary: Sequence[Mapping[str, Any]],
+    best: Mapping[str, Any] | None = None, baselines: Mapping[str, float] | None = None, **more: Any,
+) -> Figure:  # fmt: skip
     """Attach to a figure what it shows, in words and as numbers that JSON can hold."""
     values = {"kind": kind, "x": x, "y": y, "points": points, "summary": summary, "best": best}
     setattr(fig, DESCRIPTION, (alt, _to_json(values | {"baselines": baselines or {}} | more)))

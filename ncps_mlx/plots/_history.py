@@ -96,14 +96,9 @@ def history(
         times = f"the last of {improvements} improvements" if improvements > 1 else "the first one"
         verdict = f"best {as_text(best)} at trial {best['x']}, {times}"
     text = f"{capitalize(y)} of {len(runs)} trials{task_note(runs)} in their order: {verdict}"
+    text += f"{baseline_note(baselines)}.{pruned_note(runs)}{off_scale_note(*off_scale)}"
+    points_shown = [point | {"x": run.trial} for point, run in zip(trial_points(runs, ()), runs, strict=True)]
     return describe(
-        fig,
-        f"{text}{baseline_note(baselines)}.{pruned_note(runs)}{off_scale_note(*off_scale)}",
-        kind="history",
-        x="trial",
-        y=y,
-        points=[point | {"x": run.trial} for point, run in zip(trial_points(runs, ()), runs, strict=True)],
-        summary=summary,
-        best=best,
+        fig, text, kind="history", x="trial", y=y, points=points_shown, summary=summary, best=best,
         baselines=baselines,
-    )
+    )  # fmt: skip

@@ -150,13 +150,6 @@ def learning_curves(
     count = f"{len(curves)} run{'s' if len(curves) > 1 else ''}"
     text = f"{capitalize(y)} over training steps{task_note(runs)}, {count}: {verdict}{baseline_note(baselines)}."
     return describe(
-        fig,
-        text + lost_note,
-        kind="learning_curves",
-        x="run" if hue is None else hue,
-        y=y,
-        points=points,
-        summary=summary,
-        best=best,
-        baselines=baselines,
-    )
+        fig, text + lost_note, kind="learning_curves", x="run" if hue is None else hue, y=y, points=points,
+        summary=summary, best=best, baselines=baselines,
+    )  # fmt: skip

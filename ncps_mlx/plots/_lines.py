@@ -94,16 +94,9 @@ def lines(
     text += _describe_panel(shown, positions, log_y)
     if driving:
         text += f". Above, {above_y}: {_describe_panel(driving, positions, False)}"
-    return describe(
-        fig,
-        f"{text}.",
-        kind="lines",
-        x=x,
-        y=y,
-        points={"at": positions, **shown},
-        summary=[{"x": name} | _extent(line) for name, line in shown.items()],
-        above=driving,
-    )
+    summary = [{"x": name} | _extent(line) for name, line in shown.items()]
+    points = {"at": positions, **shown}
+    return describe(fig, f"{text}.", kind="lines", x=x, y=y, points=points, summary=summary, above=driving)
 
 
 def _line(name: str, line: npt.ArrayLike, positions: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -16,6 +16,7 @@ from ncps_mlx.plots._captions import (
     best_row,
     capitalize,
     configuration_rows,
+    flat_rows,
     knobs_of,
     list_knobs,
     pruned_note,
@@ -107,15 +108,9 @@ def parallel(records: Trials, knobs: Sequence[str] | None = None, *, split: str 
     lost = sum(row["mean"] is None for row in rows)
     lost_note = f" {lost} with diverged runs, ending at the bottom." if lost else ""
     return describe(
-        fig,
-        text + pruned_note(runs) + lost_note,
-        kind="parallel",
-        x=names,
-        y=y,
-        points=trial_points(runs, names),
-        summary=[row["x"] | {key: value for key, value in row.items() if key != "x"} for row in rows],
-        best=best,
-    )
+        fig, text + pruned_note(runs) + lost_note, kind="parallel", x=names, y=y, best=best,
+        points=trial_points(runs, names), summary=flat_rows(rows),
+    )  # fmt: skip
 
 
 def _ticks(scale: Scale) -> list[tuple[float, str]]:

@@ -110,12 +110,6 @@ def series(
         "regions": [list(map(str, region)) for region in regions],
     }
     return describe(
-        fig,
-        f"{text}.",
-        kind="series",
-        x=x,
-        y=y,
-        points=points | ({} if below is None else {"scores": below}),
-        summary=summary or [{"x": "truth", "n": int(values.size)}],
-        best=best_row(summary, False),
-    )
+        fig, f"{text}.", kind="series", x=x, y=y, points=points | ({} if below is None else {"scores": below}),
+        summary=summary or [{"x": "truth", "n": int(values.size)}], best=best_row(summary, False),
+    )  # fmt: skip

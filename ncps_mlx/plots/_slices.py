@@ -14,6 +14,7 @@ from ncps_mlx.plots._captions import (
     best_row,
     capitalize,
     configuration_rows,
+    flat_rows,
     knobs_of,
     list_knobs,
     off_scale_note,
@@ -66,6 +67,8 @@ def slices(
     higher = runs[0].higher_is_better
     rows = configuration_rows(runs, names)
     best = best_row(rows, higher)
+    for row in rows:
+        del row["pruned"]  # hollow dots say it
     scores = [score_of(run) for run in runs]
     limits = with_baselines(score_limits(scores, higher_is_better=higher), baselines.values())
     y = score_name(runs, split)
@@ -93,16 +96,8 @@ def slices(
 
     verdict = best_configuration_note(best, "no configuration converged with every seed")
     text = f"{capitalize(y)} of {len(runs)} trials{task_note(runs)} against {list_knobs(names)}: {verdict}"
+    text += f"{baseline_note(baselines)}.{pruned_note(runs)}{off_scale_note(*off_scale)}"
     return describe(
-        fig,
-        f"{text}{baseline_note(baselines)}.{pruned_note(runs)}{off_scale_note(*off_scale)}",
-        kind="slices",
-        x=names,
-        y=y,
-        points=trial_points(runs, names),
-        summary=[
-            row["x"] | {key: row[key] for key in ("mean", "low", "high", "n", "diverged")} for row in rows
-        ],
-        best=best,
-        baselines=baselines,
-    )
+        fig, text, kind="slices", x=names, y=y, best=best, baselines=baselines,
+        points=trial_points(runs, names), summary=flat_rows(rows),
+    )  # fmt: skip

@@ -99,8 +99,8 @@ def sweep(
             shift = ScaledTranslation((i - (len(hues) - 1) / 2) * 16 / 72, 0, fig.dpi_scale_trans)
             dot_shift = shift + ScaledTranslation(-6 / 72, 0, fig.dpi_scale_trans)
             shown = [run for run in runs if hue is None or has_value(run, hue, shade)]
-            points = [(scale.position(run.config[x]), score_of(run)) for run in shown]
-            inside = [point for point in points if limits[0] <= point[1] <= limits[1]]
+            dots = [(scale.position(run.config[x]), score_of(run)) for run in shown]
+            inside = [point for point in dots if limits[0] <= point[1] <= limits[1]]
             ax.plot(
                 *np.array(inside or [(math.nan, math.nan)]).T, marker, color=colour, alpha=0.45, ms=5, mew=0,
                 transform=ax.transData + dot_shift,
@@ -113,7 +113,7 @@ def sweep(
                 color=colour, marker=marker, ms=8, capsize=4, label=None if hue is None else as_text(shade),
                 linestyle="none" if scale.kind == "category" else "-", transform=ax.transData + shift,
             )  # fmt: skip
-            lost = draw_off_scale(ax, points, limits, higher_is_better=higher, colour=colour, shift=shift)
+            lost = draw_off_scale(ax, dots, limits, higher_is_better=higher, colour=colour, shift=shift)
             diverged, far = diverged + lost[0], far + lost[1]
         ax.set_ylim(limits)
         ax.set_ylabel(y)
@@ -135,18 +135,11 @@ def sweep(
         f"{capitalize(y)} against {spaced(x)}{task_note(runs)}, {each} {unit} each: {verdict}"
         f"{baseline_note(baselines)}.{off_scale_note(diverged, far)}"
     )
+    points = [
+        {"x": run.config[x], "seed": run.seed, "score": score_of(run), "status": run.status}
+        | ({} if hue is None else {hue: run.config[hue]})
+        for run in runs
+    ]
     return describe(
-        fig,
-        text,
-        kind="sweep",
-        x=spaced(x),
-        y=y,
-        points=[
-            {"x": run.config[x], "seed": run.seed, "score": score_of(run), "status": run.status}
-            | ({} if hue is None else {hue: run.config[hue]})
-            for run in runs
-        ],
-        summary=summary,
-        best=best,
-        baselines=baselines,
+        fig, text, kind="sweep", x=spaced(x), y=y, points=points, summary=summary, best=best, baselines=baselines
     )
