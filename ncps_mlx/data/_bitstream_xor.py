@@ -32,8 +32,8 @@ def bitstream_xor(
     Bits are coded -1 and +1; the tail is masked.
 
     Streams are held out whole: of those with 5 bits or more, a tenth is drawn for validation, a fifth for
-    test, and training never sees them. Shorter ones are in training alone (they are few and would be known by
-    heart). A split draws its sequences with replacement: first the number of bits, uniformly, then the
+    test, and training never sees them. Shorter ones are in training alone: they are so few that a model could
+    learn each of them. A split draws its sequences with replacement: first the number of bits, uniformly, then the
     stream.
 
     Args:
@@ -99,8 +99,8 @@ def _streams(n: int, length: int, seed: int, part: int) -> tuple[Array, Array]:
         codes = rng.integers(0, 1 << 63, len(sizes), dtype=np.uint64) & (
             (np.uint64(1) << sizes) - np.uint64(1)
         )
-        mine = _part_of(sizes, codes, seed) == part
-        found.append((sizes[mine], codes[mine]))
+        chosen = _part_of(sizes, codes, seed) == part
+        found.append((sizes[chosen], codes[chosen]))
     sizes, codes = (np.concatenate(arrays)[:n] for arrays in zip(*found, strict=True))
     steps = np.arange(length, dtype=np.uint64)
     mask = steps < sizes[:, None]

@@ -49,14 +49,14 @@ class Split:
         x = real_array("x", self.x)
         if x.ndim != 3 or min(x.shape[1:]) == 0:
             raise ValueError(f"x must have the shape (n, T, D), got {x.shape}.")
-        y = _targets(self.y, x.shape)
-        _freeze(self, "x", _single(x))
+        y = _check_targets(self.y, x.shape)
+        _freeze(self, "x", _to_float32(x))
         _freeze(self, "y", y)
         if self.time_delta is not None:
             time_delta = real_array("time_delta", self.time_delta)
             if time_delta.shape != x.shape[:2]:
                 raise ValueError(f"time_delta must have the shape {x.shape[:2]}, got {time_delta.shape}.")
-            _freeze(self, "time_delta", _single(time_delta))
+            _freeze(self, "time_delta", _to_float32(time_delta))
         if self.mask is not None:
             mask = np.asarray(self.mask)
             if mask.dtype != np.bool_ or mask.shape != x.shape[:2]:
@@ -79,8 +79,8 @@ class Split:
         return Split(
             x=np.concatenate([self.x, other.x]),
             y=np.concatenate([self.y, other.y]),
-            time_delta=_joined(self.time_delta, other.time_delta),
-            mask=_joined(self.mask, other.mask),
+            time_delta=_concatenate(self.time_delta, other.time_delta),
+            mask=_concatenate(self.mask, other.mask),
         )
 
     def __getitem__(self, rows: slice | Array) -> Split:
@@ -128,7 +128,7 @@ def check_values(name: str, split: Split, kind: str, allow_unsafe_time: bool) ->
         raise ValueError(f"{name}.y must hold at least 2 classes, got only class {int(split.y[0])}.")
 
 
-def _joined(first: Array | None, second: Array | None) -> Array | None:
+def _concatenate(first: Array | None, second: Array | None) -> Array | None:
     """One array after the other; ``None`` if either is."""
     return None if first is None or second is None else np.concatenate([first, second])
 
@@ -139,7 +139,7 @@ def check_like(name: str, split: Split, train: Split) -> None:
         shape, expected = getattr(split, part).shape[1:], getattr(train, part).shape[1:]
         if shape != expected:
             raise ValueError(
-                f"{name}.{part} must have the shape {_shape(expected)} of train, got {_shape(shape)}."
+                f"{name}.{part} must have the shape {_format_shape(expected)} of train, got {_format_shape(shape)}."
             )
     for part in ("time_delta", "mask"):
         if (getattr(split, part) is None) != (getattr(train, part) is None):
@@ -170,16 +170,16 @@ def digest(splits: Iterable[Split], *more: object) -> str:
     return sha.hexdigest()[:16]
 
 
-def _shape(rest: tuple[int, ...]) -> str:
+def _format_shape(rest: tuple[int, ...]) -> str:
     return f"({', '.join(['n', *map(str, rest)])})"
 
 
-def _single(array: Array) -> Array:
+def _to_float32(array: Array) -> Array:
     with np.errstate(over="ignore"):  # what overflows is infinite, and named by check_values
         return np.asarray(array, dtype=np.float32)
 
 
-def _targets(value: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
+def _check_targets(value: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
     y = real_array("y", value)
     if y.shape[:1] != shape[:1]:
         raise ValueError(f"y must have {shape[0]} targets, as many as x has sequences, got shape {y.shape}.")
@@ -195,7 +195,7 @@ def _targets(value: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
     per_step = y.ndim == 3 and y.shape[1] == shape[1]
     if not (y.ndim == 2 or per_step) or y.shape[-1] == 0:
         raise ValueError(f"y must be (n, O), (n, T, O) with T = {shape[1]}, or classes (n,), got {y.shape}.")
-    return _single(y)
+    return _to_float32(y)
 
 
 def _freeze(split: Split, name: str, array: Array) -> None:

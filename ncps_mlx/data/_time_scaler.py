@@ -26,10 +26,10 @@ def check_time_delta(
         array = array.astype(np.float64)
     finite = np.isfinite(array)
     if not finite.all():
-        where = _first(~finite)
+        where = _first_index(~finite)
         raise ValueError(f"{name} must be finite, got {array[where]} at index {where}.")
     if not allow_unsafe and array.size and array.min() < 0:
-        where = _first(array < 0)
+        where = _first_index(array < 0)
         raise ValueError(
             f"{name} must be at least 0, got {array[where]} at index {where}. Time steps are differences of "
             "sorted times; z-scoring them makes some negative."
@@ -155,5 +155,5 @@ class TimeScaler:
         return f"TimeScaler({self.kind!r}, {fitted})"
 
 
-def _first(where: npt.NDArray[np.bool_]) -> tuple[int, ...]:
+def _first_index(where: npt.NDArray[np.bool_]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(int(np.argmax(where)), where.shape))

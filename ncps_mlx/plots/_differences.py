@@ -75,19 +75,19 @@ def differences(
     base = _by_seed(runs, x, reference)
     summary, points = [], []
     for value in others:
-        own = _by_seed(runs, x, value)
-        common = [seed for seed in base if seed in own]
-        good = [seed for seed in common if math.isfinite(own[seed]) and math.isfinite(base[seed])]
+        scores = _by_seed(runs, x, value)
+        common = [seed for seed in base if seed in scores]
+        good = [seed for seed in common if math.isfinite(scores[seed]) and math.isfinite(base[seed])]
         row: dict[str, Any] = {"x": value, "mean": None, "low": None, "high": None, "n": len(good)}
         if len(good) > 1:
-            contrast = paired([own[seed] for seed in good], [base[seed] for seed in good])
+            contrast = paired([scores[seed] for seed in good], [base[seed] for seed in good])
             p_better = contrast.p_greater if higher else 1 - contrast.p_greater
             row |= {"mean": contrast.mean, "low": contrast.low, "high": contrast.high, "p_better": p_better}
-        better = [own[seed] > base[seed] if higher else own[seed] < base[seed] for seed in good]
+        better = [scores[seed] > base[seed] if higher else scores[seed] < base[seed] for seed in good]
         summary.append(row | {"better": sum(better), "diverged": len(common) - len(good)})
         points += [
-            {"x": value, "seed": seed, "score": own[seed], "reference": base[seed]}
-            | {"difference": own[seed] - base[seed] if seed in good else None}
+            {"x": value, "seed": seed, "score": scores[seed], "reference": base[seed]}
+            | {"difference": scores[seed] - base[seed] if seed in good else None}
             for seed in common
         ]
     if not any(row["n"] > 1 for row in summary):
