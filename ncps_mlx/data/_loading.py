@@ -43,22 +43,22 @@ def load_task(path: str, **arguments: Any) -> Task:
         raise ValueError(
             f"arguments must be what JSON can hold, got {arguments!r}: {error}. Let the function load its own data."
         ) from error
-    return _call(path, kept).with_source(path, **kept)
+    return _call_factory(path, kept).with_source(path, **kept)
 
 
 def build_task(source: TaskSource) -> Task:
     """Make a task again from its source."""
-    task = _call(source.factory, source.arguments).with_source(source.factory, **source.arguments)
+    task = _call_factory(source.factory, source.arguments).with_source(source.factory, **source.arguments)
     for method, arguments in source.steps:
         task = getattr(task, method)(*arguments)
     return task
 
 
-def _call(path: str, arguments: Mapping[str, Any]) -> Task:
+def _call_factory(path: str, arguments: Mapping[str, Any]) -> Task:
     module, _, name = path.rpartition(":")
     if not module or not name.isidentifier():
         raise ValueError(f"path must be 'module:function' or 'file.py:function', got {path!r}.")
-    function = getattr(_module(module), name, None)
+    function = getattr(_import_module(module), name, None)
     if not callable(function):
         raise ValueError(f"path must name a function, got {path!r}: {module} has no function {name}.")
     task = function(**arguments)
@@ -69,7 +69,7 @@ def _call(path: str, arguments: Mapping[str, Any]) -> Task:
     return task
 
 
-def _module(name: str) -> ModuleType:
+def _import_module(name: str) -> ModuleType:
     """Import a module by its name, or a file that lies here."""
     if not name.endswith(".py"):
         folder = str(Path.cwd())  # a worker looks where it was started, as a script would
