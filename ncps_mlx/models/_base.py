@@ -148,7 +148,8 @@ class RecurrentModel(nn.Module):
         """How many numbers the model learns; weights of synapses that do not exist are not counted."""
         arrays: Any = tree_flatten(self.trainable_parameters())
         masked = sum(cell.masked_weight_count for layers in self._directions() for cell in layers)
-        return sum(array.size for _, array in arrays) - masked
+        count: int = sum(array.size for _, array in arrays)
+        return count - masked
 
     @property
     def dropout_layer_count(self) -> int:
