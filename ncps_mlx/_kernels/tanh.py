@@ -166,7 +166,8 @@ def tanh_implementation(tanh: str) -> Iterator[None]:
         ValueError: ``tanh`` is none of these.
 
     Example:
-        >>> from ncps_mlx import CfC
+        >>> import mlx.core as mx
+        >>> from ncps_mlx import CfC, tanh_implementation
         >>> model, x = CfC(3, 11, seed=0), mx.random.normal((5, 7, 3), key=mx.random.key(0))
         >>> with tanh_implementation("mlx"):
         ...     one = model(x)[0]

@@ -62,6 +62,8 @@ class Cell(nn.Module):
         masked_weight_count: Number of stored weights that are held at zero because their synapse does not exist.
 
     Example:
+        >>> import mlx.core as mx
+        >>> from ncps_mlx.cells import Cell
         >>> class Integrator(Cell):
         ...     hidden_size = output_size = 3
         ...     def inputs(self, x):

@@ -48,6 +48,8 @@ class CfCCell(FusedCell):
         mask: 1 for each weight of the first product that exists, else 0 (outputs, D + H); ``None``: all exist.
 
     Example:
+        >>> import mlx.core as mx
+        >>> from ncps_mlx.cells import CfCCell
         >>> from mlx.nn.init import glorot_uniform
         >>> cell = CfCCell(
         ...     3,

@@ -35,6 +35,7 @@ def slowest_time_constant(activation: str, stability: str) -> float:
         stability: As in :class:`ncps_mlx.LTC`.
 
     Example:
+        >>> from ncps_mlx.cells import slowest_time_constant
         >>> slowest_time_constant("tanh", "bounded")
         1.0
         >>> slowest_time_constant("sigmoid", "bounded"), slowest_time_constant("tanh", "clip")
@@ -84,6 +85,8 @@ class LTCCell(FusedCell):
         backbone_layers: Its layers; 0 for none.
 
     Example:
+        >>> import mlx.core as mx
+        >>> from ncps_mlx.cells import LTCCell
         >>> from mlx.nn.init import glorot_uniform
         >>> cell = LTCCell(
         ...     3,

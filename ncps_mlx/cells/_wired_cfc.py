@@ -39,6 +39,8 @@ class WiredCfCCell(FusedCell):
         ValueError: The circuit has layers, and a synapse skips one or goes back.
 
     Example:
+        >>> import mlx.core as mx
+        >>> from ncps_mlx.cells import WiredCfCCell
         >>> from ncps_mlx import AutoNCP
         >>> from mlx.nn.init import glorot_uniform
         >>> circuit = AutoNCP(11, 2).build(3)

@@ -69,6 +69,8 @@ class WiredLTCCell(FusedCell):
             follows from the ranges of capacitance and leak.
 
     Example:
+        >>> import mlx.core as mx
+        >>> from ncps_mlx.cells import WiredLTCCell
         >>> from ncps_mlx import AutoNCP
         >>> cell = WiredLTCCell(
         ...     AutoNCP(11, 2).build(3),

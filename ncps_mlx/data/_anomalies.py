@@ -50,6 +50,7 @@ def injected_anomalies(points_per_step: int = 8, *, seed: int = 0) -> Task:
     begins with the whole training series, which is dropped.
 
     Example:
+        >>> from ncps_mlx.data import injected_anomalies
         >>> task = injected_anomalies()
         >>> task
         Task('injected anomalies', regression, rmse, T=24, D=8, O=1, 753/240/6301 sequences)
@@ -139,6 +140,7 @@ def detection_scores(task: Task, residuals: npt.ArrayLike) -> dict[str, float]:
         ValueError: The task has no labels, or the residuals have another shape or are not finite.
 
     Example:
+        >>> from ncps_mlx.data import detection_scores, injected_anomalies
         >>> task = injected_anomalies()
         >>> detection_scores(task, task.labels.astype(float))
         {'auroc': 1.0, 'average_precision': 1.0}
@@ -174,6 +176,7 @@ def detection_baselines(task: Task) -> dict[str, dict[str, float]]:
         ValueError: The task has no labels.
 
     Example:
+        >>> from ncps_mlx.data import detection_baselines, injected_anomalies
         >>> sorted(detection_baselines(injected_anomalies()))
         ['nearest window', 'ridge', 'second difference']
     """

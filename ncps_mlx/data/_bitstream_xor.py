@@ -53,6 +53,7 @@ def bitstream_xor(
             that it holds one class.
 
     Example:
+        >>> from ncps_mlx.data import bitstream_xor
         >>> task = bitstream_xor(8, n_train=50, n_validation=20, n_test=20)
         >>> task
         Task('bit-stream XOR', classification, accuracy, T=8, D=1, O=2, 50/20/20 sequences)

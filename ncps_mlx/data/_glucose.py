@@ -54,6 +54,7 @@ def glucose(
     Source: the glucose set of bokeh-sampledata, public domain.
 
     Example:
+        >>> from ncps_mlx.data import glucose
         >>> glucose(50, 20, 20)
         Task('glucose', regression, rmse in mg/dl, T=16, D=1, O=1, 50/20/20 sequences)
     """

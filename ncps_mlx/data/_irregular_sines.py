@@ -51,6 +51,7 @@ def irregular_sines(
         ValueError: A size is too small, ``noise`` is negative, or ``targets`` is unknown.
 
     Example:
+        >>> from ncps_mlx.data import irregular_sines
         >>> irregular_sines(20, 10, 10, readings=8)
         Task('irregular sines', regression, rmse, T=7, D=1, O=1, 20/10/10 sequences)
     """

@@ -34,6 +34,7 @@ def japanese_vowels(validation_share: float = 0.2) -> Task:
     Source: Kudo, Toyama and Shimbo (1999), UCI archive, as shipped by aeon.
 
     Example:
+        >>> from ncps_mlx.data import japanese_vowels
         >>> japanese_vowels()
         Task('Japanese vowels', classification, accuracy, T=29, D=12, O=9, 216/54/370 sequences)
     """

@@ -34,6 +34,7 @@ def load_task(path: str, **arguments: Any) -> Task:
         ImportError: The module is not there.
 
     Example:
+        >>> from ncps_mlx.data import load_task
         >>> load_task("ncps_mlx.data:irregular_sines", n_train=20, n_validation=10, n_test=10, readings=8)
         Task('irregular sines', regression, rmse, T=7, D=1, O=1, 20/10/10 sequences)
     """

@@ -32,6 +32,7 @@ class Split:
         ValueError: A shape or dtype is wrong.
 
     Example:
+        >>> from ncps_mlx import Split
         >>> import numpy as np
         >>> split = Split(x=np.zeros((5, 7, 3)), y=np.zeros((5, 1)))
         >>> split

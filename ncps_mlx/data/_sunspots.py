@@ -42,6 +42,7 @@ def sunspots(months_per_step: int = 3) -> Task:
     Source: SIDC, monthly mean sunspot numbers, as shipped by statsmodels.
 
     Example:
+        >>> from ncps_mlx.data import sunspots
         >>> sunspots()
         Task('sunspots', regression, rmse in sunspot number, T=44, D=3, O=12, 2029/469/463 sequences)
     """

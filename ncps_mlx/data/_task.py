@@ -51,6 +51,7 @@ class Task:
             is negative, a sequence has no reading, or an argument is not one of its choices.
 
     Example:
+        >>> from ncps_mlx import Split, Task
         >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> def split(n):
@@ -189,6 +190,7 @@ class Task:
             ValueError: The shape or dtype is wrong, or the split is unknown.
 
         Example:
+            >>> import numpy as np
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
             >>> task.score(task.test.y), task.score(np.full_like(task.test.y, np.nan))

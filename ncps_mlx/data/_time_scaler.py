@@ -61,6 +61,7 @@ class TimeScaler:
         ValueError: ``kind`` is unknown.
 
     Example:
+        >>> from ncps_mlx import TimeScaler
         >>> import numpy as np
         >>> scaler = TimeScaler("normalized").fit([1.0, 2.0, 6.0])
         >>> scaler
@@ -86,6 +87,7 @@ class TimeScaler:
                 dtype, or the median (``log``, ``bounded``) or mean (``normalized``) is 0.
 
         Example:
+            >>> from ncps_mlx import TimeScaler
             >>> scaler = TimeScaler("normalized").fit([[5.0, 15.0, 0.0]], mask=[[True, True, False]])
             >>> scaler.transform([20.0]).tolist()  # their mean is 10
             [2.0]
@@ -125,6 +127,7 @@ class TimeScaler:
                 not fit in float32.
 
         Example:
+            >>> from ncps_mlx import TimeScaler
             >>> TimeScaler("bounded").fit([1.0, 2.0, 3.0]).transform([0.0, 2e6]).tolist()
             [0.0, 1.0]
         """

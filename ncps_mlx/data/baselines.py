@@ -44,6 +44,7 @@ def train_mean(task: Task) -> float:
     """Predict the mean training target for every input.
 
     Example:
+        >>> from ncps_mlx.data.baselines import train_mean
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
         >>> round(train_mean(task), 2)
@@ -57,6 +58,7 @@ def last_value(task: Task) -> float:
     """Predict that the last reading (feature 0 of the last valid step) stays.
 
     Example:
+        >>> from ncps_mlx.data.baselines import last_value
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
         >>> round(last_value(task), 2)
@@ -82,6 +84,7 @@ def readings_and_log_gaps(split: Split) -> Array:
     """Return feature 0 of every step and the log of every time step, side by side (n, 2·T).
 
     Example:
+        >>> from ncps_mlx.data.baselines import readings_and_log_gaps
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
         >>> readings_and_log_gaps(task.test).shape
@@ -96,6 +99,7 @@ def exponential_decay(task: Task) -> float:
     The prediction is mean + (last - mean)·exp(-gap / τ): the forecast of an Ornstein-Uhlenbeck process.
 
     Example:
+        >>> from ncps_mlx.data.baselines import exponential_decay
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
         >>> round(exponential_decay(task), 2)
@@ -119,6 +123,7 @@ def ridge(task: Task, features: Features) -> float:
     Source: Hoerl and Kennard (1970), Ridge regression, Technometrics 12(1).
 
     Example:
+        >>> from ncps_mlx.data.baselines import readings_and_log_gaps, ridge
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
         >>> round(ridge(task, readings_and_log_gaps), 2)
@@ -131,6 +136,7 @@ def ridge_predictions(task: Task, features: Features) -> Array:
     """Return what :func:`ridge` predicts for the test split, of the shape of its targets.
 
     Example:
+        >>> from ncps_mlx.data.baselines import readings_and_log_gaps, ridge_predictions
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
         >>> ridge_predictions(task, readings_and_log_gaps).shape
@@ -152,6 +158,7 @@ def boosted_trees(task: Task, features: Features) -> float:
     Source: Ke et al. (2017), LightGBM, NeurIPS; here scikit-learn's implementation.
 
     Example:
+        >>> from ncps_mlx.data.baselines import boosted_trees, readings_and_log_gaps
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
         >>> 0.4 < boosted_trees(task, readings_and_log_gaps) < 0.7
@@ -175,8 +182,9 @@ def majority(task: Task) -> float:
     """Return the share of the most frequent class of the test split: no constant answer does better.
 
     Example:
+        >>> from ncps_mlx.data.baselines import majority
         >>> import numpy as np
-        >>> from ncps_mlx import Task
+        >>> from ncps_mlx import Split, Task
         >>> def waves(n):
         ...     kinds = np.arange(n) % 2
         ...     return Split(x=np.sin(np.arange(12.0) * (1 + kinds[:, None]))[..., None], y=kinds)
@@ -191,8 +199,9 @@ def nearest_neighbour(task: Task, features: Features) -> float:
     """Predict the class of the nearest training sequence, by Euclidean distance of ``features``.
 
     Example:
+        >>> from ncps_mlx.data.baselines import nearest_neighbour
         >>> import numpy as np
-        >>> from ncps_mlx import Task
+        >>> from ncps_mlx import Split, Task
         >>> def waves(n):
         ...     kinds = np.arange(n) % 2
         ...     return Split(x=np.sin(np.arange(12.0) * (1 + kinds[:, None]))[..., None], y=kinds)
@@ -209,8 +218,9 @@ def logistic_regression(task: Task, features: Features) -> float:
     """Logistic regression (scikit-learn) on standardised ``features``, its penalty chosen on validation.
 
     Example:
+        >>> from ncps_mlx.data.baselines import logistic_regression
         >>> import numpy as np
-        >>> from ncps_mlx import Task
+        >>> from ncps_mlx import Split, Task
         >>> def waves(n):
         ...     kinds = np.arange(n) % 2
         ...     return Split(x=np.sin(np.arange(12.0) * (1 + kinds[:, None]))[..., None], y=kinds)
@@ -239,6 +249,8 @@ def dtw_distances(a: Split, b: Split) -> Array:
     Source: Sakoe and Chiba (1978), Dynamic programming algorithm optimization for spoken word recognition.
 
     Example:
+        >>> from ncps_mlx import Split
+        >>> from ncps_mlx.data.baselines import dtw_distances
         >>> import numpy as np
         >>> def split(*values):
         ...     return Split(x=np.reshape(values, (1, -1, 1)), y=np.zeros((1, 1)))

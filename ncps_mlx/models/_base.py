@@ -47,6 +47,7 @@ class RecurrentModel(nn.Module):
         ValueError: An argument is out of its range.
 
     Example:
+        >>> from ncps_mlx.models import RecurrentModel
         >>> from ncps_mlx import CfC
         >>> model = CfC(3, 11, seed=0)
         >>> isinstance(model, RecurrentModel), model.config["hidden_size"]
@@ -286,6 +287,7 @@ class RecurrentModel(nn.Module):
             As :meth:`__call__`, with the leading axis.
 
         Example:
+            >>> import mlx.core as mx
             >>> from ncps_mlx import CfC
             >>> y, _ = CfC(3, 11, seed=0).forward(mx.zeros((5, 7, 3)), None, 1.0, None)
             >>> y.shape

@@ -49,6 +49,7 @@ def series(
         ValueError: Lengths differ, or the series is empty.
 
     Example:
+        >>> import numpy as np
         >>> from ncps_mlx import plots
         >>> fig = plots.series([0, 1, 2], [1.0, 2.0, 3.0], forecasts={"persistence": [np.nan, 1, 2]}, x="year")
         >>> plots.alt_text(fig)

@@ -76,7 +76,7 @@ class Study:
             holds a study of this name that was made differently.
 
     Example:
-        >>> from ncps_mlx import LogUniform
+        >>> from ncps_mlx import LogUniform, Space, Study
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
         >>> space = Space(hidden_size=[4, 8], learning_rate=LogUniform(1e-3, 1e-1))
@@ -159,6 +159,8 @@ class Study:
             ValueError: There is no such study, its task cannot be made from its name, or its data are other here.
 
         Example:
+            >>> from pathlib import Path
+            >>> from ncps_mlx import Space, Study
             >>> import tempfile
             >>> from ncps_mlx.data import irregular_sines
             >>> file = Path(tempfile.mkdtemp()) / "tuning.db"
@@ -210,6 +212,7 @@ class Study:
             RuntimeError: The workers stopped before everything was trained; the message gives their error.
 
         Example:
+            >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> fixed = {"hidden_size": 4, "backbone_units": 8, "steps": 5}
@@ -290,6 +293,7 @@ class Study:
         """What is done so far, sorted by trial.
 
         Example:
+            >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
@@ -309,6 +313,7 @@ class Study:
             RuntimeError: Nothing has been trained, or nothing converged; the message gives the reasons.
 
         Example:
+            >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
@@ -324,6 +329,7 @@ class Study:
         A wiring is written as text; what does not exist in a trial (:class:`~ncps_mlx.When`) is ``None`` there.
 
         Example:
+            >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
@@ -337,6 +343,7 @@ class Study:
         """Find what has its best value at an end of its range: see :func:`ncps_mlx.search.boundary`.
 
         Example:
+            >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> study = Study(None, task, Space(learning_rate=[1e-8, 1e-7, 1e-3]), sampler="grid",
@@ -361,7 +368,7 @@ class Study:
             subspaces" (IJCAI 2023).
 
         Example:
-            >>> from ncps_mlx import LogUniform
+            >>> from ncps_mlx import LogUniform, Space, Study
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> space = Space(learning_rate=LogUniform(1e-5, 1e-2), clip_norm=[0.5, 1.0])
@@ -376,6 +383,7 @@ class Study:
         """Say in a few lines what was trained, what was best, and whether it lies at the edge of the space.
 
         Example:
+            >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> fixed = {"hidden_size": 4, "backbone_units": 8, "steps": 20}
@@ -393,6 +401,7 @@ class Study:
         """The Optuna study behind this one, for its plots and dashboards.
 
         Example:
+            >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
             >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",

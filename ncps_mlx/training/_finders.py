@@ -108,6 +108,7 @@ def find_learning_rate(
             loss never fell.
 
     Example:
+        >>> from ncps_mlx.training import find_learning_rate
         >>> from ncps_mlx import CfC
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
@@ -210,6 +211,7 @@ def find_batch_size(
         ValueError: An argument is out of its range, or the model does not fit the task.
 
     Example:
+        >>> from ncps_mlx.training import find_batch_size
         >>> from ncps_mlx import CfC
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)

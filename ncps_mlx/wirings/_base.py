@@ -68,6 +68,7 @@ class Wiring(ABC):
             ValueError: The class or an argument is unknown, missing or bad.
 
         Example:
+            >>> from ncps_mlx.wirings import Wiring
             >>> from ncps_mlx import FullyConnected
             >>> FullyConnected(7).config
             {'name': 'FullyConnected', 'units': 7, 'output_size': 7, 'self_connections': True, 'seed': 1111}
@@ -127,6 +128,7 @@ class Circuit(Wiring):
         Lechner et al., "Neural circuit policies enabling auditable autonomy" (Nature Machine Intelligence, 2020).
 
     Example:
+        >>> from ncps_mlx.wirings import Circuit
         >>> circuit = Circuit([[0, 1], [-1, 0]], [[1, 1], [0, -1], [1, 0]], output_size=1)
         >>> circuit.input_size, circuit.units, circuit.output_size
         (3, 2, 1)
@@ -231,6 +233,7 @@ class Circuit(Wiring):
             ValueError: It was built for another number of inputs.
 
         Example:
+            >>> from ncps_mlx.wirings import Circuit
             >>> Circuit([[0]], [[1]]).build(2)
             Traceback (most recent call last):
             ...
@@ -250,6 +253,7 @@ class Circuit(Wiring):
         ``"excitatory"`` or ``"inhibitory"``.
 
         Example:
+            >>> from ncps_mlx.wirings import Circuit
             >>> graph = Circuit([[0, 1], [-1, 0]], [[1, 0]], output_size=1).graph()
             >>> graph.nodes["neuron_1"]
             {'layer': 'inter'}

@@ -40,6 +40,7 @@ class NCP(Wiring):
         Lechner et al., "Neural circuit policies enabling auditable autonomy" (Nature Machine Intelligence, 2020).
 
     Example:
+        >>> from ncps_mlx import NCP
         >>> wiring = NCP(
         ...     6, 4, 2, sensory_fanout=3, inter_fanout=2, recurrent_command_synapses=5, motor_fanin=3
         ... )
@@ -94,6 +95,7 @@ class NCP(Wiring):
         """Return the circuit for ``input_size`` inputs D.
 
         Example:
+            >>> from ncps_mlx import NCP
             >>> wiring = NCP(
             ...     3, 2, 1, sensory_fanout=2, inter_fanout=1, recurrent_command_synapses=1, motor_fanin=2
             ... )
@@ -139,6 +141,7 @@ class AutoNCP(Wiring):
         ValueError: An argument is out of its range.
 
     Example:
+        >>> from ncps_mlx import AutoNCP
         >>> AutoNCP(19, 4, sparsity_level=0.0).build(5)
         Circuit(input_size=5, units=19, output_size=4, sensory_synapse_count=45, synapse_count=89)
     """
@@ -169,6 +172,7 @@ class AutoNCP(Wiring):
         """The same wiring with every number given.
 
         Example:
+            >>> from ncps_mlx import AutoNCP
             >>> AutoNCP(19, 4, sparsity_level=0.0).ncp
             NCP(inter_neurons=9, command_neurons=6, motor_neurons=4, sensory_fanout=9, inter_fanout=6,
                 recurrent_command_synapses=12, motor_fanin=6, seed=22222)
@@ -191,6 +195,7 @@ class AutoNCP(Wiring):
         """Return the circuit for ``input_size`` inputs D.
 
         Example:
+            >>> from ncps_mlx import AutoNCP
             >>> AutoNCP(12, 3).build(5) == AutoNCP(12, 3).ncp.build(5)
             True
         """

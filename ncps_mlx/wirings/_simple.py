@@ -29,6 +29,7 @@ class FullyConnected(Wiring):
         ValueError: An argument is out of its range.
 
     Example:
+        >>> from ncps_mlx import FullyConnected
         >>> FullyConnected(4, 2, self_connections=False).build(3)
         Circuit(input_size=3, units=4, output_size=2, sensory_synapse_count=12, synapse_count=12)
     """
@@ -52,6 +53,7 @@ class FullyConnected(Wiring):
         """Return the circuit for ``input_size`` inputs D.
 
         Example:
+            >>> from ncps_mlx import FullyConnected
             >>> print(FullyConnected(3, seed=3).build(2).sensory_adjacency)
             [[-1 -1  1]
              [ 1  1 -1]]
@@ -83,6 +85,7 @@ class Random(Wiring):
         ValueError: An argument is out of its range.
 
     Example:
+        >>> from ncps_mlx import Random
         >>> Random(10, 2, sparsity_level=0.75).build(3)
         Circuit(input_size=3, units=10, output_size=2, sensory_synapse_count=8, synapse_count=25)
     """
@@ -106,6 +109,7 @@ class Random(Wiring):
         """Return the circuit for ``input_size`` inputs D.
 
         Example:
+            >>> from ncps_mlx import Random
             >>> print(Random(4, sparsity_level=0.5).build(3).sensory_adjacency)
             [[ 0  1  0  1]
              [ 1  0  0  0]
