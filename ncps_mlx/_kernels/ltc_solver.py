@@ -77,7 +77,7 @@ class SolverStep(ABC):
 class Synapses(SolverStep):
     """Wired: (p, q) = delta (a post_weights + z) + (0, 1); where the time step is one number it is in the arrays.
 
-    Here a is the value of which a sigmoid is made (see ``tanh.TanhImplementation``), of v pre_weights - offset.
+    Here a is the value of a sigmoid (see ``tanh.TanhImplementation``) at v pre_weights - offset.
 
     Args:
         tanh_impl: How to compute sigmoids; its constants are in the arrays.

@@ -90,7 +90,7 @@ def run_stack(
         by side; and each layer's last state.
     """
     last = []
-    drops = isinstance(dropout_rate, mx.array) or dropout_rate > 0
+    has_dropout = isinstance(dropout_rate, mx.array) or dropout_rate > 0
     for i, (cells, arrays) in enumerate(zip(layers, state, strict=True)):
         every = sequences or i < len(layers) - 1
         outputs: list[mx.array] = []
@@ -98,7 +98,7 @@ def run_stack(
         for direction, cell in enumerate(cells):
             dropout: list[mx.array] = []
             count, units = cell.dropout_shape
-            if drops and count:
+            if has_dropout and count:
                 own = None if keys is None else layer_keys(keys, i + direction * len(layers))
                 size = (x.shape[-3], x.shape[-2], units)
                 masks = cached_in_precompute(partial(dropout_masks, own, dropout_rate, count, size))

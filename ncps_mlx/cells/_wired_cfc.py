@@ -92,8 +92,8 @@ class WiredCfCCell(FusedCell):
         def step(z: State, state: State, dt: TimeSteps, dropout: Sequence[mx.array]) -> State:
             new: list[mx.array] = []
             for i, (cell, h) in enumerate(zip(steps, self.split(state[0]), strict=True)):
-                given = (between[i - 1](new[-1]),) if i else z
-                new.extend(cell(given, (h,), dt, dropout))
+                inputs = (between[i - 1](new[-1]),) if i else z
+                new.extend(cell(inputs, (h,), dt, dropout))
             return (mx.concatenate(new, axis=-1),)
 
         return step

@@ -88,9 +88,9 @@ class RecurrentModel(nn.Module):
             )
         store_int(config, "backbone_units", maximum=LARGEST_SIZE)
         layers = store_int(config, "backbone_layers", minimum=0)
-        rate = check_number("backbone_dropout", config["backbone_dropout"], low=0, high=1, open_high=True)
-        check_dropout_applies(rate, layers)
-        config["backbone_dropout"] = self.backbone_dropout = rate
+        backbone_dropout = check_number("backbone_dropout", config["backbone_dropout"], low=0, high=1, open_high=True)
+        check_dropout_applies(backbone_dropout, layers)
+        config["backbone_dropout"] = self.backbone_dropout = backbone_dropout
         if config["output_size"] is not None:
             store_int(config, "output_size", maximum=LARGEST_SIZE)
         if config["seed"] is not None:
@@ -122,8 +122,8 @@ class RecurrentModel(nn.Module):
         cell = self._cell(input_size, initializer)
         if not self.mixed_memory:
             return cell
-        given = self._config["initializer"]
-        recurrent = get_initializer("orthogonal" if given is None else given)
+        named = self._config["initializer"]
+        recurrent = get_initializer("orthogonal" if named is None else named)
         return MixedMemory(cell, input_size, initializer=initializer, recurrent_initializer=recurrent)
 
     def _cell(self, input_size: int, initializer: Initializer) -> Cell:

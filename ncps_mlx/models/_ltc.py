@@ -189,7 +189,7 @@ class LTC(RecurrentModel):
             ]
         x, steps, mask, _, single = self._check_call(x, time_delta, mask)
         x, dt, mask = time_first(x, steps, mask)
-        found: list[mx.array] = []
+        per_layer: list[mx.array] = []
         for i, (cells, state) in enumerate(zip(self._stack(), self._zero_state(x), strict=True)):
             values: list[mx.array] = []
             outputs: list[mx.array] = []
@@ -203,23 +203,23 @@ class LTC(RecurrentModel):
                     [],
                     lambda z, new, read=read: (read(z, new), new[0]),  # type: ignore[misc]  # bound at once
                 )
-                for kept, each in zip((values, outputs), zip(*pairs, strict=True), strict=True):
+                for target, each in zip((values, outputs), zip(*pairs, strict=True), strict=True):
                     stacked = mx.stack(list(each), axis=-3)
-                    kept.append(stacked[..., ::-1, :, :] if backward else stacked)
-            found.append(mx.swapaxes(mx.concatenate(values, axis=-1), -3, -2))
+                    target.append(stacked[..., ::-1, :, :] if backward else stacked)
+            per_layer.append(mx.swapaxes(mx.concatenate(values, axis=-1), -3, -2))
             y = mx.concatenate([c.outputs(h) for c, h in zip(cells, outputs, strict=True)], axis=-1)
             x = y + x if self.residual and i else y
-        return [each[0] for each in found] if single else found
+        return [each[0] for each in per_layer] if single else per_layer
 
 
-def check_ranges(given: object, time_constants: object) -> dict[str, tuple[float, float]]:
+def check_ranges(initial_ranges: object, time_constant_range: object) -> dict[str, tuple[float, float]]:
     """Check ``initial_ranges``."""
-    if given is None:
+    if initial_ranges is None:
         return {}
-    if not isinstance(given, Mapping):
-        raise ValueError(f"initial_ranges must be a mapping of names to pairs, got {given!r}.")
+    if not isinstance(initial_ranges, Mapping):
+        raise ValueError(f"initial_ranges must be a mapping of names to pairs, got {initial_ranges!r}.")
     checked = {}
-    for name, pair in given.items():
+    for name, pair in initial_ranges.items():
         check_choice("initial_ranges", name, INITIAL_RANGES)
         where = f"initial_ranges[{name!r}]"
         if not isinstance(pair, tuple | list) or len(pair) != 2:
@@ -227,29 +227,29 @@ def check_ranges(given: object, time_constants: object) -> dict[str, tuple[float
         positive = name in ("leak", "capacitance", "weight")
         low = check_number(f"{where}[0]", pair[0], low=0.0 if positive else -LARGEST_INITIAL, open_low=positive)
         checked[name] = low, check_number(f"{where}[1]", pair[1], low=low, high=LARGEST_INITIAL)
-    if "capacitance" in checked and time_constants is not None:
+    if "capacitance" in checked and time_constant_range is not None:
         raise ValueError(
             "initial_ranges must leave out 'capacitance' with time_constant_range, which draws it from the leak, got "
-            f"{given!r}."
+            f"{initial_ranges!r}."
         )
     return checked
 
 
-def check_time_constants(given: object, slowest: float, stability: str) -> tuple[float, float]:
+def check_time_constants(time_constant_range: object, slowest: float, stability: str) -> tuple[float, float]:
     """Check ``time_constant_range`` or choose it; ``slowest`` is the largest that ``stability`` allows."""
-    if given is None:
+    if time_constant_range is None:
         return (0.1, 10.0) if slowest > 10.0 else (0.1 * slowest, 0.9 * slowest)
-    if not isinstance(given, tuple | list) or len(given) != 2:
-        raise ValueError(f"time_constant_range must be a pair (least, greatest), got {given!r}.")
-    low = check_number("time_constant_range[0]", given[0], low=1 / LARGEST_INITIAL)
-    high = check_number("time_constant_range[1]", given[1], low=low, high=LARGEST_INITIAL)
+    if not isinstance(time_constant_range, tuple | list) or len(time_constant_range) != 2:
+        raise ValueError(f"time_constant_range must be a pair (least, greatest), got {time_constant_range!r}.")
+    low = check_number("time_constant_range[0]", time_constant_range[0], low=1 / LARGEST_INITIAL)
+    high = check_number("time_constant_range[1]", time_constant_range[1], low=low, high=LARGEST_INITIAL)
     if high > slowest:
         where, cure = f"stability={stability!r}", "stability='softplus'"
         if stability == "bounded":
             where = f"this activation and {where}"
             cure = f"{cure}, or an activation that is never negative such as 'sigmoid'"
         raise ValueError(
-            f"time_constant_range must end at {slowest:g} or below with {where}, got {given}. Choose {cure}, or "
+            f"time_constant_range must end at {slowest:g} or below with {where}, got {time_constant_range}. Choose {cure}, or "
             "scale time_delta."
         )
     return low, high

@@ -84,11 +84,11 @@ def _from_json_value(value: Any) -> Any:
 
 def _build(kind: Callable[..., Model], config: dict[str, Any]) -> Model:
     """Make the model of a configuration from JSON; MLX's global stream stays as it is."""
-    given = {name: value if name == "wiring" else _from_json_value(value) for name, value in config.items()}
-    if given.get("wiring") is not None:
-        given["wiring"] = Wiring.from_config(given["wiring"])
+    arguments = {name: value if name == "wiring" else _from_json_value(value) for name, value in config.items()}
+    if arguments.get("wiring") is not None:
+        arguments["wiring"] = Wiring.from_config(arguments["wiring"])
     with seeded(0):
-        return kind(**given)
+        return kind(**arguments)
 
 
 def _parameters_by_name(model: nn.Module) -> dict[str, mx.array]:
@@ -146,8 +146,8 @@ def _header(path: Path, content: bytes) -> tuple[Any, dict[str, tuple[int, ...]]
 
 def _entry(name: str, entry: Any) -> tuple[tuple[int, ...], int, int]:
     """Shape, first byte and end of an array, from the header."""
-    given = entry if isinstance(entry, dict) else {}
-    fields: list[Any] = [given.get(key) for key in ("dtype", "shape", "data_offsets")]
+    entries = entry if isinstance(entry, dict) else {}
+    fields: list[Any] = [entries.get(key) for key in ("dtype", "shape", "data_offsets")]
     dtype, shape, offsets = fields
     size = SIZES.get(dtype) if isinstance(dtype, str) else None
     if size and _naturals(shape) and _naturals(offsets) and len(offsets) == 2:

@@ -140,7 +140,7 @@ class Run:
         parameters = self.layout.tree(self.matrix[group])
         given = parameters, batch, rates, keys
         with tanh_implementation(current_tanh()):
-            # Where a layer has no gradient by hand there would be little to gain, and it would be done twice.
+            # Without custom gradients there is little to gain, and the forward pass would run twice.
             ahead = precompute(lambda: self.loss(*given)) if self.model.has_fused_kernel else nullcontext()
             with ahead:
                 gradient = mx.value_and_grad(self.loss)  # an attribute would hold this object in a circle

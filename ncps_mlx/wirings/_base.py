@@ -85,12 +85,12 @@ class Wiring(ABC):
                 f"got {config!r:.200}."
             )
         kind = known[name]
-        given = {key: value for key, value in config.items() if key != "name"}
-        if set(given) != set(_arguments(kind)):
+        arguments = {key: value for key, value in config.items() if key != "name"}
+        if set(arguments) != set(_arguments(kind)):
             raise ValueError(
-                f"config of {name} must hold {', '.join(_arguments(kind))}, got {', '.join(map(str, given))}."
+                f"config of {name} must hold {', '.join(_arguments(kind))}, got {', '.join(map(str, arguments))}."
             )
-        return kind(**given)
+        return kind(**arguments)
 
     def _set(self, **values: Any) -> None:
         """Store the constructor's arguments; afterwards a wiring is frozen."""
