@@ -12,33 +12,7 @@ import numpy as np
 
 from ncps_mlx._utils.json_values import to_json_value
 
-__all__ = ["Curves", "History", "TrialResult", "Trials", "as_records", "mean_scores", "tuned", "varied"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class History:
-    """How one model's training went.
-
-    Attributes:
-        step: After how many steps each evaluation took place.
-        train_loss: Mean training loss since the evaluation before (mean squared error of standardised targets, or
-            cross entropy in nats).
-        validation_score: The task's metric on the validation split, in its units.
-        best_step: The evaluation whose parameters were kept.
-        best_score: Its score; infinitely bad if training diverged.
-        status: ``"finished"``, ``"stopped early"``, ``"diverged"``, or in a study ``"pruned"``.
-        reason: Why it diverged or was pruned.
-        seconds: Its share of the population's wall-clock seconds, divided among those in training at the time.
-    """
-
-    step: tuple[int, ...]
-    train_loss: tuple[float, ...]
-    validation_score: tuple[float, ...]
-    best_step: int
-    best_score: float
-    status: str
-    reason: str | None
-    seconds: float
+__all__ = ["History", "TrialResult", "Trials", "as_records", "mean_scores", "tuned", "varied"]
 
 
 Result = TypeVar("Result", bound="TrialResult")
@@ -46,28 +20,41 @@ NON_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curves:
-    """How one training went.
+class History:
+    """How one model's training went.
+
+    Two histories are equal if all is but their ``seconds``: a training that runs again takes another time.
 
     Attributes:
-        step: Optimizer steps at which the model was evaluated.
-        train_loss: Training loss there, in the unit of the standardised targets.
-        validation_score: Validation score there, in the task's unit.
-        best_step: The step whose parameters were kept.
+        step: After how many optimizer steps each evaluation took place.
+        train_loss: Mean training loss since the evaluation before (mean squared error of standardised targets, or
+            cross entropy in nats).
+        validation_score: The task's metric on the validation split, in its units.
+        best_step: The evaluation whose parameters were kept; 0 if there was none.
+        best_score: Its score; infinitely bad if training diverged.
+        status: ``"finished"``, ``"stopped early"``, ``"diverged"``, or in a study ``"pruned"``.
+        reason: Why it diverged or was pruned; ``None`` otherwise.
+        seconds: Its share of the population's wall-clock seconds, divided among those in training at the time.
 
     Example:
-        >>> curves = Curves(step=(10, 20), train_loss=(1.0, 0.5), validation_score=(30.0, 25.0), best_step=20)
-        >>> curves.train_loss[-1]
-        0.5
+        >>> from ncps_mlx import History
+        >>> history = History(
+        ...     step=(10, 20), train_loss=(1.0, 0.5), validation_score=(30.0, 25.0), best_step=20, best_score=25.0)
+        >>> history.train_loss[-1], history.status
+        (0.5, 'finished')
     """
 
     step: tuple[int, ...]
     train_loss: tuple[float, ...]
     validation_score: tuple[float, ...]
     best_step: int
+    best_score: float
+    status: str = "finished"
+    reason: str | None = None
+    seconds: float = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("train_loss", "validation_score"):  # one NaN object, so that equal curves compare equal
+        for name in ("train_loss", "validation_score"):  # one NaN object, so that equal histories compare equal
             values = tuple(math.nan if math.isnan(value) else float(value) for value in getattr(self, name))
             object.__setattr__(self, name, values)
 
@@ -87,7 +74,7 @@ class TrialResult:
     units: str = ""
     higher_is_better: bool = False
     score: float
-    history: Curves | None = None
+    history: History | None = None
     status: str = "finished"
     reason: str | None = None
     seconds: float = 0.0
@@ -125,7 +112,14 @@ class TrialResult:
             >>> '"score": "Infinity"' in record.to_json()
             True
         """
-        return json.dumps(_encode(asdict(self)), allow_nan=False, sort_keys=True)
+        values = asdict(self)
+        if self.history is not None:
+            values["history"] = {
+                name: value
+                for name, value in values["history"].items()
+                if name not in SHARED_WITH_HISTORY or value != values[SHARED_WITH_HISTORY[name]]
+            }
+        return json.dumps(_encode(values), allow_nan=False, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -151,20 +145,24 @@ class TrialResult:
         needed = ("trial", "model", "config", "seed", "task", "data_hash", "metric", "score")
         if missing := [name for name in needed if name not in values]:
             raise ValueError(f"text must be the JSON of a Record, got no {', '.join(map(repr, missing))}.")
-        if unknown := sorted(set(values) - known):
+        history = values.get("history")
+        unknown = sorted((set(values) - known) | (set(history or {}) - {item.name for item in fields(History)}))
+        if unknown:
             raise ValueError(
                 f"text must be the JSON of a Record, got the unknown {', '.join(map(repr, unknown))}. "
                 "A newer ncps_mlx may have written it."
             )
         values["score"] = _decode(values["score"])
-        if (history := values.get("history")) is not None:
-            values["history"] = Curves(
-                step=tuple(history["step"]),
-                train_loss=tuple(map(_decode, history["train_loss"])),
-                validation_score=tuple(map(_decode, history["validation_score"])),
-                best_step=history["best_step"],
-            )
+        if history is not None:
+            own = {name: values[shared] for name, shared in SHARED_WITH_HISTORY.items() if shared in values}
+            own |= history | {"step": tuple(history["step"])}
+            own |= {name: tuple(map(_decode, history[name])) for name in ("train_loss", "validation_score")}
+            values["history"] = History(**own | {"best_score": _decode(own["best_score"])})
         return cls(**values)
+
+
+SHARED_WITH_HISTORY = {"best_score": "score", "status": "status", "reason": "reason", "seconds": "seconds"}
+"""What a history and its record both hold, by the names in each: a record writes it once, unless they differ."""
 
 
 def _encode(value: Any) -> Any:
@@ -190,18 +188,10 @@ ABOUT = ("model", "task", "metric", "units", "higher_is_better", "status", "reas
 
 
 def as_records(trials: Trials) -> list[TrialResult]:
-    """Take records as they are, and turn plain rows (``seed``, ``score`` and the knobs) into records.
-
-    Raises:
-        ValueError: Nothing is there, or a row has no ``seed`` or no ``score``.
-
-    Example:
-        >>> as_records([{"learning_rate": 0.01, "seed": 0, "score": 23.1}])[0].config
-        {'learning_rate': 0.01}
-    """
+    """Take records as they are, and turn plain rows (``seed``, ``score`` and the knobs) into records."""
     found = []
     rows: Iterable[Any] = trials  # a caller without types may pass anything
-    for place, trial in enumerate(rows):
+    for i, trial in enumerate(rows):
         if isinstance(trial, TrialResult):
             found.append(trial)
             continue
@@ -214,7 +204,7 @@ def as_records(trials: Trials) -> list[TrialResult]:
         }
         found.append(
             TrialResult(
-                trial=trial.get("trial", place),
+                trial=trial.get("trial", i),
                 config=knobs,
                 seed=trial["seed"],
                 score=float(trial["score"]),
@@ -228,29 +218,15 @@ def as_records(trials: Trials) -> list[TrialResult]:
 
 
 def varied(records: Sequence[TrialResult]) -> list[str]:
-    """Name the knobs that have more than one value among the records.
-
-    Example:
-        >>> rows = [{"a": 1, "b": 2, "seed": 0, "score": 1.0}, {"a": 3, "b": 2, "seed": 0, "score": 2.0}]
-        >>> varied(as_records(rows))
-        ['a']
-    """
+    """Name the knobs that have more than one value among the records."""
     names = dict.fromkeys(name for record in records for name in record.config)
     return [name for name in names if len({repr(record.config.get(name)) for record in records}) > 1]
 
 
 def mean_scores(records: Iterable[Result]) -> list[tuple[dict[str, Any], float, list[Result]]]:
-    """Average the seeds of each configuration.
+    """Average the seeds of each configuration: (configuration, mean score, its records) in order of appearance.
 
-    Returns:
-        list: (configuration, mean score, its records) in the order of first appearance; the mean is
-        infinite where a seed diverged.
-
-    Example:
-        >>> scores = [(0.1, 0, 4.0), (0.1, 1, 6.0), (0.01, 0, 3.0)]
-        >>> rows = [{"learning_rate": rate, "seed": seed, "score": score} for rate, seed, score in scores]
-        >>> [(config["learning_rate"], mean) for config, mean, _ in mean_scores(as_records(rows))]
-        [(0.1, 5.0), (0.01, 3.0)]
+    The mean is infinite where a seed diverged.
     """
     groups: dict[str, list[Result]] = {}
     for record in records:

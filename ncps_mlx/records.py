@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ncps_mlx._runtime.versions import versions
-from ncps_mlx._trials import Curves, tuned
+from ncps_mlx._trials import tuned
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx.search._record import Record
 
-__all__ = ["Curves", "Record", "load", "save", "tuned", "versions"]
+__all__ = ["Record", "load", "save", "tuned", "versions"]
 
 
 def save(records: Iterable[Record], path: str | Path) -> None:

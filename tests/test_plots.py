@@ -21,8 +21,8 @@ from matplotlib.text import Text
 
 from ncps_mlx import History, LogUniform, Record, Space, Study, plots
 
-# Private: an axis and a caption without their figure, and the curves of a trial that was never trained.
-from ncps_mlx._trials import Curves, as_records
+# Private: an axis and a caption without their figure.
+from ncps_mlx._trials import as_records
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.plots._axis import Scale, score_limits, with_baselines
 from ncps_mlx.plots._captions import as_text, list_knobs, score_name, summarize
@@ -208,8 +208,10 @@ def test_differences_without_a_partner_are_counted() -> None:
 
 
 def test_a_run_that_never_had_a_score_still_gets_its_cross() -> None:
-    good = Curves(step=(1, 2), train_loss=(1.0, 0.6), validation_score=(9.0, 7.0), best_step=2)
-    bad = Curves(step=(1,), train_loss=(math.nan,), validation_score=(math.nan,), best_step=0)
+    good = History(step=(1, 2), train_loss=(1.0, 0.6), validation_score=(9.0, 7.0), best_step=2, best_score=7.0)
+    bad = History(
+        step=(1,), train_loss=(math.nan,), validation_score=(math.nan,), best_step=0, best_score=math.inf
+    )
     ax = plots.learning_curves({"good": good, "bad": bad}).axes[0]
     (cross,) = (line for line in ax.lines if line.get_marker() == "x")
     x, y = np.asarray(cross.get_xdata()), np.asarray(cross.get_ydata())
@@ -217,7 +219,9 @@ def test_a_run_that_never_had_a_score_still_gets_its_cross() -> None:
 
 
 def test_learning_curves_end_where_training_did() -> None:
-    good = Curves(step=(1, 2, 3), train_loss=(3.0, 2.0, 1.0), validation_score=(9.0, 7.0, 8.0), best_step=2)
+    good = History(
+        step=(1, 2, 3), train_loss=(3.0, 2.0, 1.0), validation_score=(9.0, 7.0, 8.0), best_step=2, best_score=7.0
+    )
     bad = History(
         step=(1, 2), train_loss=(3.0, math.nan), validation_score=(9.5, math.nan), best_step=1, best_score=math.inf,
         status="diverged", reason="the training loss became nan at step 2", seconds=0.1,

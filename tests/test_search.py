@@ -33,10 +33,9 @@ from ncps_mlx import (
     fit,
     plots,
 )
-
-# Private: where training is cut off, a trial's course, and the connection that leaves a lock.
-from ncps_mlx._trials import Curves
 from ncps_mlx.data import irregular_sines
+
+# Private: where training is cut off, and the connection that leaves a lock.
 from ncps_mlx.search._record import Population
 from ncps_mlx.search._storage.sqlite import Connection
 from ncps_mlx.stats import interval
@@ -101,12 +100,7 @@ def test_a_record_is_what_a_lone_model_gives(task: Task) -> None:
             model, task, seed=run.seed, progress=False, **{name: run.config[name] for name in training}
         )
         assert history.best_score == run.score == evaluate(model, task, "validation")
-        assert run.history == Curves(
-            step=history.step,
-            train_loss=history.train_loss,
-            validation_score=history.validation_score,
-            best_step=history.best_step,
-        )
+        assert run.history == history
 
 
 def test_rerun_gives_the_recorded_score_bit_for_bit(task: Task) -> None:

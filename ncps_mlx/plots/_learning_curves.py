@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncps_mlx._trials import Curves, TrialResult
+from ncps_mlx._trials import History, TrialResult
 from ncps_mlx.plots._axis import score_limits, with_baselines
 from ncps_mlx.plots._captions import (
     as_text,
@@ -26,13 +26,11 @@ from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, describe, draw_base
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ncps_mlx._trials import History
-
 __all__ = ["learning_curves"]
 
 
 def learning_curves(
-    trials: Sequence[TrialResult] | Mapping[str, TrialResult | History | Curves],
+    trials: Sequence[TrialResult] | Mapping[str, TrialResult | History],
     *,
     hue: str | None = None,
     train: bool = False,
@@ -58,10 +56,10 @@ def learning_curves(
         ValueError: No trials, a trial without history, or a knob that they do not have.
 
     Example:
-        >>> from ncps_mlx import plots
-        >>> from ncps_mlx.records import Curves
-        >>> curves = Curves(step=(10, 20), train_loss=(1.0, 0.6), validation_score=(9.0, 7.0), best_step=20)
-        >>> plots.alt_text(plots.learning_curves({"CfC": curves}))
+        >>> from ncps_mlx import History, plots
+        >>> history = History(
+        ...     step=(10, 20), train_loss=(1.0, 0.6), validation_score=(9.0, 7.0), best_step=20, best_score=7.0)
+        >>> plots.alt_text(plots.learning_curves({"CfC": history}))
         'Validation score over training steps, 1 run: best CfC with 7 at step 20.'
     """
     if not trials:

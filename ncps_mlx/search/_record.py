@@ -12,7 +12,7 @@ import mlx.core as mx
 
 from ncps_mlx._kernels.tanh import current_tanh, tanh_implementation
 from ncps_mlx._runtime.versions import versions
-from ncps_mlx._trials import Curves, TrialResult
+from ncps_mlx._trials import TrialResult
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
@@ -44,7 +44,7 @@ class Record(TrialResult):
         higher_is_better: Direction of the score.
         score: Best validation score, in the task's unit: of a pruned trial, so far; infinite in the worse direction if
             it diverged.
-        history: Losses and scores over the training.
+        history: Losses and scores over the training, as :func:`~ncps_mlx.fit` returns them.
         status: ``"finished"``, ``"stopped early"``, ``"diverged"`` or ``"pruned"``.
         reason: Why it diverged or was pruned; ``None`` otherwise.
         seconds: Wall time, a population's divided by its members.
@@ -244,12 +244,7 @@ class Population:
                 units=task.units,
                 higher_is_better=task.higher_is_better,
                 score=history.best_score,
-                history=Curves(
-                    step=history.step,
-                    train_loss=history.train_loss,
-                    validation_score=history.validation_score,
-                    best_step=history.best_step,
-                ),
+                history=history,
                 status=history.status,
                 reason=history.reason,
                 seconds=history.seconds,
