@@ -16,7 +16,7 @@ from ncps_mlx import LTC, load, tanh_implementation
 from ncps_mlx._kernels.custom_vjp import no_grad, precompute
 from ncps_mlx.cells import Cell, MixedMemory
 from ncps_mlx.cells._base import FusedCell
-from ncps_mlx.training._population import stack
+from ncps_mlx.training._population import stack_parameters
 from tests.contracts import (
     KINDS,
     B,
@@ -471,7 +471,7 @@ def test_a_population_equals_its_members_bit_for_bit(kind, masked):
         return outputs, found
 
     shell = make(kind)
-    together, found = call(shell, stack(models), x, dt, mask if masked else None, dropout_rate, keys)
+    together, found = call(shell, stack_parameters(models), x, dt, mask if masked else None, dropout_rate, keys)
     for i, model in enumerate(models):
         rate = dropout_rate[i].item() if drops(kind) else 0.0
         alone, own = call(model, model.parameters(), x[i], dt[i], mask[i] if masked else None, rate, keys[i])

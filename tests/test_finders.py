@@ -23,7 +23,7 @@ def build(seed=0):
     return CfC(1, 8, backbone_units=8, output_size=1, return_sequences=False, seed=seed)
 
 
-def same(a, b):
+def equal_parameters(a, b):
     pairs = zip(tree_flatten(a.parameters()), tree_flatten(b.parameters()), strict=True)
     return all(mx.array_equal(p, q).item() for (_, p), (_, q) in pairs)
 
@@ -70,20 +70,20 @@ def test_models_are_left_alone():
     model = build()
     find_learning_rate(model, TASK, steps=20, progress=False)
     find_batch_size(model, TASK, steps=1, repeats=1, learning_rates=[1e-2], tuning_steps=2, progress=False)
-    assert same(model, build())
+    assert equal_parameters(model, build())
 
 
 def test_tuning_stays_below_the_limit(monkeypatch):
-    given = []
+    limits = []
 
-    def noted(*args, **settings):
-        given.append(settings["memory_mb"])
+    def recording_fit(*args, **settings):
+        limits.append(settings["memory_mb"])
         return fit(*args, **settings)
 
-    monkeypatch.setattr(finders, "fit", noted)
+    monkeypatch.setattr(finders, "fit", recording_fit)
     rates = np.array([1e-3, 1e-2])
     find_batch_size(build(), TASK, memory_mb=7, steps=1, learning_rates=rates, tuning_steps=2, progress=False)
-    assert set(given) == {7}
+    assert set(limits) == {7}
 
 
 def test_each_batch_size_is_tuned():
@@ -103,7 +103,7 @@ def test_each_batch_size_is_tuned():
     assert sizes[0].megabytes < sizes[-1].megabytes
 
 
-def made(*rows):
+def batch_sizes(*rows):
     return [
         BatchSize(batch_size=8 * 2**i, examples_per_second=speed, spread=(speed, speed), megabytes=used)
         for i, (speed, used) in enumerate(rows)
@@ -123,11 +123,11 @@ def made(*rows):
     ],
 )
 def test_why_it_stops(rows, reason):
-    assert why_stop(made(*rows), 1000, memory_mb=100.0, gain=1.1) == reason
+    assert why_stop(batch_sizes(*rows), 1000, memory_mb=100.0, gain=1.1) == reason
 
 
 @pytest.mark.parametrize(
-    ("find", "given", "message"),
+    ("find", "arguments", "message"),
     [
         (find_learning_rate, {"low": 0}, "low must be above 0, got 0."),
         (find_learning_rate, {"low": 1e-2, "high": 1e-3}, "high must be above 0.01"),
@@ -142,6 +142,6 @@ def test_why_it_stops(rows, reason):
         (find_batch_size, {"task": "task"}, "task must be a Task, got str."),
     ],
 )
-def test_bad_arguments_are_named(find, given, message):
+def test_bad_arguments_are_named(find, arguments, message):
     with pytest.raises(ValueError, match=message):
-        find(**{"model": build(), "task": TASK, **given})
+        find(**{"model": build(), "task": TASK, **arguments})

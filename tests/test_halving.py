@@ -18,7 +18,7 @@ from ncps_mlx.data import glucose
 
 # Private: where training and the writing of results are cut off, and the steps of rungs.
 from ncps_mlx.search._halving import rung_step
-from ncps_mlx.search._record import Population
+from ncps_mlx.search._record import TrialPopulation
 from ncps_mlx.search._storage.trial_queue import TrialQueue
 from ncps_mlx.search._worker import Worker
 
@@ -133,8 +133,8 @@ class CutOffError(Exception):
 @pytest.mark.parametrize(
     ("where", "at", "storage"),
     [
-        (Population, 3, None),
-        (Population, 9, "tuning.db"),
+        (TrialPopulation, 3, None),
+        (TrialPopulation, 9, "tuning.db"),
         (TrialQueue, 5, None),
         (TrialQueue, 25, "tuning.db"),
         (TrialQueue, 33, None),
@@ -152,7 +152,7 @@ def test_a_bracket_cut_off_ends_as_if_it_had_not_been(
     """Cut off in the middle of a rung, or while a rung's decisions are written down."""
     place = None if storage is None else tmp_path / storage
     study = Study(place, task, SPACE, halving=Halving(), **SETTINGS)
-    name = "train" if where is Population else "finish"
+    name = "train" if where is TrialPopulation else "finish"
     real, calls = getattr(where, name), []
 
     def cut_off(self: Any, *args: Any) -> Any:

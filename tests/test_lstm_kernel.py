@@ -19,7 +19,7 @@ from ncps_mlx.cells import Cell, MixedMemory
 from ncps_mlx.cells._base import FusedCell
 from ncps_mlx.cells._stack import dropout_masks
 from ncps_mlx.models import RecurrentModel
-from ncps_mlx.training._population import stack
+from ncps_mlx.training._population import stack_parameters
 
 B, T, D, H, U = 5, 7, 3, 11, 13
 
@@ -59,7 +59,7 @@ def found(
     assert isinstance(cell, MixedMemory) and isinstance(cell.cell, FusedCell) and cell.cell.has_fused_kernel
     leading = (members,) if members else ()
     models = [build(kind, seed) for seed in range(members or 1)]
-    parameters = stack(models)["layers"][0] if members else cell.trainable_parameters()
+    parameters = stack_parameters(models)["layers"][0] if members else cell.trainable_parameters()
     rng = np.random.default_rng(0)
 
     def draw(*shape: int) -> mx.array:

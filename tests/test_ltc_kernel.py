@@ -14,7 +14,7 @@ import ncps_mlx._kernels.ltc_solver
 from ncps_mlx import LTC, AutoNCP, FullyConnected, Random
 from ncps_mlx.cells import Cell
 from ncps_mlx.cells._stack import dropout_masks
-from ncps_mlx.training._population import stack
+from ncps_mlx.training._population import stack_parameters
 
 B, T, D, H = 5, 7, 3, 11
 
@@ -34,7 +34,7 @@ def compare(kind, *, varying=True, masked=False, sequences=True, members=None, u
     models = [LTC(D, seed=seed, ode_unfolds=unfolds, **KINDS[kind]) for seed in range(members or 1)]
     cell = models[0].layers[0]
     leading = (members,) if members else ()
-    parameters = stack(models)["layers"][0] if members else cell.trainable_parameters()
+    parameters = stack_parameters(models)["layers"][0] if members else cell.trainable_parameters()
     rng = np.random.default_rng(0)
 
     def draw(*shape):

@@ -17,9 +17,9 @@ from ncps_mlx import AutoNCP, CfC, FullyConnected, History, Record
 # Private: results that were never trained, how a value is written down, and the arrays of a model.
 from ncps_mlx._trials import TrialResult, as_records, mean_scores, varied
 from ncps_mlx._utils.json_values import format_value, to_json_value
-from ncps_mlx.training._parameter_matrix import leaves
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.records import load, save, tuned, versions
+from ncps_mlx.training._parameter_matrix import leaves
 from ncps_mlx.wirings import Circuit, Wiring
 
 floats = st.floats()

@@ -36,7 +36,7 @@ from ncps_mlx import (
 from ncps_mlx.data import irregular_sines
 
 # Private: where training is cut off, and the connection that leaves a lock.
-from ncps_mlx.search._record import Population
+from ncps_mlx.search._record import TrialPopulation
 from ncps_mlx.search._storage.sqlite import Connection
 from ncps_mlx.stats import interval
 from ncps_mlx.wirings import Circuit
@@ -60,8 +60,8 @@ class Interrupting:
     """Training that is cut off by Ctrl-C in its n-th population."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-        self.real, self.calls, self.at = Population.train, 0, at
-        monkeypatch.setattr(Population, "train", lambda *args: self(*args))
+        self.real, self.calls, self.at = TrialPopulation.train, 0, at
+        monkeypatch.setattr(TrialPopulation, "train", lambda *args: self(*args))
 
     def __call__(self, *args: Any) -> None:
         self.calls += 1
@@ -210,13 +210,13 @@ def test_a_whole_plan_is_enqueued_at_once_and_sorted_by_shape(task: Task) -> Non
 
 def test_a_drawn_shape_is_one_population_of_eight(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    real = Population.__init__
+    real = TrialPopulation.__init__
 
-    def counted(self: Population, *args: Any) -> None:
+    def counted(self: TrialPopulation, *args: Any) -> None:
         real(self, *args)
         sizes.append(len(self.trials))
 
-    monkeypatch.setattr(Population, "__init__", counted)
+    monkeypatch.setattr(TrialPopulation, "__init__", counted)
     space = Space(hidden_size=Integer(2, 60), learning_rate=LogUniform(1e-3, 1e-1))
     for sampler in ("random", "quasi-random", "tpe"):
         sizes.clear()
@@ -558,7 +558,7 @@ def test_a_limit_of_memory_changes_no_bit(task: Task, capsys: pytest.CaptureFixt
             "fixed must not name what the space varies, got learning_rate",
         ),
         ({"fixed": FAST | {"seed": 1}}, r"seed must be given as seeds=\(0, 1, 2\)"),
-        ({"fixed": FAST | {"ode_unfolds": 3}}, "ode_unfolds must be a knob of CfC or of fit, which are"),
+        ({"fixed": FAST | {"ode_unfolds": 3}}, "ode_unfolds must be a hyperparameter of CfC or of fit, which are"),
         ({"fixed": FAST | {"initializer": print}}, "initializer must be None, a bool"),
         (
             {"fixed": SMALL},
@@ -571,7 +571,7 @@ def test_a_limit_of_memory_changes_no_bit(task: Task, capsys: pytest.CaptureFixt
         ({"fixed": FAST | {"mode": "gated"}}, "mode must be one of"),
         ({"fixed": FAST | {"warmup_steps": 9}}, "warmup_steps must be below the 4 steps"),
         ({"space": Space(weight_decay=[0.0, 0.1])}, "weight_decay must be 0 with optimizer='adam'"),
-        ({"space": Space(ode_unfolds=Integer(1, 3))}, "ode_unfolds must be a knob of CfC or of fit"),
+        ({"space": Space(ode_unfolds=Integer(1, 3))}, "ode_unfolds must be a hyperparameter of CfC or of fit"),
         (
             {"space": Space(weight_decay=[0.1]), "sampler": "tpe"},
             "weight_decay must be 0 with optimizer='adam'",

@@ -23,7 +23,7 @@ from ncps_mlx import LTC, AutoNCP, CfC, load
 
 # Private: saving what is not a model, and how members lie in a population.
 from ncps_mlx.models._serialization import save
-from ncps_mlx.training._population import stack
+from ncps_mlx.training._population import stack_parameters
 
 B, T, D, H, U = 5, 7, 3, 11, 13
 DTYPES = [mx.float32, mx.float16, mx.bfloat16]
@@ -173,7 +173,7 @@ def test_only_models_are_saved(tmp_path):
         with pytest.raises(ValueError, match="model must be a CfC or an LTC, got"):
             save(model, tmp_path / "model")
     model = make()
-    model.update(stack([make(seed=1), make(seed=2)]))
+    model.update(stack_parameters([make(seed=1), make(seed=2)]))
     with pytest.raises(ValueError, match="model must hold the parameters of its configuration to be saved"):
         model.save(tmp_path / "model")
     assert not list(tmp_path.iterdir())

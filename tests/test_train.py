@@ -14,16 +14,19 @@ from mlx.utils import tree_flatten, tree_map
 
 from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random, Split, Task, evaluate, fit, predict
 
-# Private: the optimizer and the schedule alone, beside those of MLX; what fits in memory; what is prepared.
+# Private: the optimizer and the schedule alone, to compare with MLX's; what fits in memory; training that pauses.
 from ncps_mlx._runtime import memory_budget
 from ncps_mlx._runtime.memory_budget import peak_memory_mb
 from ncps_mlx._utils.progress import Progress
-from ncps_mlx.data._time_scaler import KINDS
+from ncps_mlx.data._time_scaler import KINDS, TimeScaler
 from ncps_mlx.training import MEMBER_PARAMETERS
 from ncps_mlx.training import _population as population
-from ncps_mlx.training._fit import prepare
+from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._optimizers import PopulationAdam, clip, schedule_factors
-from ncps_mlx.training._population import unstack
+from ncps_mlx.training._parameter_matrix import ParameterLayout
+from ncps_mlx.training._population import unstack_parameters
+from ncps_mlx.training._time_steps import MemberTimeSteps
+from ncps_mlx.training._trainer import PopulationTrainer
 
 T, D, H, U, O = 6, 3, 11, 13, 2
 
@@ -53,7 +56,13 @@ def build(cls=CfC, kind="last", seed=0, **settings):
     return cls(D, output_size=O, return_sequences=kind == "every", seed=seed, **settings)
 
 
-def same(a, b):
+def make_trainer(models, task, shared, member_settings):
+    """What ``fit`` trains with; each member's setting is one value for all or one for each, as in ``fit``."""
+    member_configs = MemberConfig.for_each(len(models), member_settings)
+    return PopulationTrainer(models, task, FitConfig(**shared), member_configs)
+
+
+def equal_parameters(a, b):
     pairs = zip(tree_flatten(a.parameters()), tree_flatten(b.parameters()), strict=True)
     return all(mx.array_equal(p, q).item() for (_, p), (_, q) in pairs)
 
@@ -109,7 +118,7 @@ def test_members_equal_lone_runs_bit_for_bit(cls, settings, kind):
         alone = build(cls, kind, i, **settings)
         own = {name: values[i] for name, values in varied.items()}
         lone = fit(alone, task, **own, **common)
-        assert same(member, alone)
+        assert equal_parameters(member, alone)
         assert (lone.train_loss, lone.validation_score) == (history.train_loss, history.validation_score)
         assert lone.status == history.status
     scores = evaluate(together, task)
@@ -130,24 +139,24 @@ def test_members_of_any_size_equal_lone_runs(cls, members, hidden, units, batch,
     ]
     task, rates = Task("sizes", *splits), list(np.geomspace(1e-3, 1e-1, members))
 
-    def made(seed):
+    def build_small(seed):
         more = {} if cls is CfC else {"ode_unfolds": 2, "backbone_layers": 1}
         return build(cls, seed=seed, hidden_size=hidden, backbone_units=units, **more)
 
-    models, last = [made(seed) for seed in range(members)], members - 1
-    common = {"steps": 4, "batch_size": batch, "optimizer": "adam", "evaluate_every": 1, "clip_norm": 0.1}
-    rest = {"weight_decay": 0.0, "schedule": "cosine", "warmup_steps": 1, "backbone_dropout": 0.2, "seed": 3}
-    run = prepare(models, task, grad_accumulation_steps=1, patience=None, learning_rate=rates, **common, **rest)
+    models, last = [build_small(seed) for seed in range(members)], members - 1
+    shared = {"steps": 4, "batch_size": batch, "evaluate_every": 1}
+    equal_settings = {"clip_norm": 0.1, "warmup_steps": 1, "backbone_dropout": 0.2, "seed": 3}
+    trainer = make_trainer(models, task, shared, {"learning_rate": rates, **equal_settings})
     with Progress(1, "training", "step", shown=False) as bar:
-        run.train(bar, 1, until=2)
-        run.prune({i: "pruned" for i in range(members) if i != last})
-        unstack(models, run.train(bar, 1))
+        trainer.train(bar, 1, until=2)
+        trainer.prune({i: "pruned" for i in range(members) if i != last})
+        unstack_parameters(models, trainer.train(bar, 1))
     for i in (0, last):
-        alone, history = made(i), run.members[i].history()
-        lone = fit(alone, task, progress=False, learning_rate=rates[i], **common, **rest)
+        alone, history = build_small(i), trainer.members[i].history()
+        lone = fit(alone, task, progress=False, learning_rate=rates[i], **shared, **equal_settings)
         assert lone.train_loss[: len(history.step)] == history.train_loss
         assert lone.validation_score[: len(history.step)] == history.validation_score
-    assert same(alone, models[last])
+    assert equal_parameters(alone, models[last])
 
 
 @pytest.mark.parametrize(
@@ -164,7 +173,7 @@ def test_survivors_of_halving_equal_lone_runs_bit_for_bit(cls, settings):
     task = make_task("every", masked=True)
     dropping = build(cls, "every", **settings).dropout_layer_count
     scaling = cls is CfC or "wiring" not in settings
-    common = {"steps": 12, "batch_size": 8, "optimizer": "adamw", "evaluate_every": 2}
+    shared = {"steps": 12, "batch_size": 8, "optimizer": "adamw", "evaluate_every": 2}
     own = [
         {"learning_rate": 1e-3 * 2**i, "weight_decay": 0.01 * i, "clip_norm": [1.0, None, 0.1][i % 3], "seed": i,
          "schedule": ["cosine", "constant"][i % 2], "warmup_steps": i,
@@ -174,25 +183,25 @@ def test_survivors_of_halving_equal_lone_runs_bit_for_bit(cls, settings):
     ]  # fmt: skip
     models = [build(cls, "every", seed, **settings) for seed in range(7)]
     columns = {name: [each[name] for each in own] for name in own[0]}
-    run = prepare(models, task, grad_accumulation_steps=1, patience=None, **common, **columns)
+    trainer = make_trainer(models, task, shared, columns)
     with Progress(7, "halving", "trial", shown=False) as bar:
-        run.train(bar, 3, until=4)
-        run.prune(dict.fromkeys((0, 3, 6), "pruned"))
-        run.train(bar, 2, until=8)
-        run.prune(dict.fromkeys((2, 5), "pruned"))
-        best = run.train(bar, 2)
+        trainer.train(bar, 3, until=4)
+        trainer.prune(dict.fromkeys((0, 3, 6), "pruned"))
+        trainer.train(bar, 2, until=8)
+        trainer.prune(dict.fromkeys((2, 5), "pruned"))
+        best = trainer.train(bar, 2)
         assert bar.done == 7
-    unstack(models, best)
-    for i, (model, member) in enumerate(zip(models, run.members, strict=True)):
+    unstack_parameters(models, best)
+    for i, (model, member) in enumerate(zip(models, trainer.members, strict=True)):
         alone = build(cls, "every", i, **settings)
-        lone = fit(alone, task, progress=False, **common, **own[i])
+        lone = fit(alone, task, progress=False, **shared, **own[i])
         history = member.history()
         count = {0: 2, 3: 2, 6: 2, 2: 4, 5: 4}.get(i, 6)
         assert history.status == ("finished" if count == 6 else "pruned")
         assert history.validation_score == lone.validation_score[:count]
         assert history.train_loss == lone.train_loss[:count]
         assert history.best_score == min(lone.validation_score[:count])
-        assert same(model, alone) or count < 6
+        assert equal_parameters(model, alone) or count < 6
 
 
 def test_members_are_exact_after_others_were_dropped():
@@ -215,7 +224,7 @@ def test_members_are_exact_after_others_were_dropped():
     for i in (0, 2, 3):
         alone = build(seed=i, backbone_dropout=0.2)
         fit(alone, task, learning_rate=rates[i], time_scaling=scales[i], seed=i, **common)
-        assert same(models[i], alone)
+        assert equal_parameters(models[i], alone)
 
 
 @pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16], ids=["float16", "bfloat16"])
@@ -229,7 +238,7 @@ def test_members_of_half_precision_equal_lone_runs(dtype):
     histories = fit(together, task, **common)
     for model, member, history, limit in zip(alone, together, histories, common["clip_norm"], strict=True):
         lone = fit(model, task, **{**common, "clip_norm": limit})
-        assert same(model, member) and lone.validation_score == history.validation_score
+        assert equal_parameters(model, member) and lone.validation_score == history.validation_score
         assert history.status == "finished" and member.readout["weight"].dtype == dtype
 
 
@@ -241,7 +250,7 @@ def test_scaling_time_in_training_is_training_on_scaled_time():
         for i, (scale, member) in enumerate(zip(KINDS, together, strict=True)):
             scaled, alone = task.scaled_time(scale), build(kind=kind, seed=i)
             lone = fit(alone, scaled, steps=8, batch_size=8, progress=False)
-            assert same(member, alone)
+            assert equal_parameters(member, alone)
             assert lone.validation_score == histories[i].validation_score
             assert evaluate(member, scaled, "validation") == histories[i].best_score
             if scale in ("log", "bounded"):  # normalizing twice is normalizing
@@ -266,7 +275,7 @@ def test_scaling_initial_weights_is_training_scaled_ones(cls, settings):
         alone = build(cls, seed=i, **settings)
         alone.update(tree_map(lambda a, by=scale: by * a if a.ndim == 2 else a, alone.parameters()))
         fit(alone, task, steps=4, batch_size=8, progress=False)
-        assert same(member, alone)
+        assert equal_parameters(member, alone)
 
 
 @pytest.mark.parametrize("form", [tuple, list, np.array])
@@ -292,7 +301,7 @@ def test_a_population_split_for_memory_trains_to_the_same_bits(kind, capsys):
     split = [build(kind=kind, seed=seed) for seed in range(5)]
     whole = fit(together, task, progress=False, **common)
     parts = fit(split, task, memory_mb=1e-3, **common)
-    assert all(map(same, together, split))
+    assert all(map(equal_parameters, together, split))
     assert [each.validation_score for each in whole] == [each.validation_score for each in parts]
     assert "1 of 5 members at a time: each needs about" in capsys.readouterr().err
 
@@ -303,14 +312,14 @@ def test_predictions_stay_within_the_limit_too(monkeypatch, capsys):
     """
     small = make_task()
     task = Task("toy", small.train, make_split(500), make_split(400))
-    groups, plain = [], population.predict_group
+    groups, predict_group = [], population.predict_group
 
-    def noted(model, parameters, split, clock, group):
-        found = []
-        groups.append((split, peak_memory_mb(lambda: found.append(plain(model, parameters, split, clock, group)))))
-        return found[0]
+    def measured_group(model, parameters, split, *rest):
+        outputs = []
+        groups.append((split, peak_memory_mb(lambda: outputs.append(predict_group(model, parameters, split, *rest)))))
+        return outputs[0]
 
-    monkeypatch.setattr(population, "predict_group", noted)
+    monkeypatch.setattr(population, "predict_group", measured_group)
     models = [build(seed=seed) for seed in range(6)]
     fit(models, task, steps=1, batch_size=2, memory_mb=1)
     assert {split for split, _ in groups} == {task.validation}
@@ -349,26 +358,26 @@ def test_adam_equals_that_of_mlx():
     rng = np.random.default_rng(0)
     start = rng.normal(size=(3, 4)).astype(np.float32)
     gradients = rng.normal(size=(8, 3, 4)).astype(np.float32)
-    ours = {"w": mx.array(start)[None]}
-    adam = PopulationAdam(ours, mx.array([0.0]))
-    theirs = {"w": mx.array(start)}
+    weights = {"w": mx.array(start)[None]}
+    adam = PopulationAdam(weights, mx.array([0.0]))
+    expected = {"w": mx.array(start)}
     optimizer = mlx.optimizers.Adam(1e-2, bias_correction=True)
     for g in gradients:
-        ours = adam.update(ours, {"w": mx.array(g)[None]}, mx.array([1e-2]))
-        theirs = optimizer.apply_gradients({"w": mx.array(g)}, theirs)
-    np.testing.assert_allclose(np.array(ours["w"][0]), np.array(theirs["w"]), atol=1e-6)
+        weights = adam.update(weights, {"w": mx.array(g)[None]}, mx.array([1e-2]))
+        expected = optimizer.apply_gradients({"w": mx.array(g)}, expected)
+    np.testing.assert_allclose(np.array(weights["w"][0]), np.array(expected["w"]), atol=1e-6)
 
 
 def test_weight_decay_equals_that_of_mlx():
     start = mx.array(np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32))
     g = mx.ones((3, 4))
-    ours, theirs = {"w": start[None]}, {"w": start}
-    adam = PopulationAdam(ours, mx.array([0.1]))
+    weights, expected = {"w": start[None]}, {"w": start}
+    adam = PopulationAdam(weights, mx.array([0.1]))
     optimizer = mlx.optimizers.AdamW(1e-2, weight_decay=0.1, bias_correction=True)
     for _ in range(5):
-        ours = adam.update(ours, {"w": g[None]}, mx.array([1e-2]))
-        theirs = optimizer.apply_gradients({"w": g}, theirs)
-    np.testing.assert_allclose(np.array(ours["w"][0]), np.array(theirs["w"]), atol=1e-6)
+        weights = adam.update(weights, {"w": g[None]}, mx.array([1e-2]))
+        expected = optimizer.apply_gradients({"w": g}, expected)
+    np.testing.assert_allclose(np.array(weights["w"][0]), np.array(expected["w"]), atol=1e-6)
 
 
 def test_accumulated_gradients_equal_those_of_the_large_batch():
@@ -395,6 +404,28 @@ def test_schedules():
         factors = schedule_factors(schedule, 100, warmup_steps=10)
         assert len(factors) == 100 and factors.max() == 1.0
         assert np.all(np.diff(factors[:10]) > 0) and np.all(np.diff(factors[10:]) <= 0)
+    assert schedule_factors("cosine", 4).round(2).tolist() == [1.0, 0.85, 0.5, 0.15]
+    assert schedule_factors("constant", 4, warmup_steps=2).tolist() == [0.5, 1.0, 1.0, 1.0]
+    assert schedule_factors("exponential", 100, warmup_steps=98).tolist()[-2:] == [1.0, 0.1]
+
+
+def test_each_member_reads_time_steps_in_its_own_scale():
+    raw = np.array([[1.0, 3.0], [0.0, 2.0], [5.0, 2.0]])
+    time_steps = MemberTimeSteps(raw, [None, TimeScaler("normalized").fit([2.0])])
+    batch = time_steps.of_batch(mx.array([[0, 1], [2, 2]]), slice(None))
+    assert batch.tolist() == [[[1.0, 3.0], [0.0, 2.0]], [[2.5, 1.0], [2.5, 1.0]]]
+    assert time_steps.take([1]).of_chunk(slice(0, 2), slice(None)).tolist() == [[[0.5, 1.5], [0.0, 1.0]]]
+    none = MemberTimeSteps(None, [None])
+    assert none.of_batch(mx.array([[0]]), slice(None)) is none.of_chunk(slice(0, 2), slice(None)) is None
+
+
+def test_a_tree_of_parameters_is_a_matrix_and_back():
+    tree = {"weight": mx.arange(24.0).reshape(2, 3, 4), "bias": mx.ones((2, 3), dtype=mx.float16)}
+    layout = ParameterLayout(tree)
+    matrix = layout.to_matrix(tree)
+    assert matrix.shape == (2, 15) and matrix.dtype == mx.float32
+    again = layout.to_tree(matrix)
+    assert all(mx.array_equal(again[name], tree[name]) and again[name].dtype == tree[name].dtype for name in tree)
 
 
 def test_padding_does_not_count_in_the_loss():
@@ -409,7 +440,7 @@ def test_padding_does_not_count_in_the_loss():
     a, b = build(kind="every"), build(kind="every")
     fit(a, task, steps=4, batch_size=8, progress=False)
     fit(b, other, steps=4, batch_size=8, progress=False)
-    assert same(a, b)
+    assert equal_parameters(a, b)
 
 
 def test_progress_shows_the_best_score(capsys):
@@ -475,7 +506,7 @@ def test_models_of_other_initializers_are_one_population():
     fit(models, make_task(), **common)
     for model in alone:
         fit(model, make_task(), **common)
-    assert all(map(same, models, alone))
+    assert all(map(equal_parameters, models, alone))
 
 
 def test_models_that_do_not_fit_are_named():

@@ -13,11 +13,11 @@ from ncps_mlx._trials import TrialResult, as_records, mean_scores
 from ncps_mlx._utils.json_values import format_value
 from ncps_mlx._utils.validation import check_number
 from ncps_mlx.search._distributions import Choice, Distribution, Integer, LogUniform, When
-from ncps_mlx.search._hyperparameters import RULES
 from ncps_mlx.search._record import Record
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.open import quiet_optuna
 from ncps_mlx.stats import interval
+from ncps_mlx.training._hyperparameters import HYPERPARAMETERS
 
 if TYPE_CHECKING:
     import optuna
@@ -234,7 +234,7 @@ def _extensible(name: str, end: float, side: str) -> bool:
     sign = 1 if side == "high" else -1
     beyond = end + sign if isinstance(end, int) else end + sign * 0.1 * (abs(end) or 1.0)
     try:
-        RULES.get(name, lambda *_: None)(name, beyond)
+        HYPERPARAMETERS[name].check(name, beyond)
     except ValueError:
         return False
     return True

@@ -15,10 +15,10 @@ from ncps_mlx.data._source import TaskSource
 from ncps_mlx.data._task import Task
 from ncps_mlx.search import _distributions, _halving
 from ncps_mlx.search._halving import Bracket, Halving, Hyperband, rung_step
-from ncps_mlx.search._hyperparameters import MODELS, check_config, complete, steps_of
 from ncps_mlx.search._samplers import grid_plan, quasi_random_plan, random_plan
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.trial_store import TrialSpec
+from ncps_mlx.training._hyperparameters import MODELS, check_config, complete_config, steps_of
 
 __all__ = ["StudyConfig"]
 
@@ -70,8 +70,8 @@ class StudyConfig:
             raise ValueError(f"fixed must not name what the space varies, got {', '.join(both)}.")
         if "seed" in fixed:
             raise ValueError("seed must be given as seeds=(0, 1, 2), got it in fixed.")
-        complete(self.model, {name: each.bounds()[0] for name, each in space.distributions.items()})
-        self._defaults = complete(self.model, fixed)
+        complete_config(self.model, {name: each.bounds()[0] for name, each in space.distributions.items()})
+        self._defaults = complete_config(self.model, fixed)
         self.fixed = {
             name: value for name, value in self._defaults.items() if name not in space.distributions
         }
@@ -118,10 +118,10 @@ class StudyConfig:
         shares = {share for bracket in self.brackets for share in bracket.rungs}
         for config in configs or [{}]:  # an empty space has its fixed values alone
             try:
-                complete_config = self.complete(config)
-                check_config(self.task, self.model, complete_config)
+                full = self.complete(config)
+                check_config(self.task, self.model, full)
                 for share in shares:
-                    rung_step(share, *steps_of(complete_config))
+                    rung_step(share, *steps_of(full))
             except ValueError as error:
                 named = ", ".join(f"{name}={value!r}" for name, value in config.items())
                 raise ValueError(f"{error} In the configuration {named or 'of fixed'}.") from error

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from typing import Any
 
 import mlx.core as mx
 
@@ -16,15 +16,12 @@ from ncps_mlx._trials import TrialResult
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
-from ncps_mlx.search._hyperparameters import _defaults, build_model, complete, sizes_of
-from ncps_mlx.training._fit import MEMBER_PARAMETERS, prepare
-from ncps_mlx.training._population import rescale, stack, unstack
+from ncps_mlx.training._config import FitConfig, MemberConfig
+from ncps_mlx.training._hyperparameters import build_model, complete_config, sizes_of
+from ncps_mlx.training._population import scale_matrices, stack_parameters, unstack_parameters
+from ncps_mlx.training._trainer import PopulationTrainer
 
-if TYPE_CHECKING:
-    from ncps_mlx.data._task import Task
-    from ncps_mlx.models._base import RecurrentModel
-
-__all__ = ["Population", "Record", "begun", "rerun"]
+__all__ = ["Record", "TrialPopulation"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +29,9 @@ class Record(TrialResult):
     """One trial: one configuration trained with one seed. :class:`~ncps_mlx.Study` writes them.
 
     Attributes:
-        trial: Place in the study's plan, from 0.
+        trial: Index in the study's plan, from 0.
         model: ``"CfC"`` or ``"LTC"``.
-        config: Every knob of model and training by name, defaults included; a wiring as its ``config``.
+        config: Every hyperparameter of model and training by name, defaults included; a wiring as its ``config``.
         sizes: What the task decided: ``input_size``, ``output_size``, ``return_sequences``.
         seed: Seed of the initial parameters, the data order and the dropout.
         task: Name of the task.
@@ -75,12 +72,15 @@ class Record(TrialResult):
             >>> record.build().parameter_count
             10884
         """
-        return begun(self)
+        model = build_model(self.model, self.config, self.sizes, self.seed)
+        scales = [self.config.get("initial_scale", 1.0)]
+        unstack_parameters([model], scale_matrices(stack_parameters([model]), scales))
+        return model
 
     def rerun(self, task: Task) -> Record:
         """Train again from the record alone. On the same machine and versions the CPU gives the same bits.
 
-        Tanh is computed as the record says, whatever is chosen now (:func:`ncps_mlx.tanh_implementation`).
+        Tanh is computed as the record says, not as is chosen now (:func:`ncps_mlx.tanh_implementation`).
 
         Args:
             task: The task of the record, with the same data.
@@ -107,33 +107,21 @@ class Record(TrialResult):
             )
         if task.metric != self.metric:
             raise ValueError(f"task must be scored by {self.metric!r} as in the record, got {task.metric!r}.")
-        return rerun(self, task)
+        config = complete_config(self.model, self.config)  # an older record lacks later hyperparameters
+        with tanh_implementation(self.versions.get("tanh", "auto")):
+            population = TrialPopulation(task, self.model, [config], [self.seed], [self.trial])
+        if self.status == "pruned" and self.history is not None:
+            population.train(until=self.history.step[-1])
+            population.prune({self.trial: str(self.reason)})
+        else:
+            population.train()
+        return population.records()[0]
 
 
-class Population:
-    """Configurations of one shape in training, as one population, and what becomes of each.
+class TrialPopulation:
+    """Trials of one shape in training, as one population; ``trials`` are their numbers, for their records.
 
-    Args:
-        task: What to learn.
-        model: ``"CfC"`` or ``"LTC"``.
-        configs: Complete configurations; they differ in member knobs alone.
-        seeds: One for each configuration.
-        trials: Numbers for the records.
-        memory: As of :func:`~ncps_mlx.fit`.
-
-    Raises:
-        ValueError: The shapes differ, or :func:`~ncps_mlx.fit` refuses a setting.
-
-    Example:
-        >>> from ncps_mlx.data import irregular_sines
-        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-        >>> config = complete("CfC", {"hidden_size": 4, "backbone_units": 8, "steps": 4, "evaluate_every": 2})
-        >>> both = Population(task, "CfC", [config, config], [0, 1], [0, 1])
-        >>> both.train(until=2)
-        >>> both.prune({0: "pruned at step 2"})
-        >>> both.train()
-        >>> [(record.status, record.history.step) for record in both.records()]
-        [('pruned', (2,)), ('finished', (2, 4))]
+    The configurations are complete, and differ in member settings alone.
     """
 
     def __init__(
@@ -143,97 +131,47 @@ class Population:
         configs: Sequence[Mapping[str, Any]],
         seeds: Sequence[int],
         trials: Sequence[int],
-        memory: float | None = None,
+        memory_mb: float | None = None,
     ) -> None:
         self.task, self.model, self.sizes = task, model, sizes_of(task)
         self.configs, self.seeds, self.trials = list(configs), list(seeds), list(trials)
-        pairs = zip(self.configs, self.seeds, strict=True)
+        pairs = list(zip(self.configs, self.seeds, strict=True))
         models = [build_model(model, config, self.sizes, seed) for config, seed in pairs]
-        settings: dict[str, Any] = {"seed": self.seeds}
-        for name in _defaults(model)[1]:
-            values = [config[name] for config in self.configs]
-            if name in MEMBER_PARAMETERS:
-                settings[name] = values
-            elif any(value != values[0] for value in values):
-                raise ValueError(f"{name} must be the same for all members of a population, got {values}.")
-            else:
-                settings[name] = values[0]
-        self._run = prepare(models, task, memory_mb=memory, **settings)
+        member_configs = [MemberConfig.from_config(config, seed) for config, seed in pairs]
+        self._trainer = PopulationTrainer(models, task, _shared(self.configs, memory_mb), member_configs)
         self.tanh = current_tanh()
 
     @property
     def training(self) -> list[int]:
-        """The trials still in training.
-
-        Example:
-            >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-            >>> config = complete("CfC", {"hidden_size": 4, "backbone_units": 8, "steps": 4, "evaluate_every": 2})
-            >>> both = Population(task, "CfC", [config, config], [0, 1], [0, 1])
-            >>> both.training
-            [0, 1]
-        """
-        return [] if self._run.taken == self._run.steps else [self.trials[i] for i in self._run.active]
+        """The trials still in training."""
+        trainer = self._trainer
+        return [] if trainer.steps_taken == trainer.config.steps else [self.trials[i] for i in trainer.active]
 
     def train(
         self, progress: Progress | None = None, share: float | None = None, until: int | None = None
     ) -> None:
-        """Take the steps that are left, or those up to an evaluation.
+        """Take the steps that are left, or those up to ``until``, a step after which trials are evaluated.
 
-        Args:
-            progress: The bar to move.
-            share: How far; default one for each member.
-            until: The step to pause after.
-
-        Example:
-            >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-            >>> config = complete("CfC", {"hidden_size": 4, "backbone_units": 8, "steps": 4, "evaluate_every": 2})
-            >>> both = Population(task, "CfC", [config, config], [0, 1], [0, 1])
-            >>> both.train(until=2)
-            >>> both.train()
-            >>> both.training
-            []
+        The bar moves by ``share``, or by one for each trial.
         """
-        with contextlib.ExitStack() as stack:
-            bar = progress or stack.enter_context(
+        with ExitStack() as contexts:
+            bar = progress or contexts.enter_context(
                 Progress(len(self.trials), self.task.name, "trial", shown=False)
             )
-            stack.enter_context(tanh_implementation(self.tanh))
-            self._run.train(bar, len(self.trials) if share is None else share, until)
+            contexts.enter_context(tanh_implementation(self.tanh))
+            self._trainer.train(bar, len(self.trials) if share is None else share, until)
 
     def prune(self, reasons: Mapping[int, str]) -> None:
-        """Go on without these trials, each with its reason.
-
-        Example:
-            >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-            >>> config = complete("CfC", {"hidden_size": 4, "backbone_units": 8, "steps": 4, "evaluate_every": 2})
-            >>> both = Population(task, "CfC", [config, config], [0, 1], [0, 1])
-            >>> both.train(until=2)
-            >>> both.prune({0: "rank 2 of 2 at step 2"})
-            >>> both.training
-            [1]
-        """
-        self._run.prune({self.trials.index(trial): reason for trial, reason in reasons.items()})
+        """Go on without these trials, each with its reason."""
+        self._trainer.prune({self.trials.index(trial): reason for trial, reason in reasons.items()})
 
     def records(self) -> list[Record]:
-        """Write down how each trial went so far.
-
-        Example:
-            >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-            >>> config = complete("CfC", {"hidden_size": 4, "backbone_units": 8, "steps": 4, "evaluate_every": 2})
-            >>> both = Population(task, "CfC", [config, config], [0, 1], [0, 1])
-            >>> both.train()
-            >>> [(record.trial, record.seed, record.status) for record in both.records()]
-            [(0, 0, 'finished'), (1, 1, 'finished')]
-        """
+        """Say what became of each trial, or has become of it so far."""
         now, device, task = versions() | {"tanh": self.tanh}, _device(), self.task
-        histories = [member.history() for member in self._run.members]
+        histories = [member.history() for member in self._trainer.members]
         return [
             Record(
-                trial=number,
+                trial=trial,
                 model=self.model,
                 config=config,
                 sizes=self.sizes,
@@ -251,41 +189,20 @@ class Population:
                 versions=now,
                 device=device,
             )
-            for number, config, seed, history in zip(
+            for trial, config, seed, history in zip(
                 self.trials, self.configs, self.seeds, histories, strict=True
             )
         ]
 
 
-def begun(record: Record) -> RecurrentModel:
-    """Build the model that a record's trial began with, its weights in their initial scale."""
-    model = build_model(record.model, record.config, record.sizes, record.seed)
-    unstack([model], rescale(stack([model]), [record.config.get("initial_scale", 1.0)]))
-    return model
-
-
-def rerun(record: Record, task: Task) -> Record:
-    """Train a record's trial again, as far as it went.
-
-    Example:
-        >>> from ncps_mlx.data import irregular_sines
-        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-        >>> config = complete("CfC", {"hidden_size": 4, "backbone_units": 8, "steps": 4, "evaluate_every": 2})
-        >>> both = Population(task, "CfC", [config, config], [0, 1], [0, 1])
-        >>> both.train()
-        >>> record = both.records()[1]
-        >>> rerun(record, task).score == record.score
-        True
-    """
-    config = complete(record.model, record.config)  # an older record lacks the knobs that came after it
-    with tanh_implementation(record.versions.get("tanh", "auto")):
-        population = Population(task, record.model, [config], [record.seed], [record.trial])
-    if record.status == "pruned" and record.history is not None:
-        population.train(until=record.history.step[-1])
-        population.prune({record.trial: str(record.reason)})
-    else:
-        population.train()
-    return population.records()[0]
+def _shared(configs: Sequence[Mapping[str, Any]], memory_mb: float | None) -> FitConfig:
+    """The settings that all members of a population share."""
+    each = [FitConfig.from_config(config, memory_mb) for config in configs]
+    for item in fields(FitConfig):
+        values = [getattr(config, item.name) for config in each]
+        if any(value != values[0] for value in values):
+            raise ValueError(f"{item.name} must be the same for all members of a population, got {values}.")
+    return each[0]
 
 
 def _device() -> str:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ncps_mlx.search._distributions import Choice, Distribution, Integer, When, as_distribution
-from ncps_mlx.search._hyperparameters import FROM_TASK, MODELS, RULES, knobs_of
-from ncps_mlx.training._fit import MEMBER_PARAMETERS
+from ncps_mlx.training._hyperparameters import FROM_TASK, HYPERPARAMETERS, MEMBER_PARAMETERS, check_name
 
 __all__ = ["Space"]
 
@@ -44,7 +43,6 @@ class Space:
     """
 
     def __init__(self, **distributions: list[Any] | tuple[Any, ...] | Distribution) -> None:
-        known = frozenset().union(*map(knobs_of, MODELS))
         checked: dict[str, Distribution] = {}
         for name, values in distributions.items():
             if name == "seed":
@@ -53,12 +51,10 @@ class Space:
                 )
             if name in FROM_TASK:
                 raise ValueError(f"{name} must be left to the task, got it in the space.")
-            if name not in known:
-                raise ValueError(f"{name} must be a hyperparameter, which are {', '.join(sorted(known))}.")
+            check_name(name)
             distribution = as_distribution(name, values)
             for value in distribution.bounds():
-                if name in RULES:
-                    RULES[name](name, value)
+                HYPERPARAMETERS[name].check(name, value)
             if isinstance(distribution, When):
                 _check_conditions(name, distribution, checked)
             checked[name] = distribution

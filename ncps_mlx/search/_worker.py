@@ -13,11 +13,11 @@ from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.validation import check_int, check_number
 from ncps_mlx.search._config import StudyConfig
 from ncps_mlx.search._halving import Bracket, is_eligible, rank, rung_step, score_at, survivor_count
-from ncps_mlx.search._hyperparameters import steps_of
-from ncps_mlx.search._record import Population, Record
+from ncps_mlx.search._record import Record, TrialPopulation
 from ncps_mlx.search._samplers import ask_sampler, tpe_sampler
 from ncps_mlx.search._storage.trial_queue import TrialQueue
 from ncps_mlx.search._storage.trial_store import TrialSpec, TrialStore
+from ncps_mlx.training._hyperparameters import steps_of
 
 __all__ = ["TrialBudget", "Worker"]
 
@@ -163,7 +163,7 @@ class Worker:
         done = {r.trial: r for r in self._store.records() if self._config.bracket(r.trial) == bracket}
         return train_bracket(bracket, list(self._populations(batch)), done, self._n_seeds, bar)
 
-    def _populations(self, batch: Sequence[TrialSpec]) -> Iterator[Population]:
+    def _populations(self, batch: Sequence[TrialSpec]) -> Iterator[TrialPopulation]:
         """Divide trials into populations of one shape each."""
         config, size = self._config, self._population_size
         shapes: dict[str, list[TrialSpec]] = {}
@@ -171,7 +171,7 @@ class Worker:
             shapes.setdefault(config.space.shape_key(spec.config), []).append(spec)
         for specs in shapes.values():
             for part in (specs[i : i + size] for i in range(0, len(specs), size)):
-                yield Population(
+                yield TrialPopulation(
                     config.task,
                     config.model,
                     [config.complete(spec.config) for spec in part],
@@ -183,7 +183,7 @@ class Worker:
 
 def train_bracket(
     bracket: Bracket,
-    populations: Sequence[Population],
+    populations: Sequence[TrialPopulation],
     done: Mapping[int, Record],
     n_seeds: int,
     bar: Progress,
@@ -234,7 +234,7 @@ def train_bracket(
 def prune(
     bracket: Bracket,
     share: float,
-    populations: Sequence[Population],
+    populations: Sequence[TrialPopulation],
     records: Mapping[int, Record],
     n_seeds: int,
 ) -> None:

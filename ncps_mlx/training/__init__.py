@@ -2,7 +2,8 @@
 
 from ncps_mlx._trials import History
 from ncps_mlx.training._finders import BatchSize, RateRange, find_batch_size, find_learning_rate
-from ncps_mlx.training._fit import FIT_PARAMETERS, MEMBER_PARAMETERS, evaluate, fit, predict
+from ncps_mlx.training._fit import evaluate, fit, predict
+from ncps_mlx.training._hyperparameters import FIT_PARAMETERS, MEMBER_PARAMETERS
 
 __all__ = [
     "BatchSize",

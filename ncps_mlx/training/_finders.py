@@ -17,10 +17,11 @@ from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.validation import check_flag, check_int, check_number
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
-from ncps_mlx.training._fit import check_batch, check_fits, check_members, fit
-from ncps_mlx.training._member import Member
-from ncps_mlx.training._population import as_models, shell, stack
-from ncps_mlx.training._trainer import Run
+from ncps_mlx.training._config import FitConfig, MemberConfig, positive, setting
+from ncps_mlx.training._fit import fit
+from ncps_mlx.training._population import parameterless_copy, to_model_list
+from ncps_mlx.training._trainer import PopulationTrainer
+from ncps_mlx.training._validation import check_batch, check_fits, check_trainable
 
 __all__ = ["BatchSize", "RateRange", "find_batch_size", "find_learning_rate"]
 
@@ -117,9 +118,7 @@ def find_learning_rate(
         >>> found.loss.shape, 1e-5 < found.fastest <= found.least <= 1.0
         ((3, 20), True)
     """
-    models = as_models(model)
-    check_members(models)
-    parameters = stack(models)
+    models = to_model_list(model)
     check_fits(models[0], task)
     check_number("low", low, low=0, open_low=True)
     check_number("high", high, low=low, open_low=True)
@@ -127,28 +126,33 @@ def find_learning_rate(
     check_batch(task, batch_size)
     check_int("seed", seed, minimum=0)
     check_flag("progress", progress)
-    rates = low * (high / low) ** (np.arange(steps) / (steps - 1))
     members = [
-        Member(
-            learning_rates=rates,
-            weight_decay=0.0,
-            clip_norm=float("inf"),
-            dropout=each.backbone_dropout,
-            seed=seed + i,
-        )
-        for i, each in enumerate(models)
+        RangeTestConfig(learning_rate=low, last_learning_rate=high, clip_norm=None, seed=seed + i)
+        for i in range(len(models))
     ]
-    run = Run(shell(models[0]), task, parameters, members, steps, batch_size, grad_accumulation_steps=1)
+    trainer = PopulationTrainer(models, task, FitConfig(steps=steps, batch_size=batch_size), members)
     losses = []
     bar = Progress(steps, f"{task.name}, learning rates", "step", shown=progress)
     with bar, WorkerThreadAffinity() as affinity:
-        run.plan_memory(bar)
+        trainer.plan_memory(bar)
         for t in range(steps):
             affinity.step()
-            losses.append(run.step(t))
-            mx.eval(losses[-1], run.matrix, run.optimizer.state)
+            losses.append(trainer.step(t))
+            mx.eval(losses[-1], trainer.matrix, trainer.optimizer.state)
             bar.reach(t + 1)
-    return read_range(rates, np.array(mx.stack(losses, axis=1), dtype=np.float64))
+    return read_range(members[0].learning_rates(steps), np.array(mx.stack(losses, axis=1), dtype=np.float64))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RangeTestConfig(MemberConfig):
+    """A member whose learning rate rises by the same factor at each step, to ``last_learning_rate``."""
+
+    last_learning_rate: float = setting(1.0, positive)
+
+    def learning_rates(self, steps: int) -> npt.NDArray[np.float64]:
+        """The learning rate at each step (steps,)."""
+        first, last = self.learning_rate, self.last_learning_rate
+        return first * (last / first) ** (np.arange(steps) / (steps - 1))
 
 
 def read_range(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> RateRange:
@@ -157,17 +161,17 @@ def read_range(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) 
     rate = np.array([np.exp(np.log(rates[group]).mean()) for group in groups])
     loss = np.stack([losses[:, group].mean(axis=1) for group in groups], axis=1)
     loss = np.where(np.cumsum(~np.isfinite(loss), axis=1) > 0, np.nan, loss)
-    together = loss.mean(axis=0)  # NaN from where the first model diverged
-    last = int(np.isfinite(together).sum())
+    mean_loss = loss.mean(axis=0)  # NaN from where the first model diverged
+    last = int(np.isfinite(mean_loss).sum())
     if last < 3:
         raise ValueError(f"low must be below where training diverges, got {rates[0]:g}: it diverged at once.")
-    least = int(np.argmin(together[:last]))
+    least = int(np.argmin(mean_loss[:last]))
     if least == 0:
         raise ValueError(
             f"low and high must enclose rates that learn, got {rates[0]:g} to {rates[-1]:g}: the loss was least at the "
             "first."
         )
-    slope = np.gradient(together[:last])[: least + 1]
+    slope = np.gradient(mean_loss[:last])[: least + 1]
     return RateRange(
         learning_rate=rate, loss=loss, fastest=float(rate[np.argmin(slope)]), least=float(rate[least])
     )
@@ -222,7 +226,7 @@ def find_batch_size(
     """
     if not isinstance(model, RecurrentModel):
         raise ValueError(f"model must be a CfC or an LTC, got {type(model).__name__}.")
-    check_members([model])
+    check_trainable([model])
     check_fits(model, task)
     check_batch(task, smallest, "smallest")
     check_number("memory_mb", memory_mb, low=0, open_low=True)
@@ -275,24 +279,18 @@ def measure(
 ) -> BatchSize:
     """Time one batch size, and tune it."""
     updates = 1 + steps * repeats
-    member = Member(
-        learning_rates=np.full(updates, 1e-3),
-        weight_decay=0.0,
-        clip_norm=1.0,
-        dropout=model.backbone_dropout,
-        seed=0,
-    )
-    run = Run(shell(model), task, stack([model]), [member], updates, size, grad_accumulation_steps=1)
-    mx.eval(run.matrix, run.optimizer.state, run.data)
-    megabytes = peak_memory_mb(lambda: [run.step(0), run.matrix, run.optimizer.state])
+    config, member = FitConfig(steps=updates, batch_size=size), MemberConfig(learning_rate=1e-3, schedule="constant")
+    trainer = PopulationTrainer([model], task, config, [member])
+    mx.eval(trainer.matrix, trainer.optimizer.state, trainer.data)
+    megabytes = peak_memory_mb(lambda: [trainer.step(0), trainer.matrix, trainer.optimizer.state])
     speeds = []
     with WorkerThreadAffinity() as affinity:
         for first in range(1, updates, steps):
-            clock = time.perf_counter()
+            start = time.perf_counter()
             for t in range(first, first + steps):
                 affinity.step()
-                mx.eval(run.step(t), run.matrix, run.optimizer.state)
-            speeds.append(steps * size / (time.perf_counter() - clock))
+                mx.eval(trainer.step(t), trainer.matrix, trainer.optimizer.state)
+            speeds.append(steps * size / (time.perf_counter() - start))
     rate, score = tune(model, task, size, learning_rates, tuning_steps, memory_mb)
     return BatchSize(
         batch_size=size,
@@ -310,11 +308,11 @@ def tune(
     """The best of the rates at this batch size, and its validation score."""
     if not rates:
         return None, None
-    twins = [shell(model) for _ in rates]
-    for twin in twins:
-        twin.update(model.parameters())
+    copies = [parameterless_copy(model) for _ in rates]
+    for copy in copies:
+        copy.update(model.parameters())
     histories = fit(
-        twins,
+        copies,
         task,
         steps=steps,
         batch_size=size,

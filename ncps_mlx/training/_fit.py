@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypedDict, Unpack, overload
+from typing import TypedDict, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -11,66 +11,52 @@ import numpy.typing as npt
 from ncps_mlx._runtime.memory_budget import members_at_once, peak_memory_mb
 from ncps_mlx._trials import History
 from ncps_mlx._utils.progress import Progress
-from ncps_mlx._utils.validation import check_choice, check_flag, check_int, check_number
+from ncps_mlx._utils.validation import check_choice, check_flag
 from ncps_mlx.data._split import Split
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
-from ncps_mlx.training._member import Member
-from ncps_mlx.training._optimizers import OPTIMIZERS
-from ncps_mlx.training._parameter_matrix import leaves
+from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._population import (
-    as_models,
+    parameterless_copy,
     predict_first,
     predict_population,
-    rescale,
-    shell,
-    stack,
-    unstack,
+    stack_parameters,
+    to_model_list,
+    unstack_parameters,
 )
-from ncps_mlx.training._time_steps import Clock
-from ncps_mlx.training._trainer import Run
+from ncps_mlx.training._time_steps import MemberTimeSteps
+from ncps_mlx.training._trainer import PopulationTrainer
+from ncps_mlx.training._validation import check_fits
 
-__all__ = ["FIT_PARAMETERS", "MEMBER_PARAMETERS", "evaluate", "fit", "predict"]
+__all__ = ["evaluate", "fit", "predict"]
 
 
-class MemberSettings(TypedDict, total=False):
-    """Settings of :func:`fit` that may differ between the members of a population."""
+class FitArguments(TypedDict, total=False):
+    """The keyword arguments of :func:`fit`, for type checkers and editors: both overloads take them."""
 
+    steps: int
+    batch_size: int
     learning_rate: float | Sequence[float]
+    optimizer: str
     weight_decay: float | Sequence[float]
     clip_norm: float | Sequence[float | None] | None
     schedule: str | Sequence[str]
     warmup_steps: int | Sequence[int]
+    grad_accumulation_steps: int
     backbone_dropout: float | Sequence[float | None] | None
     time_scaling: str | Sequence[str]
     initial_scale: float | Sequence[float]
-    seed: int | Sequence[int]
-
-
-class FitSettings(MemberSettings, total=False):
-    """All settings of :func:`fit`."""
-
-    steps: int
-    batch_size: int
-    grad_accumulation_steps: int
-    optimizer: str
     patience: int | None
     evaluate_every: int | None
+    seed: int | Sequence[int]
     memory_mb: float | None
     progress: bool | Progress
 
 
-MEMBER_PARAMETERS = frozenset(MemberSettings.__annotations__)
-"""Settings of :func:`fit` that may differ between the members of a population."""
-
-FIT_PARAMETERS = frozenset(FitSettings.__annotations__) - MEMBER_PARAMETERS - {"memory_mb", "progress"}
-"""Settings of :func:`fit` that all members share."""
-
-
 @overload
-def fit(model: RecurrentModel, task: Task, **settings: Unpack[FitSettings]) -> History: ...
+def fit(model: RecurrentModel, task: Task, **settings: Unpack[FitArguments]) -> History: ...
 @overload
-def fit(model: Sequence[RecurrentModel], task: Task, **settings: Unpack[FitSettings]) -> list[History]: ...
+def fit(model: Sequence[RecurrentModel], task: Task, **settings: Unpack[FitArguments]) -> list[History]: ...
 
 
 def fit(
@@ -143,120 +129,40 @@ def fit(
         >>> [history.status for history in histories]
         ['finished', 'finished']
     """
-    models = as_models(model)
-    settings = {name: value for name, value in locals().items() if name in FIT_PARAMETERS | MEMBER_PARAMETERS}
-    run = prepare(models, task, memory_mb=memory_mb, **settings)
+    models = to_model_list(model)
+    config = FitConfig(
+        steps=steps,
+        batch_size=batch_size,
+        grad_accumulation_steps=grad_accumulation_steps,
+        optimizer=optimizer,
+        patience=patience,
+        evaluate_every=evaluate_every,
+        memory_mb=memory_mb,
+    )
+    member_settings = {
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "clip_norm": clip_norm,
+        "schedule": schedule,
+        "warmup_steps": warmup_steps,
+        "backbone_dropout": backbone_dropout,
+        "time_scaling": time_scaling,
+        "initial_scale": initial_scale,
+        "seed": seed,
+    }
+    member_configs = MemberConfig.for_each(len(models), member_settings)
+    trainer = PopulationTrainer(models, task, config, member_configs)
     if isinstance(progress, Progress):  # a study's bar, which counts members
-        best = run.train(progress, share=len(models))
+        best = trainer.train(progress, share=len(models))
     else:
         check_flag("progress", progress)
         label = task.name if len(models) == 1 else f"{task.name}, {len(models)} members"
         higher = task.higher_is_better
         with Progress(steps, label, "step", shown=progress, higher_is_better=higher) as bar:
-            best = run.train(bar, share=steps)
-    unstack(models, best)
-    histories = [member.history() for member in run.members]
+            best = trainer.train(bar, share=steps)
+    unstack_parameters(models, best)
+    histories = [member.history() for member in trainer.members]
     return histories[0] if isinstance(model, RecurrentModel) else histories
-
-
-def prepare(
-    models: Sequence[RecurrentModel],
-    task: Task,
-    *,
-    steps: int,
-    batch_size: int,
-    optimizer: str,
-    grad_accumulation_steps: int,
-    patience: int | None,
-    evaluate_every: int | None,
-    memory_mb: float | None = None,
-    **of_members: Any,
-) -> Run:
-    """Check the settings of :func:`fit` and make the run that trains.
-
-    All are needed but ``memory_mb``, ``time_scaling`` and ``initial_scale``.
-    """
-    check_members(models)
-    parameters = stack(models)
-    check_fits(models[0], task)
-    check_int("steps", steps)
-    check_batch(task, batch_size)
-    check_int("grad_accumulation_steps", grad_accumulation_steps)
-    check_choice("optimizer", optimizer, OPTIMIZERS)
-    if memory_mb is not None:
-        check_number("memory_mb", memory_mb, low=0, open_low=True)
-    if patience is not None:
-        check_int("patience", patience)
-    columns = {name: spread(name, value, len(models)) for name, value in sorted(of_members.items())}
-    members = [
-        Member.checked(each, steps, optimizer, {name: values[i] for name, values in columns.items()})
-        for i, each in enumerate(models)
-    ]
-    return Run(
-        shell(models[0]),
-        task,
-        rescale(parameters, [member.initial_scale for member in members]),
-        members,
-        steps,
-        batch_size,
-        grad_accumulation_steps,
-        evaluate_every=evaluation_step(steps, evaluate_every),
-        patience=patience,
-        memory_mb=memory_mb,
-    )
-
-
-def evaluation_step(steps: int, evaluate_every: int | None) -> int:
-    """Steps between evaluations: a tenth of all unless given."""
-    return max(1, steps // 10) if evaluate_every is None else check_int("evaluate_every", evaluate_every)
-
-
-def spread(name: str, value: Any, members: int) -> list[Any]:
-    """One value for each member."""
-    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
-        if len(value) != members:
-            raise ValueError(
-                f"{name} must be one value or {members}, one for each model, got {len(value)} values."
-            )
-        return list(value)
-    return [value] * members
-
-
-def check_members(models: Sequence[RecurrentModel]) -> None:
-    """Refuse models that could not keep what they learn: one twice, or one with frozen parameters."""
-    places: dict[int, int] = {}
-    for i, model in enumerate(models):
-        first = places.setdefault(id(model), i)
-        if first != i:
-            raise ValueError(f"model[{i}] must be a model of its own, got model[{first}] again.")
-        if len(leaves(model.trainable_parameters())) < len(leaves(model.parameters())):
-            raise ValueError(
-                f"model[{i}] must have no frozen parameters, for all are trained; call its unfreeze()."
-            )
-
-
-def check_batch(task: Task, size: int, name: str = "batch_size") -> None:
-    """Refuse a batch larger than the training split."""
-    if check_int(name, size) > len(task.train):
-        raise ValueError(f"{name} must be at most the {len(task.train)} training sequences, got {size}.")
-
-
-def check_fits(model: RecurrentModel, task: Task) -> None:
-    """Refuse what is no task, and a model whose inputs or outputs are not the task's."""
-    if not isinstance(task, Task):
-        raise ValueError(f"task must be a Task, got {type(task).__name__}.")
-    for name, got, want in (
-        ("input_size", model.input_size, task.input_size),
-        ("output_size", model.output_size, task.output_size),
-    ):
-        if got != want:
-            raise ValueError(f"{name} must be {want}, as {task.name!r} has it, got {got}.")
-    every = task.train.y.ndim == 3
-    if model.return_sequences != every:
-        where = "a target at every step" if every else "one target per sequence"
-        raise ValueError(
-            f"return_sequences must be {every} for {task.name!r} ({where}), got {model.return_sequences}."
-        )
 
 
 @overload
@@ -290,18 +196,18 @@ def predict(
     """
     if not isinstance(split, Split):
         raise ValueError(f"split must be a Split such as task.test, got {type(split).__name__}.")
-    models = as_models(model)
-    parameters = stack(models)
+    models = to_model_list(model)
+    parameters = stack_parameters(models)
     if split.x.shape[2] != models[0].input_size:
         raise ValueError(
             f"split must have the model's {models[0].input_size} features, got {split.x.shape[2]}."
         )
-    twin, clock = shell(models[0]), Clock(split.time_delta, [None] * len(models))
-    at_once = 1
+    copy, time_steps = parameterless_copy(models[0]), MemberTimeSteps(split.time_delta, [None] * len(models))
+    group_size = 1
     if len(models) > 1:
-        each = peak_memory_mb(lambda: predict_first(twin, parameters, split, clock))
-        at_once = members_at_once(len(models), each, limit_mb=None)
-    outputs = predict_population(twin, parameters, split, clock, at_once)
+        each = peak_memory_mb(lambda: predict_first(copy, parameters, split, time_steps))
+        group_size = members_at_once(len(models), each, limit_mb=None)
+    outputs = predict_population(copy, parameters, split, time_steps, group_size)
     return outputs[0] if isinstance(model, RecurrentModel) else list(outputs)
 
 
@@ -331,7 +237,7 @@ def evaluate(
         >>> evaluate(CfC(1, 8, output_size=1, return_sequences=False, seed=0), task) > 0
         True
     """
-    models = as_models(model)
+    models = to_model_list(model)
     check_fits(models[0], task)
     check_choice("split", split, task.splits)
     scores = [task.score(outputs, split) for outputs in predict(models, task.splits[split])]

@@ -17,30 +17,15 @@ __all__ = ["OPTIMIZERS", "PopulationAdam", "SCHEDULES", "clip", "schedule_factor
 OPTIMIZERS = ("adam", "adamw")
 """The optimizers that :func:`ncps_mlx.fit` takes."""
 SCHEDULES = ("constant", "cosine", "exponential")
-"""The courses that a learning rate can take over the training."""
+"""The schedules of the learning rate that :func:`ncps_mlx.fit` takes."""
 
 EXPONENTIAL_END = 0.01  # what an exponential schedule has fallen to after the last step
 
 
 def schedule_factors(schedule: str, steps: int, warmup_steps: int = 0) -> np.ndarray:
-    """What the learning rate is multiplied by at each step.
+    """What the learning rate is multiplied by at each step (steps,), the linear warm-up included.
 
-    Args:
-        schedule: ``"constant"``; ``"cosine"``, half a wave from 1 to 0; ``"exponential"``, from 1 to 0.01.
-        steps: All steps, warm-up included.
-        warmup_steps: Steps over which the rate first rises linearly from 1/warmup_steps of itself.
-
-    Returns:
-        (steps,) float64.
-
-    Raises:
-        ValueError: An unknown schedule, or a warm-up as long as the training.
-
-    Example:
-        >>> schedule_factors("cosine", 4).round(2).tolist()
-        [1.0, 0.85, 0.5, 0.15]
-        >>> schedule_factors("constant", 4, warmup_steps=2).tolist()
-        [0.5, 1.0, 1.0, 1.0]
+    ``"constant"`` is 1, ``"cosine"`` half a wave from 1 to 0, ``"exponential"`` falls from 1 to 0.01.
     """
     check_choice("schedule", schedule, SCHEDULES)
     check_int("steps", steps)
@@ -63,17 +48,7 @@ def per_member(value: mx.array, like: mx.array) -> mx.array:
 
 
 def clip(gradients: Any, limits: mx.array) -> Any:
-    """Scale each member's gradient so that its norm over all parameters is at most its limit.
-
-    Args:
-        gradients: A tree of arrays (N, ...).
-        limits: Greatest norm of each member (N,); infinite for no clipping.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> clip({"w": mx.array([[3.0, 4.0], [3.0, 4.0]])}, mx.array([1.0, 10.0]))["w"].round(2).tolist()
-        [[0.6000000238418579, 0.800000011920929], [3.0, 4.0]]
-    """
+    """Scale each member's gradient (N, ...) so that its norm over all parameters is at most its limit (N,), or inf."""
     squares = [mx.sum(mx.square(g).reshape(g.shape[0], -1), axis=1) for g in leaves(gradients)]
     norm = mx.sqrt(sum(squares[1:], squares[0]))
     factor = mx.where(norm > limits, limits / norm, mx.ones_like(norm))
@@ -85,23 +60,9 @@ class PopulationAdam:
 
     .. math:: \theta \leftarrow \theta - \eta \lambda \theta - \eta \frac{\hat m}{\sqrt{\hat v} + \epsilon}
 
-    With :math:`\lambda = 0` the same as ``mlx.optimizers.Adam(eta, bias_correction=True)``.
+    With no decay :math:`\lambda` the same as ``mlx.optimizers.Adam(eta, bias_correction=True)``.
 
     Source: Kingma and Ba, "Adam", 2015; decoupled decay after Loshchilov and Hutter, 2019.
-
-    Args:
-        parameters: The tree of parameters to begin with.
-        weight_decay: :math:`\lambda` of each member (N,).
-        betas: Decay of the running means.
-        eps: Added to the denominator.
-
-    Example:
-        >>> import mlx.core as mx
-        >>> weights = {"w": mx.array([[1.0, 1.0], [1.0, 1.0]])}
-        >>> adam = PopulationAdam(weights, weight_decay=mx.zeros((2,)))
-        >>> gradients = {"w": mx.array([[1.0, -1.0], [1.0, -1.0]])}
-        >>> adam.update(weights, gradients, learning_rate=mx.array([0.1, 0.01]))["w"].tolist()
-        [[0.9, 1.1], [0.99, 1.01]]
     """
 
     def __init__(

@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
 
-__all__ = ["Layout", "leaves"]
+__all__ = ["ParameterLayout", "leaves"]
 
 
 def leaves(tree: Any) -> list[mx.array]:
@@ -18,41 +18,32 @@ def leaves(tree: Any) -> list[mx.array]:
     return [array for _, array in pairs]
 
 
-class Layout:
-    """Where each array of a tree lies in the rows of a matrix, of float32 at least: half precision cannot add up steps.
+class ParameterLayout:
+    """Where each array (N, ...) of a tree lies in the rows of a matrix (N, P).
 
-    Args:
-        tree: Arrays (N, ...).
-
-    Example:
-        >>> import mlx.core as mx
-        >>> layout = Layout({"weight": mx.zeros((2, 3, 4)), "bias": mx.zeros((2, 3))})
-        >>> layout.join({"weight": mx.ones((2, 3, 4)), "bias": mx.zeros((2, 3))}).shape
-        (2, 15)
-        >>> layout.tree(mx.zeros((2, 15)))["weight"].shape
-        (2, 3, 4)
+    The matrix is of float32 at least: half precision cannot add up steps.
     """
 
     def __init__(self, tree: Any) -> None:
         pairs: Any = tree_flatten(tree)
         self.names = [name for name, _ in pairs]
-        self.kinds = [(array.shape[1:], array.dtype) for _, array in pairs]
-        self.dtype = mx.result_type(mx.float32, *(dtype for _, dtype in self.kinds))
-        self.cuts = np.cumsum([math.prod(shape) for shape, _ in self.kinds])[:-1].tolist()
+        self.shapes = [(array.shape[1:], array.dtype) for _, array in pairs]
+        self.dtype = mx.result_type(mx.float32, *(dtype for _, dtype in self.shapes))
+        self.cuts = np.cumsum([math.prod(shape) for shape, _ in self.shapes])[:-1].tolist()
 
-    def join(self, tree: Any) -> mx.array:
+    def to_matrix(self, tree: Any) -> mx.array:
         """The tree's numbers as one matrix (N, P)."""
         pairs: Any = tree_flatten(tree)
         arrays = dict(pairs)
         rows = [arrays[name].reshape(len(arrays[name]), -1).astype(self.dtype) for name in self.names]
         return mx.concatenate(rows, axis=1)
 
-    def tree(self, matrix: mx.array) -> Any:
-        """The inverse of :meth:`join`."""
+    def to_tree(self, matrix: mx.array) -> Any:
+        """The inverse of :meth:`to_matrix`."""
         parts = mx.split(matrix, self.cuts, axis=1)
         return tree_unflatten(
             [
                 (name, part.reshape(len(part), *shape).astype(dtype))
-                for name, part, (shape, dtype) in zip(self.names, parts, self.kinds, strict=True)
+                for name, part, (shape, dtype) in zip(self.names, parts, self.shapes, strict=True)
             ]
         )

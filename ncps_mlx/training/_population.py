@@ -16,40 +16,26 @@ from ncps_mlx._kernels.tanh import current_tanh, tanh_implementation
 from ncps_mlx.data._split import Split
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._parameter_matrix import leaves
-from ncps_mlx.training._time_steps import Clock
+from ncps_mlx.training._time_steps import MemberTimeSteps
 
 __all__ = [
     "as_arrays",
-    "as_models",
+    "parameterless_copy",
     "predict_first",
     "predict_population",
-    "rescale",
-    "shell",
-    "stack",
-    "unstack",
+    "scale_matrices",
+    "stack_parameters",
+    "to_model_list",
+    "unstack_parameters",
 ]
 
 CHUNK = 512  # sequences predicted at once; bounds memory
 
-NO_SHAPE = {
-    "seed",
-    "initializer",
-    "initial_ranges",
-    "backbone_dropout",
-}  # what models of one shape may differ in
+NO_SHAPE = {"seed", "initializer", "initial_ranges", "backbone_dropout"}  # what models of one shape may differ in
 
 
-def as_models(model: object) -> list[RecurrentModel]:
-    """A model or a sequence of models as a list.
-
-    Raises:
-        ValueError: It is something else, or empty.
-
-    Example:
-        >>> from ncps_mlx import CfC
-        >>> len(as_models(CfC(3, 11)))
-        1
-    """
+def to_model_list(model: object) -> list[RecurrentModel]:
+    """A model or a sequence of models as a list; refuses anything else, and an empty one."""
     if isinstance(model, RecurrentModel):
         return [model]
     if not isinstance(model, Iterable) or isinstance(model, nn.Module | str):
@@ -63,17 +49,8 @@ def as_models(model: object) -> list[RecurrentModel]:
     return models
 
 
-def stack(models: Sequence[RecurrentModel]) -> Any:
-    """The parameters of models of one shape, each array (N, ...).
-
-    Raises:
-        ValueError: The models have different shapes.
-
-    Example:
-        >>> from ncps_mlx import CfC
-        >>> stack([CfC(3, 11, seed=0), CfC(3, 11, seed=1)])["layers"][0]["backbone"]["bias"].shape
-        (2, 128)
-    """
+def stack_parameters(models: Sequence[RecurrentModel]) -> Any:
+    """The parameters of models, each array (N, ...); refuses models of different shapes."""
     first = models[0].config
     for i, model in enumerate(models):
         config = model.config
@@ -87,25 +64,15 @@ def stack(models: Sequence[RecurrentModel]) -> Any:
     return tree_map(lambda *arrays: mx.stack(list(arrays)), trees[0], *trees[1:])
 
 
-def unstack(models: Sequence[RecurrentModel], parameters: Any) -> None:
+def unstack_parameters(models: Sequence[RecurrentModel], parameters: Any) -> None:
     """Give each model its member's parameters."""
     for i, model in enumerate(models):
         model.update(tree_map(lambda array, i=i: mx.contiguous(array[i]), parameters))
         mx.eval(model.parameters())
 
 
-def rescale(parameters: Any, factors: Sequence[float]) -> Any:
-    """Multiply each member's weight matrices by its factor: what an initializer filled, not biases and the like.
-
-    Args:
-        parameters: Each array (N, ...).
-        factors: N of them; those that are 1 leave every bit.
-
-    Example:
-        >>> tree = {"weight": mx.ones((2, 1, 1)), "bias": mx.ones((2, 1))}
-        >>> {name: array.flatten().tolist() for name, array in rescale(tree, [1.0, 0.5]).items()}
-        {'weight': [1.0, 0.5], 'bias': [1.0, 1.0]}
-    """
+def scale_matrices(parameters: Any, factors: Sequence[float]) -> Any:
+    """Multiply each member's weight matrices by its factor: what an initializer filled, not biases and the like."""
     if all(factor == 1.0 for factor in factors):
         return parameters
     each = mx.array(list(factors))
@@ -117,45 +84,40 @@ def rescale(parameters: Any, factors: Sequence[float]) -> Any:
     return tree_map(scaled, parameters)
 
 
-def shell(model: RecurrentModel) -> RecurrentModel:
-    """A twin of the model to hold a population's parameters."""
+def parameterless_copy(model: RecurrentModel) -> RecurrentModel:
+    """A model of the same shape, whose own parameters do not matter: it will hold those of a population."""
     return type(model)(**{**model.config, "seed": 0})
 
 
 def as_arrays(split: Split) -> tuple[mx.array, mx.array, mx.array | None]:
-    """The inputs, targets and mask of a split, on MLX's device; a ``Clock`` has its time steps."""
+    """The inputs, targets and mask of a split on MLX's device; its time steps are in :class:`MemberTimeSteps`."""
     return mx.array(split.x), mx.array(split.y), None if split.mask is None else mx.array(split.mask)
 
 
 def predict_population(
-    model: RecurrentModel, parameters: Any, split: Split, clock: Clock, at_once: int
+    model: RecurrentModel, parameters: Any, split: Split, time_steps: MemberTimeSteps, group_size: int
 ) -> npt.NDArray[np.float32]:
     """What each member predicts, without dropout: (N, n, O), or (N, n, T, O) for every step.
 
-    Args:
-        model: A model of their shape, whose parameters are replaced.
-        parameters: Theirs, each array (N, ...).
-        split: The sequences.
-        clock: The split's time steps as each member reads them.
-        at_once: How many members to compute together.
+    ``model`` gives the shape, ``parameters`` are the members' (N, ...); ``group_size`` of them are computed together.
     """
     members = leaves(parameters)[0].shape[0]
     groups = []
-    for first in range(0, members, at_once):
-        group = slice(first, first + at_once)
-        theirs = tree_map(lambda array, group=group: array[group], parameters)
-        groups.append(predict_group(model, theirs, split, clock, group))
+    for first in range(0, members, group_size):
+        group = slice(first, first + group_size)
+        part = tree_map(lambda array, group=group: array[group], parameters)
+        groups.append(predict_group(model, part, split, time_steps, group))
     return groups[0] if len(groups) == 1 else np.concatenate(groups)
 
 
-def predict_first(model: RecurrentModel, parameters: Any, split: Split, clock: Clock) -> mx.array:
+def predict_first(model: RecurrentModel, parameters: Any, split: Split, time_steps: MemberTimeSteps) -> mx.array:
     """What the first member alone predicts: to measure what each one takes."""
     first = tree_map(lambda array: array[:1], parameters)
-    return mx.array(predict_group(model, first, split, clock, slice(1)))
+    return mx.array(predict_group(model, first, split, time_steps, slice(1)))
 
 
 def predict_group(
-    model: RecurrentModel, parameters: Any, split: Split, clock: Clock, group: slice
+    model: RecurrentModel, parameters: Any, split: Split, time_steps: MemberTimeSteps, group: slice
 ) -> npt.NDArray[np.float32]:
     """As :func:`predict_population`, all members of a group at once."""
     model.update(parameters)
@@ -165,14 +127,17 @@ def predict_group(
     for start in range(0, len(split), CHUNK):
         rows = slice(start, start + CHUNK)
 
-        def each(array: mx.array, rows: slice = rows) -> mx.array:
+        def for_each_member(array: mx.array, rows: slice = rows) -> mx.array:
             part = array[rows]
             return mx.broadcast_to(part, (members, *part.shape))
 
-        time_delta = clock.chunk(rows, group)
+        time_delta = time_steps.of_chunk(rows, group)
         with no_grad(), tanh_implementation(current_tanh()):
             y, _ = model.forward(
-                each(x), None, 1.0 if time_delta is None else time_delta, None if mask is None else each(mask)
+                for_each_member(x),
+                None,
+                1.0 if time_delta is None else time_delta,
+                None if mask is None else for_each_member(mask),
             )
         chunks.append(np.array(y))
     return np.concatenate(chunks, axis=1)

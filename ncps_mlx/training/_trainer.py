@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -20,91 +20,94 @@ from ncps_mlx._runtime.thread_affinity import WorkerThreadAffinity
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
-from ncps_mlx.training._member import Member
+from ncps_mlx.training._config import FitConfig, MemberConfig
+from ncps_mlx.training._member import MemberState
 from ncps_mlx.training._optimizers import PopulationAdam, clip
-from ncps_mlx.training._parameter_matrix import Layout
-from ncps_mlx.training._population import as_arrays, predict_first, predict_population
-from ncps_mlx.training._time_steps import Clock, check_time_scaling
+from ncps_mlx.training._parameter_matrix import ParameterLayout
+from ncps_mlx.training._population import (
+    as_arrays,
+    parameterless_copy,
+    predict_first,
+    predict_population,
+    scale_matrices,
+    stack_parameters,
+)
+from ncps_mlx.training._time_steps import MemberTimeSteps, check_time_scaling
+from ncps_mlx.training._validation import check_batch, check_fits, check_trainable
 
-__all__ = ["Run"]
+__all__ = ["PopulationTrainer"]
 
 
-class Run:
-    """The arrays of the members still in training, and their one training step.
+class PopulationTrainer:
+    """N models of one shape in training as one population: its arrays, its one training step and the loop.
 
-    Args:
-        model: A model of their shape, whose parameters are replaced.
-        task: What to learn.
-        parameters: Theirs, each array (N, ...).
-        members: Their settings.
-        steps: Updates of the parameters.
-        batch_size: B.
-        grad_accumulation_steps: Batches for one update.
-        evaluate_every: Steps between evaluations in :meth:`train`; ``None`` evaluates after the last.
-        patience: Evaluations without a better one before a member stops; ``None`` for all steps.
-        memory_mb: Megabytes that the members' gradients, or their predictions, may take together, else they are
-            computed in groups; ``None`` for a quarter of the machine's.
+    Refuses models that do not fit each other, the task or their settings. ``active`` lists the members still in
+    training; the arrays hold only theirs, a row for each.
     """
 
     def __init__(
         self,
-        model: RecurrentModel,
+        models: Sequence[RecurrentModel],
         task: Task,
-        parameters: Any,
-        members: list[Member],
-        steps: int,
-        batch_size: int,
-        grad_accumulation_steps: int,
-        *,
-        evaluate_every: int | None = None,
-        patience: int | None = None,
-        memory_mb: float | None = None,
+        config: FitConfig,
+        member_configs: Sequence[MemberConfig],
     ) -> None:
-        self.model, self.task, self.members = model, task, members
-        self.steps, self.grad_accumulation_steps = steps, grad_accumulation_steps
-        self.evaluate_every = steps if evaluate_every is None else evaluate_every
-        self.patience = patience
-        self.memory_mb = memory_mb
-        self.at_once = len(members)  # whose gradients are computed together
-        self.evaluated_at_once = len(members)
-        self.layout = Layout(parameters)
-        self.matrix = self.layout.join(parameters)
+        check_trainable(models)
+        parameters = stack_parameters(models)
+        check_fits(models[0], task)
+        check_batch(task, config.batch_size)
+        configs = [each.for_model(model, config) for each, model in zip(member_configs, models, strict=True)]
+        self.model, self.task, self.config = parameterless_copy(models[0]), task, config
+        self.members = [
+            MemberState(config=each, higher_is_better=task.higher_is_better) for each in configs
+        ]
+        self.active = list(range(len(configs)))
+        self.steps_taken = 0
+        self.group_size = len(configs)  # whose gradients are computed together
+        self.prediction_group_size = len(configs)
+
+        parameters = scale_matrices(parameters, [each.initial_scale for each in configs])
+        self.layout = ParameterLayout(parameters)
+        self.matrix = self.layout.to_matrix(parameters)
         self.best = self.matrix
-        self.active = list(range(len(members)))
-        self.taken = 0  # steps
+        self.optimizer = PopulationAdam(self.matrix, mx.array([each.weight_decay for each in configs]))
+        norms = [math.inf if each.clip_norm is None else each.clip_norm for each in configs]
+        self.clip_norms = mx.array(norms) if any(map(math.isfinite, norms)) else None
+
         self.data = as_arrays(task.train)
-        scalers = [check_time_scaling(m.time_scaling, task) for m in members]
-        self.clock = Clock(task.train.time_delta, scalers)
-        self.validation_clock = Clock(task.validation.time_delta, scalers)
-        count = steps * grad_accumulation_steps
-        # (batches, N, ...): row t holds what every member needs for batch t.
-        self.rows = np.stack([m.batches(len(task.train), count, batch_size) for m in members], axis=1)
-        self.rates = np.stack([m.learning_rates for m in members], axis=1).astype(np.float32)
-        self.dropout = mx.array([m.dropout for m in members]) if any(m.dropout for m in members) else 0.0
-        self.keys = (
-            np.stack([m.keys(count) for m in members], axis=1) if isinstance(self.dropout, mx.array) else None
+        scalers = [check_time_scaling(each.time_scaling, task) for each in configs]
+        self.time_steps = MemberTimeSteps(task.train.time_delta, scalers)
+        self.validation_time_steps = MemberTimeSteps(task.validation.time_delta, scalers)
+
+        # What each member needs for each step (steps, N), or for each batch (batches, N, ...).
+        rates = [each.learning_rates(config.steps) for each in configs]
+        self.learning_rates = np.stack(rates, axis=1).astype(np.float32)
+        batches = config.steps * config.grad_accumulation_steps
+        rows = [each.batch_rows(len(task.train), batches, config.batch_size) for each in configs]
+        self.batch_rows = np.stack(rows, axis=1)
+        dropout = [each.backbone_dropout or 0.0 for each in configs]
+        self.dropout_rates = mx.array(dropout) if any(dropout) else 0.0
+        self.dropout_keys = (
+            np.stack([each.dropout_keys(batches) for each in configs], axis=1) if any(dropout) else None
         )
-        limits = [m.clip_norm for m in members]
-        self.limits = mx.array(limits) if any(map(math.isfinite, limits)) else None
-        self.optimizer = PopulationAdam(self.matrix, mx.array([m.weight_decay for m in members]))
 
     @property
     def parameters(self) -> Any:
         """The tree of parameters, each array (N, ...)."""
-        return self.layout.tree(self.matrix)
+        return self.layout.to_tree(self.matrix)
 
     def loss(
         self,
         parameters: Any,
         batch: tuple[mx.array, mx.array, mx.array | None, mx.array | None],
-        rates: mx.array | float,
-        keys: mx.array | None,
+        dropout_rates: mx.array | float,
+        dropout_keys: mx.array | None,
     ) -> tuple[mx.array, mx.array]:
         """Sum over members (whose gradient is each member's own), and the loss of each (N,)."""
         x, y, time_delta, mask = batch
         self.model.update(parameters)
         out, _ = self.model.forward(
-            x, None, 1.0 if time_delta is None else time_delta, mask, dropout_rate=rates, keys=keys
+            x, None, 1.0 if time_delta is None else time_delta, mask, dropout_rate=dropout_rates, keys=dropout_keys
         )
         if self.task.kind == "classification":
             each = nn.losses.cross_entropy(out, y)
@@ -121,47 +124,47 @@ class Run:
     def batch_gradient(self, i: int) -> tuple[mx.array, mx.array]:
         """The losses (N,) and gradients (N, P) on batch ``i``, as many members at once as memory allows."""
         members = len(self.active)
-        if self.at_once >= members:
+        if self.group_size >= members:
             return self.group_gradient(i, slice(None))
         groups = []
-        for first in range(0, members, self.at_once):
-            groups.append(self.group_gradient(i, slice(first, first + self.at_once)))
+        for first in range(0, members, self.group_size):
+            groups.append(self.group_gradient(i, slice(first, first + self.group_size)))
             mx.eval(groups[-1])  # one group in memory at a time
         losses, gradients = zip(*groups, strict=True)
         return mx.concatenate(list(losses)), mx.concatenate(list(gradients))
 
     def group_gradient(self, i: int, group: slice) -> tuple[mx.array, mx.array]:
         """The losses (n,) and gradients (n, P) of some members."""
-        rows = mx.array(self.rows[i][group])
+        rows = mx.array(self.batch_rows[i][group])
         x, y, mask = self.data
-        batch = (x[rows], y[rows], self.clock.rows(rows, group), None if mask is None else mask[rows])
-        keys = None if self.keys is None else mx.array(self.keys[i][group])
-        rates = self.dropout[group] if isinstance(self.dropout, mx.array) else self.dropout
-        parameters = self.layout.tree(self.matrix[group])
-        given = parameters, batch, rates, keys
+        batch = (x[rows], y[rows], self.time_steps.of_batch(rows, group), None if mask is None else mask[rows])
+        keys = None if self.dropout_keys is None else mx.array(self.dropout_keys[i][group])
+        rates = self.dropout_rates[group] if isinstance(self.dropout_rates, mx.array) else self.dropout_rates
+        parameters = self.layout.to_tree(self.matrix[group])
+        arguments = parameters, batch, rates, keys
         with tanh_implementation(current_tanh()):
             # Without custom gradients there is little to gain, and the forward pass would run twice.
-            ahead = precompute(lambda: self.loss(*given)) if self.model.has_fused_kernel else nullcontext()
+            ahead = precompute(lambda: self.loss(*arguments)) if self.model.has_fused_kernel else nullcontext()
             with ahead:
                 gradient = mx.value_and_grad(self.loss)  # an attribute would hold this object in a circle
-                (_, losses), gradients = gradient(*given)
-        return losses, self.layout.join(gradients)
+                (_, losses), gradients = gradient(*arguments)
+        return losses, self.layout.to_matrix(gradients)
 
     def plan_memory(self, progress: Progress) -> None:
         """Measure one member's gradient and its predictions, and say so if not all fit together."""
         if len(self.active) < 2:
             return
-        split, clock = self.task.validation, self.validation_clock
-        self.at_once = self.fitting("gradient", lambda: self.group_gradient(0, slice(1)), progress)
-        self.evaluated_at_once = self.fitting(
-            "predictions", lambda: predict_first(self.model, self.parameters, split, clock), progress
+        split, time_steps = self.task.validation, self.validation_time_steps
+        self.group_size = self.largest_group("gradient", lambda: self.group_gradient(0, slice(1)), progress)
+        self.prediction_group_size = self.largest_group(
+            "predictions", lambda: predict_first(self.model, self.parameters, split, time_steps), progress
         )
 
-    def fitting(self, what: str, of_one: Callable[[], Any], progress: Progress) -> int:
-        """How many members fit in memory together, by what one takes."""
+    def largest_group(self, what: str, compute_first: Callable[[], Any], progress: Progress) -> int:
+        """How many members fit in memory together, by what computing the first one takes."""
         members = len(self.active)
-        each = peak_memory_mb(of_one)
-        count = members_at_once(members, each, self.memory_mb)
+        each = peak_memory_mb(compute_first)
+        count = members_at_once(members, each, self.config.memory_mb)
         if count < members:
             progress.write(
                 f"{count} of {members} members at a time: each needs about {each:.0f} MB for its {what}"
@@ -170,116 +173,123 @@ class Run:
 
     def step(self, t: int) -> mx.array:
         """Update the parameters; returns the losses (N,), unevaluated."""
-        first = t * self.grad_accumulation_steps
-        total, gradients = self.batch_gradient(first)
-        for i in range(first + 1, first + self.grad_accumulation_steps):
+        count = self.config.grad_accumulation_steps
+        total, gradients = self.batch_gradient(t * count)
+        for i in range(t * count + 1, (t + 1) * count):
             mx.eval(gradients, total)  # one batch in memory at a time
-            more, new = self.batch_gradient(i)
-            gradients = gradients + new
-            total = total + more
-        if self.grad_accumulation_steps > 1:
-            gradients = gradients / self.grad_accumulation_steps
-            total = total / self.grad_accumulation_steps
-        if self.limits is not None:
-            gradients = clip(gradients, self.limits)
-        self.matrix = self.optimizer.update(self.matrix, gradients, mx.array(self.rates[t]))
+            losses, more = self.batch_gradient(i)
+            gradients = gradients + more
+            total = total + losses
+        if count > 1:
+            gradients = gradients / count
+            total = total / count
+        if self.clip_norms is not None:
+            gradients = clip(gradients, self.clip_norms)
+        self.matrix = self.optimizer.update(self.matrix, gradients, mx.array(self.learning_rates[t]))
         return total
 
     def train(self, progress: Progress, share: float, until: int | None = None) -> Any:
-        """Take the steps that are left, or some of them; returns the best parameters of every member so far.
+        """Take the steps that are left, or those up to ``until``; returns the best parameters of every member so far.
 
-        A training that is taken further is the same, to the last bit, as one that never paused.
-
-        Args:
-            progress: The bar to move.
-            share: How far these steps together move it.
-            until: The step after which to pause, one at which members are evaluated; ``None`` for the last.
+        ``until`` must be a step after which members are evaluated. The steps together move the bar by ``share``.
+        Training that paused ends with the same bits as training that did not.
         """
-        until = self.steps if until is None else until
-        higher = self.task.higher_is_better
+        until = self.config.steps if until is None else until
+        first, bar_before = self.steps_taken, progress.done
         losses: list[mx.array] = []
-        clock = time.perf_counter()
-        begun, before = self.taken, progress.done
-        if begun == 0:
+        last_evaluation = time.perf_counter()
+        if first == 0:
             self.plan_memory(progress)
         with WorkerThreadAffinity() as affinity:
-            for t in range(begun, until if self.active else begun):
+            for t in range(first, until if self.active else first):
                 affinity.step()
                 losses.append(self.step(t))
                 mx.async_eval(self.matrix, self.optimizer.state, losses[-1])
                 if len(losses) > 1:
                     mx.eval(losses[-2])  # build the next step's graph while this one runs, no further ahead
-                progress.reach(int(before + share * (t + 1 - begun) / (until - begun)))
-                if (t + 1) % self.evaluate_every and t + 1 < until:
+                progress.reach(int(bar_before + share * (t + 1 - first) / (until - first)))
+                if (t + 1) % self.config.evaluation_interval and t + 1 < until:
                     continue
-                table = np.array(mx.stack(losses))
+                loss_table = np.array(mx.stack(losses))
                 losses = []
                 outputs = predict_population(
                     self.model,
                     self.parameters,
                     self.task.validation,
-                    self.validation_clock,
-                    self.evaluated_at_once,
+                    self.validation_time_steps,
+                    self.prediction_group_size,
                 )
                 affinity.release_affinity()  # a metric of the user's may begin threads or processes
                 now = time.perf_counter()
-                seconds, clock = (now - clock) / len(self.active), now
-                improved, finished = [], []
-                for place, i in enumerate(self.active):
-                    member = self.members[i]
-                    score = self.score(outputs[place])
-                    if member.record(t + 1, table[:, place], score, higher):
-                        improved.append(place)
-                    member.seconds += seconds
-                    if t + 1 < self.steps and member.waited(self.patience):
-                        member.status = "stopped early"
-                    if member.status != "finished":
-                        finished.append(place)
-                self.best = self.keep(self.best, improved)
-                for place in improved:
-                    progress.add_score(self.members[self.active[place]].scores[-1])
-                self.drop(finished)
+                self.record_evaluation(t + 1, loss_table, outputs, now - last_evaluation, progress)
+                last_evaluation = now
                 if not self.active:
                     break
-        self.taken = until
-        progress.reach(int(before + share))
-        return self.layout.tree(self.best)
+        self.steps_taken = until
+        progress.reach(int(bar_before + share))
+        return self.layout.to_tree(self.best)
+
+    def record_evaluation(
+        self,
+        step: int,
+        losses: npt.NDArray[np.float32],
+        outputs: npt.NDArray[np.float32],
+        seconds: float,
+        progress: Progress,
+    ) -> None:
+        """Note losses (steps, N) and predictions (N, ...), keep what improved, go on without what has ended."""
+        improved, ended = [], []
+        seconds = seconds / len(self.active)
+        for position, i in enumerate(self.active):
+            member = self.members[i]
+            score = self.score(outputs[position])
+            if member.record(step, losses[:, position], score):
+                improved.append(position)
+            member.seconds += seconds
+            if step < self.config.steps and member.should_stop(self.config.patience):
+                member.status = "stopped early"
+            if member.status != "finished":
+                ended.append(position)
+        self.best = self.keep(self.best, improved)
+        for position in improved:
+            progress.add_score(self.members[self.active[position]].scores[-1])
+        self.drop(ended)
 
     def prune(self, reasons: Mapping[int, str]) -> None:
         """Go on without these members, which keep what they have reached; each with its reason."""
         for i, reason in reasons.items():
             self.members[i].status, self.members[i].reason = "pruned", reason
-        self.drop([place for place, i in enumerate(self.active) if i in reasons])
+        self.drop([position for position, i in enumerate(self.active) if i in reasons])
 
     def score(self, outputs: npt.NDArray[np.float32]) -> float:
         """The validation score of one member, nan if its outputs are not finite."""
         return self.task.score(outputs, "validation") if np.isfinite(outputs).all() else math.nan
 
     def keep(self, best: mx.array, improved: list[int]) -> mx.array:
-        """Copy the parameters of the members that improved into the best so far."""
-        chosen = np.zeros(len(self.members), dtype=bool)
-        chosen[[self.active[place] for place in improved]] = True
-        places = np.zeros(len(self.members), dtype=np.int32)
-        places[self.active] = np.arange(len(self.active))
-        where, source = mx.array(chosen), mx.array(places)
-        best = mx.where(where[:, None], self.matrix[source], best)
+        """Copy the parameters at these positions among the active members into the best so far."""
+        replaced = np.zeros(len(self.members), dtype=bool)
+        replaced[[self.active[position] for position in improved]] = True
+        positions = np.zeros(len(self.members), dtype=np.int32)
+        positions[self.active] = np.arange(len(self.active))
+        best = mx.where(mx.array(replaced)[:, None], self.matrix[mx.array(positions)], best)
         mx.eval(best)
         return best
 
-    def drop(self, finished: list[int]) -> None:
-        """Go on without these members."""
-        if not finished:
+    def drop(self, ended: list[int]) -> None:
+        """Go on without the members at these positions among the active ones."""
+        if not ended:
             return
-        kept = [place for place in range(len(self.active)) if place not in set(finished)]
-        self.active = [self.active[place] for place in kept]
+        kept = [position for position in range(len(self.active)) if position not in set(ended)]
+        self.active = [self.active[position] for position in kept]
         if not kept:
             return
         members = mx.array(kept)
         self.matrix = self.matrix[members]
         self.optimizer.take(members)
-        self.rows, self.rates = self.rows[:, kept], self.rates[:, kept]
-        self.clock, self.validation_clock = self.clock.take(kept), self.validation_clock.take(kept)
-        self.limits = None if self.limits is None else self.limits[members]
-        self.keys = None if self.keys is None else self.keys[:, kept]
-        if isinstance(self.dropout, mx.array):
-            self.dropout = self.dropout[members]
+        self.batch_rows, self.learning_rates = self.batch_rows[:, kept], self.learning_rates[:, kept]
+        self.time_steps = self.time_steps.take(kept)
+        self.validation_time_steps = self.validation_time_steps.take(kept)
+        self.clip_norms = None if self.clip_norms is None else self.clip_norms[members]
+        self.dropout_keys = None if self.dropout_keys is None else self.dropout_keys[:, kept]
+        if isinstance(self.dropout_rates, mx.array):
+            self.dropout_rates = self.dropout_rates[members]

@@ -20,9 +20,8 @@ from ncps_mlx._kernels.tanh import current_tanh, tanh_for
 from ncps_mlx._runtime.blas import blas_name
 from ncps_mlx._runtime.thread_affinity import WorkerThreadAffinity, cpu_time, find_worker
 from ncps_mlx.data import irregular_sines
-from ncps_mlx.training._member import Member
-from ncps_mlx.training._population import shell, stack
-from ncps_mlx.training._trainer import Run
+from ncps_mlx.training._config import FitConfig, MemberConfig
+from ncps_mlx.training._trainer import PopulationTrainer
 from tests.bench.child import Case, serve
 
 RATES, SEEDS = (1e-3, 3e-3, 1e-2, 3e-2), 4
@@ -38,8 +37,8 @@ def models(members: int, inputs: int, hidden: int, backbone: int) -> list[CfC]:
 
 def prepare(
     *, inputs: int, hidden: int, backbone: int, steps: int, batch: int, members: int, irregular: bool, count: int
-) -> Run:
-    """A run of ``count`` steps as :func:`ncps_mlx.fit` prepares it, without clipping: ncps does none."""
+) -> PopulationTrainer:
+    """A training of ``count`` steps as :func:`ncps_mlx.fit` prepares it, without clipping: ncps does none."""
     rng = np.random.default_rng(0)
 
     def split(n: int) -> Split:
@@ -47,20 +46,16 @@ def prepare(
         return Split(x=x, y=y, time_delta=rng.uniform(0.1, 2.0, size=(n, steps)) if irregular else None)
 
     task = Task("bench", split(2 * batch), split(batch), split(batch))
-    given = {"weight_decay": 0.0, "clip_norm": None, "backbone_dropout": None, "schedule": "cosine", "warmup_steps": 0}
-    built = models(members, inputs, hidden, backbone)
-    settings = [
-        Member.checked(
-            model, count, "adam", {**given, "learning_rate": RATES[i // SEEDS % len(RATES)], "seed": i}
-        )
-        for i, model in enumerate(built)
+    member_configs = [
+        MemberConfig(learning_rate=RATES[i // SEEDS % len(RATES)], clip_norm=None, seed=i) for i in range(members)
     ]
-    return Run(shell(built[0]), task, stack(built), settings, count, batch, grad_accumulation_steps=1)
+    shared = FitConfig(steps=count, batch_size=batch)
+    return PopulationTrainer(models(members, inputs, hidden, backbone), task, shared, member_configs)
 
 
 def population(*, members: int = 1, irregular: bool = False, **sizes: int) -> Case:
-    """What ``fit`` does between evaluations, as :meth:`ncps_mlx.training._trainer.Run.train` does it."""
-    run = prepare(members=members, irregular=irregular, count=2000, **sizes)
+    """What ``fit`` does between evaluations, as ``PopulationTrainer.train`` does it."""
+    trainer = prepare(members=members, irregular=irregular, count=2000, **sizes)
     taken = 0
     worker_affinity = WorkerThreadAffinity()
 
@@ -70,13 +65,13 @@ def population(*, members: int = 1, irregular: bool = False, **sizes: int) -> Ca
         with worker_affinity as affinity:
             for _ in range(count):
                 affinity.step()
-                losses = run.step(taken % run.steps)
+                losses = trainer.step(taken % trainer.config.steps)
                 taken += 1
-                mx.async_eval(run.matrix, run.optimizer.state, losses)
+                mx.async_eval(trainer.matrix, trainer.optimizer.state, losses)
                 if before is not None:
                     mx.eval(before)
                 before = losses
-            mx.eval(run.matrix, run.optimizer.state)
+            mx.eval(trainer.matrix, trainer.optimizer.state)
 
     return take
 
@@ -103,35 +98,35 @@ def plain(*, inputs: int, hidden: int, backbone: int, steps: int, batch: int) ->
 
 def peak(*, members: int, **sizes: int) -> int:
     """Most bytes in use during a training step, less the data."""
-    run = prepare(members=members, irregular=False, count=4, **sizes)
-    mx.eval(run.data, run.matrix, run.optimizer.state)
-    data = sum(array.nbytes for array in run.data if array is not None)
+    trainer = prepare(members=members, irregular=False, count=4, **sizes)
+    mx.eval(trainer.data, trainer.matrix, trainer.optimizer.state)
+    data = sum(array.nbytes for array in trainer.data if array is not None)
     highest = 0
-    for t in range(run.steps):
+    for t in range(trainer.config.steps):
         gc.collect()
         mx.reset_peak_memory()
-        mx.eval(run.step(t), run.matrix, run.optimizer.state)
+        mx.eval(trainer.step(t), trainer.matrix, trainer.optimizer.state)
         highest = max(highest, mx.get_peak_memory())
     return highest - data
 
 
 def profile(*, members: int = 1, **size: int) -> dict[str, float]:
     """Where the processor time of a step goes: medians, milliseconds per model; and the operations in its graph."""
-    run = prepare(members=members, irregular=False, count=40, **size)
+    trainer = prepare(members=members, irregular=False, count=40, **size)
     worker = find_worker()
     spans = []
     with WorkerThreadAffinity() as affinity:
-        for t in range(run.steps):
+        for t in range(trainer.config.steps):
             affinity.step()
             start, computed = time.thread_time_ns(), cpu_time(worker) if worker else 0
-            losses = run.step(t)
+            losses = trainer.step(t)
             built = time.thread_time_ns()
-            mx.eval(run.matrix, run.optimizer.state, losses)
+            mx.eval(trainer.matrix, trainer.optimizer.state, losses)
             end = time.thread_time_ns()
             spans.append((built - start, end - built, (cpu_time(worker) if worker else 0) - computed))
     graph, handing, computing = np.median(spans, axis=0) / 1e6 / members
     written = io.StringIO()
-    mx.export_to_dot(written, run.step(0), run.matrix, run.optimizer.state)
+    mx.export_to_dot(written, trainer.step(0), trainer.matrix, trainer.optimizer.state)
     operations = sum("shape=rectangle" in line for line in written.getvalue().splitlines())
     return {
         "graph": graph,

@@ -1,0 +1,191 @@
+"""Every hyperparameter in one table, and configurations: mappings of hyperparameters by name, as records hold them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ncps_mlx._kernels.activations import ACTIVATIONS
+from ncps_mlx._utils.json_values import to_json_value
+from ncps_mlx._utils.validation import check_choice, check_flag
+from ncps_mlx.cells._cfc import HEADS
+from ncps_mlx.cells._initializers import get_initializer
+from ncps_mlx.cells._ltc import STABILITY
+from ncps_mlx.cells._wired_ltc import MAPPINGS
+from ncps_mlx.data._task import Task
+from ncps_mlx.models._base import RecurrentModel
+from ncps_mlx.models._cfc import CfC
+from ncps_mlx.models._ltc import LTC, check_ranges
+from ncps_mlx.training._config import Check, FitConfig, MemberConfig, at_least, dropout_rate, one_of
+from ncps_mlx.training._time_steps import check_time_scaling
+from ncps_mlx.training._validation import check_batch
+from ncps_mlx.wirings._base import Wiring
+
+__all__ = [
+    "FIT_PARAMETERS",
+    "FROM_TASK",
+    "HYPERPARAMETERS",
+    "Hyperparameter",
+    "MEMBER_PARAMETERS",
+    "MODELS",
+    "build_model",
+    "check_config",
+    "check_name",
+    "complete_config",
+    "hyperparameter_names",
+    "sizes_of",
+    "steps_of",
+]
+
+MODELS: dict[str, type[CfC] | type[LTC]] = {"CfC": CfC, "LTC": LTC}
+"""The models a record can name."""
+
+FROM_TASK = ("input_size", "output_size", "return_sequences", "seed")
+"""Arguments of a model that its task decides, and its seed: no hyperparameters."""
+
+RENAMED = {"warmup": "warmup_steps", "accumulate": "grad_accumulation_steps"}
+"""Names in records and studies of earlier versions."""
+
+MODEL_CHECKS: dict[str, Check] = {
+    "wiring": lambda _, value: None if value is None else Wiring.from_config(value),
+    "hidden_size": at_least(1),
+    "num_layers": at_least(1),
+    "share_layers": check_flag,
+    "residual": check_flag,
+    "bidirectional": check_flag,
+    "mixed_memory": check_flag,
+    "mode": one_of(HEADS),
+    "activation": one_of(ACTIVATIONS),
+    "initializer": lambda _, value: get_initializer(value),
+    "backbone_units": at_least(1),
+    "backbone_layers": at_least(0),
+    "backbone_dropout": dropout_rate,
+    "ode_unfolds": at_least(1),
+    "time_constant_range": lambda _, value: value,  # what it may be depends on activation and stability
+    "stability": one_of(STABILITY),
+    "input_mapping": one_of(MAPPINGS),
+    "output_mapping": one_of(MAPPINGS),
+    "initial_ranges": lambda _, value: check_ranges(value, None),
+    "ncps_masks": check_flag,
+}
+"""What each argument of a model must satisfy by itself; the models check what depends on several."""
+
+MODEL_DEFAULTS = {
+    model: {
+        name: item.default for name, item in inspect.signature(cls).parameters.items() if name not in FROM_TASK
+    }
+    for model, cls in MODELS.items()
+}
+"""The hyperparameters of each model with their defaults, as its constructor has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameter:
+    """Something about a model or its training that can be set.
+
+    A ``"member"`` kind may differ within a population; a ``"shape"`` kind makes another graph. ``defaults`` are by
+    model: those of CfC and LTC differ, and a model without the hyperparameter is not among them.
+    """
+
+    name: str
+    owner: str  # "model" or "fit"
+    kind: str  # "shape" or "member"
+    defaults: Mapping[str, Any]
+    check: Check
+
+
+def _of_fit(config: type[FitConfig] | type[MemberConfig], kind: str) -> dict[str, Hyperparameter]:
+    """The settings of fit that a configuration holds: not its seed, nor how much memory there is.
+
+    The dropout rate is the model's too, whose default and check a configuration takes: fit's ``None`` means that rate.
+    """
+    return {
+        item.name: Hyperparameter(
+            name=item.name,
+            owner="fit",
+            kind=kind,
+            defaults={model: own.get(item.name, item.default) for model, own in MODEL_DEFAULTS.items()},
+            check=MODEL_CHECKS.get(item.name, item.metadata["check"]),
+        )
+        for item in fields(config)
+        if item.name not in ("seed", "memory_mb")
+    }
+
+
+HYPERPARAMETERS: dict[str, Hyperparameter] = {
+    name: Hyperparameter(
+        name=name,
+        owner="model",
+        kind="shape",
+        defaults={model: own[name] for model, own in MODEL_DEFAULTS.items() if name in own},
+        check=check,
+    )
+    for name, check in MODEL_CHECKS.items()
+}
+HYPERPARAMETERS |= _of_fit(FitConfig, "shape") | _of_fit(MemberConfig, "member")
+
+FIT_PARAMETERS = frozenset(
+    name for name, each in HYPERPARAMETERS.items() if each.owner == "fit" and each.kind == "shape"
+)
+"""Settings of :func:`~ncps_mlx.fit` that all members share."""
+
+MEMBER_PARAMETERS = frozenset(name for name, each in HYPERPARAMETERS.items() if each.kind == "member") | {"seed"}
+"""Settings of :func:`~ncps_mlx.fit` that may differ between the members of a population."""
+
+
+def hyperparameter_names(model: str) -> frozenset[str]:
+    """Name everything about a model and its training that can be set."""
+    check_choice("model", model, MODELS)
+    return frozenset(name for name, each in HYPERPARAMETERS.items() if model in each.defaults)
+
+
+def check_name(name: str, model: str | None = None) -> None:
+    """Refuse what is no hyperparameter of a model or its training (``None``: of any model)."""
+    if name in RENAMED:
+        raise ValueError(f"{name} is named {RENAMED[name]} now.")
+    known = HYPERPARAMETERS if model is None else hyperparameter_names(model)
+    if name not in known:
+        whose = "" if model is None else f" of {model} or of fit"
+        raise ValueError(f"{name} must be a hyperparameter{whose}, which are {', '.join(sorted(known))}.")
+
+
+def complete_config(model: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the defaults of model and training to a configuration, and sort it by name, every value as JSON holds it."""
+    for name in config:
+        check_name(name, model)
+    defaults = {name: HYPERPARAMETERS[name].defaults[model] for name in hyperparameter_names(model)}
+    merged = defaults | dict(config)
+    return {name: to_json_value(name, merged[name]) for name in sorted(merged)}
+
+
+def sizes_of(task: Task) -> dict[str, Any]:
+    """What the task decides about a model's shape."""
+    every_step = task.train.y.ndim == 3
+    return {"input_size": task.input_size, "output_size": task.output_size, "return_sequences": every_step}
+
+
+def steps_of(config: Mapping[str, Any]) -> tuple[int, int]:
+    """How many steps a complete configuration trains, and after how many it is evaluated."""
+    shared = FitConfig(steps=config["steps"], evaluate_every=config["evaluate_every"])
+    return shared.steps, shared.evaluation_interval
+
+
+def build_model(model: str, config: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> RecurrentModel:
+    """Build the untrained model of a configuration, before its initial scale."""
+    if "input_size" not in sizes:
+        raise ValueError(f"sizes must hold the input_size that the task decided, got {dict(sizes)}.")
+    arguments = {name: config[name] for name in MODEL_DEFAULTS[check_choice("model", model, MODELS)] if name in config}
+    if isinstance(arguments.get("wiring"), Mapping):
+        arguments["wiring"] = Wiring.from_config(arguments["wiring"])
+    return MODELS[model](**sizes, **arguments, seed=seed)
+
+
+def check_config(task: Task, model: str, config: Mapping[str, Any]) -> None:
+    """Refuse a complete configuration that could not be trained, as the model or fit would, before anything is."""
+    built = build_model(model, config, sizes_of(task), seed=0)
+    shared = FitConfig.from_config(config)
+    check_batch(task, shared.batch_size)
+    member = MemberConfig.from_config(config, seed=0).for_model(built, shared)
+    check_time_scaling(member.time_scaling, task)
