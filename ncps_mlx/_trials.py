@@ -18,6 +18,9 @@ __all__ = ["History", "TrialResult", "Trials", "as_records", "mean_scores", "tun
 Result = TypeVar("Result", bound="TrialResult")
 NON_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
+SHARED_WITH_HISTORY = {"best_score": "score", "status": "status", "reason": "reason", "seconds": "seconds"}
+"""What a history and its record both hold, by the names in each: a record writes it once, unless they differ."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class History:
@@ -161,10 +164,6 @@ class TrialResult:
         return cls(**values)
 
 
-SHARED_WITH_HISTORY = {"best_score": "score", "status": "status", "reason": "reason", "seconds": "seconds"}
-"""What a history and its record both hold, by the names in each: a record writes it once, unless they differ."""
-
-
 def _encode(value: Any) -> Any:
     """Replace the floats that JSON lacks by their names."""
     if isinstance(value, float) and not math.isfinite(value):
@@ -182,13 +181,13 @@ def _decode(value: Any) -> float:
 
 
 Trials = Iterable[TrialResult | Mapping[str, Any]]
-"""Records, or rows with ``seed``, ``score`` and the knobs by name."""
+"""Records, or rows with ``seed``, ``score`` and the hyperparameters by name."""
 
 ABOUT = ("model", "task", "metric", "units", "higher_is_better", "status", "reason", "history", "seconds")
 
 
 def as_records(trials: Trials) -> list[TrialResult]:
-    """Take records as they are, and turn plain rows (``seed``, ``score`` and the knobs) into records."""
+    """Take records as they are, and turn plain rows (``seed``, ``score``, hyperparameters) into records."""
     found = []
     rows: Iterable[Any] = trials  # a caller without types may pass anything
     for i, trial in enumerate(rows):
@@ -199,13 +198,13 @@ def as_records(trials: Trials) -> list[TrialResult]:
             raise ValueError(f"records must be Records, or mappings with 'seed' and 'score', got {trial!r}.")
         about: dict[str, Any] = {"model": "", "task": "", "metric": "score"}
         about |= {name: trial[name] for name in ABOUT if name in trial}
-        knobs = {
+        config = {
             name: value for name, value in trial.items() if name not in (*ABOUT, "seed", "score", "trial")
         }
         found.append(
             TrialResult(
                 trial=trial.get("trial", i),
-                config=knobs,
+                config=config,
                 seed=trial["seed"],
                 score=float(trial["score"]),
                 data_hash="",
@@ -218,7 +217,7 @@ def as_records(trials: Trials) -> list[TrialResult]:
 
 
 def varied(records: Sequence[TrialResult]) -> list[str]:
-    """Name the knobs that have more than one value among the records."""
+    """Name the hyperparameters that have more than one value among the records."""
     names = dict.fromkeys(name for record in records for name in record.config)
     return [name for name in names if len({repr(record.config.get(name)) for record in records}) > 1]
 
@@ -238,20 +237,20 @@ def mean_scores(records: Iterable[Result]) -> list[tuple[dict[str, Any], float, 
 
 
 def tuned(records: Sequence[Result], *within: str) -> list[Result]:
-    """Keep, for each value of the knobs ``within``, its best configuration of all the others.
+    """Keep, for each value of the hyperparameters ``within``, the best configuration of all others.
 
     That is the fair way to compare, say, hidden sizes: each at the learning rate that suits it. The best is
     the one with the best mean over its seeds.
 
     Args:
         records: Trials of one study or of several.
-        within: Names of the knobs that are to be compared.
+        within: Names of the hyperparameters to compare.
 
     Returns:
         list: all seeds of the configurations kept, in their order.
 
     Raises:
-        ValueError: No records, or a knob they do not have.
+        ValueError: No records, or a hyperparameter that they do not have.
 
     Example:
         >>> from ncps_mlx import LogUniform, Space, Study
@@ -266,7 +265,7 @@ def tuned(records: Sequence[Result], *within: str) -> list[Result]:
         raise ValueError("records must hold at least 1 record, got none.")
     for name in within:
         if not all(name in record.config for record in records):
-            raise ValueError(f"within must name knobs of every record, got {name!r}.")
+            raise ValueError(f"within must name hyperparameters of every record, got {name!r}.")
     best: dict[str, tuple[float, list[Result]]] = {}
     for config, mean, group in mean_scores(records):
         key = json.dumps([config[name] for name in within])

@@ -199,7 +199,7 @@ def test_tuned_takes_the_best_mean_for_each_value() -> None:
     assert [run.score for run in higher] == [1.0, 9.0, 7.0]
 
 
-def test_a_lucky_seed_beside_a_diverged_one_is_not_best() -> None:
+def test_a_lucky_seed_does_not_make_up_for_a_diverged_one() -> None:
     runs = rows((8, 0.1, 0, 0.5), (8, 0.1, 1, math.inf), (8, 0.01, 0, 4.0), (8, 0.01, 1, 4.0))
     assert {run.config["learning_rate"] for run in tuned(runs, "hidden_size")} == {0.01}
 
@@ -209,7 +209,7 @@ def test_grouping_names_bad_input() -> None:
         as_records([])
     with pytest.raises(ValueError, match="records must be Records, or mappings with 'seed' and 'score'"):
         as_records([{"score": 1.0}])
-    with pytest.raises(ValueError, match="within must name knobs of every record, got 'colour'"):
+    with pytest.raises(ValueError, match="within must name hyperparameters of every record, got 'colour'"):
         tuned(rows((8, 0.1, 0, 0.5)), "colour")
     with pytest.raises(ValueError, match="records must hold at least 1 record, got none"):
         tuned([], "hidden_size")

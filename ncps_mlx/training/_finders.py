@@ -37,7 +37,13 @@ class RateRange:
         loss: Training loss at each, mean of the steps around it, of each model (N, P); NaN after a model diverged.
         fastest: The rate where the mean loss fell fastest.
         least: The rate where it was least: an upper limit for the peak of a schedule; the last of ``learning_rate`` if
-            the loss never broke out.
+            the loss never rose again.
+
+    Example:
+        >>> found = RateRange(
+        ...     learning_rate=np.array([1e-3, 1e-2]), loss=np.array([[0.9, 0.5]]), fastest=1e-3, least=1e-2)
+        >>> found.points()[1]
+        {'learning_rate': 0.01, 'seed': 0, 'score': 0.5, 'metric': 'loss'}
     """
 
     learning_rate: npt.NDArray[np.float64]
@@ -64,8 +70,13 @@ class BatchSize:
         examples_per_second: Median over the repetitions.
         spread: Least and greatest of them.
         megabytes: Peak memory of a training step.
-        learning_rate: The best of the rates tried, by validation score; ``None`` if none were to be.
+        learning_rate: The best of the rates tried, by validation score; ``None`` if none were given.
         score: Its validation score, in the task's units; ``None`` likewise.
+
+    Example:
+        >>> size = BatchSize(batch_size=32, examples_per_second=812.0, spread=(790.0, 830.0), megabytes=61.0)
+        >>> size.examples_per_second / size.batch_size  # steps per second
+        25.375
     """
 
     batch_size: int
@@ -87,10 +98,11 @@ def find_learning_rate(
     seed: int = 0,
     progress: bool = True,
 ) -> RateRange:
-    """Train while the learning rate rises, and see where the loss falls and where it breaks out.
+    """Train while the learning rate rises, and see where the loss falls and where it diverges.
 
-    The models are left as they are. Several of them (other seeds) are tested as one population: one curve depends on
-    luck. The test takes Adam without clipping, and ends before slow trouble begins: its answer is the centre of a grid.
+    The models are left as they are. Several of them (with other seeds) are tested as one population: one curve alone
+    depends on luck. The test uses Adam without clipping, and is too short to see what goes wrong slowly: take its
+    answer as the centre of a grid.
 
     Source: Smith, "Cyclical learning rates for training neural networks", WACV 2017 (arXiv 1506.01186).
 
@@ -101,7 +113,7 @@ def find_learning_rate(
         high: Last one.
         steps: Updates, the rate rising by the same factor at each; at least 20.
         batch_size: B.
-        seed: Of the order of the data; member i takes ``seed + i``.
+        seed: Of the order of the data and of dropout; model i takes ``seed + i``.
         progress: Show a progress bar.
 
     Raises:

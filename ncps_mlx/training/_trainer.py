@@ -219,7 +219,7 @@ class PopulationTrainer:
                     self.validation_time_steps,
                     self.prediction_group_size,
                 )
-                affinity.release_affinity()  # a metric of the user's may begin threads or processes
+                affinity.release_affinity()  # a custom metric may start threads or processes
                 now = time.perf_counter()
                 self.record_evaluation(t + 1, loss_table, outputs, now - last_evaluation, progress)
                 last_evaluation = now
