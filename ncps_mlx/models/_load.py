@@ -43,7 +43,7 @@ def load(path: str | os.PathLike[str]) -> CfC | LTC:
         ValueError: The file is truncated or damaged, of a newer format, or not a model of this library.
 
     Example:
-        >>> from ncps_mlx.records import load
+        >>> from ncps_mlx import load
         >>> load("nowhere.safetensors")
         Traceback (most recent call last):
         ...
