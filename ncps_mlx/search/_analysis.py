@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ncps_mlx._trials import TrialResult, as_records, mean_scores
 from ncps_mlx._utils.json_values import format_value
 from ncps_mlx._utils.validation import check_number
-from ncps_mlx.search._distributions import Choice, Distribution, Integer, LogUniform, When
+from ncps_mlx.search._distributions import Choice, Distribution, Integer, LogUniform
 from ncps_mlx.search._record import Record
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.open import quiet_optuna
@@ -217,7 +217,6 @@ def _numbers(distribution: Distribution) -> list[float]:
 
 def _position(distribution: Distribution, value: Any) -> float | None:
     """Where a value lies between the ends, from 0 to 1; ``None`` if that has no meaning."""
-    distribution = distribution.distribution if isinstance(distribution, When) else distribution
     numbers = _numbers(distribution)
     if len(numbers) < 2 or isinstance(value, bool) or not isinstance(value, int | float):
         return None

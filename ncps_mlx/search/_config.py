@@ -13,7 +13,7 @@ from ncps_mlx._utils.validation import check_choice, check_int
 from ncps_mlx.data._loading import build_task
 from ncps_mlx.data._source import TaskSource
 from ncps_mlx.data._task import Task
-from ncps_mlx.search import _distributions, _halving
+from ncps_mlx.search import _halving
 from ncps_mlx.search._halving import Bracket, Halving, Hyperband, rung_step
 from ncps_mlx.search._samplers import grid_plan, quasi_random_plan, random_plan
 from ncps_mlx.search._space import Space
@@ -174,7 +174,7 @@ class StudyConfig:
             "population_size": self.population_size,
             "seeds": list(self.seeds),
             "trials": self.trials,
-            "space": [[name, each.to_json()] for name, each in self.space.distributions.items()],  # in their order
+            "space": self.space.to_json(),
             "fixed": self.fixed,
             "halving": None if self.halving is None else self.halving.to_json(self._ranked_together),
             "task": self.task.name,
@@ -203,7 +203,7 @@ class StudyConfig:
         halving = written["halving"]
         return cls(
             task,
-            Space(**{name: _distributions.from_json(each) for name, each in written["space"]}),
+            Space.from_json(written["space"]),
             MODELS[written["model"]],
             sampler=written["sampler"],
             trials=None if written["sampler"] == "grid" else written["trials"],
@@ -250,9 +250,9 @@ class StudyConfig:
 def _flatten(written: Mapping[str, Any]) -> dict[str, Any]:
     """What must not change while a study grows: a line for each value, told as it would be given."""
     flat = {key: value for key, value in written.items() if key not in MAY_DIFFER}
-    space, fixed, halving = flat.pop("space"), flat.pop("fixed"), flat.pop("halving")
-    flat["space"] = [name for name, _ in space]  # their order decides what is drawn
-    flat |= {f"space.{name}": repr(_distributions.from_json(each)) for name, each in space}
+    space, fixed, halving = Space.from_json(flat["space"]), flat.pop("fixed"), flat.pop("halving")
+    flat["space"] = list(space.distributions)  # their order decides what is drawn
+    flat |= {f"space.{name}": space.describe(name) for name in space.distributions}
     flat |= {f"fixed.{name}": value for name, value in fixed.items()}
     if halving is not None:
         settings = ", ".join(f"{name}={value}" for name, value in halving.items() if name != "kind")

@@ -65,7 +65,7 @@ class Distribution:
 
     def to_json(self) -> dict[str, Any]:
         """Write the distribution as JSON can hold it; :func:`from_json` reads it."""
-        assert dataclasses.is_dataclass(self)  # all are but When, which has its own
+        assert dataclasses.is_dataclass(self)  # every kind is
         return {"kind": type(self).__name__} | dataclasses.asdict(self)
 
 
@@ -272,7 +272,7 @@ class Integer(Distribution):
         return f"Integer({self.low}, {self.high}{', log=True' if self.log else ''})"
 
 
-class When(Distribution):
+class When:
     """A hyperparameter that exists only where others have certain values; elsewhere it keeps its default.
 
     Args:
@@ -308,56 +308,8 @@ class When(Distribution):
             for name, values in conditions.items()
         }
 
-    @property
-    def size(self) -> float:  # type: ignore[override]
-        """How many values there are where it exists."""
-        return self.distribution.size
-
-    def exists(self, config: Mapping[str, Any]) -> bool:
-        """Whether it exists, given these values of the others.
-
-        Example:
-            >>> from ncps_mlx import When
-            >>> When([16, 32], backbone_layers=[1, 2]).exists({"backbone_layers": 0})
-            False
-        """
-        return all(name in config and held.contains(config[name]) for name, held in self.conditions.items())
-
-    def quantile(self, q: float) -> Any:
-        """Return the value below which this share of the draws lies."""
-        return self.distribution.quantile(q)
-
-    def bounds(self) -> tuple[Any, ...]:
-        """Return both ends, or every choice."""
-        return self.distribution.bounds()
-
-    def contains(self, value: Any) -> bool:
-        """Whether a value can be drawn where it exists."""
-        return self.distribution.contains(value)
-
-    def to_optuna(self) -> BaseDistribution:
-        """Return Optuna's form of its values."""
-        return self.distribution.to_optuna()
-
-    def sample(self, rng: np.random.Generator) -> Any:
-        """Draw one value."""
-        return self.distribution.sample(rng)
-
-    def encode(self, value: Any) -> Any:
-        """Write a value as Optuna can store it."""
-        return self.distribution.encode(value)
-
-    def decode(self, stored: Any) -> Any:
-        """Find the value that Optuna stored."""
-        return self.distribution.decode(stored)
-
-    def to_json(self) -> dict[str, Any]:
-        """Write values and conditions as JSON can hold them."""
-        conditions = {name: held.to_json() for name, held in self.conditions.items()}
-        return {"kind": "When", "distribution": self.distribution.to_json(), "conditions": conditions}
-
     def __repr__(self) -> str:
-        conditions = ", ".join(f"{name}={held!r}" for name, held in self.conditions.items())
+        conditions = ", ".join(f"{name}={values!r}" for name, values in self.conditions.items())
         return f"When({self.distribution!r}, {conditions})"
 
 
@@ -376,9 +328,6 @@ def as_distribution(name: str, values: Any) -> Distribution:
 def from_json(written: Mapping[str, Any]) -> Distribution:
     """Make a distribution from what its ``to_json`` gave, after JSON held it."""
     fields = {name: value for name, value in written.items() if name != "kind"}
-    if written["kind"] == "When":
-        conditions = {name: from_json(held) for name, held in fields["conditions"].items()}
-        return When(from_json(fields["distribution"]), **conditions)
     if written["kind"] == "Choice":
         return Choice(to_json_value("values", fields["values"]))
     ranges = {"Uniform": Uniform, "LogUniform": LogUniform, "Integer": Integer}

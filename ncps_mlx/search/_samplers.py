@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncps_mlx.search._distributions import Choice, Distribution, When
+from ncps_mlx.search._distributions import Choice, Distribution
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.open import quiet_optuna
 
@@ -27,10 +27,9 @@ CHUNK = 64  # quasi-random points made at once
 def grid_plan(space: Space) -> list[dict[str, Any]]:
     """List every combination of choices, the last hyperparameter varying fastest."""
     plan: list[dict[str, Any]] = [{}]
-    for name, distribution in space.distributions.items():
-        values = distribution.distribution if isinstance(distribution, When) else distribution
+    for name, values in space.distributions.items():
         if not isinstance(values, Choice):
-            raise ValueError(f"{name} must be a list of choices in a grid, got {distribution!r}.")
+            raise ValueError(f"{name} must be a list of choices in a grid, got {space.describe(name)}.")
         plan = [
             config | one
             for config in plan
@@ -122,7 +121,7 @@ def tpe_sampler(space: Space, n_seeds: int, seed: int, begun: int) -> optuna.sam
         return TPESampler(
             n_startup_trials=STARTUP * n_seeds,
             multivariate=True,
-            group=any(isinstance(each, When) for each in space.distributions.values()),
+            group=bool(space.conditions),
             constant_liar=True,  # the members of a population do not know each other's scores
             seed=int(np.random.SeedSequence([seed, begun]).generate_state(1)[0]),
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ncps_mlx.search import _distributions
 from ncps_mlx.search._distributions import Choice, Distribution, Integer, When, as_distribution
 from ncps_mlx.training._hyperparameters import FROM_TASK, HYPERPARAMETERS, MEMBER_PARAMETERS, check_name
 
@@ -25,6 +26,7 @@ class Space:
 
     Attributes:
         distributions: All of them, by name.
+        conditions: For each that does not always exist, the values of others that let it exist.
         shape: Those that make a new graph.
         member: Those that vary within a population.
 
@@ -42,8 +44,9 @@ class Space:
         ValueError: learning_rate must be above 0, got -0.1.
     """
 
-    def __init__(self, **distributions: list[Any] | tuple[Any, ...] | Distribution) -> None:
-        checked: dict[str, Distribution] = {}
+    def __init__(self, **distributions: list[Any] | tuple[Any, ...] | Distribution | When) -> None:
+        self.distributions: dict[str, Distribution] = {}
+        self.conditions: dict[str, Mapping[str, Distribution]] = {}
         for name, values in distributions.items():
             if name == "seed":
                 raise ValueError(
@@ -52,17 +55,34 @@ class Space:
             if name in FROM_TASK:
                 raise ValueError(f"{name} must be left to the task, got it in the space.")
             check_name(name)
-            distribution = as_distribution(name, values)
+            distribution = as_distribution(name, values.distribution if isinstance(values, When) else values)
             for value in distribution.bounds():
                 HYPERPARAMETERS[name].check(name, value)
-            if isinstance(distribution, When):
-                _check_conditions(name, distribution, checked)
-            checked[name] = distribution
-        self.distributions: Mapping[str, Distribution] = checked
-        self.shape = {name: each for name, each in checked.items() if name not in MEMBER_PARAMETERS}
-        self.member = {name: each for name, each in checked.items() if name in MEMBER_PARAMETERS}
-        for name in checked:
+            if isinstance(values, When):
+                self._check_conditions(name, values.conditions)
+                self.conditions[name] = values.conditions
+            self.distributions[name] = distribution
+        each = self.distributions.items()
+        self.shape = {name: values for name, values in each if name not in MEMBER_PARAMETERS}
+        self.member = {name: values for name, values in each if name in MEMBER_PARAMETERS}
+        for name in self.conditions:
             self._required_by(name)
+
+    def _check_conditions(self, name: str, conditions: Mapping[str, Distribution]) -> None:
+        """Refuse a condition on what is not there or comes later, or that lists a value it never has."""
+        for parent, values in conditions.items():
+            if parent not in self.distributions:
+                raise ValueError(f"{name} must depend on one that the space names before it, got {parent}.")
+            if parent in MEMBER_PARAMETERS and name not in MEMBER_PARAMETERS:
+                raise ValueError(
+                    f"{name} must not depend on {parent}: {parent} varies within a population, whose members share "
+                    f"their {name}."
+                )
+            never = [value for value in values.bounds() if not self.distributions[parent].contains(value)]
+            if isinstance(values, Choice) and never:
+                raise ValueError(
+                    f"{parent} must be able to have the value that {name} asks for, got {values!r}."
+                )
 
     @property
     def size(self) -> float:
@@ -84,8 +104,8 @@ class Space:
             >>> space.exists("backbone_units", {"backbone_layers": 0})
             False
         """
-        distribution = self.distributions[name]
-        return distribution.exists(config) if isinstance(distribution, When) else True
+        conditions = self.conditions.get(name, {})
+        return all(parent in config and values.contains(config[parent]) for parent, values in conditions.items())
 
     def is_complete(self, config: Mapping[str, Any]) -> bool:
         """Whether a configuration has a value for everything that exists in it.
@@ -150,14 +170,13 @@ class Space:
         if not rest:
             return 1
         config, name, after = dict(known or {}), rest[0], rest[1:]
-        distribution = self.distributions[name]
+        values = self.distributions[name]
         if not self.exists(name, config):
             return self.count(after, config)
-        values = distribution.distribution if isinstance(distribution, When) else distribution
-        later = [other.conditions for other in map(self.distributions.get, after) if isinstance(other, When)]
-        if not isinstance(values, Choice | Integer) or not any(name in conditions for conditions in later):
-            return distribution.size * self.count(after, config)
-        return sum(self.count(after, config | {name: value}) for value in values.values)
+        is_parent = any(name in self.conditions.get(other, ()) for other in after)
+        if is_parent and isinstance(values, Choice | Integer):
+            return sum(self.count(after, config | {name: value}) for value in values.values)
+        return values.size * self.count(after, config)
 
     def example_with(self, name: str, value: Any) -> dict[str, Any]:
         """Return a configuration in which ``name`` exists and has this value, all others the first of theirs.
@@ -186,10 +205,9 @@ class Space:
         """Return values of the others that let one exist."""
         required: dict[str, list[Distribution]] = {}  # of each that it depends on, also through others
         for other in reversed(list(self.distributions)):
-            distribution = self.distributions[other]
-            if isinstance(distribution, When) and (other == name or other in required):
-                for parent, held in distribution.conditions.items():
-                    required.setdefault(parent, []).append(held)
+            if other == name or other in required:
+                for parent, values in self.conditions.get(other, {}).items():
+                    required.setdefault(parent, []).append(values)
         found = {}
         for parent, wanted in required.items():
             all_of = [self.distributions[parent], *wanted]
@@ -203,20 +221,49 @@ class Space:
             found[parent] = common[0]
         return found
 
+    def to_json(self) -> list[list[Any]]:
+        """Write the space as JSON can hold it, in its order; :meth:`from_json` reads it.
+
+        Example:
+            >>> from ncps_mlx import LogUniform, Space
+            >>> Space(learning_rate=LogUniform(1e-3, 1e-1)).to_json()
+            [['learning_rate', {'kind': 'LogUniform', 'low': 0.001, 'high': 0.1}, {}]]
+        """
+        return [
+            [name, values.to_json(), {key: each.to_json() for key, each in self.conditions.get(name, {}).items()}]
+            for name, values in self.distributions.items()
+        ]
+
+    @classmethod
+    def from_json(cls, written: Iterable[Sequence[Any]]) -> Space:
+        """Read what :meth:`to_json` gave.
+
+        Example:
+            >>> from ncps_mlx import LogUniform, Space
+            >>> Space.from_json(Space(learning_rate=LogUniform(1e-3, 1e-1)).to_json())
+            Space(learning_rate=LogUniform(0.001, 0.1))
+        """
+        read = _distributions.from_json
+        return cls(
+            **{
+                name: When(read(values), **{key: read(each) for key, each in conditions.items()})
+                if conditions
+                else read(values)
+                for name, values, conditions in written
+            }
+        )
+
+    def describe(self, name: str) -> str:
+        """Write one hyperparameter's values as they are given, with its conditions.
+
+        Example:
+            >>> from ncps_mlx import Space, When
+            >>> space = Space(backbone_layers=[0, 1], backbone_units=When([16, 32], backbone_layers=1))
+            >>> space.describe("backbone_units")
+            'When([16, 32], backbone_layers=[1])'
+        """
+        values = self.distributions[name]
+        return repr(When(values, **self.conditions[name]) if name in self.conditions else values)
+
     def __repr__(self) -> str:
-        return f"Space({', '.join(f'{name}={each!r}' for name, each in self.distributions.items())})"
-
-
-def _check_conditions(name: str, distribution: When, before: Mapping[str, Distribution]) -> None:
-    """Refuse a condition on what is not there or comes later, or that lists a value it never has."""
-    for parent, held in distribution.conditions.items():
-        if parent not in before:
-            raise ValueError(f"{name} must depend on one that the space names before it, got {parent}.")
-        if parent in MEMBER_PARAMETERS and name not in MEMBER_PARAMETERS:
-            raise ValueError(
-                f"{name} must not depend on {parent}: {parent} varies within a population, whose members share "
-                f"their {name}."
-            )
-        never = [value for value in held.bounds() if not before[parent].contains(value)]
-        if isinstance(held, Choice) and never:
-            raise ValueError(f"{parent} must be able to have the value that {name} asks for, got {held!r}.")
+        return f"Space({', '.join(f'{name}={self.describe(name)}' for name in self.distributions)})"
