@@ -266,3 +266,35 @@ def test_the_command_has_a_page_of_help(capsys: pytest.CaptureFixture[str]) -> N
         main(["worker", "--help"])
     text = capsys.readouterr().out
     assert "postgresql://USER@HOST/NAME" in text and "--task MODULE:FUNCTION" in text
+
+
+class Untrained:
+    """Stands for a population: a study of hundreds of trials, none of which is trained."""
+
+    def __init__(self, task: Task, model: str, configs: Any, seeds: Any, trials: Any, _: float | None) -> None:
+        shared: dict[str, Any] = {"model": model, "task": task.name, "data_hash": task.data_hash, "metric": "rmse"}
+        each = zip(trials, configs, seeds, strict=True)
+        self.made = [Record(trial=i, config=config, seed=seed, score=1.0, **shared) for i, config, seed in each]
+
+    def train(self, bar: Progress) -> None:
+        bar.reach(bar.done + len(self.made))
+
+    def records(self) -> list[Record]:
+        return self.made
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_long_plan_is_stored_piece_by_piece(
+    task: Task, path: Path, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    monkeypatch.setattr("ncps_mlx.search._worker.TrialPopulation", Untrained)
+    settings: dict[str, Any] = {"trials": 300, "draws_per_shape": 50, "population_size": 20}
+    study, other = (study_of(task, path if stored else None, **settings) for _ in range(2))
+    assert len(study.optuna.trials) == 128
+    study.run(progress=False, max_trials=100)
+    if stored:
+        other.run(progress=False, max_trials=100)
+    assert sum(trial.state.name == "WAITING" for trial in study.optuna.trials) <= 128
+    study.run(progress=False)
+    assert [run.trial for run in study.records] == list(range(300))
+    assert len(study.optuna.trials) == 300

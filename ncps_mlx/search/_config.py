@@ -24,6 +24,7 @@ __all__ = ["StudyConfig"]
 
 SAMPLERS = ("random", "grid", "quasi-random", "tpe")
 TRIALS = 20
+WAITING = 4  # populations whose trials are stored before their turn
 MAY_DIFFER = ("trials", "population_size", "task", "task_source")  # for the data's hash stands for the task
 
 
@@ -125,6 +126,12 @@ class StudyConfig:
             except ValueError as error:
                 named = ", ".join(f"{name}={value!r}" for name, value in config.items())
                 raise ValueError(f"{error} In the configuration {named or 'of fixed'}.") from error
+
+    @property
+    def n_waiting(self) -> int:
+        """How many trials are stored before their turn: some populations, or two brackets, which are begun whole."""
+        of_brackets = (2 * len(self.seeds) * bracket.size for bracket in self.brackets)
+        return max([32 * WAITING, self.population_size * WAITING, *of_brackets])
 
     @property
     def n_trials(self) -> int:

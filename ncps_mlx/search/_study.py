@@ -144,7 +144,7 @@ class Study:
         if stored is None or stored["trials"] != config.trials:
             self._store.set_config(config.to_json())
         self._queue = TrialQueue(self._store)
-        self._store.add(config.specs(config.ordered_plan))
+        self._store.add(config.specs(config.ordered_plan), config.n_waiting)
 
     @classmethod
     def open(cls, storage: str | Path, name: str = "study", *, task: Task | None = None) -> Study:

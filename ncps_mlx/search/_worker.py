@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -67,6 +66,7 @@ class Worker:
         self._config, self._store, self._queue = config, store, queue
         self._population_size, self._memory_mb = population_size, memory_mb
         self._n_seeds = len(config.seeds)
+        self._plan = config.specs(config.ordered_plan)
 
     def work(self, bar: Progress, budget: TrialBudget) -> None:
         """Take what is free and train it, until all is done, by this worker or by others, or the budget is spent."""
@@ -100,17 +100,24 @@ class Worker:
     def complete_plan(self) -> None:
         """Bring back what stopped workers left, and add what is missing."""
         self._queue.requeue_orphans()
-        plan: Iterable[tuple[int, Mapping[str, Any]]] = self._config.ordered_plan
         if self._config.sampler == "tpe":  # a configuration that was drawn is trained with every seed
             stored = self._store.configs()
-            plan = sorted({trial // self._n_seeds: config for trial, config in stored.items()}.items())
-        self._store.add(self._config.specs(plan))
+            drawn = {trial // self._n_seeds: config for trial, config in stored.items()}
+            self._store.add(self._config.specs(sorted(drawn.items())))
+        else:
+            self._add_next()
+
+    def _add_next(self) -> int:
+        """Store the next trials of the plan, enough for several workers; return how many were missing."""
+        return self._store.add(self._plan, self._config.n_waiting)
 
     def claim(self, limit: int) -> list[TrialSpec]:
         """Begin the next population, trials of one shape, or the next bracket, whole; ``[]`` if nothing is free now."""
         batch = self._claim(limit)
-        if not batch and self._config.sampler == "tpe" and self._draw():
-            batch = self._claim(limit)
+        if self._config.sampler == "tpe":
+            return batch if batch or not self._draw() else self._claim(limit)
+        if self._queue.n_free < 2 * self._population_size and self._add_next() and not batch:
+            return self._claim(limit)
         return batch
 
     def _claim(self, limit: int) -> list[TrialSpec]:

@@ -35,6 +35,7 @@ class TrialQueue:
     Attributes:
         progress: Says how much of what is held is trained, in trials, and the best score seen: the lease passes it on
             to whoever shows the progress of all.
+        n_free: How many trials the last claim left for others.
     """
 
     def __init__(self, store: TrialStore) -> None:
@@ -44,6 +45,7 @@ class TrialQueue:
         self._monitor = LivenessMonitor()
         self._outages = 0
         self.progress: Callable[[], tuple[float, float | None]] | None = None
+        self.n_free = 0
 
     @contextmanager
     def working(self, lease_seconds: float = LEASE_SECONDS) -> Iterator[None]:
@@ -141,6 +143,7 @@ class TrialQueue:
                     spec = self._store.spec(trial)
                     groups.setdefault(group(spec), []).append(spec)
             wanted = next((specs[:limit] for specs in groups.values() if is_ready(specs)), [])
+            self.n_free = sum(map(len, groups.values())) - len(wanted)
             if not wanted:
                 return []
             if not self.reserve([spec.index for spec in wanted]):
@@ -169,12 +172,16 @@ class TrialQueue:
         trials = store.trials("WAITING", "RUNNING")  # before the leases, as in claim
         held = self._held_by_others() | set(self._lease.trials if self._lease else ())
         for trial in trials:
-            if not store.is_complete(trial):  # another program's: it cannot be trained from here
+            index = store.index_of(trial)
+            if index is None:  # another program's: it cannot be trained from here
                 store.set_state(trial._trial_id, "FAIL")
-            elif trial.state.name == "RUNNING" and trial.user_attrs["trial"] not in held:
+            elif trial.state.name == "RUNNING" and index not in held:
                 if "record" in trial.user_attrs:
                     self._finish(trial._trial_id, Record.from_json(trial.user_attrs["record"]))
                 else:
                     store.set_state(trial._trial_id, "FAIL")
-        known = {spec.index: spec for spec in map(store.spec, filter(store.is_complete, store.trials()))}
-        store.add([known[index] for index in sorted(known)])
+        trials = store.trials()
+        known = {index: trial for trial in trials if (index := store.index_of(trial)) is not None}
+        lost = sorted(known.keys() - store.current(trials).keys())
+        if lost:
+            store.add([store.spec(known[index]) for index in lost])

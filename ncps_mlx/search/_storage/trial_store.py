@@ -1,12 +1,13 @@
 """A study's trials, waiting, running and done, kept by Optuna in memory or in a database.
 
-Every trial of the plan is one Optuna trial, added as waiting when the plan is made. It carries its index in the plan
-and its seed, and in the end its record. Of several trials with one index, the first that has not failed counts, and
+Every trial of the plan is one Optuna trial, added as waiting some time before its turn: reading all that wait costs as
+much as there are. It carries its index in the plan and its seed, and in the end its record. Of several trials with one index, the first that has not failed counts, and
 later ones are marked as failed: whoever adds an index again need not know whether another process just did.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +28,6 @@ CONFIG = "ncps_mlx:config"  # the study's attribute that says how it is made
 FORMER = "ncps_mlx:definition"  # that of versions whose studies have other names for the same things
 FIRST_TABLE = "version_info"  # of Optuna's: what a database misses that holds no study
 DONE = ("COMPLETE", "PRUNED")
-LIVE = ("WAITING", "RUNNING", *DONE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,7 @@ class TrialStore:
                 )
         self._study_id = self.optuna._study_id  # Optuna's storages know a study by it
         self._records: dict[int, Record] = {}
+        self._indices: dict[int, int | None] = {}  # in the plan, by Optuna's number: neither ever changes
         stored = self.trials()  # before anything is written: a damaged file is left as it is
         if self.config() is None and (stored or self.optuna.directions != [direction]):
             raise ValueError(
@@ -141,9 +142,12 @@ class TrialStore:
         with suppress(UpdateFinishedTrialError):  # another worker finished it: see set_state
             self.retry(self.storage.set_trial_intermediate_value, optuna_id, step, score)
 
-    def is_complete(self, trial: FrozenTrial) -> bool:
-        """Whether a trial is one of the plan, with all of its configuration."""
-        return "trial" in trial.user_attrs and self.space.is_complete(self._decode(trial))
+    def index_of(self, trial: FrozenTrial) -> int | None:
+        """Return a trial's index in the plan; ``None`` if it is not one of the plan, with all of its configuration."""
+        if trial.number not in self._indices:
+            is_ours = "trial" in trial.user_attrs and self.space.is_complete(self._decode(trial))
+            self._indices[trial.number] = trial.user_attrs["trial"] if is_ours else None
+        return self._indices[trial.number]
 
     def spec(self, trial: FrozenTrial) -> TrialSpec:
         """Return what a trial is to train."""
@@ -166,29 +170,40 @@ class TrialStore:
         """Return the trial that counts for each index, marking later ones that wait as failed."""
         current: dict[int, FrozenTrial] = {}
         for trial in trials:
+            state, index = trial.state.name, self.index_of(trial)
             # Another program may take a trial of the plan and end it: it has a score, but was not trained.
-            ended_elsewhere = trial.state.name in DONE and "record" not in trial.user_attrs
-            if trial.state.name not in LIVE or not self.is_complete(trial) or ended_elsewhere:
+            if index is None or state == "FAIL" or (state in DONE and "record" not in trial.user_attrs):
                 continue
-            first = current.setdefault(trial.user_attrs["trial"], trial)
-            if first is not trial and trial.state.name == "WAITING":
+            if current.setdefault(index, trial) is not trial and state == "WAITING":
                 self.set_state(trial._trial_id, "FAIL")
         return current
 
-    def add(self, specs: Sequence[TrialSpec]) -> None:
-        """Add trials as waiting, leaving out those that wait, run or are done already."""
+    def add(self, specs: Sequence[TrialSpec], n_waiting: float = math.inf) -> int:
+        """Add trials as waiting, leaving out those that wait, run or are done already.
+
+        Args:
+            specs: The trials, in their order.
+            n_waiting: Add no more once this many wait.
+
+        Returns:
+            int: how many were added.
+        """
         from optuna.trial import TrialState, create_trial
 
-        stored = self.current(self.trials())
-        for spec in specs:
-            if spec.index not in stored:
-                trial = create_trial(
-                    state=TrialState.WAITING,
-                    params=self.encode(spec.config),
-                    distributions={name: self.distributions[name] for name in spec.config},
-                    user_attrs={"trial": spec.index, "seed": spec.seed},
-                )
-                self.retry(self.optuna.add_trial, trial)
+        current = self.current(self.trials())
+        missing = [spec for spec in specs if spec.index not in current]
+        room = n_waiting - sum(trial.state.name == "WAITING" for trial in current.values())
+        for added, spec in enumerate(missing):
+            if added >= room:
+                return added
+            trial = create_trial(
+                state=TrialState.WAITING,
+                params=self.encode(spec.config),
+                distributions={name: self.distributions[name] for name in spec.config},
+                user_attrs={"trial": spec.index, "seed": spec.seed},
+            )
+            self.retry(self.optuna.add_trial, trial)
+        return len(missing)
 
     def records(self) -> list[Record]:
         """Return the records, sorted by their index in the plan."""
