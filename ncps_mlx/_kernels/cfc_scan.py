@@ -15,13 +15,7 @@ import mlx.core as mx
 
 from ncps_mlx._kernels import lstm
 from ncps_mlx._kernels.custom_vjp import custom_vjp
-from ncps_mlx._kernels.layout import (
-    concat_time,
-    expand_column,
-    split_time,
-    to_head_grads,
-    weight_gradient,
-)
+from ncps_mlx._kernels.layout import concat_time, split_column, split_time, to_head_grads, weight_gradient
 from ncps_mlx._kernels.lstm import LSTMArrays
 from ncps_mlx._kernels.tanh import Function, TanhImplementation, affine
 
@@ -172,10 +166,8 @@ def forward(spec: ScanSpec, arrays: ScanArrays) -> list[mx.array]:
     # Multiplied here: in forward mode, MLX 0.32 differentiates an addmm as if its beta were 1.
     zs = split_time(spec.input_scale * arrays.z if rest else arrays.z, spec.steps)
     biases = [mx.broadcast_to(bias, (*batch_shape, bias.shape[-1])) for bias in arrays.biases]
-    dts = None if arrays.dt is None else split_time(expand_column(arrays.dt, width), spec.steps)
-    masks = None
-    if arrays.mask is not None:
-        masks = split_time(expand_column(arrays.mask, width).astype(mx.bool_), spec.steps)
+    dts = split_column(arrays.dt, width, spec.steps)
+    masks = split_column(arrays.mask, width, spec.steps, mx.bool_)
     dropout = [split_time(mask, spec.steps) for mask in arrays.dropout]
     activations = [spec.activation((*batch_shape, weight.shape[-2]), dtype) for weight in rest]
     head_step = bind_heads(spec, arrays.h.shape, dtype)
@@ -267,9 +259,8 @@ def backward(
         )
     head_slopes_at = split_time(slopes, spec.steps, -3)
     layer_slopes_at = [split_time(slope, spec.steps) for slope in layer_slopes]
-    padding = None  # 1 where there is no reading
-    if arrays.mask is not None:
-        padding = split_time(expand_column(1.0 - arrays.mask, arrays.h.shape[-1]), spec.steps)
+    masked = None if arrays.mask is None else 1.0 - arrays.mask  # 1 where there is no reading
+    padding = split_column(masked, arrays.h.shape[-1], spec.steps)
     grad_states_at = None if grad_states is None else split_time(grad_states, spec.steps)
     grad_sums: list[list[mx.array]] = [[] for _ in arrays.weights]  # of each product
     grad_state: list[mx.array] = []
@@ -334,9 +325,7 @@ def gate_slopes(spec: HeadSpec, values: mx.array) -> mx.array:
 
     f, g, s = mx.split(values, 3, axis=-2)
     constant = (
-        column(1.0 - share, share, 0.0)
-        if default
-        else column(1.0, share, share_gain * tanh_offset / gain)
+        column(1.0 - share, share, 0.0) if default else column(1.0, share, share_gain * tanh_offset / gain)
     )
     by_s = column(-share_gain if default else 0.0, share_gain, 0.0)
     return (constant + by_s * s) + column(0.0, 0.0, share_gain) * (g - f if default else g)

@@ -98,7 +98,9 @@ def custom_vjp(
 
         def automatic(flat: Any, residual_cotangents: Any, _residuals: Any) -> list[mx.array]:
             _, gradients = mx.vjp(
-                lambda *arrays: function(*arrays)[output_count:], list(flat[count:]), list(residual_cotangents)
+                lambda *arrays: function(*arrays)[output_count:],
+                list(flat[count:]),
+                list(residual_cotangents),
             )
             return [*map(mx.zeros_like, residual_cotangents), *gradients]
 

@@ -10,6 +10,7 @@ __all__ = [
     "concat_time",
     "expand_column",
     "flatten_time",
+    "split_column",
     "split_time",
     "to_head_grads",
     "transposed",
@@ -51,6 +52,16 @@ def to_head_grads(gradient: mx.array, slopes: mx.array) -> mx.array:
     """Multiply a state's gradient (..., B, H) by the heads' slopes (..., B, heads, H), to (..., B, heads * H)."""
     head_grads = mx.expand_dims(gradient, -2) * slopes
     return head_grads.reshape(*gradient.shape[:-1], -1)
+
+
+def split_column(
+    column: mx.array | None, width: int, steps: int, dtype: mx.Dtype | None = None
+) -> list[mx.array] | None:
+    """Expand a column, if there is one, and split it by time: T arrays (..., B, F)."""
+    if column is None:
+        return None
+    full = expand_column(column, width)
+    return split_time(full if dtype is None else full.astype(dtype), steps)
 
 
 def weight_gradient(inputs: mx.array, output_grads: mx.array) -> mx.array:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from ncps_mlx._kernels.layout import concat_time, expand_column, split_time, weight_gradient
+from ncps_mlx._kernels.layout import concat_time, split_column, split_time, weight_gradient
 from ncps_mlx._kernels.tanh import TanhImplementation, affine
 
 __all__ = ["Backward", "Forward", "GATE_FUNCTIONS", "LSTMArrays"]
@@ -56,9 +56,7 @@ class Forward:
         shape, dtype = arrays.c.shape, arrays.c.dtype
         self.c = arrays.c
         self._z, self._recurrent = split_time(arrays.z, steps), arrays.recurrent
-        self._masks = (
-            None if mask is None else split_time(expand_column(mask, shape[-1]).astype(mx.bool_), steps)
-        )
+        self._masks = split_column(mask, shape[-1], steps, mx.bool_)
         self._value = tanh_impl.value((*shape[:-1], 4 * shape[-1]), dtype)
         self._gates = split_gates(tanh_impl, shape, dtype)
         self._tanh = tanh_impl.tanh(shape, dtype)

@@ -18,7 +18,7 @@ import mlx.core as mx
 
 from ncps_mlx._kernels import lstm
 from ncps_mlx._kernels.custom_vjp import custom_vjp
-from ncps_mlx._kernels.layout import concat_time, expand_column, flatten_time, split_time
+from ncps_mlx._kernels.layout import concat_time, flatten_time, split_column, split_time
 from ncps_mlx._kernels.lstm import LSTMArrays
 from ncps_mlx._kernels.ltc_solver import Residuals, SolverStep
 from ncps_mlx._kernels.tanh import TanhImplementation
@@ -100,9 +100,7 @@ class LTCLayer:
         """All states in rows; the last; as residuals v before and after each solver step, the solver's, the LSTM's."""
         solver, mask = self.solver, self.mask
         step = solver.bind(v)
-        masks = None
-        if mask is not None:
-            masks = split_time(expand_column(mask, v.shape[-1]).astype(mx.bool_), solver.steps)
+        masks = split_column(mask, v.shape[-1], solver.steps, mx.bool_)
         before = None
         if self.lstm_arrays is not None:
             before = lstm.Forward(self.lstm_arrays, self.tanh_impl, solver.steps, mask)
@@ -150,7 +148,7 @@ class LTCLayer:
         of_solver, inverse, slopes = tuple(rest[:count]), rest[count], rest[count + 1 :]
         slopes_at = [split_time(each, steps * unfolds, g.ndim - 2 - each.ndim) for each in slopes]
         inverse_at, grad_states_at = split_time(inverse, steps * unfolds), split_time(grad_states, steps)
-        masks = None if self.mask is None else split_time(expand_column(self.mask, g.shape[-1]), steps)
+        masks = split_column(self.mask, g.shape[-1], steps)
         grad_after: list[mx.array] = []
         grad_sums: list[Residuals] = []
         for t in reversed(range(steps)):

@@ -12,7 +12,14 @@ import mlx.core as mx
 
 from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES
 from ncps_mlx._kernels.custom_vjp import custom_vjp
-from ncps_mlx._kernels.layout import expand_column, split_time, to_head_grads, transposed, weight_gradient
+from ncps_mlx._kernels.layout import (
+    expand_column,
+    split_column,
+    split_time,
+    to_head_grads,
+    transposed,
+    weight_gradient,
+)
 from ncps_mlx._kernels.tanh import TanhImplementation
 
 __all__ = ["DenseGate", "Residuals", "SolverStep", "Synapses", "gate_input_scale", "synapse_sums"]
@@ -101,7 +108,7 @@ class Synapses(SolverStep):
         value = self.tanh_impl.value((*batch_shape, self.offset.shape[-1]), v.dtype)
         zs = split_time(self.z, self.steps)
         bias = mx.broadcast_to(-self.offset, (*batch_shape, self.offset.shape[-1]))
-        deltas = None if self.delta is None else split_time(expand_column(self.delta, 2 * units), self.steps)
+        deltas = split_column(self.delta, 2 * units, self.steps)
         one = mx.broadcast_to(mx.array(1.0, dtype=v.dtype), v.shape)
 
         def step(t: int, v: mx.array) -> tuple[Residuals, mx.array]:

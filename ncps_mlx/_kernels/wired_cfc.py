@@ -25,8 +25,8 @@ from ncps_mlx._kernels.cfc_scan import (
 from ncps_mlx._kernels.custom_vjp import custom_vjp
 from ncps_mlx._kernels.layout import (
     concat_time,
-    expand_column,
     flatten_time,
+    split_column,
     split_time,
     to_head_grads,
     transposed,
@@ -109,10 +109,7 @@ class CircuitArrays:
 
 
 def run_wired_cfc(
-    mode: str,
-    arrays: CircuitArrays,
-    dt: mx.array | float,
-    mask: mx.array | None,
+    mode: str, arrays: CircuitArrays, dt: mx.array | float, mask: mx.array | None
 ) -> tuple[mx.array, tuple[mx.array, ...]]:
     """Run the layers.
 
@@ -177,10 +174,8 @@ def forward(spec: HeadSpec, arrays: CircuitArrays) -> list[mx.array]:
     """All states; the last, and memory; as residuals what layers read and gave, their heads' values, the LSTM's."""
     batch_shape, steps, dtype = arrays.h.shape[:-1], spec.steps, arrays.h.dtype
     zs, dt, mask = split_time(arrays.z, steps), arrays.layers[0].dt, arrays.layers[0].mask
-    masks = None
-    if mask is not None:
-        masks = split_time(expand_column(mask, arrays.h.shape[-1]).astype(mx.bool_), steps)
-    dts = [None if dt is None else split_time(expand_column(dt, layer.units), steps) for layer in arrays.layers]
+    masks = split_column(mask, arrays.h.shape[-1], steps, mx.bool_)
+    dts = [split_column(dt, layer.units, steps) for layer in arrays.layers]
     head_steps = [bind_heads(spec, (*batch_shape, layer.units), dtype) for layer in arrays.layers]
     feedforward = [layer.feedforward for layer in arrays.layers[1:]]
     biases = [mx.broadcast_to(bias, (*batch_shape, bias.shape[-1])) for _, bias in feedforward]
@@ -223,9 +218,8 @@ def backward(
         slopes.append(first)
         heads.append(others)
     slopes_at = [split_time(each, steps, -3) for each in slopes]
-    padding = None  # 1 where there is no reading
-    if mask is not None:
-        padding = split_time(expand_column(1.0 - mask, arrays.h.shape[-1]), steps)
+    masked = None if mask is None else 1.0 - mask  # 1 where there is no reading
+    padding = split_column(masked, arrays.h.shape[-1], steps)
     grad_states_at = split_time(grad_states, steps)
     before = lstm.Backward(arrays.lstm, spec.tanh_impl, steps, mask, rest[-4:], grad_memory)
     recurrent_back = [transposed(layer.recurrent) for layer in layers]
@@ -253,10 +247,7 @@ def backward(
     for k, layer in enumerate(layers):
         grad_parameters.append(weight_gradient(reads[k], sums[k]))
         if k:
-            grad_parameters += [
-                weight_gradient(outputs[k - 1], sums[k]),
-                sums[k].sum(axis=-2, keepdims=True),
-            ]
+            grad_parameters += [weight_gradient(outputs[k - 1], sums[k]), sums[k].sum(axis=-2, keepdims=True)]
         grad_heads = head_parameter_grads(spec, layer, heads[k], grad_layer_states[k], sums[k])
         grad_parameters += grad_heads[: len(layer.pure)]
         grad_dt += grad_heads[len(layer.pure) :]

@@ -73,7 +73,8 @@ class FullyConnected(Wiring):
 class Random(Wiring):
     """A given share of all possible synapses, placed at random; two in three excite.
 
-    An input or a neuron may be left without a synapse; in :class:`NCP` none is. Pictures: :doc:`/models/wirings`.
+    An input or a neuron may be left without a synapse; in :class:`~ncps_mlx.NCP` none is. Pictures:
+    :doc:`/models/wirings`.
 
     Args:
         units: Number of neurons U.
