@@ -5,14 +5,25 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from ncps_mlx._utils.json_values import to_json_value
 
-__all__ = ["History", "TrialResult", "Trials", "as_records", "mean_scores", "tuned", "varied"]
+__all__ = [
+    "History",
+    "TrialResult",
+    "Trials",
+    "as_records",
+    "check_knob",
+    "has_value",
+    "mean_scores",
+    "score_of",
+    "tuned",
+    "varied",
+]
 
 
 Result = TypeVar("Result", bound="TrialResult")
@@ -69,6 +80,7 @@ class TrialResult:
     trial: int
     model: str
     config: Mapping[str, Any]
+    labels: Mapping[str, Any] = field(default_factory=dict)
     sizes: Mapping[str, Any] = field(default_factory=dict)
     seed: int
     task: str
@@ -85,7 +97,7 @@ class TrialResult:
     device: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("config", "sizes"):
+        for name in ("config", "labels", "sizes"):
             values = {key: to_json_value(key, value) for key, value in getattr(self, name).items()}
             object.__setattr__(self, name, values)
         object.__setattr__(self, "versions", dict(self.versions))
@@ -96,6 +108,11 @@ class TrialResult:
         end = self.status if self.reason is None else f"{self.status}: {self.reason}"
         head = f"trial {self.trial}: {self.model} on {self.task}, seed {self.seed}"
         return f"{head}: {self.metric} {self.score:.4g}{unit} ({end})"
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Everything that tells the trial from others: its configuration, and its labels."""
+        return {**self.config, **self.labels}
 
     @property
     def diverged(self) -> bool:
@@ -116,6 +133,8 @@ class TrialResult:
             True
         """
         values = asdict(self)
+        if not self.labels:  # a study's own records have none
+            del values["labels"]
         if self.history is not None:
             values["history"] = {
                 name: value
@@ -187,12 +206,12 @@ ABOUT = ("model", "task", "metric", "units", "higher_is_better", "status", "reas
 
 
 def as_records(trials: Trials) -> list[TrialResult]:
-    """Take records as they are, and turn plain rows (``seed``, ``score``, hyperparameters) into records."""
+    """Take records, their labels as hyperparameters, and turn plain rows (``seed``, ``score``, others) into records."""
     found = []
     rows: Iterable[Any] = trials  # a caller without types may pass anything
     for i, trial in enumerate(rows):
         if isinstance(trial, TrialResult):
-            found.append(trial)
+            found.append(replace(trial, config=trial.hyperparameters, labels={}) if trial.labels else trial)
             continue
         if not isinstance(trial, Mapping) or not {"seed", "score"} <= trial.keys():
             raise ValueError(f"records must be Records, or mappings with 'seed' and 'score', got {trial!r}.")
@@ -218,8 +237,9 @@ def as_records(trials: Trials) -> list[TrialResult]:
 
 def varied(records: Sequence[TrialResult]) -> list[str]:
     """Name the hyperparameters that have more than one value among the records."""
-    names = dict.fromkeys(name for record in records for name in record.config)
-    return [name for name in names if len({repr(record.config.get(name)) for record in records}) > 1]
+    configs = [record.hyperparameters for record in records]
+    names = dict.fromkeys(name for each in configs for name in each)
+    return [name for name in names if len({repr(each.get(name)) for each in configs}) > 1]
 
 
 def mean_scores(records: Iterable[Result]) -> list[tuple[dict[str, Any], float, list[Result]]]:
@@ -229,9 +249,9 @@ def mean_scores(records: Iterable[Result]) -> list[tuple[dict[str, Any], float, 
     """
     groups: dict[str, list[Result]] = {}
     for record in records:
-        groups.setdefault(json.dumps([record.model, record.config], sort_keys=True), []).append(record)
+        groups.setdefault(json.dumps([record.model, record.hyperparameters], sort_keys=True), []).append(record)
     return [
-        (dict(group[0].config), float(np.mean([record.score for record in group])), group)
+        (group[0].hyperparameters, float(np.mean([record.score for record in group])), group)
         for group in groups.values()
     ]
 
@@ -264,7 +284,7 @@ def tuned(records: Sequence[Result], *within: str) -> list[Result]:
     if not records:
         raise ValueError("records must hold at least 1 record, got none.")
     for name in within:
-        if not all(name in record.config for record in records):
+        if not all(name in record.hyperparameters for record in records):
             raise ValueError(f"within must name hyperparameters of every record, got {name!r}.")
     best: dict[str, tuple[float, list[Result]]] = {}
     for config, mean, group in mean_scores(records):
@@ -274,3 +294,21 @@ def tuned(records: Sequence[Result], *within: str) -> list[Result]:
             best[key] = (loss, group)
     kept = {id(record) for _, group in best.values() for record in group}
     return [record for record in records if id(record) in kept]
+
+
+def check_knob(argument: str, name: str, runs: Sequence[TrialResult]) -> None:
+    """Refuse a knob that not every trial has."""
+    known = sorted({knob for run in runs for knob in run.config})
+    if not all(name in run.config for run in runs):
+        raise ValueError(f"{argument} must be a knob of every trial ({', '.join(known)}), got {name!r}.")
+
+
+def has_value(run: TrialResult, knob: str, value: Any) -> bool:
+    """Whether a trial has this value of a knob; 1, 1.0 and True are not the same."""
+    return repr(run.config[knob]) == repr(to_json_value(knob, value))
+
+
+def score_of(run: TrialResult) -> float:
+    """Return the score, infinitely bad if the run diverged or its score is no number."""
+    worst = -math.inf if run.higher_is_better else math.inf
+    return worst if run.diverged or not math.isfinite(run.score) else run.score

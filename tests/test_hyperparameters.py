@@ -23,7 +23,6 @@ from ncps_mlx.training._hyperparameters import (
     check_config,
     complete_config,
     hyperparameter_names,
-    sizes_of,
     steps_of,
 )
 
@@ -122,7 +121,7 @@ def test_a_name_of_an_earlier_version_is_told_its_new_one(task: Task, old: str, 
 
 
 def test_a_configuration_builds_its_model(task: Task) -> None:
-    assert sizes_of(task) == {"input_size": 1, "output_size": 1, "return_sequences": False}
+    assert task.sizes == {"input_size": 1, "output_size": 1, "return_sequences": False}
     built = build_model("CfC", complete_config("CfC", {"hidden_size": 4}), {"input_size": 3}, seed=0)
     assert isinstance(built, CfC) and built.hidden_size == 4
     wired = complete_config("LTC", {"wiring": FullyConnected(5)})

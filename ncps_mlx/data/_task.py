@@ -172,6 +172,22 @@ class Task:
         return int(self.train.y.shape[-1])
 
     @property
+    def sizes(self) -> dict[str, Any]:
+        """What the task decides about a model: ``input_size``, ``output_size``, ``return_sequences``.
+
+        Example:
+            >>> from ncps_mlx import CfC
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> task.sizes
+            {'input_size': 1, 'output_size': 1, 'return_sequences': False}
+            >>> CfC(**task.sizes, hidden_size=8).output_size
+            1
+        """
+        every_step = self.train.y.ndim == 3
+        return {"input_size": self.input_size, "output_size": self.output_size, "return_sequences": every_step}
+
+    @property
     def higher_is_better(self) -> bool:
         """True for accuracy, false for errors."""
         return self.metric == "accuracy"

@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ncps_mlx._trials import TrialResult, mean_scores, varied
-from ncps_mlx._utils.json_values import format_value, to_json_value
+from ncps_mlx._trials import TrialResult, check_knob, has_value, mean_scores, score_of, varied
+from ncps_mlx._utils.json_values import format_value
 from ncps_mlx.stats import Interval, interval
 
 __all__ = [
@@ -73,13 +73,6 @@ def as_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else format_value(value)
 
 
-def check_knob(argument: str, name: str, runs: Sequence[TrialResult]) -> None:
-    """Refuse a knob that not every trial has."""
-    known = sorted({knob for run in runs for knob in run.config})
-    if not all(name in run.config for run in runs):
-        raise ValueError(f"{argument} must be a knob of every trial ({', '.join(known)}), got {name!r}.")
-
-
 def knobs_of(runs: Sequence[TrialResult], knobs: Sequence[str] | None) -> list[str]:
     """Return the knobs to draw: these, which every trial must have, or all that vary."""
     names = varied(runs) if knobs is None else list(knobs)
@@ -88,17 +81,6 @@ def knobs_of(runs: Sequence[TrialResult], knobs: Sequence[str] | None) -> list[s
     for name in names:
         check_knob("knobs", name, runs)
     return names
-
-
-def has_value(run: TrialResult, knob: str, value: Any) -> bool:
-    """Whether a trial has this value of a knob; 1, 1.0 and True are not the same."""
-    return repr(run.config[knob]) == repr(to_json_value(knob, value))
-
-
-def score_of(run: TrialResult) -> float:
-    """Return the score, infinitely bad if the run diverged or its score is no number."""
-    worst = -math.inf if run.higher_is_better else math.inf
-    return worst if run.diverged or not math.isfinite(run.score) else run.score
 
 
 def trial_points(runs: Sequence[TrialResult], names: Sequence[str]) -> list[dict[str, Any]]:

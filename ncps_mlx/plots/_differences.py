@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ncps_mlx._trials import TrialResult, Trials, as_records
-from ncps_mlx._utils.json_values import to_json_value
-from ncps_mlx.plots._axis import Scale
-from ncps_mlx.plots._captions import (
-    as_text,
-    best_row,
-    capitalize,
-    check_knob,
-    has_value,
-    score_name,
-    score_of,
-    spaced,
-    task_note,
-)
+from ncps_mlx._trials import Trials
+from ncps_mlx.plots._captions import as_text, best_row, capitalize, score_name, spaced, task_note
 from ncps_mlx.plots._figure import COLOURS, MARKERS, describe, figure
-from ncps_mlx.stats import paired
+from ncps_mlx.stats import Comparison, compare
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,9 +17,9 @@ __all__ = ["differences"]
 
 
 def differences(
-    records: Trials,
-    x: str,
-    reference: Any,
+    records: Trials | Comparison,
+    x: str | None = None,
+    reference: Any = None,
     *,
     smallest: float | None = None,
     split: str = "validation",
@@ -45,8 +30,8 @@ def differences(
     diverged with either value makes no pair; how many is said.
 
     Args:
-        records: Trials of one metric.
-        x: The knob.
+        records: Trials of one metric; or what :func:`ncps_mlx.stats.compare` made of them, without ``within``.
+        x: The knob; to be left out with a comparison, which has its own, as is the reference.
         reference: The value that the others are compared with.
         smallest: Smallest difference of interest, drawn as a band around zero.
         split: What the scores were measured on, for the label.
@@ -55,7 +40,8 @@ def differences(
         Figure: with :func:`alt_text` and :func:`numbers`.
 
     Raises:
-        ValueError: No trials, a knob or value that they do not have, or fewer than two pairs throughout.
+        ValueError: No trials, a knob or value that they do not have, fewer than two pairs throughout, or a comparison
+            within another knob.
 
     Example:
         >>> from ncps_mlx import plots
@@ -64,38 +50,35 @@ def differences(
         >>> print(plots.alt_text(plots.differences(rows, "mode", "default")))
         Validation score minus that of mode default, paired by seed: pure +1.1 [0.9, 1.4], 4 pairs, better in 0. ...
     """
-    runs = as_records(records)
-    check_knob("x", x, runs)
-    reference = to_json_value(x, reference)
-    scale = Scale(x, [run.config[x] for run in runs])
-    if repr(reference) not in [repr(value) for value in scale.values]:
-        raise ValueError(f"reference must be a value of {x}, which are {scale.values}, got {reference!r}.")
+    if isinstance(records, Comparison):
+        if x is not None or reference is not None:
+            raise ValueError(f"x and reference must be left out with a comparison, got {x!r} and {reference!r}.")
+        if records.within is not None:
+            raise ValueError(
+                f"records must be compared without within, got within={records.within!r}. "
+                f"Draw one of its values at a time: compare(select(records, {records.within}=...), ...)."
+            )
+        comparison = records
+    elif x is None:
+        raise ValueError("x must name the knob whose values are compared, got None.")
+    else:
+        comparison = compare(records, x, reference)
+    runs, reference = comparison.records, comparison.reference
     higher = runs[0].higher_is_better
-    others = [value for value in scale.values if repr(value) != repr(reference)]
-    base = _by_seed(runs, x, reference)
+    others = [level for level in comparison if repr(level.value) != repr(reference)]
     summary, points = [], []
-    for value in others:
-        scores = _by_seed(runs, x, value)
-        common = [seed for seed in base if seed in scores]
-        good = [seed for seed in common if math.isfinite(scores[seed]) and math.isfinite(base[seed])]
-        row: dict[str, Any] = {"x": value, "mean": None, "low": None, "high": None, "n": len(good)}
-        if len(good) > 1:
-            contrast = paired([scores[seed] for seed in good], [base[seed] for seed in good])
-            p_better = contrast.p_greater if higher else 1 - contrast.p_greater
-            row |= {"mean": contrast.mean, "low": contrast.low, "high": contrast.high, "p_better": p_better}
-        better = [scores[seed] > base[seed] if higher else scores[seed] < base[seed] for seed in good]
-        summary.append(row | {"better": sum(better), "diverged": len(common) - len(good)})
+    for level in others:
+        row: dict[str, Any] = {"x": level.value, "mean": None, "low": None, "high": None, "n": level.n}
+        if (gap := level.difference) is not None:
+            row |= {"mean": gap.mean, "low": gap.low, "high": gap.high, "p_better": level.p_better}
+        summary.append(row | {"better": level.better, "diverged": level.diverged})
         points += [
-            {"x": value, "seed": seed, "score": scores[seed], "reference": base[seed]}
-            | {"difference": scores[seed] - base[seed] if seed in good else None}
-            for seed in common
+            {"x": level.value, "seed": seed, "score": score, "reference": base}
+            | {"difference": score - base if math.isfinite(score) and math.isfinite(base) else None}
+            for seed, score, base in level.pairs
         ]
-    if not any(row["n"] > 1 for row in summary):
-        raise ValueError(
-            f"records must hold at least 2 seeds that converged both with {x}={reference!r} and another value."
-        )
-    y = score_name(runs, split)
-    knob = spaced(x)
+    y = score_name(runs, split) if comparison.name == runs[0].metric else comparison.name
+    knob = spaced(comparison.knob)
 
     with figure(size=(7.0, 1.6 + 0.75 * len(others))) as (fig, (ax,)):
         ax.axvline(0, color="#222222", linewidth=1.4)
@@ -112,7 +95,7 @@ def differences(
                 ax.annotate(
                     f"{row['diverged']} diverged ×", (1, i), xycoords=("axes fraction", "data"), ha="right"
                 )
-        ax.set_yticks(range(len(others)), [as_text(value) for value in others])
+        ax.set_yticks(range(len(others)), [as_text(level.value) for level in others])
         ax.set_ylim(len(others) - 0.5, -0.5)
         ax.set_ylabel(knob)
         ax.set_xlabel(f"{y} minus that of {as_text(reference)} ({'above' if higher else 'below'} 0 is better)")
@@ -131,12 +114,3 @@ def differences(
         fig, text, kind="differences", x=knob, y=f"{y} minus that of {as_text(reference)}", points=points,
         summary=summary, best=best_row(summary, higher), reference=reference,
     )  # fmt: skip
-
-
-def _by_seed(runs: Sequence[TrialResult], x: str, value: Any) -> dict[int, float]:
-    """Average the scores with this value for each seed."""
-    scores: dict[int, list[float]] = {}
-    for run in runs:
-        if has_value(run, x, value):
-            scores.setdefault(run.seed, []).append(score_of(run))
-    return {seed: float(np.mean(found)) for seed, found in scores.items()}

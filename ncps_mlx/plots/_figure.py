@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ncps_mlx._utils.text_table import text_table
 from ncps_mlx.plots._captions import as_text, spaced
 
 if TYPE_CHECKING:
@@ -164,9 +165,7 @@ def as_table(fig: Figure) -> str:
         cells.append(
             [as_text(row.get(name)) if name == first or row.get(name) is not None else "" for name in head]
         )
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
-    return "\n".join(line.rstrip() for line in lines)
+    return text_table(cells)
 
 
 def draw_legend(ax: Axes, title: str | None = None) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import mlx.core as mx
@@ -17,11 +18,12 @@ from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._config import FitConfig, MemberConfig
-from ncps_mlx.training._hyperparameters import build_model, complete_config, sizes_of
+from ncps_mlx.training._fit import fit
+from ncps_mlx.training._hyperparameters import FIT_PARAMETERS, MEMBER_PARAMETERS, build_model, complete_config
 from ncps_mlx.training._population import scale_matrices, stack_parameters, unstack_parameters
 from ncps_mlx.training._trainer import PopulationTrainer
 
-__all__ = ["Record", "TrialPopulation"]
+__all__ = ["Record", "TrialPopulation", "train_again"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ class Record(TrialResult):
         trial: Index in the study's plan, from 0.
         model: ``"CfC"`` or ``"LTC"``.
         config: Every hyperparameter of model and training by name, defaults included; a wiring as its ``config``.
+        labels: What tells the trial from those it was put together with (:func:`~ncps_mlx.records.concat`); figures and
+            comparisons take them as hyperparameters.
         sizes: What the task decided: ``input_size``, ``output_size``, ``return_sequences``.
         seed: Seed of the initial parameters, the data order and the dropout.
         task: Name of the task.
@@ -100,13 +104,7 @@ class Record(TrialResult):
             >>> study.best.rerun(task).score == study.best.score
             True
         """
-        if task.data_hash != self.data_hash:
-            raise ValueError(
-                f"task must hold the data of the record, {self.task!r} with hash {self.data_hash}, "
-                f"got {task.name!r} with hash {task.data_hash}."
-            )
-        if task.metric != self.metric:
-            raise ValueError(f"task must be scored by {self.metric!r} as in the record, got {task.metric!r}.")
+        check_data(self, task)
         config = complete_config(self.model, self.config)  # an older record lacks later hyperparameters
         with tanh_implementation(self.versions.get("tanh", "auto")):
             population = TrialPopulation(task, self.model, [config], [self.seed], [self.trial])
@@ -115,7 +113,7 @@ class Record(TrialResult):
             population.prune({self.trial: str(self.reason)})
         else:
             population.train()
-        return population.records()[0]
+        return replace(population.records()[0], labels=self.labels)
 
 
 class TrialPopulation:
@@ -133,7 +131,7 @@ class TrialPopulation:
         trials: Sequence[int],
         memory_mb: float | None = None,
     ) -> None:
-        self.task, self.model, self.sizes = task, model, sizes_of(task)
+        self.task, self.model, self.sizes = task, model, task.sizes
         self.configs, self.seeds, self.trials = list(configs), list(seeds), list(trials)
         pairs = list(zip(self.configs, self.seeds, strict=True))
         models = [build_model(model, config, self.sizes, seed) for config, seed in pairs]
@@ -203,6 +201,41 @@ def _shared(configs: Sequence[Mapping[str, Any]], memory_mb: float | None) -> Fi
         if any(value != values[0] for value in values):
             raise ValueError(f"{item.name} must be the same for all members of a population, got {values}.")
     return each[0]
+
+
+def train_again(
+    records: Sequence[Record], task: Task, changes: Mapping[str, Any], *, progress: bool
+) -> list[RecurrentModel]:
+    """Train the models of records anew, those of one shape together, and return them in the records' order."""
+    groups: dict[str, list[tuple[int, Record, dict[str, Any]]]] = {}
+    for i, record in enumerate(records):
+        check_data(record, task)
+        config = complete_config(record.model, {**record.config, **changes})
+        shape = {name: value for name, value in config.items() if name not in MEMBER_PARAMETERS}
+        key = json.dumps([record.model, shape, record.versions.get("tanh", "auto")], sort_keys=True)
+        groups.setdefault(key, []).append((i, record, config))
+    found: dict[int, RecurrentModel] = {}
+    for group in groups.values():
+        first, shared = group[0][1], group[0][2]
+        models = [build_model(first.model, config, task.sizes, record.seed) for _, record, config in group]
+        settings: dict[str, Any] = {name: shared[name] for name in FIT_PARAMETERS}
+        settings |= {name: [config[name] for *_, config in group] for name in MEMBER_PARAMETERS - {"seed"}}
+        settings["seed"] = [record.seed for _, record, _ in group]
+        with tanh_implementation(first.versions.get("tanh", "auto")):
+            fit(models, task, progress=progress, **settings)
+        found |= {i: model for (i, *_), model in zip(group, models, strict=True)}
+    return [found[i] for i in range(len(records))]
+
+
+def check_data(record: Record, task: Task) -> None:
+    """Refuse a task with other data, or another metric, than the record's."""
+    if task.data_hash != record.data_hash:
+        raise ValueError(
+            f"task must hold the data of the record, {record.task!r} with hash {record.data_hash}, "
+            f"got {task.name!r} with hash {task.data_hash}."
+        )
+    if task.metric != record.metric:
+        raise ValueError(f"task must be scored by {record.metric!r} as in the record, got {task.metric!r}.")
 
 
 def _device() -> str:

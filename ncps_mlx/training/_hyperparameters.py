@@ -35,7 +35,6 @@ __all__ = [
     "check_name",
     "complete_config",
     "hyperparameter_names",
-    "sizes_of",
     "steps_of",
 ]
 
@@ -160,12 +159,6 @@ def complete_config(model: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: to_json_value(name, merged[name]) for name in sorted(merged)}
 
 
-def sizes_of(task: Task) -> dict[str, Any]:
-    """What the task decides about a model's shape."""
-    every_step = task.train.y.ndim == 3
-    return {"input_size": task.input_size, "output_size": task.output_size, "return_sequences": every_step}
-
-
 def steps_of(config: Mapping[str, Any]) -> tuple[int, int]:
     """How many steps a complete configuration trains, and after how many it is evaluated."""
     shared = FitConfig(steps=config["steps"], evaluate_every=config["evaluate_every"])
@@ -184,7 +177,7 @@ def build_model(model: str, config: Mapping[str, Any], sizes: Mapping[str, Any],
 
 def check_config(task: Task, model: str, config: Mapping[str, Any]) -> None:
     """Refuse a complete configuration that could not be trained, as the model or fit would, before anything is."""
-    built = build_model(model, config, sizes_of(task), seed=0)
+    built = build_model(model, config, task.sizes, seed=0)
     shared = FitConfig.from_config(config)
     check_batch(task, shared.batch_size)
     member = MemberConfig.from_config(config, seed=0).for_model(built, shared)

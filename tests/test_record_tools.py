@@ -1,0 +1,131 @@
+"""Records selected, put together, as a table, made of scores, and trained again."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ncps_mlx import Record, Space, Study, evaluate, plots, stats
+from ncps_mlx.data import Task, irregular_sines
+from ncps_mlx.records import concat, from_scores, load, refit, save, select, table, tuned
+
+FIXED = {"hidden_size": 4, "backbone_units": 8, "steps": 6, "evaluate_every": 3}
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+
+
+@pytest.fixture(scope="module")
+def records(task: Task) -> list[Record]:
+    space = Space(hidden_size=[4, 7], learning_rate=[1e-3, 1e-2], backbone_dropout=[0.0, 0.2])
+    fixed = {name: value for name, value in FIXED.items() if name != "hidden_size"}
+    return Study(None, task, space, sampler="grid", seeds=(0, 3), fixed=fixed).run(progress=False).records
+
+
+def test_refit_ends_with_the_recorded_scores(task: Task, records: list[Record]) -> None:
+    models = refit(records, task, progress=False)
+    assert len(models) == len(records)
+    for record, model in zip(records, models, strict=True):
+        assert evaluate(model, task, "validation") == record.score
+
+
+def test_refit_with_other_seeds_and_settings(task: Task, records: list[Record]) -> None:
+    one, other = refit(records[:1], task, seeds=(0, 3), progress=False)
+    assert evaluate(one, task, "validation") == records[0].score
+    assert evaluate(other, task, "validation") == records[1].score
+    (longer,) = refit(records[:1], task, steps=12, progress=False)
+    assert evaluate(longer, task, "validation") != records[0].score
+
+
+def test_refit_refuses_what_is_not_the_records(task: Task, records: list[Record]) -> None:
+    with pytest.raises(ValueError, match="records must hold at least 1 record"):
+        refit([], task)
+    with pytest.raises(ValueError, match="task must hold the data of the record"):
+        refit(records, task.take(40))
+    with pytest.raises(ValueError, match="learnin_rate must be a hyperparameter of CfC or of fit"):
+        refit(records, task, learnin_rate=0.1)
+    with pytest.raises(ValueError, match="seeds must hold at least 1 seed"):
+        refit(records, task, seeds=())
+
+
+def test_select_keeps_what_has_the_values(records: list[Record]) -> None:
+    chosen = select(records, hidden_size=7, seed=3)
+    assert len(chosen) == 4
+    assert {(r.config["hidden_size"], r.seed) for r in chosen} == {(7, 3)}
+    assert select(records, hidden_size=np.int64(4)) == [r for r in records if r.config["hidden_size"] == 4]
+    with pytest.raises(ValueError, match=r"backbone_dropout must be one of 0\.0, 0\.2, got 0\."):
+        select(records, backbone_dropout=0)
+    with pytest.raises(ValueError, match=r"values must be hyperparameters of every record .* got 'hidden'"):
+        select(records, hidden=4)
+
+
+def test_labels_count_as_knobs_and_change_no_training(task: Task, records: list[Record], tmp_path: Any) -> None:
+    more = [replace(record, score=record.score + 1) for record in records]
+    both = concat({"here": records, "there": more}, "place")
+    assert [record.config for record in both] == [record.config for record in (*records, *more)]
+    assert len(tuned(both, "place")) == 4
+    comparison = stats.compare(both, "place", "here")
+    assert comparison["there"].difference is not None
+    assert comparison["there"].difference.mean == pytest.approx(1.0)
+    assert plots.numbers(plots.sweep(both, "hidden_size", hue="place"))["kind"] == "sweep"
+    assert select(both, place="there") == both[len(records) :]
+    again = both[0].rerun(task)
+    assert (again.score, again.labels) == (both[0].score, {"place": "here"})
+    assert refit(both[:1], task, progress=False)
+    save(both, tmp_path / "both.jsonl")
+    assert load(tmp_path / "both.jsonl") == both
+    assert "labels" not in records[0].to_json()
+    with pytest.raises(ValueError, match="name must not be a hyperparameter or field of records, got 'place'"):
+        concat({"again": both}, "place")
+    with pytest.raises(ValueError, match=r"name must not be a hyperparameter or field .* got 'hidden_size'"):
+        concat({"again": both}, "hidden_size")
+    with pytest.raises(ValueError, match="groups must hold at least 1 record each, got none for 'here'"):
+        concat({"here": []}, "place")
+    with pytest.raises(ValueError, match="groups must hold at least 1 group"):
+        concat({}, "place")
+
+
+def test_table_has_a_row_for_each_record(records: list[Record]) -> None:
+    columns = table(concat({"here": records}, "place"))
+    assert list(columns) == [
+        "trial", "backbone_dropout", "hidden_size", "learning_rate", "seed", "score", "status", "seconds",
+    ]  # fmt: skip
+    assert columns["score"] == [record.score for record in records]
+    mixed = [*records, *from_scores({"a": [1.0]}, "place")]
+    assert table(mixed, "place")["place"] == [*[None] * len(records), "a"]
+    with pytest.raises(ValueError, match="columns must be hyperparameters of every record"):
+        table(records, "depth")
+    with pytest.raises(ValueError, match="records must hold at least 1 record"):
+        table([])
+
+
+def test_scores_become_records(task: Task) -> None:
+    found = from_scores({("a", 1): [0.1, math.nan], ("b", 1): [0.3, 0.2]}, "cell", "depth", task=task, seeds=(5, 7))
+    assert [record.config for record in found[:2]] == [{"cell": "a", "depth": 1}] * 2
+    assert [record.seed for record in found] == [5, 7, 5, 7]
+    assert [record.status for record in found] == ["finished", "diverged", "finished", "finished"]
+    assert (found[0].metric, found[0].units, found[0].task) == (task.metric, task.units, task.name)
+    other = from_scores({"a": [0.5]}, "cell", task=task, metric="AUROC", higher_is_better=True)[0]
+    assert (other.metric, other.units, other.higher_is_better) == ("AUROC", "", True)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: from_scores({"a": [1.0]}), "names must say what the levels are called"),
+        (lambda: from_scores({}, "cell"), "scores must hold at least 1 level"),
+        (lambda: from_scores({"a": [1.0]}, "cell", "depth"), "scores must have levels of 2 values"),
+        (lambda: from_scores({"a": [1.0]}, "cell", seeds=(1, 2)), "seeds must be as many as the scores of 'a'"),
+    ],
+)
+def test_scores_that_are_no_table_are_refused(call: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        call()
+
+
+def test_a_task_says_what_it_decides_of_a_model(task: Task, records: list[Record]) -> None:
+    assert task.sizes == records[0].sizes == {"input_size": 1, "output_size": 1, "return_sequences": False}
