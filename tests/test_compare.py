@@ -92,6 +92,15 @@ def test_a_statistic_takes_the_place_of_the_score() -> None:
     assert plots.numbers(plots.differences(comparison))["y"] == "seconds minus that of default"
 
 
+def test_no_end_of_an_interval_reads_as_zero() -> None:
+    found = stats.compare(rows({"default": [0.0] * 4, "pure": [0.9, 2.0, 3.0, 1.8]}), "mode", "default")
+    difference = found["pure"].difference
+    assert difference is not None and 0.5 < difference.low < 1.0
+    shifted = [score - difference.low + 0.02 for score in (0.9, 2.0, 3.0, 1.8)]
+    text = str(stats.compare(rows({"default": [0.0] * 4, "pure": shifted}), "mode", "default"))
+    assert "[+0.02, " in text
+
+
 def test_shown_knobs_stand_next_to_their_level() -> None:
     trials = rows({"default": [1.0, 2.0]}, learning_rate=0.01) + rows({"pure": [2.0, 2.5]}, learning_rate=0.1)
     comparison = stats.compare(trials, "mode", "default", show=["learning_rate"])

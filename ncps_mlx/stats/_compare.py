@@ -134,7 +134,7 @@ class Comparison:
         """Write a table: each level, its mean, its difference from the reference, in how many pairs it is better."""
         head = [self.knob] if self.within is None else [self.within, self.knob]
         shown = list(self.levels[0].shown)
-        digits = max((level.difference.decimals for level in self.levels if level.difference), default=2)
+        digits = _digits([level.difference for level in self.levels if level.difference is not None])
         rows = [[*head, *shown, self.name, f"minus {_text(self.reference)}", "better in"]]
         for level in self.levels:
             first = [_text(level.value)] if self.within is None else [_text(level.within), _text(level.value)]
@@ -288,6 +288,13 @@ def _one_or_all(values: Sequence[Any]) -> Any:
 def _text(value: Any) -> str:
     """Write a level briefly."""
     return f"{value:.4g}" if isinstance(value, float) else format_value(value)
+
+
+def _digits(differences: Sequence[Paired]) -> int:
+    """Decimals that all differences are written with: no end of an interval may read as zero unless it is."""
+    fewest = max(difference.decimals for difference in differences)
+    ends = [end for difference in differences for end in (difference.low, difference.high) if end != 0]
+    return next((n for n in (fewest, fewest + 1) if all(round(end, n) != 0 for end in ends)), fewest + 2)
 
 
 def _signed(difference: Paired, digits: int) -> str:
