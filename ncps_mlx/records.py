@@ -184,8 +184,8 @@ def from_scores(
         >>> records = from_scores({"ridge": [1.0, 1.1, 1.0], "CfC": [0.8, 1.0, 0.9]}, "forecaster")
         >>> print(stats.compare(records, "forecaster", "ridge"))
         forecaster  score             minus ridge  better in
-        ridge       1.033
-        CfC           0.9  -0.13 [-0.28, +0.01]     3 of 3
+        ridge        1.03
+        CfC          0.90  -0.13 [-0.28, +0.01]     3 of 3
     """
     if not names:
         raise ValueError('names must say what the levels are called, got none: from_scores(scores, "network").')

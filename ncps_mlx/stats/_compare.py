@@ -138,7 +138,7 @@ class Comparison:
         rows = [[*head, *shown, self.name, f"minus {_text(self.reference)}", "better in"]]
         for level in self.levels:
             first = [_text(level.value)] if self.within is None else [_text(level.within), _text(level.value)]
-            mean = f"{level.mean:.4g}" if math.isfinite(level.mean) else "diverged"
+            mean = f"{level.mean:.{digits}f}" if math.isfinite(level.mean) else "diverged"
             row = [*first, *(_text(level.shown[name]) for name in shown), mean]
             if repr(level.value) == repr(self.reference):
                 row += ["", ""]
@@ -192,8 +192,8 @@ def compare(
         >>> print(compare(rows, "hidden_size", reference=16))
         hidden_size  score           minus 16  better in
         4             35.1  +4.4 [+1.8, +7.1]     0 of 3
-        16           30.67
-        48           27.47  -3.2 [-4.5, -1.9]     3 of 3
+        16            30.7
+        48            27.5  -3.2 [-4.5, -1.9]     3 of 3
     """
     confidence = check_number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
     runs = as_records(records)
