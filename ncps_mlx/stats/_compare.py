@@ -130,11 +130,17 @@ class Comparison:
         sign = -1 if self.records[0].higher_is_better else 1
         return min(self.levels, key=lambda level: sign * level.mean)
 
+    def _decimals(self) -> int:
+        """Decimals of means and differences: what the narrowest interval supports, and three digits of a mean."""
+        fewest = max(level.difference.decimals for level in self.levels if level.difference is not None)
+        largest = max((abs(level.mean) for level in self.levels if math.isfinite(level.mean)), default=0.0)
+        return max(fewest, 2 - math.floor(math.log10(largest))) if largest >= 1 else fewest
+
     def __str__(self) -> str:
         """Write a table: each level, its mean, its difference from the reference, in how many pairs it is better."""
         head = [self.knob] if self.within is None else [self.within, self.knob]
         shown = list(self.levels[0].shown)
-        digits = _digits([level.difference for level in self.levels if level.difference is not None])
+        digits = self._decimals()
         rows = [[*head, *shown, self.name, f"minus {_text(self.reference)}", "better in"]]
         for level in self.levels:
             first = [_text(level.value)] if self.within is None else [_text(level.within), _text(level.value)]
@@ -290,15 +296,10 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else format_value(value)
 
 
-def _digits(differences: Sequence[Paired]) -> int:
-    """Decimals that all differences are written with: no end of an interval may read as zero unless it is."""
-    fewest = max(difference.decimals for difference in differences)
-    ends = [end for difference in differences for end in (difference.low, difference.high) if end != 0]
-    return next((n for n in (fewest, fewest + 1) if all(round(end, n) != 0 for end in ends)), fewest + 2)
-
-
 def _signed(difference: Paired, digits: int) -> str:
-    """Write a difference with the sign of each number."""
+    """Write a difference with the sign of each number; no end of the interval may read as zero unless it is."""
+    ends = [end for end in (difference.low, difference.high) if end != 0]
+    digits = next((n for n in (digits, digits + 1) if all(round(end, n) != 0 for end in ends)), digits + 2)
     mean, low, high = (
         f"{round(value, digits) + 0.0:+.{digits}f}" for value in (difference.mean, difference.low, difference.high)
     )
