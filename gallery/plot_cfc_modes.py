@@ -19,9 +19,9 @@ at its own learning rate than at one that all modes share; the paired intervals 
 
 import numpy as np
 
-from ncps_mlx import Space, Study, evaluate, fit, plots, stats
+from ncps_mlx import Space, Study, evaluate, plots, stats
 from ncps_mlx.data import glucose
-from ncps_mlx.records import tuned
+from ncps_mlx.records import refit, select, tuned
 
 raw = glucose(n_train=1500, n_validation=300, n_test=500)
 task = raw.scaled_time("log")
@@ -69,38 +69,22 @@ figure = plots.sweep(study.records, "learning_rate", hue="mode", baselines=task.
 # Each mode at its own best rate, minus ``default`` at its own, paired by seed, with Student's interval at 95 %.
 
 best = tuned(study.records, "mode")
-figure = plots.differences(best, "mode", "default")
+fair = stats.compare(best, "mode", reference="default", show=["learning_rate"])
+figure = plots.differences(fair)
 
 # %%
-# The same in numbers, and beside it the unfair comparison: all modes at the smallest rate.
+# The same in numbers, and below it the unfair comparison: all modes at the smallest rate.
 
-
-def scores(records, mode):
-    """Scores of one mode, by seed."""
-    return [record.score for record in records if record.config["mode"] == mode]
-
-
-smallest = [record for record in study.records if record.config["learning_rate"] == 0.005]
-for mode in ("no_gate", "pure"):
-    fair = stats.paired(scores(best, mode), scores(best, "default"))
-    unfair = stats.paired(scores(smallest, mode), scores(smallest, "default"))
-    print(f"{mode} minus default: {fair} {task.units} each at its own rate; {unfair} all at 0.005")
+print(fair)
+print(stats.compare(select(study.records, learning_rate=0.005), "mode", reference="default"))
 
 # %%
 # The test days see each mode once, beside the classical baselines.
 
 for mode in modes:
-    winners = [record for record in best if record.config["mode"] == mode]
-    models = [record.build() for record in winners]
+    winners = select(best, mode=mode)
+    models = refit(winners, task)
     rate = winners[0].config["learning_rate"]
-    fit(
-        models,
-        task,
-        steps=72,
-        evaluate_every=18,
-        learning_rate=rate,
-        seed=[record.seed for record in winners],
-    )
     print(f"{mode} at {rate}: {stats.interval(evaluate(models, task))} {task.units}")
 for name, score in task.baselines().items():
     print(f"{name}: {score:.1f}")

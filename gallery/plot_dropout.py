@@ -19,8 +19,9 @@ It must have a backbone to act in. The intervals below say how sure each part is
 # given its gap. Error is in mg/dl. Training, validation and test lie in different weeks. The figure shows the truth
 # of the first test sequences beside the simplest forecast, that the last reading stays.
 
-from ncps_mlx import Space, Study, evaluate, fit, plots, stats
+from ncps_mlx import Space, Study, evaluate, plots, stats
 from ncps_mlx.data import glucose
+from ncps_mlx.records import concat, refit, select
 
 full = glucose(2000, 500, 1000, readings=8).scaled_time("log")
 shown = full.test[:60]
@@ -76,17 +77,7 @@ longer = study(full, ends, 280).run(progress=True).records
 # -------------
 # Every run is a dot; the colour says how many sequences it learned from. Look at the slope of each line.
 
-
-def rows(records, sequences):
-    """Records with what they were trained on as one more knob."""
-    return [
-        {"backbone_dropout": r.config["backbone_dropout"], "sequences": sequences, "seed": r.seed}
-        | {"score": r.score, "status": r.status, "task": r.task, "metric": r.metric, "units": r.units}
-        for r in records
-    ]
-
-
-everything = rows(small, "200") + rows(large, "2000") + rows(longer, "2000, longer")
+everything = concat({"200": small, "2000": large, "2000, longer": longer}, "sequences")
 # sphinx_gallery_thumbnail_number = 2
 figure = plots.sweep(everything, "backbone_dropout", hue="sequences", baselines=few.baselines("validation"))
 
@@ -95,16 +86,7 @@ figure = plots.sweep(everything, "backbone_dropout", hue="sequences", baselines=
 # ---------------
 # Each rate minus no dropout, paired by seed. Below zero, dropout helped.
 
-
-def scores(records, rate):
-    """Validation scores of a rate, in the order of their seeds."""
-    return [r.score for r in records if r.config["backbone_dropout"] == rate]
-
-
-for name, records in {"200 sequences": small, "2000 sequences": large, "2000, longer": longer}.items():
-    for rate in rates[1:]:
-        if scores(records, rate):
-            print(f"{name}, rate {rate}: {stats.paired(scores(records, rate), scores(records, 0.0))}")
+print(stats.compare(everything, "backbone_dropout", reference=0.0, within="sequences"))
 
 # %%
 # The same, drawn: first 200 sequences, then 2000, both for 150 steps.
@@ -116,22 +98,9 @@ full_figure = plots.differences(large, "backbone_dropout", 0.0)
 # On the test split, with 200 sequences: no dropout, a middling rate, and the classical baselines on the same 200, in
 # mg/dl.
 
-pair = [r for r in small if r.config["backbone_dropout"] in (0.0, 0.2)]
-models = [r.build() for r in pair]
-dropout = [r.config["backbone_dropout"] for r in pair]
-fit(
-    models,
-    few,
-    steps=150,
-    evaluate_every=30,
-    backbone_dropout=dropout,
-    seed=[r.seed for r in pair],
-    progress=True,
-)
-test = evaluate(models, few)
 for rate in (0.0, 0.2):
-    found = [score for score, own in zip(test, dropout, strict=True) if own == rate]
-    print(f"CfC, rate {rate}: {stats.interval(found)}")
+    models = refit(select(small, backbone_dropout=rate), few)
+    print(f"CfC, rate {rate}: {stats.interval(evaluate(models, few))}")
 for name, score in few.baselines().items():
     print(f"{name}: {score:.1f}")
 

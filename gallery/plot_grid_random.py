@@ -21,6 +21,7 @@ import numpy as np
 
 from ncps_mlx import Space, Study, plots, stats
 from ncps_mlx.data import sunspots
+from ncps_mlx.records import from_scores, select
 
 task = sunspots(months_per_step=22)
 months = task.to_units(np.append(task.test.x[0].ravel(), task.test.y[0]))
@@ -84,39 +85,32 @@ figure = plots.sweep(
 
 def scores(seed, among=rates, **fixed):
     """The scores of one seed with these learning rates, other knobs free or fixed."""
-    return [
-        record.score
-        for record in pool.records
-        if record.seed == seed
-        and record.config["learning_rate"] in among
-        and all(record.config[knob] == value for knob, value in fixed.items())
+    found = select(pool.records, seed=seed, **fixed)
+    return [record.score for record in found if record.config["learning_rate"] in among]
+
+
+def replay(budgets, grids, **fixed):
+    """The expected best of each search with each budget, for every seed."""
+    random = [stats.expected_best(scores(seed, **fixed), budgets) for seed in seeds]
+    grid = [
+        np.mean([stats.expected_best(scores(seed, g, **fixed), budgets) for g in grids], axis=0) for seed in seeds
     ]
+    columns = {
+        (name, budget): np.array(curves)[:, i]
+        for name, curves in (("grid", grid), ("random", random))
+        for i, budget in enumerate(budgets)
+    }
+    return from_scores(columns, "search", "budget", task=task)
 
 
-def compare(budgets, grids, **fixed):
-    """Expected best for each search, seed and budget, as rows for the plots."""
-    rows = []
-    for seed in seeds:
-        random = stats.expected_best(scores(seed, **fixed), budgets)
-        each = [stats.expected_best(scores(seed, g, **fixed), budgets) for g in grids]
-        grid = np.mean(each, axis=0)
-        for name, curve in (("grid", grid), ("random", random)):
-            for budget, score in zip(budgets, curve, strict=True):
-                rows.append(
-                    {"search": name, "budget": budget, "seed": seed, "score": float(score)}
-                    | {"metric": "rmse", "units": "sunspot number", "task": "sunspots"}
-                )
-    return rows
-
-
-three_knobs = compare([1, 2, 3, 4, 6, 8], [rates[i::6] for i in range(6)])
+three_knobs = replay([1, 2, 3, 4, 6, 8], [rates[i::6] for i in range(6)])
 figure = plots.sweep(three_knobs, "budget", hue="search")
 
 # %%
 # Now the same with the learning rate alone, the other knobs fixed at no dropout and a clip norm of 1. Four trials are
 # a grid of every third rate, in each of its three places, or four of the twelve at random.
 thirds = [rates[i::3] for i in range(3)]
-one_knob = compare([1, 2, 3, 4], thirds, backbone_dropout=0.0, clip_norm=1.0)
+one_knob = replay([1, 2, 3, 4], thirds, backbone_dropout=0.0, clip_norm=1.0)
 figure = plots.sweep(one_knob, "budget", hue="search")
 
 # %%
@@ -126,30 +120,17 @@ figure = plots.sweep(one_knob, "budget", hue="search")
 # averaged out exactly, so what is left is the spread from seed to seed. Below zero random search is better. An
 # interval that holds zero, or just misses it, decides little.
 
-
-def whole(rows, budget):
-    """The rows of the full budget."""
-    return [row for row in rows if row["budget"] == budget]
-
-
-contrasts = {
-    "three knobs, 8 trials": whole(three_knobs, 8),
-    "one knob, 4 trials": whole(one_knob, 4),
-}
-for name, rows in contrasts.items():
-    random = [row["score"] for row in rows if row["search"] == "random"]
-    grid = [row["score"] for row in rows if row["search"] == "grid"]
-    difference = stats.paired(random, grid)
-    better = sum(r < g for r, g in zip(random, grid, strict=True))
-    print(f"{name}: {difference}, random search better with {better} of {difference.n} seeds")
+three = stats.compare(select(three_knobs, budget=8), "search", "grid")
+one = stats.compare(select(one_knob, budget=4), "search", "grid")
+print("three knobs, 8 trials", three, "one knob, 4 trials", one, sep="\n")
 
 # %%
 # Three knobs:
-figure = plots.differences(whole(three_knobs, 8), "search", "grid")
+figure = plots.differences(three)
 
 # %%
 # One knob:
-figure = plots.differences(whole(one_knob, 4), "search", "grid")
+figure = plots.differences(one)
 
 # %%
 # Averages hide the luck of a single search, which is all you will have. Five thousand times, one random draw of eight

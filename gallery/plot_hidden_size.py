@@ -21,9 +21,9 @@ stays below 0.02, the price can be too small to see.
 
 import numpy as np
 
-from ncps_mlx import Space, Study, evaluate, fit, plots, stats
+from ncps_mlx import Space, Study, evaluate, plots, stats
 from ncps_mlx.data import sunspots
-from ncps_mlx.records import tuned
+from ncps_mlx.records import refit, select, tuned
 
 WINDOW = 330
 task = sunspots(months_per_step=12)
@@ -70,13 +70,11 @@ figure = plots.sweep(
 )
 
 # %%
-# The best rate of each width, in a table:
+# The best rate of each width, in a table, each width against 16 units:
 
 best = tuned(study.records, "hidden_size")
-for width in space.distributions["hidden_size"].bounds():
-    group = [record for record in best if record.config["hidden_size"] == width]
-    rate = group[0].config["learning_rate"]
-    print(f"{width:2d} units, rate {rate:.3f}: {stats.interval([r.score for r in group])} {task.units}")
+widths = stats.compare(best, "hidden_size", reference=16, show=["learning_rate"])
+print(widths)
 
 # %%
 # How sure we are
@@ -84,36 +82,19 @@ for width in space.distributions["hidden_size"].bounds():
 # Each width at its own best rate against 16 units, paired by seed. The interval is Student's at 95 %; where it
 # includes zero, five seeds do not tell the two apart.
 
-figure = plots.differences(best, "hidden_size", 16)
+figure = plots.differences(widths)
 
 # %%
 # The same for the price of not tuning: the widest state at the best rate of the narrowest.
 
-
-def scores(width, rate):
-    """Scores of one configuration, by seed."""
-    runs = [r for r in study.records if (r.config["hidden_size"], r.config["learning_rate"]) == (width, rate)]
-    return [r.score for r in runs]
-
-
-best_rate = {record.config["hidden_size"]: record.config["learning_rate"] for record in best}
-price = stats.paired(scores(64, best_rate[4]), scores(64, best_rate[64]))
-print(f"64 units at {best_rate[4]} instead of {best_rate[64]}: {price} {task.units} worse")
+narrow, wide = (widths[width].shown["learning_rate"] for width in (4, 64))
+rates = stats.compare(select(study.records, hidden_size=64), "learning_rate", reference=wide)
+print(f"64 units at {narrow} instead of {wide}: {rates[narrow].difference} {task.units} worse")
 
 # %%
 # The chosen width meets the test split once, beside the classical baselines.
 
-winners = [record for record in best if record.config["hidden_size"] == 64]
-models = [record.build() for record in winners]
-fit(
-    models,
-    task,
-    batch_size=16,
-    steps=80,
-    evaluate_every=20,
-    learning_rate=best_rate[64],
-    seed=[record.seed for record in winners],
-)
+models = refit(select(best, hidden_size=64), task)
 print(f"CfC, 64 units: {stats.interval(evaluate(models, task))} {task.units}")
 for name, score in task.baselines().items():
     print(f"{name}: {score:.1f}")

@@ -18,8 +18,9 @@ score behind in a short training. The last cell says how the gap shrinks with mo
 # holds the twelve months of a year, so that a sequence has 11 steps. Trained on targets before 1930, chosen on 1930
 # to 1969, tested from 1970 on. Here are the truth and the simplest forecast, twelve months ahead, over the test years.
 
-from ncps_mlx import CfC, Space, Study, evaluate, fit, plots, stats
+from ncps_mlx import Space, Study, evaluate, plots, stats
 from ncps_mlx.data import sunspots
+from ncps_mlx.records import refit, select
 
 task = sunspots(months_per_step=12)
 truth = task.to_units(task.test.y)[:, -1]
@@ -87,22 +88,14 @@ print(plots.as_table(figure))
 # Each rate against 1e-2, with the same initial parameters and the same order of the data. Left of 0 is better than
 # 1e-2.
 
-figure = plots.differences(study.records, "learning_rate", 1e-2)
-scores = {
-    rate: [record.score for record in study.records if record.config["learning_rate"] == rate]
-    for rate in rates
-}
-slow = stats.paired(scores[1e-3], scores[1e-2])
-print(f"1e-3 minus 1e-2: {slow} {task.units}, worse in {slow.wins} of {slow.n} seeds")
+rates_at_end = stats.compare(study.records, "learning_rate", reference=1e-2)
+figure = plots.differences(rates_at_end)
+print(rates_at_end)
 
 # %%
 # The rate that was chosen on the validation years, on the test years, five seeds:
 
-models = [
-    CfC(task.input_size, **shape, output_size=task.output_size, return_sequences=False, seed=seed)
-    for seed in range(5)
-]
-fit(models, task, learning_rate=best, seed=list(range(5)), **training)
+models = refit(select(study.records, learning_rate=best), task)
 print(f"CfC at {best:g}: {stats.interval(evaluate(models, task))}")
 print(f"ridge: {task.baselines()['ridge']:.1f}")
 
@@ -123,8 +116,7 @@ print(f"ridge: {task.baselines()['ridge']:.1f}")
 # them. And where ridge is lower, as the numbers above may say, the learning rate is not what is missing.
 
 for i, step in enumerate(study.records[0].history.step):
-    at = {
-        rate: [r.history.validation_score[i] for r in study.records if r.config["learning_rate"] == rate]
-        for rate in (1e-3, 1e-2)
-    }
-    print(f"step {step:3d}: 1e-3 minus 1e-2 is {stats.paired(at[1e-3], at[1e-2])}")
+    after = stats.compare(
+        study.records, "learning_rate", 1e-2, statistic=lambda r, i=i: r.history.validation_score[i]
+    )
+    print(f"step {step:3d}: 1e-3 minus 1e-2 is {after[1e-3].difference}")

@@ -21,9 +21,9 @@ evidence.
 # readings depends on nothing but the time. The figure shows the glucose at the end of the first test sequences, and the
 # simplest forecast.
 
-from ncps_mlx import Space, Study, TimeScaler, evaluate, fit, plots, stats
+from ncps_mlx import Space, Study, TimeScaler, evaluate, plots, stats
 from ncps_mlx.data import glucose, irregular_sines
-from ncps_mlx.records import tuned
+from ncps_mlx.records import concat, refit, select, tuned
 
 sugar = glucose(2000, 500, 1000, readings=8)
 sines = irregular_sines(1000, 500, 500, readings=9)
@@ -65,30 +65,25 @@ def forms(task):
 
 
 def sweep(task, names):
-    """Train the forms of these names; rows for the figures, and the chosen records of each form."""
-    rows, chosen = [], {}
-    for name in names:
-        form = forms(task)[name]
-        study = Study(
+    """Train the forms of these names, each at the better of two rates: records labelled with the form."""
+    fixed = {"hidden_size": 16, "backbone_units": 32, "steps": 75, "evaluate_every": 25}
+    studies = {
+        name: Study(
             None,
-            form,
+            forms(task)[name],
             Space(learning_rate=[0.01, 0.03]),
             sampler="grid",
             seeds=range(5),
-            fixed={"hidden_size": 16, "backbone_units": 32, "steps": 75, "evaluate_every": 25},
+            fixed=fixed,
             name=name,
         )
-        chosen[name] = tuned(study.run(progress=True).records)
-        rows += [
-            {"time": name, "seed": r.seed, "score": r.score, "status": r.status}
-            | {"task": r.task, "metric": r.metric, "units": r.units}
-            for r in chosen[name]
-        ]
-    return rows, chosen
+        for name in names
+    }
+    return concat({name: tuned(study.run().records) for name, study in studies.items()}, "time")
 
 
-sugar_rows, sugar_chosen = sweep(sugar, forms(sugar))
-sines_rows, sines_chosen = sweep(sines, ["no time", "raw", "normalized", "log"])
+of_sugar = sweep(sugar, forms(sugar))
+of_sines = sweep(sines, ["no time", "raw", "normalized", "log"])
 
 # %%
 # What happened
@@ -96,32 +91,25 @@ sines_rows, sines_chosen = sweep(sines, ["no time", "raw", "normalized", "log"])
 # Every seed is a dot, at the better learning rate of its form. First glucose, then sines.
 
 # sphinx_gallery_thumbnail_number = 2
-sugar_figure = plots.sweep(sugar_rows, "time", baselines=sugar.baselines("validation"))
-sines_figure = plots.sweep(sines_rows, "time", baselines=sines.baselines("validation"))
+sugar_figure = plots.sweep(of_sugar, "time", baselines=sugar.baselines("validation"))
+sines_figure = plots.sweep(of_sines, "time", baselines=sines.baselines("validation"))
 
 # %%
 # How sure we are
 # ---------------
 # Each form minus ``normalized``, paired by seed; below zero is better.
 
-sugar_differences = plots.differences(sugar_rows, "time", "normalized")
-sines_differences = plots.differences(sines_rows, "time", "normalized")
-for task, rows in ((sugar, sugar_rows), (sines, sines_rows)):
-    reference = [row["score"] for row in rows if row["time"] == "normalized"]
-    for name in forms(task):
-        scores = [row["score"] for row in rows if row["time"] == name]
-        if scores and name != "normalized":
-            print(f"{task.name}, {name}: {stats.paired(scores, reference)}")
+for task, records in ((sugar, of_sugar), (sines, of_sines)):
+    scales = stats.compare(records, "time", reference="normalized", show=["learning_rate"])
+    figure = plots.differences(scales)
+    print(task.name)
+    print(scales)
 
 # %%
 # On the test split, the chosen setting of ``normalized`` beside the baselines of the glucose task:
 
-records = sugar_chosen["normalized"]
-models = [r.build() for r in records]
-rates = [r.config["learning_rate"] for r in records]
-seeds = [r.seed for r in records]
 form = sugar.scaled_time("normalized")
-fit(models, form, steps=75, evaluate_every=25, learning_rate=rates, seed=seeds, progress=True)
+models = refit(select(of_sugar, time="normalized"), form)
 print(f"CfC: {stats.interval(evaluate(models, form))} mg/dl")
 for name, score in sugar.baselines().items():
     print(f"{name}: {score:.1f}")
