@@ -148,7 +148,7 @@ def concat(groups: Mapping[Any, Iterable[Record]], name: str) -> list[Record]:
             raise ValueError(f"groups must hold at least 1 record each, got none for {value!r}.")
         for record in group:
             if name in record.hyperparameters or name in ABOUT:
-                raise ValueError(f"name must not be a hyperparameter or field of records, got {name!r}. Choose another.")
+                raise ValueError(f"name must be no hyperparameter or field of records, got {name!r}. Choose another.")
             found.append(replace(record, labels={**record.labels, name: value}))
     return found
 
@@ -228,8 +228,8 @@ def table(records: Iterable[TrialResult], *columns: str) -> dict[str, list[Any]]
 
     Args:
         records: Records, of one study or of several.
-        *columns: Names of hyperparameters, labels or fields. Default: trial, the hyperparameters that vary, seed, score,
-            status, seconds.
+        *columns: Names of hyperparameters, labels or fields. Default: trial, the hyperparameters that vary, seed,
+            score, status, seconds.
 
     Returns:
         dict: a list for each column. A wiring is written as text; a hyperparameter that a record lacks is ``None``.

@@ -79,9 +79,9 @@ def test_labels_count_as_knobs_and_change_no_training(task: Task, records: list[
     save(both, tmp_path / "both.jsonl")
     assert load(tmp_path / "both.jsonl") == both
     assert "labels" not in records[0].to_json()
-    with pytest.raises(ValueError, match="name must not be a hyperparameter or field of records, got 'place'"):
+    with pytest.raises(ValueError, match="name must be no hyperparameter or field of records, got 'place'"):
         concat({"again": both}, "place")
-    with pytest.raises(ValueError, match=r"name must not be a hyperparameter or field .* got 'hidden_size'"):
+    with pytest.raises(ValueError, match=r"name must be no hyperparameter or field .* got 'hidden_size'"):
         concat({"again": both}, "hidden_size")
     with pytest.raises(ValueError, match="groups must hold at least 1 record each, got none for 'here'"):
         concat({"here": []}, "place")
