@@ -64,7 +64,7 @@ def forms(task):
     return {"no time": task.without_time(), **scaled, "plain input": task.with_gap_as_input()}
 
 
-def sweep(task, names):
+def best_of_each(task, names):
     """Train the forms of these names, each at the better of two rates: records labelled with the form."""
     fixed = {"hidden_size": 16, "backbone_units": 32, "steps": 75, "evaluate_every": 25}
     studies = {
@@ -82,8 +82,8 @@ def sweep(task, names):
     return concat({name: tuned(study.run().records) for name, study in studies.items()}, "time")
 
 
-of_sugar = sweep(sugar, forms(sugar))
-of_sines = sweep(sines, ["no time", "raw", "normalized", "log"])
+of_sugar = best_of_each(sugar, forms(sugar))
+of_sines = best_of_each(sines, ["no time", "raw", "normalized", "log"])
 
 # %%
 # What happened
