@@ -91,6 +91,7 @@ def select(records: Iterable[Result], **values: Any) -> list[Result]:
         ValueError: No records, a name that they do not have, or a value that none has.
 
     Example:
+        >>> from ncps_mlx.records import from_scores, select
         >>> records = from_scores({4: [35.1, 34.2], 16: [30.2, 31.0]}, "hidden_size")
         >>> [record.score for record in select(records, hidden_size=16)]
         [30.2, 31.0]
@@ -131,6 +132,7 @@ def concat(groups: Mapping[Any, Iterable[Record]], name: str) -> list[Record]:
     Example:
         >>> from ncps_mlx import Space, Study
         >>> from ncps_mlx.data import irregular_sines
+        >>> from ncps_mlx.records import concat
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
         >>> forms = {"log": task.scaled_time("log"), "none": task.without_time()}
         >>> fixed = {"hidden_size": 4, "backbone_units": 8, "steps": 5}
@@ -181,6 +183,7 @@ def from_scores(
 
     Example:
         >>> from ncps_mlx import stats
+        >>> from ncps_mlx.records import from_scores
         >>> records = from_scores({"ridge": [1.0, 1.1, 1.0], "CfC": [0.8, 1.0, 0.9]}, "forecaster")
         >>> print(stats.compare(records, "forecaster", "ridge"))
         forecaster  score             minus ridge  better in
@@ -238,7 +241,9 @@ def table(records: Iterable[TrialResult], *columns: str) -> dict[str, list[Any]]
         ValueError: No records, or a column that none of them has.
 
     Example:
-        >>> table(from_scores({4: [35.1, 34.2], 16: [30.2, 31.0]}, "hidden_size"), "hidden_size", "seed", "score")
+        >>> from ncps_mlx.records import from_scores, table
+        >>> records = from_scores({4: [35.1, 34.2], 16: [30.2, 31.0]}, "hidden_size")
+        >>> table(records, "hidden_size", "seed", "score")
         {'hidden_size': [4, 4, 16, 16], 'seed': [0, 1, 0, 1], 'score': [35.1, 34.2, 30.2, 31.0]}
     """
     given = _given(records)
@@ -282,6 +287,7 @@ def refit(
     Example:
         >>> from ncps_mlx import Space, Study, evaluate
         >>> from ncps_mlx.data import irregular_sines
+        >>> from ncps_mlx.records import refit, tuned
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
         >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", seeds=(0, 1),
         ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5}).run(progress=False)

@@ -33,6 +33,7 @@ class Level:
         higher_is_better: Direction of the score.
 
     Example:
+        >>> from ncps_mlx.stats import compare
         >>> rows = [{"mode": mode, "seed": seed, "score": seed + worse}
         ...         for mode, worse in (("default", 0.0), ("pure", 0.5)) for seed in range(3)]
         >>> pure = compare(rows, "mode", "default")["pure"]
@@ -90,6 +91,7 @@ class Comparison:
         name: Name of what was compared: the metric, or the statistic.
 
     Example:
+        >>> from ncps_mlx.stats import compare
         >>> rows = [{"learning_rate": rate, "seed": seed, "score": score + seed / 10}
         ...         for rate, score in ((0.001, 48.0), (0.01, 29.0)) for seed in range(3)]
         >>> comparison = compare(rows, "learning_rate", reference=0.01)
@@ -192,6 +194,7 @@ def compare(
             or a confidence outside (0, 1).
 
     Example:
+        >>> from ncps_mlx.stats import compare
         >>> rows = [{"hidden_size": size, "seed": seed, "score": score}
         ...         for size, scores in ((4, (35.1, 34.2, 36.0)), (16, (30.2, 31.0, 30.8)), (48, (27.3, 28.1, 27.0)))
         ...         for seed, score in enumerate(scores)]
