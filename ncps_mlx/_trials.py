@@ -14,6 +14,7 @@ from ncps_mlx._utils.json_values import to_json_value
 
 __all__ = [
     "History",
+    "Result",
     "TrialResult",
     "Trials",
     "as_records",

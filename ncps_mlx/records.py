@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ncps_mlx._runtime.versions import versions
-from ncps_mlx._trials import TrialResult, tuned, varied
+from ncps_mlx._trials import Result, TrialResult, tuned, varied
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.json_values import format_value, to_json_value
 from ncps_mlx.data._task import Task
@@ -29,7 +29,6 @@ __all__ = [
     "versions",
 ]
 
-Result = TypeVar("Result", bound=TrialResult)
 ABOUT = ("trial", "model", "seed", "task", "metric", "score", "status", "reason", "seconds", "device")
 
 
