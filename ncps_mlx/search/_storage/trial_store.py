@@ -1,8 +1,9 @@
 """A study's trials, waiting, running and done, kept by Optuna in memory or in a database.
 
 Every trial of the plan is one Optuna trial, added as waiting some time before its turn: reading all that wait costs as
-much as there are. It carries its index in the plan and its seed, and in the end its record. Of several trials with one index, the first that has not failed counts, and
-later ones are marked as failed: whoever adds an index again need not know whether another process just did.
+much as there are. It carries its index in the plan and its seed, and in the end its record. Of several trials with one
+index, the first that has not failed counts, and later ones are marked as failed: whoever adds an index again need not
+know whether another process just did.
 """
 
 from __future__ import annotations
