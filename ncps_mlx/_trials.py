@@ -274,6 +274,7 @@ def tuned(records: Sequence[Result], *within: str) -> list[Result]:
         ValueError: No records, or a hyperparameter that they do not have.
 
     Example:
+        >>> from ncps_mlx.records import tuned
         >>> from ncps_mlx import LogUniform, Space, Study
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)

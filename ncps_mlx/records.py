@@ -39,6 +39,9 @@ def save(records: Iterable[Record], path: str | Path) -> None:
         OSError: The file cannot be written.
 
     Example:
+        >>> from pathlib import Path
+        >>> from ncps_mlx import Record
+        >>> from ncps_mlx.records import load, save
         >>> import tempfile
         >>> record = Record(trial=0, model="CfC", config={}, seed=0, task="sunspots",
         ...                 data_hash="9f86d081884c7d65", metric="rmse", score=23.1)
@@ -58,6 +61,7 @@ def load(path: str | Path) -> list[Record]:
         ValueError: A line is not a record; the message names it.
 
     Example:
+        >>> from ncps_mlx.records import load, save
         >>> import tempfile
         >>> from pathlib import Path
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
+import doctest
 import os
 import subprocess
 from pathlib import Path
@@ -148,3 +151,30 @@ def test_every_listed_path_leads_to_the_documented_one() -> None:
 def test_page_names_differ_where_the_file_system_ignores_case() -> None:
     names = [name.lower() for name in api_pages.pages()]
     assert len(names) == len(set(names))
+
+
+def missing_names(source: str) -> set[str]:
+    """Names that a program uses, and neither imports nor binds."""
+    bound, used = set(vars(builtins)), set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, ast.alias):
+            bound.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+    return used - bound
+
+
+def test_every_example_runs_as_copied_from_its_page() -> None:
+    finder, examples = doctest.DocTestFinder(exclude_empty=True), 0
+    for path, entry in public_api.public_names().items():
+        if entry.is_data:
+            continue
+        for found in finder.find(entry.value, path, module=False):  # type: ignore[arg-type]  # False: not only one's
+            assert missing_names("".join(example.source for example in found.examples)) == set(), found.name
+            examples += bool(found.examples)
+    assert examples > 100
+    assert missing_names("import numpy as np\nx = [np.sin(y) for y in z]") == {"z"}

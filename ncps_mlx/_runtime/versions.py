@@ -20,6 +20,7 @@ def versions() -> dict[str, str]:
     """Versions of Python and the packages that can change a score, and the BLAS behind MLX's products.
 
     Example:
+        >>> from ncps_mlx.records import versions
         >>> sorted(versions())
         ['blas', 'mlx', 'ncps_mlx', 'numpy', 'python']
     """

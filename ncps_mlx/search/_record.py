@@ -54,6 +54,7 @@ class Record(TrialResult):
         device: Where it ran.
 
     Example:
+        >>> from ncps_mlx import Record
         >>> record = Record(
         ...     trial=0, model="CfC", config={"hidden_size": 16, "learning_rate": 0.01}, seed=3,
         ...     task="sunspots", data_hash="9f86d081884c7d65", metric="rmse", score=23.1)
@@ -70,6 +71,7 @@ class Record(TrialResult):
             ValueError: The record lacks the sizes that the task decided.
 
         Example:
+            >>> from ncps_mlx import Record
             >>> record = Record(
             ...     trial=0, model="CfC", config={"hidden_size": 16}, seed=3, task="sunspots", metric="rmse",
             ...     sizes={"input_size": 3, "output_size": 4}, data_hash="9f86d081884c7d65", score=23.1)

@@ -36,6 +36,7 @@ def expected_best(
         ValueError: no scores, NaN or an infinity in the better direction, or a budget out of range.
 
     Example:
+        >>> from ncps_mlx.stats import expected_best
         >>> expected_best([3.0, 1.0, 2.0]).round(3).tolist()
         [2.0, 1.333, 1.0]
         >>> expected_best([0.5, 0.9], [1], higher_is_better=True).tolist()

@@ -26,6 +26,7 @@ class Interval:
         confidence: Coverage of the interval.
 
     Example:
+        >>> from ncps_mlx.stats import Interval
         >>> print(Interval(mean=0.3128, low=0.2541, high=0.3715, n=5, confidence=0.95))
         0.31 [0.25, 0.37]
     """
@@ -65,6 +66,7 @@ class Paired(Interval):
         wins: Number of the pairs in which a > b.
 
     Example:
+        >>> from ncps_mlx.stats import paired
         >>> paired([3.0, 4.0, 5.0], [1.0, 5.0, 2.0]).wins
         2
     """
@@ -92,6 +94,7 @@ def interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
         ValueError: fewer than two values, one that is not finite, or a confidence outside (0, 1).
 
     Example:
+        >>> from ncps_mlx.stats import interval
         >>> print(interval([0.28, 0.31, 0.33, 0.30, 0.35]))
         0.31 [0.28, 0.35]
     """
@@ -127,6 +130,7 @@ def paired(a: Iterable[float], b: Iterable[float], confidence: float = 0.95) -> 
             outside (0, 1).
 
     Example:
+        >>> from ncps_mlx.stats import paired
         >>> wide, narrow = [21.9, 22.4, 22.0, 22.8, 22.1], [23.0, 23.1, 22.9, 23.3, 23.5]
         >>> difference = paired(wide, narrow)
         >>> print(difference, difference.p_greater)

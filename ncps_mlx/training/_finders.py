@@ -40,6 +40,8 @@ class RateRange:
             the loss never rose again.
 
     Example:
+        >>> import numpy as np
+        >>> from ncps_mlx.training import RateRange
         >>> found = RateRange(
         ...     learning_rate=np.array([1e-3, 1e-2]), loss=np.array([[0.9, 0.5]]), fastest=1e-3, least=1e-2)
         >>> found.points()[1]
@@ -74,6 +76,7 @@ class BatchSize:
         score: Its validation score, in the task's units; ``None`` likewise.
 
     Example:
+        >>> from ncps_mlx.training import BatchSize
         >>> size = BatchSize(batch_size=32, examples_per_second=812.0, spread=(790.0, 830.0), megabytes=61.0)
         >>> size.examples_per_second / size.batch_size  # steps per second
         25.375
