@@ -155,7 +155,8 @@ def test_page_names_differ_where_the_file_system_ignores_case() -> None:
 
 def missing_names(source: str) -> set[str]:
     """Names that a program uses, and neither imports nor binds."""
-    bound, used = set(vars(builtins)), set()
+    bound = set(vars(builtins))
+    used: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Name):
             (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
@@ -173,7 +174,7 @@ def test_every_example_runs_as_copied_from_its_page() -> None:
     for path, entry in public_api.public_names().items():
         if entry.is_data:
             continue
-        for found in finder.find(entry.value, path, module=False):  # type: ignore[arg-type]  # False: not only one's
+        for found in finder.find(entry.value, path, module=False):
             assert missing_names("".join(example.source for example in found.examples)) == set(), found.name
             examples += bool(found.examples)
     assert examples > 100
