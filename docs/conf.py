@@ -42,6 +42,7 @@ extensions = [
     "api_pages",
     "gallery_figures",
     "site_extras",
+    "stale_pages",
 ]
 exclude_patterns = [
     "_build",

@@ -22,7 +22,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.intersphinx", "api_names", "api_pages"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.intersphinx", "api_names", "api_pages",
+              "stale_pages"]
 inventories = Path(__file__).parent / "_inventories"
 intersphinx_mapping = {
     name: (f"https://{name}.org/", str(inventories / f"{name}.inv")) for name in ("python", "matplotlib")
@@ -131,6 +132,17 @@ def test_pages_are_written_again_only_where_their_text_changed(project: Path) ->
     written = sorted(path.name for path in generated.iterdir() if path.stat().st_mtime > 1)
     assert written == ["contents.txt", "ncps_mlx.rst", "ncps_mlx.training.rst"]
     assert "Return the double." in (project / "docs/_build/html/api/generated/ncps_mlx.double.html").read_text()
+
+
+def test_the_page_of_a_name_that_is_gone_goes(project: Path) -> None:
+    library = project / "ncps_mlx" / "__init__.py"
+    text = library.read_text()
+    page = project / "docs/_build/html/api/generated/ncps_mlx.twice.html"
+    library.write_text(text + '\n\ndef twice(x):\n    """Return twice ``x``."""\n\n\n__all__ += ["twice"]\n')
+    assert build(project).returncode == 0 and page.exists()
+    library.write_text(text)
+    assert build(project).returncode == 0 and not page.exists()
+    assert page.with_name("ncps_mlx.double.html").exists()
 
 
 def test_what_is_public_has_no_private_part() -> None:

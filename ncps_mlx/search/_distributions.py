@@ -64,7 +64,7 @@ class Distribution:
         return stored
 
     def to_json(self) -> dict[str, Any]:
-        """Write the distribution as JSON can hold it; :func:`from_json` reads it."""
+        """Write the distribution as JSON can hold it."""
         assert dataclasses.is_dataclass(self)  # every kind is
         return {"kind": type(self).__name__} | dataclasses.asdict(self)
 

@@ -86,5 +86,5 @@ def test_previous_and_next_lead_through_the_reference_in_its_order() -> None:
 
 def test_what_a_class_has_from_a_private_base_is_on_its_page() -> None:
     found = {name for names in inventory().values() for name in names}
-    assert {"ncps_mlx.Record.to_json", "ncps_mlx.Record.build", "ncps_mlx.Uniform.draw"} <= found
+    assert {"ncps_mlx.Record.to_json", "ncps_mlx.Record.build", "ncps_mlx.Uniform.sample"} <= found
     assert "ncps_mlx.CfC.save" not in found, "it is RecurrentModel's, which is public"
