@@ -18,7 +18,7 @@ __all__ = [
     "TrialResult",
     "Trials",
     "as_records",
-    "check_knob",
+    "check_hyperparameter",
     "has_value",
     "mean_scores",
     "score_of",
@@ -298,16 +298,16 @@ def tuned(records: Sequence[Result], *within: str) -> list[Result]:
     return [record for record in records if id(record) in kept]
 
 
-def check_knob(argument: str, name: str, runs: Sequence[TrialResult]) -> None:
-    """Refuse a knob that not every trial has."""
-    known = sorted({knob for run in runs for knob in run.config})
+def check_hyperparameter(argument: str, name: str, runs: Sequence[TrialResult]) -> None:
+    """Refuse a hyperparameter that not every trial has."""
+    known = sorted({hyperparameter for run in runs for hyperparameter in run.config})
     if not all(name in run.config for run in runs):
-        raise ValueError(f"{argument} must be a knob of every trial ({', '.join(known)}), got {name!r}.")
+        raise ValueError(f"{argument} must name a hyperparameter of every trial ({', '.join(known)}), got {name!r}.")
 
 
-def has_value(run: TrialResult, knob: str, value: Any) -> bool:
-    """Whether a trial has this value of a knob; 1, 1.0 and True are not the same."""
-    return repr(run.config[knob]) == repr(to_json_value(knob, value))
+def has_value(run: TrialResult, hyperparameter: str, value: Any) -> bool:
+    """Whether a trial has this value of a hyperparameter; 1, 1.0 and True are not the same."""
+    return repr(run.config[hyperparameter]) == repr(to_json_value(hyperparameter, value))
 
 
 def score_of(run: TrialResult) -> float:

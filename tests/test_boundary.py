@@ -27,7 +27,7 @@ def edges(space: Space, config: dict[str, Any], **about: Any) -> list[tuple[str,
 
 
 @pytest.mark.parametrize(
-    ("knob", "value", "side"),
+    ("hyperparameter", "value", "side"),
     [
         ({"learning_rate": LogUniform(1e-4, 1e-1)}, 0.9e-1, "high"),
         ({"learning_rate": LogUniform(1e-4, 1e-1)}, 1.5e-4, "low"),
@@ -52,9 +52,9 @@ def edges(space: Space, config: dict[str, Any], **about: Any) -> list[tuple[str,
         ({"wiring": [AutoNCP(7, 2), AutoNCP(8, 2)]}, AutoNCP(8, 2), None),
     ],
 )
-def test_an_edge_is_where_the_range_could_go_on(knob: dict[str, Any], value: Any, side: str | None) -> None:
-    ((name, _),) = knob.items()
-    assert edges(Space(**knob), {name: value}) == ([] if side is None else [(name, side)])
+def test_an_edge_is_where_the_range_could_go_on(hyperparameter: dict[str, Any], value: Any, side: str | None) -> None:
+    ((name, _),) = hyperparameter.items()
+    assert edges(Space(**hyperparameter), {name: value}) == ([] if side is None else [(name, side)])
 
 
 def test_the_best_configuration_decides_and_the_next_ones_are_counted() -> None:

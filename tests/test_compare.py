@@ -129,17 +129,17 @@ def test_levels_are_looked_up_by_value() -> None:
     ("call", "text"),
     [
         (lambda runs: stats.compare(runs[:0], "mode", "default"), "records must hold at least 1 trial"),
-        (lambda runs: stats.compare(runs, "modes", "default"), "knob must be a knob of every trial"),
+        (lambda runs: stats.compare(runs, "modes", "default"), "hyperparameter must name a hyperparameter of"),
         (lambda runs: stats.compare(runs, "mode", "defaults"), "reference must be a value of mode"),
-        (lambda runs: stats.compare(runs, "mode", "pure", within="x"), "within must be a knob of every trial"),
-        (lambda runs: stats.compare(runs, "mode", "pure", show=["x"]), "show must be a knob of every trial"),
+        (lambda runs: stats.compare(runs, "mode", "pure", within="x"), "within must name a hyperparameter of"),
+        (lambda runs: stats.compare(runs, "mode", "pure", show=["x"]), "show must name a hyperparameter of"),
         (lambda runs: stats.compare(runs, "mode", "pure", confidence=1.0), "confidence must be"),
         (lambda runs: stats.compare(runs[:3], "mode", "default"), "records must hold at least 2 seeds"),
         (
             lambda runs: stats.compare([*runs, runs[0] | {"metric": "mae"}], "mode", "pure"),
             "records must share one metric",
         ),
-        (lambda runs: plots.differences(runs), "x must name the knob"),
+        (lambda runs: plots.differences(runs), "x must name the hyperparameter"),
         (
             lambda runs: plots.differences(stats.compare(runs, "mode", "pure"), "mode", "pure"),
             "x and reference must be left out with a comparison",

@@ -25,7 +25,7 @@ from ncps_mlx import History, LogUniform, Record, Space, Study, plots
 from ncps_mlx._trials import as_records
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.plots._axis import Scale, score_limits, with_baselines
-from ncps_mlx.plots._captions import as_text, list_knobs, score_name, summarize
+from ncps_mlx.plots._captions import as_text, list_hyperparameters, score_name, summarize
 from ncps_mlx.stats import expected_best, interval, paired
 
 RATES = (0.001, 0.01, 0.1)
@@ -366,7 +366,7 @@ def test_text_is_legible_and_the_figure_stands_on_white() -> None:
     ],
 )
 def test_axes_are_logarithmic_where_the_knob_is(values: list[Any], kind: str) -> None:
-    assert Scale("knob", values).kind == kind
+    assert Scale("hyperparameter", values).kind == kind
 
 
 def test_limits_keep_nearly_all() -> None:
@@ -399,7 +399,8 @@ def test_captions_write_scores_and_knobs() -> None:
     assert summarize([2.0, math.inf])["mean"] is None
     mean = {"mean": 23.12, "low": 22.81, "high": 23.43, "n": 5}
     assert [as_text(value) for value in (0.010000001, mean, None, 16)] == ["0.01", "23.1 [22.8, 23.4]", "none", "16"]
-    assert [list_knobs(names) for names in (["a"], ["a", "b_c"], ["a", "b", "c"])] == ["a", "a and b c", "a, b and c"]
+    lists = [list_hyperparameters(names) for names in (["a"], ["a", "b_c"], ["a", "b", "c"])]
+    assert lists == ["a", "a and b c", "a, b and c"]
 
 
 @pytest.mark.parametrize(
@@ -409,9 +410,9 @@ def test_captions_write_scores_and_knobs() -> None:
         (lambda: plots.sweep([{"score": 1.0}], "x"), "records must be Records, or mappings"),
         (
             lambda: plots.sweep(records(bowl), "colour"),
-            "x must be a knob of every trial .*learning_rate.*got 'colour'",
+            "x must name a hyperparameter of every trial .*learning_rate.*got 'colour'",
         ),
-        (lambda: plots.sweep(records(bowl), "mode", hue="colour"), "hue must be a knob of every trial"),
+        (lambda: plots.sweep(records(bowl), "mode", hue="colour"), "hue must name a hyperparameter of every trial"),
         (lambda: plots.sweep(records(bowl), "mode", log=True), "log must be False for mode"),
         (
             lambda: plots.sweep(records(bowl) + records(bowl, higher=True), "mode"),
@@ -426,8 +427,8 @@ def test_captions_write_scores_and_knobs() -> None:
         (lambda: plots.learning_curves(records(bowl)), "trials must have a history"),
         (lambda: plots.expected_best({}), "studies must hold at least 1 study"),
         (lambda: plots.expected_best(records(bowl), cost="euros"), "cost must be one of"),
-        (lambda: plots.slices(records(bowl)[:1]), "knobs must name at least 1 knob that varies"),
-        (lambda: plots.slices(records(bowl), ["colour"]), "knobs must be a knob of every trial"),
+        (lambda: plots.slices(records(bowl)[:1]), "hyperparameters must name at least 1 hyperparameter that varies"),
+        (lambda: plots.slices(records(bowl), ["colour"]), "hyperparameters must name a hyperparameter of every trial"),
         (lambda: plots.series([0, 1], [1.0]), r"truth must be of the shape \(T,\)"),
         (lambda: plots.series([0], [1.0], forecasts={"CfC": [1.0, 2.0]}), r"CfC must have the shape \(1,\)"),
         (

@@ -1,4 +1,4 @@
-"""Time scaling and initial scale as knobs: within one population, in records, and in records from before."""
+"""Time scaling and initial scale as hyperparameters: within one population, in records, and in records from before."""
 
 from __future__ import annotations
 

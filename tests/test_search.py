@@ -435,9 +435,9 @@ def test_another_study_of_the_same_name_is_refused(task: Task, tmp_path: Path) -
 
 def test_the_order_of_knobs_is_part_of_a_study(task: Task, tmp_path: Path) -> None:
     """Draws are made in it: in another order, a longer plan would not begin with the shorter one."""
-    knobs = {"learning_rate": LogUniform(1e-3, 1e-1), "initial_scale": LogUniform(0.5, 2.0)}
-    Study(tmp_path / "a.db", task, Space(**knobs), trials=2, fixed=FAST)
-    turned = Space(**dict(reversed(knobs.items())))
+    hyperparameters = {"learning_rate": LogUniform(1e-3, 1e-1), "initial_scale": LogUniform(0.5, 2.0)}
+    Study(tmp_path / "a.db", task, Space(**hyperparameters), trials=2, fixed=FAST)
+    turned = Space(**dict(reversed(hyperparameters.items())))
     with pytest.raises(
         ValueError, match=r"space was \['learning_rate', 'initial_scale'\] and is \['initial_scale', 'lea"
     ):

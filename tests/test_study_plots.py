@@ -1,4 +1,4 @@
-"""Figures of a whole study: its history, all knobs at once, importance; what was pruned is told apart."""
+"""Figures of a whole study: its history, all hyperparameters at once, importance; what was pruned is told apart."""
 
 import json
 import math
@@ -139,9 +139,9 @@ def test_slices_draw_pruned_trials_hollow_and_ring_none_of_them() -> None:
     ("call", "message"),
     [
         (lambda: plots.history([]), "records must hold at least 1 trial, got none"),
-        (lambda: plots.parallel(rows()[:2]), "knobs must name at least 1 knob that varies"),
-        (lambda: plots.parallel(rows(), ["colour"]), "knobs must be a knob of every trial"),
-        (lambda: plots.importance({}), "shares must hold at least 1 knob, got none"),
+        (lambda: plots.parallel(rows()[:2]), "hyperparameters must name at least 1 hyperparameter that varies"),
+        (lambda: plots.parallel(rows(), ["colour"]), "hyperparameters must name a hyperparameter of every trial"),
+        (lambda: plots.importance({}), "shares must hold at least 1 hyperparameter, got none"),
         (lambda: plots.importance({"mode": 1.5}), "mode must be at least 0 and at most 1, got 1.5"),
     ],
 )

@@ -182,4 +182,4 @@ def test_what_the_database_says_is_told_and_not_what_was_looked_up_meanwhile() -
     error = OSError("connection refused\nIs the server running?")
     error.__context__ = KeyError(())  # that SQLAlchemy was handling
     assert root_message(error) == "connection refused"
-    assert root_message(KeyError("knob")) == "'knob'"
+    assert root_message(KeyError("hyperparameter")) == "'hyperparameter'"

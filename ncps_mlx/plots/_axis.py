@@ -1,4 +1,4 @@
-"""Axes for knobs and scores: logarithmic where a knob is, and nothing diverged is left out."""
+"""Axes for hyperparameters and scores: logarithmic where a hyperparameter is, and nothing diverged is left out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FARTHEST = 20.0  # and in any case one this many times further than the median
 
 
 class Scale:
-    """How the values of a knob lie along an axis: by category, linear, or logarithmic.
+    """How the values of a hyperparameter lie along an axis: by category, linear, or logarithmic.
 
     ``log`` forces or forbids the last; by default it is taken where ratios are more even than differences.
     """

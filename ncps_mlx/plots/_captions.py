@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ncps_mlx._trials import TrialResult, check_knob, has_value, mean_scores, score_of, varied
+from ncps_mlx._trials import TrialResult, check_hyperparameter, has_value, mean_scores, score_of, varied
 from ncps_mlx._utils.json_values import format_value
 from ncps_mlx.stats import Interval, interval
 
@@ -19,12 +19,12 @@ __all__ = [
     "best_configuration_note",
     "best_row",
     "capitalize",
-    "check_knob",
+    "check_hyperparameter",
     "configuration_rows",
     "flat_rows",
     "has_value",
-    "knobs_of",
-    "list_knobs",
+    "hyperparameters_of",
+    "list_hyperparameters",
     "off_scale_note",
     "pruned_note",
     "score_name",
@@ -73,18 +73,18 @@ def as_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else format_value(value)
 
 
-def knobs_of(runs: Sequence[TrialResult], knobs: Sequence[str] | None) -> list[str]:
-    """Return the knobs to draw: these, which every trial must have, or all that vary."""
-    names = varied(runs) if knobs is None else list(knobs)
+def hyperparameters_of(runs: Sequence[TrialResult], hyperparameters: Sequence[str] | None) -> list[str]:
+    """Return the hyperparameters to draw: these, which every trial must have, or all that vary."""
+    names = varied(runs) if hyperparameters is None else list(hyperparameters)
     if not names:
-        raise ValueError("knobs must name at least 1 knob that varies, got none.")
+        raise ValueError("hyperparameters must name at least 1 hyperparameter that varies, got none.")
     for name in names:
-        check_knob("knobs", name, runs)
+        check_hyperparameter("hyperparameters", name, runs)
     return names
 
 
 def trial_points(runs: Sequence[TrialResult], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Every trial with its values of the knobs, its seed, score and status."""
+    """Every trial with its values of the hyperparameters, its seed, score and status."""
     return [
         {"x": {name: run.config[name] for name in names}, "seed": run.seed, "score": score_of(run)}
         | {"status": run.status}
@@ -93,7 +93,7 @@ def trial_points(runs: Sequence[TrialResult], names: Sequence[str]) -> list[dict
 
 
 def configuration_rows(runs: Sequence[TrialResult], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Every configuration with its values of the knobs, its mean over the seeds, and how many seeds were pruned."""
+    """Every configuration with its values, its mean over the seeds, and how many seeds were pruned."""
     return [
         {"x": {name: config[name] for name in names}}
         | summarize([score_of(run) for run in group])
@@ -103,7 +103,7 @@ def configuration_rows(runs: Sequence[TrialResult], names: Sequence[str]) -> lis
 
 
 def flat_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give each knob a column of its own in the rows of configurations."""
+    """Give each hyperparameter a column of its own in the rows of configurations."""
     return [row["x"] | {key: value for key, value in row.items() if key != "x"} for row in rows]
 
 
@@ -119,11 +119,11 @@ def capitalize(text: str) -> str:
 
 
 def spaced(name: str) -> str:
-    """A knob's name in a sentence."""
+    """A hyperparameter's name in a sentence."""
     return name.replace("_", " ")
 
 
-def list_knobs(names: Sequence[str]) -> str:
+def list_hyperparameters(names: Sequence[str]) -> str:
     """Write the names as ``a, b and c``."""
     *others, last = map(spaced, names)
     return f"{', '.join(others)} and {last}" if others else last

@@ -1,4 +1,4 @@
-"""Paired differences from a reference value of a knob."""
+"""Paired differences from a reference value of a hyperparameter."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def differences(
     smallest: float | None = None,
     split: str = "validation",
 ) -> Figure:
-    """Draw how each value of a knob differs from a reference, paired by seed, with its Student interval.
+    """Draw how each value of a hyperparameter differs from a reference, paired by seed, with its Student interval.
 
-    Where other knobs vary, a seed's scores are averaged over them first, so that seeds are the pairs. A seed that
-    diverged with either value makes no pair; how many is said.
+    Where other hyperparameters vary, a seed's scores are averaged over them first, so that seeds are the pairs. A seed
+    that diverged with either value makes no pair; how many is said.
 
     Args:
         records: Trials of one metric; or what :func:`ncps_mlx.stats.compare` made of them, without ``within``.
-        x: The knob; to be left out with a comparison, which has its own, as is the reference.
+        x: The hyperparameter; to be left out with a comparison, which has its own, as is the reference.
         reference: The value that the others are compared with.
         smallest: Smallest difference of interest, drawn as a band around zero.
         split: What the scores were measured on, for the label.
@@ -40,8 +40,8 @@ def differences(
         Figure: with :func:`alt_text` and :func:`numbers`.
 
     Raises:
-        ValueError: No trials, a knob or value that they do not have, fewer than two pairs throughout, or a comparison
-            within another knob.
+        ValueError: No trials, a hyperparameter or value that they do not have, fewer than two pairs throughout,
+            or a comparison within another hyperparameter.
 
     Example:
         >>> from ncps_mlx import plots
@@ -60,7 +60,7 @@ def differences(
             )
         comparison = records
     elif x is None:
-        raise ValueError("x must name the knob whose values are compared, got None.")
+        raise ValueError("x must name the hyperparameter whose values are compared, got None.")
     else:
         comparison = compare(records, x, reference)
     runs, reference = comparison.records, comparison.reference
@@ -78,7 +78,7 @@ def differences(
             for seed, score, base in level.pairs
         ]
     y = score_name(runs, split) if comparison.name == runs[0].metric else comparison.name
-    knob = spaced(comparison.knob)
+    hyperparameter = spaced(comparison.hyperparameter)
 
     with figure(size=(7.0, 1.6 + 0.75 * len(others))) as (fig, (ax,)):
         ax.axvline(0, color="#222222", linewidth=1.4)
@@ -97,7 +97,7 @@ def differences(
                 )
         ax.set_yticks(range(len(others)), [as_text(level.value) for level in others])
         ax.set_ylim(len(others) - 0.5, -0.5)
-        ax.set_ylabel(knob)
+        ax.set_ylabel(hyperparameter)
         ax.set_xlabel(f"{y} minus that of {as_text(reference)} ({'above' if higher else 'below'} 0 is better)")
 
     clauses = []
@@ -107,10 +107,10 @@ def differences(
         lost = f", {row['diverged']} diverged" if row["diverged"] else ""
         clauses.append(f"{head}, {row['n']} pairs, better in {row['better']}{lost}")
     text = (
-        f"{capitalize(y)}{task_note(runs)} minus that of {knob} {as_text(reference)}, paired by seed: "
+        f"{capitalize(y)}{task_note(runs)} minus that of {hyperparameter} {as_text(reference)}, paired by seed: "
         f"{'; '.join(clauses)}. {'Above' if higher else 'Below'} 0 is better."
     )
     return describe(
-        fig, text, kind="differences", x=knob, y=f"{y} minus that of {as_text(reference)}", points=points,
+        fig, text, kind="differences", x=hyperparameter, y=f"{y} minus that of {as_text(reference)}", points=points,
         summary=summary, best=best_row(summary, higher), reference=reference,
     )  # fmt: skip

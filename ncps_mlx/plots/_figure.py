@@ -161,7 +161,7 @@ def as_table(fig: Figure) -> str:
     first, value = head[0], "mean" if "mean" in head else head[-1]
     rows += [{first: f"baseline {name}", value: score} for name, score in values["baselines"].items()]
     cells = [[str(values["x"]) if name == "x" else spaced(name) for name in head]]
-    for row in rows:  # a None in the first column is a knob's value; elsewhere nothing could be measured
+    for row in rows:  # a None in the first column is a hyperparameter's value; elsewhere nothing could be measured
         cells.append(
             [as_text(row.get(name)) if name == first or row.get(name) is not None else "" for name in head]
         )

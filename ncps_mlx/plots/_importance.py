@@ -1,4 +1,4 @@
-"""Which knobs mattered in a search."""
+"""Which hyperparameters mattered in a search."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ __all__ = ["importance"]
 
 
 def importance(shares: Mapping[str, float]) -> Figure:
-    """Draw each knob's share in what sets the best trials apart, as a bar.
+    """Draw each hyperparameter's share in what sets the best trials apart, as a bar.
 
     Args:
-        shares: By knob, as :meth:`Study.importance <ncps_mlx.Study.importance>` gives them.
+        shares: By hyperparameter, as :meth:`Study.importance <ncps_mlx.Study.importance>` gives them.
 
     Returns:
         Figure: with :func:`alt_text` and :func:`numbers`.
 
     Raises:
-        ValueError: No knob, or a share that is not between 0 and 1.
+        ValueError: No hyperparameter, or a share that is not between 0 and 1.
 
     Example:
         >>> from ncps_mlx import plots
         >>> plots.alt_text(plots.importance({"learning_rate": 0.75, "hidden_size": 0.25}))
-        'Importance (PED-ANOVA, shares of 1) of 2 knobs: learning rate 0.75, hidden size 0.25.'
+        'Importance (PED-ANOVA, shares of 1) of 2 hyperparameters: learning rate 0.75, hidden size 0.25.'
     """
     if not shares:
-        raise ValueError("shares must hold at least 1 knob, got none.")
+        raise ValueError("shares must hold at least 1 hyperparameter, got none.")
     order = sorted(shares, key=lambda name: -check_number(name, shares[name], low=0, high=1))
     names, values = [spaced(name) for name in order], [float(shares[name]) for name in order]
     with figure(size=(7.0, 1.2 + 0.45 * len(order))) as (fig, (ax,)):
@@ -44,6 +44,7 @@ def importance(shares: Mapping[str, float]) -> Figure:
         ax.set_xlim(0, max(values) * 1.12 or 1.0)
         ax.set_xlabel("importance (PED-ANOVA, shares of 1)")
     listed = ", ".join(f"{name} {as_text(round(value, 2))}" for name, value in zip(names, values, strict=True))
-    text = f"Importance (PED-ANOVA, shares of 1) of {len(order)} knob{'s' if len(order) > 1 else ''}: {listed}."
+    count = f"{len(order)} hyperparameter{'s' if len(order) > 1 else ''}"
+    text = f"Importance (PED-ANOVA, shares of 1) of {count}: {listed}."
     rows = [{"x": name, "share": value} for name, value in zip(order, values, strict=True)]
-    return describe(fig, text, kind="importance", x="knob", y="importance", points=rows, summary=rows)
+    return describe(fig, text, kind="importance", x="hyperparameter", y="importance", points=rows, summary=rows)

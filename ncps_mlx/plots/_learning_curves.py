@@ -15,7 +15,7 @@ from ncps_mlx.plots._captions import (
     baseline_note,
     best_row,
     capitalize,
-    check_knob,
+    check_hyperparameter,
     score_name,
     spaced,
     summarize,
@@ -43,7 +43,7 @@ def learning_curves(
     Args:
         trials: Records with their histories, or a mapping of names to records or histories of
             :func:`~ncps_mlx.fit`.
-        hue: A knob that gives the colour (records); default: a colour each for up to seven trials.
+        hue: A hyperparameter that gives the colour (records); default: a colour each for up to seven trials.
         train: Draw the training loss too, in a panel below.
         baselines: Scores to beat, by name.
         higher_is_better: Direction of the score; records know theirs.
@@ -53,7 +53,7 @@ def learning_curves(
         Figure: with :func:`alt_text` and :func:`numbers`.
 
     Raises:
-        ValueError: No trials, a trial without history, or a knob that they do not have.
+        ValueError: No trials, a trial without history, or a hyperparameter that they do not have.
 
     Example:
         >>> from ncps_mlx import History, plots
@@ -68,8 +68,8 @@ def learning_curves(
     runs = [run for run in (named.values() if named else trials) if isinstance(run, TrialResult)]
     if hue is not None:
         if len(runs) != len(trials):
-            raise ValueError(f"hue must be None for histories, which have no knobs, got {hue!r}.")
-        check_knob("hue", hue, runs)
+            raise ValueError(f"hue must be None for histories, which have no hyperparameters, got {hue!r}.")
+        check_hyperparameter("hue", hue, runs)
     names = list(named) or [
         as_text(run.config[hue]) if hue is not None else f"trial {run.trial}, seed {run.seed}" for run in runs
     ]

@@ -1,4 +1,4 @@
-"""A search seen across all its knobs at once."""
+"""A search seen across all its hyperparameters at once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ncps_mlx.plots._captions import (
     capitalize,
     configuration_rows,
     flat_rows,
-    knobs_of,
-    list_knobs,
+    hyperparameters_of,
+    list_hyperparameters,
     pruned_note,
     score_name,
     task_note,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["parallel"]
 
 BEST = 0.2  # share of the configurations that are drawn in colour
-TICKS = 6  # values of a knob that still get a tick each
+TICKS = 6  # values of a hyperparameter that still get a tick each
 ROOM = 0.06  # between two ticks, as a share of the axis
 STYLES: dict[str, dict[str, Any]] = {
     "best": {"color": COLOURS[1], "linewidth": 3.2, "marker": "o", "zorder": 3},
@@ -42,22 +42,22 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 
 
-def parallel(records: Trials, knobs: Sequence[str] | None = None, *, split: str = "validation") -> Figure:
-    """Draw each configuration as a line across one axis for each knob and one for its score.
+def parallel(records: Trials, hyperparameters: Sequence[str] | None = None, *, split: str = "validation") -> Figure:
+    """Draw each configuration as a line across one axis for each hyperparameter and one for its score.
 
     The best fifth is drawn in colour over the others, the best one thick; what was pruned ranks after what was not.
-    Where its lines run together on an axis, that knob decided; where they are spread, it did not.
+    Where its lines run together on an axis, that hyperparameter decided; where they are spread, it did not.
 
     Args:
         records: Trials of one metric.
-        knobs: The knobs, an axis each (default: all that vary).
+        hyperparameters: The hyperparameters, an axis each (default: all that vary).
         split: What the scores were measured on, for the label.
 
     Returns:
         Figure: with :func:`alt_text` and :func:`numbers`.
 
     Raises:
-        ValueError: No trials, or no knob varies, or one that they do not have.
+        ValueError: No trials, or no hyperparameter varies, or one that they do not have.
 
     Example:
         >>> from ncps_mlx import plots
@@ -66,7 +66,7 @@ def parallel(records: Trials, knobs: Sequence[str] | None = None, *, split: str 
         'Validation score of 3 configurations across hidden size and warmup steps: ...'
     """
     runs = as_records(records)
-    names = knobs_of(runs, knobs)
+    names = hyperparameters_of(runs, hyperparameters)
     higher = runs[0].higher_is_better
     rows = configuration_rows(runs, names)
     best = best_row(rows, higher)
@@ -104,7 +104,8 @@ def parallel(records: Trials, knobs: Sequence[str] | None = None, *, split: str 
         draw_legend(ax)
 
     verdict = best_configuration_note(best, "none converged with every seed")
-    text = f"{capitalize(y)} of {len(rows)} configurations{task_note(runs)} across {list_knobs(names)}: {verdict}."
+    across = list_hyperparameters(names)
+    text = f"{capitalize(y)} of {len(rows)} configurations{task_note(runs)} across {across}: {verdict}."
     lost = sum(row["mean"] is None for row in rows)
     lost_note = f" {lost} with diverged runs, ending at the bottom." if lost else ""
     return describe(

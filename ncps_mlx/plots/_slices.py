@@ -1,4 +1,4 @@
-"""A search seen along each of its knobs."""
+"""A search seen along each of its hyperparameters."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ncps_mlx.plots._captions import (
     capitalize,
     configuration_rows,
     flat_rows,
-    knobs_of,
-    list_knobs,
+    hyperparameters_of,
+    list_hyperparameters,
     off_scale_note,
     pruned_note,
     score_name,
@@ -34,18 +34,18 @@ __all__ = ["slices"]
 
 def slices(
     records: Trials,
-    knobs: Sequence[str] | None = None,
+    hyperparameters: Sequence[str] | None = None,
     *,
     baselines: Mapping[str, float] | None = None,
     split: str = "validation",
 ) -> Figure:
-    """Draw every trial of a search against each of its knobs, side by side; the best configuration is ringed.
+    """Draw every trial of a search against each of its hyperparameters, side by side; the best configuration is ringed.
 
-    A best value at the end of a knob's range says that the range should be wider there.
+    A best value at the end of a hyperparameter's range says that the range should be wider there.
 
     Args:
         records: Trials of one metric.
-        knobs: The knobs, a panel each (default: all that vary).
+        hyperparameters: The hyperparameters, a panel each (default: all that vary).
         baselines: Scores to beat, by name.
         split: What the scores were measured on, for the label.
 
@@ -53,7 +53,7 @@ def slices(
         Figure: with :func:`alt_text` and :func:`numbers`.
 
     Raises:
-        ValueError: No trials, or no knob varies, or one that they do not have.
+        ValueError: No trials, or no hyperparameter varies, or one that they do not have.
 
     Example:
         >>> from ncps_mlx import plots
@@ -62,7 +62,7 @@ def slices(
         'Validation score of 3 trials against hidden size and warmup steps: best 1 at hidden size 24, warmup steps 30.'
     """
     runs = as_records(records)
-    names = knobs_of(runs, knobs)
+    names = hyperparameters_of(runs, hyperparameters)
     baselines = dict(baselines or {})
     higher = runs[0].higher_is_better
     rows = configuration_rows(runs, names)
@@ -95,7 +95,7 @@ def slices(
             ax.remove()
 
     verdict = best_configuration_note(best, "no configuration converged with every seed")
-    text = f"{capitalize(y)} of {len(runs)} trials{task_note(runs)} against {list_knobs(names)}: {verdict}"
+    text = f"{capitalize(y)} of {len(runs)} trials{task_note(runs)} against {list_hyperparameters(names)}: {verdict}"
     text += f"{baseline_note(baselines)}.{pruned_note(runs)}{off_scale_note(*off_scale)}"
     return describe(
         fig, text, kind="slices", x=names, y=y, best=best, baselines=baselines,

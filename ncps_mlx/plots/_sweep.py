@@ -1,4 +1,4 @@
-"""Scores against one knob, every seed visible."""
+"""Scores against one hyperparameter, every seed visible."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ncps_mlx.plots._captions import (
     baseline_note,
     best_row,
     capitalize,
-    check_knob,
+    check_hyperparameter,
     has_value,
     off_scale_note,
     score_name,
@@ -41,16 +41,16 @@ def sweep(
     log: bool | None = None,
     split: str = "validation",
 ) -> Figure:
-    """Draw scores against one knob: every seed a dot, the mean with its Student interval, baselines dashed.
+    """Draw scores against one hyperparameter: every seed a dot, the mean with its Student interval, baselines dashed.
 
     Runs that diverged are crosses at the worse edge, and break the line of means; runs far off are triangles.
 
     Args:
-        records: Trials of one metric. Where other knobs vary too, :func:`~ncps_mlx.records.tuned` keeps the
+        records: Trials of one metric. Where other hyperparameters vary too, :func:`~ncps_mlx.records.tuned` keeps the
             best for each value.
-        x: The knob along the axis.
+        x: The hyperparameter along the axis.
         baselines: Scores to beat, by name, such as ``task.baselines()``.
-        hue: A second knob, by colour and marker.
+        hue: A second hyperparameter, by colour and marker.
         log: Logarithmic axis (default: where the values are geometric).
         split: What the scores were measured on, for the label.
 
@@ -58,7 +58,7 @@ def sweep(
         Figure: with :func:`alt_text` and :func:`numbers`.
 
     Raises:
-        ValueError: No trials, several metrics, or a knob that not all trials have.
+        ValueError: No trials, several metrics, or a hyperparameter that not all trials have.
 
     Example:
         >>> from ncps_mlx import plots
@@ -69,7 +69,7 @@ def sweep(
     """
     runs = as_records(records)
     for name in filter(None, (x, hue)):
-        check_knob("hue" if name == hue else "x", name, runs)
+        check_hyperparameter("hue" if name == hue else "x", name, runs)
     baselines = dict(baselines or {})
     higher = runs[0].higher_is_better
     scale = Scale(x, [run.config[x] for run in runs], log)

@@ -39,11 +39,11 @@ LOOK_SECONDS = 0.5  # between two looks at what the workers did
 class Study:
     """A search over a :class:`~ncps_mlx.Space`: every configuration is trained with every seed.
 
-    A trial is one configuration with one seed. Trials of one shape are trained together as populations. All
-    of a grid, random or quasi-random study is planned when it is made; interrupted in whatever way, it ends,
-    once run again, with the same trials and scores as if it had not been. Of TPE, which learns from what came before,
-    no trial is lost or doubled, and each can be rerun from its record. Any number of processes may run a study that
-    lies in a database, here or on other machines.
+    A trial is one configuration with one seed. Trials of one shape are trained together as populations. A grid,
+    random or quasi-random study is planned when it is made: interrupted, even killed, and run again, it ends with the
+    same trials and scores as if nothing had happened. TPE learns from earlier trials; it loses none and trains none
+    twice, and each can be rerun from its record. Any number of processes may run a study that lies in a database, on
+    this machine or on others.
 
     Attributes:
         task: What is learnt.
@@ -184,7 +184,7 @@ class Study:
         lease_seconds: float = LEASE_SECONDS,
         memory_mb: float | None = None,
     ) -> Study:
-        """Train whatever of the plan is not yet done.
+        """Train what is left of the plan.
 
         Ctrl-C, or an error, leaves a study that can be run again: here, or from its storage in a new process. Other
         processes may run the same study at the same time; each trial is trained by one of them.

@@ -23,7 +23,7 @@ STOP_SECONDS = 20.0  # that a worker may take to put back what it trains
 
 
 class WorkerPool:
-    """Workers that stop when this process stops, in whatever way.
+    """Workers that stop when this process stops, even if it is killed.
 
     Each reads the storage's URL from its standard input (so that no password shows among the processes) and stops when
     that closes.

@@ -1,4 +1,4 @@
-"""How sure one may be: levels of a knob compared, Student intervals on paired differences, expected best.
+"""How sure one may be: levels of a hyperparameter compared, Student intervals on paired differences, expected best.
 
 scipy loads at the first interval.
 """

@@ -1,4 +1,4 @@
-"""The levels of one knob against a reference level, paired by seed."""
+"""The levels of one hyperparameter against a reference level, paired by seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ncps_mlx._trials import TrialResult, Trials, as_records, check_knob, score_of
+from ncps_mlx._trials import TrialResult, Trials, as_records, check_hyperparameter, score_of
 from ncps_mlx._utils.json_values import format_value, to_json_value
 from ncps_mlx._utils.text_table import text_table
 from ncps_mlx._utils.validation import check_number
@@ -20,16 +20,16 @@ __all__ = ["Comparison", "Level", "compare"]
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """One level of a knob: how it scored, and how that differs from the reference level.
+    """One level of a hyperparameter: how it scored, and how that differs from the reference level.
 
     Attributes:
-        value: The level, a value of the knob.
-        within: The value of the other knob within which it was compared; ``None`` if there is none.
+        value: The level, a value of the hyperparameter.
+        within: The value of the other hyperparameter within which it was compared; ``None`` if there is none.
         mean: Mean score over the seeds, in the task's unit; infinite in the worse direction if one diverged.
         difference: Level minus reference, over the pairs that converged; ``None`` for the reference itself, and where
             fewer than two pairs converged.
         pairs: ``(seed, score, score of the reference)`` for each seed that both have; infinite where it diverged.
-        shown: Other knobs to be written next to the level, by name; a tuple of values where there are several.
+        shown: Other hyperparameters to write next to the level, by name; a tuple of values where there are several.
         higher_is_better: Direction of the score.
 
     Example:
@@ -80,12 +80,12 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The levels of a knob against one of them: iterate over its rows, look one up by its value, or print it.
+    """The levels of a hyperparameter against one of them: iterate over its rows, look one up by its value, or print it.
 
     Attributes:
-        knob: Name of the knob.
+        hyperparameter: Name of the hyperparameter.
         reference: The level that the others are compared with.
-        within: Name of the knob within whose values the levels are compared; ``None`` for a single comparison.
+        within: Name of the one within whose values the levels are compared; ``None`` for a single comparison.
         levels: One :class:`Level` for each value, the reference among them: numbers sorted, others as they came.
         records: What was compared.
         name: Name of what was compared: the metric, or the statistic.
@@ -101,7 +101,7 @@ class Comparison:
         19.0 [19.0, 19.0]
     """
 
-    knob: str
+    hyperparameter: str
     reference: Any
     within: str | None
     levels: tuple[Level, ...]
@@ -119,12 +119,12 @@ class Comparison:
         wanted = value if self.within is not None else (value, None)
         if not isinstance(wanted, tuple) or len(wanted) != 2:
             raise KeyError(f"a level within {self.within} must be asked for as [value, {self.within}], got {value!r}.")
-        own, other = to_json_value(self.knob, wanted[0]), to_json_value(self.within or "within", wanted[1])
+        own, other = to_json_value(self.hyperparameter, wanted[0]), to_json_value(self.within or "within", wanted[1])
         for level in self.levels:
             if repr((level.value, level.within)) == repr((own, other)):
                 return level
         known = [level.value if self.within is None else (level.value, level.within) for level in self.levels]
-        raise KeyError(f"{self.knob} must be one of {', '.join(map(repr, known))}, got {value!r}.")
+        raise KeyError(f"{self.hyperparameter} must be one of {', '.join(map(repr, known))}, got {value!r}.")
 
     @property
     def best(self) -> Level:
@@ -140,7 +140,7 @@ class Comparison:
 
     def __str__(self) -> str:
         """Write a table: each level, its mean, its difference from the reference, in how many pairs it is better."""
-        head = [self.knob] if self.within is None else [self.within, self.knob]
+        head = [self.hyperparameter] if self.within is None else [self.within, self.hyperparameter]
         shown = list(self.levels[0].shown)
         digits = self._decimals()
         rows = [[*head, *shown, self.name, f"minus {_text(self.reference)}", "better in"]]
@@ -162,7 +162,7 @@ class Comparison:
 
 def compare(
     records: Trials,
-    knob: str,
+    hyperparameter: str,
     reference: Any,
     *,
     within: str | None = None,
@@ -170,18 +170,18 @@ def compare(
     statistic: Callable[[Any], float] | None = None,
     confidence: float = 0.95,
 ) -> Comparison:
-    """Compare each level of a knob with a reference level: differences paired by seed, with their intervals.
+    """Compare each level of a hyperparameter with a reference level: differences paired by seed, with their intervals.
 
-    Where other knobs vary, a seed's scores are averaged over them first, so that seeds are the pairs. To compare each
-    level at its own best learning rate instead, pass :func:`tuned <ncps_mlx.records.tuned>` records. A seed that
-    diverged with either level makes no pair, and is counted.
+    Where other hyperparameters vary, a seed's scores are averaged over them first, so that seeds are the pairs. To
+    compare each level at its own best learning rate instead, pass :func:`tuned <ncps_mlx.records.tuned>` records. A
+    seed that diverged with either level makes no pair, and is counted.
 
     Args:
-        records: Trials of one metric: records, or rows with ``seed``, ``score`` and the knobs.
-        knob: The knob whose levels are compared.
+        records: Trials of one metric: records, or rows with ``seed``, ``score`` and the hyperparameters.
+        hyperparameter: The hyperparameter whose levels are compared.
         reference: The level that the others are compared with.
-        within: Another knob, for each of whose values the levels are compared apart.
-        show: Other knobs to write next to each level, such as the learning rate it was tuned to.
+        within: Another hyperparameter, for each of whose values the levels are compared apart.
+        show: Other hyperparameters to write next to each level, such as the learning rate it was tuned to.
         statistic: What to compare instead of the score: a function of a record, such as its last validation score. It
             is better in the score's direction; its name heads the column.
         confidence: Coverage of the intervals, above 0 and below 1 (default 0.95).
@@ -190,8 +190,8 @@ def compare(
         Comparison: prints as a table; :func:`ncps_mlx.plots.differences` draws it.
 
     Raises:
-        ValueError: No trials, several metrics, a knob or level that they do not have, fewer than two pairs throughout,
-            or a confidence outside (0, 1).
+        ValueError: No trials, several metrics, a hyperparameter or level that they do not have, fewer than two pairs
+            throughout, or a confidence outside (0, 1).
 
     Example:
         >>> from ncps_mlx.stats import compare
@@ -206,26 +206,27 @@ def compare(
     """
     confidence = check_number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
     runs = as_records(records)
-    for argument, name in (("knob", knob), *((("within", within),) if within is not None else ())):
-        check_knob(argument, name, runs)
+    for argument, name in (("hyperparameter", hyperparameter), *((("within", within),) if within is not None else ())):
+        check_hyperparameter(argument, name, runs)
     for name in show:
-        check_knob("show", name, runs)
+        check_hyperparameter("show", name, runs)
     metrics = sorted({run.metric for run in runs})
     if len(metrics) > 1:
         raise ValueError(f"records must share one metric, got {', '.join(metrics)}. Compare them one by one.")
-    reference = to_json_value(knob, reference)
+    reference = to_json_value(hyperparameter, reference)
     groups = [(None, runs)] if within is None else [
         (value, [run for run in runs if repr(run.config[within]) == repr(value)]) for value in _levels(runs, within)
     ]  # fmt: skip
     found: list[Level] = []
     for value, group in groups:
-        found += _compare_group(group, knob, reference, value, within, show, statistic, confidence)
+        found += _compare_group(group, hyperparameter, reference, value, within, show, statistic, confidence)
     if not any(level.difference is not None for level in found):
         raise ValueError(
-            f"records must hold at least 2 seeds that converged both with {knob}={reference!r} and another value."
+            f"records must hold at least 2 seeds that converged both with {hyperparameter}={reference!r} and another "
+            "value."
         )
     return Comparison(
-        knob=knob,
+        hyperparameter=hyperparameter,
         reference=reference,
         within=within,
         levels=tuple(found),
@@ -236,7 +237,7 @@ def compare(
 
 def _compare_group(
     runs: Sequence[TrialResult],
-    knob: str,
+    hyperparameter: str,
     reference: Any,
     other: Any,
     within: str | None,
@@ -245,19 +246,20 @@ def _compare_group(
     confidence: float,
 ) -> Iterator[Level]:
     """Compare the levels of trials that belong together."""
-    levels = _levels(runs, knob)
+    levels = _levels(runs, hyperparameter)
     if repr(reference) not in map(repr, levels):
         where = "" if within is None else f" where {within} is {other!r}"
-        raise ValueError(f"reference must be a value of {knob}, which are {levels}{where}, got {reference!r}.")
-    base = _by_seed(runs, knob, reference, statistic)
+        known = f"{levels}{where}"
+        raise ValueError(f"reference must be a value of {hyperparameter}, which are {known}, got {reference!r}.")
+    base = _by_seed(runs, hyperparameter, reference, statistic)
     for value in levels:
-        own = _by_seed(runs, knob, value, statistic)
+        own = _by_seed(runs, hyperparameter, value, statistic)
         pairs = tuple((seed, own[seed], base[seed]) for seed in base if seed in own)
         good = [pair for pair in pairs if math.isfinite(pair[1]) and math.isfinite(pair[2])]
         difference = None
         if len(good) > 1 and repr(value) != repr(reference):
             difference = paired([pair[1] for pair in good], [pair[2] for pair in good], confidence)
-        chosen = [run for run in runs if repr(run.config[knob]) == repr(value)]
+        chosen = [run for run in runs if repr(run.config[hyperparameter]) == repr(value)]
         yield Level(
             value=value,
             within=other,
@@ -269,20 +271,20 @@ def _compare_group(
         )
 
 
-def _levels(runs: Sequence[TrialResult], knob: str) -> list[Any]:
-    """Return the values of a knob, numbers sorted, others in the order of their first appearance."""
-    found = list({repr(run.config[knob]): run.config[knob] for run in runs}.values())
+def _levels(runs: Sequence[TrialResult], hyperparameter: str) -> list[Any]:
+    """Return the values of a hyperparameter, numbers sorted, others in the order of their first appearance."""
+    found = list({repr(run.config[hyperparameter]): run.config[hyperparameter] for run in runs}.values())
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in found)
     return sorted(found) if numeric else found
 
 
 def _by_seed(
-    runs: Sequence[TrialResult], knob: str, value: Any, statistic: Callable[[Any], float] | None
+    runs: Sequence[TrialResult], hyperparameter: str, value: Any, statistic: Callable[[Any], float] | None
 ) -> dict[int, float]:
     """Average what is compared for each seed with this value, infinitely bad where a run diverged."""
     found: dict[int, list[float]] = {}
     for run in runs:
-        if repr(run.config[knob]) == repr(value):
+        if repr(run.config[hyperparameter]) == repr(value):
             score = score_of(run)
             if statistic is not None and math.isfinite(score):
                 score = float(statistic(run))

@@ -1,4 +1,4 @@
-"""A study's file in optuna-dashboard: every trial, pruned ones with the step, conditional knobs where they exist."""
+"""A study's file in optuna-dashboard: every trial, pruned ones with the step, what is conditional where it exists."""
 
 from __future__ import annotations
 
@@ -76,5 +76,5 @@ def test_optuna_dashboard_opens_the_file(study: Study, dashboard: str) -> None:
         (place,) = (int(note["value"]) for note in trial["user_attrs"] if note["key"] == "trial")
         run = records[place]
         assert trial["values"] == pytest.approx([run.score])
-        knobs = {knob["name"] for knob in trial["params"]}
-        assert knobs == {"wiring", "learning_rate"} | ({"hidden_size"} if run.config["wiring"] is None else set())
+        names = {each["name"] for each in trial["params"]}
+        assert names == {"wiring", "learning_rate"} | ({"hidden_size"} if run.config["wiring"] is None else set())

@@ -131,7 +131,7 @@ class StorageRetry:
 
 
 def log(line: str) -> None:
-    """Print a line on stderr, above whatever progress bar stands there."""
+    """Print a line on stderr, above a progress bar if there is one."""
     from tqdm import tqdm
 
     tqdm.write(line, file=sys.stderr)
