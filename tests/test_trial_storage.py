@@ -44,7 +44,7 @@ def test_a_file_is_opened_beside_a_writer(path: Path) -> None:
         writer.join()
 
 
-def away(times: int) -> Any:
+def fail_times(times: int) -> Any:
     """A call that finds its server away so many times."""
     answers = iter([OperationalError("select", {}, Exception("connection refused")), None] if times else [])
 
@@ -66,7 +66,7 @@ def test_a_server_that_is_away_is_waited_for(
     pauses: list[float] = []
     retry = StorageRetry("postgresql://ann:***@host/studies")
     monkeypatch.setattr(retry, "_wait", pauses.append)
-    assert retry(away(7)) == "here"
+    assert retry(fail_times(7)) == "here"
     assert pauses == [0.5, 1, 2, 4, 8, 15, 15]
     assert retry.outages == 1
     lines = capsys.readouterr().err.splitlines()
@@ -81,7 +81,7 @@ def test_a_connection_that_outlives_its_server_ends_no_outage(
 ) -> None:
     retry = StorageRetry("there")
     monkeypatch.setattr(retry, "_wait", lambda _: retry(lambda: "another thread's, still open"))
-    assert retry(away(3)) == "here"
+    assert retry(fail_times(3)) == "here"
     assert retry.outages == 1
     assert [line.split(" (")[0] for line in capsys.readouterr().err.splitlines()] == [
         "there does not answer", "there answers again after 0 s.",
@@ -90,11 +90,11 @@ def test_a_connection_that_outlives_its_server_ends_no_outage(
 
 def test_a_server_that_stays_away_is_an_error() -> None:
     with pytest.raises(ConnectionError, match="storage must answer, got none from there: connection refused"):
-        StorageRetry("there", seconds=0)(away(1))
+        StorageRetry("there", seconds=0)(fail_times(1))
 
 
 def test_a_process_that_ends_waits_for_no_server() -> None:
-    retry, call = StorageRetry("there"), away(10**6)
+    retry, call = StorageRetry("there"), fail_times(10**6)
     errors: list[ConnectionError] = []
 
     def beat() -> None:
@@ -117,7 +117,7 @@ def test_a_process_that_ends_waits_for_no_server() -> None:
 def test_a_server_that_goes_while_a_read_is_tried_again_is_away_too() -> None:
     def call() -> None:
         try:
-            away(1)()
+            fail_times(1)()
         except OperationalError:  # as Optuna does, with the connection that has just broken
             raise PendingRollbackError("Can't reconnect until invalid transaction is rolled back.")  # noqa: B904  # without a cause, as there
 

@@ -99,8 +99,8 @@ def training(study: Study) -> list[int]:
     running = {trial.user_attrs["trial"] for trial in trials if trial.state.name == "RUNNING"}
     leases = [value for key, value in study.optuna.user_attrs.items() if key.startswith(LEASE)]
     holders = Counter(trial for lease in leases for trial in lease["trials"])
-    theirs = {place for place in running if holders[place] == 1}
-    return [lease["pid"] for lease in leases if theirs.intersection(lease["trials"])]
+    held = {trial for trial in running if holders[trial] == 1}
+    return [lease["pid"] for lease in leases if held.intersection(lease["trials"])]
 
 
 def kill_one_that_trains(study: Study) -> None:
