@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from ncps_mlx._utils.json_values import to_json_value
+from ncps_mlx._utils.validation import did_you_mean
 
 __all__ = [
     "History",
@@ -206,10 +207,19 @@ Trials = Iterable[TrialResult | Mapping[str, Any]]
 ABOUT = ("model", "task", "metric", "units", "higher_is_better", "status", "reason", "history", "seconds")
 
 
+def check_records(records: Any) -> None:
+    """Refuse what holds no records, such as the study that has them."""
+    if isinstance(records, Iterable) and not isinstance(records, TrialResult | Mapping | str):
+        return
+    cure = " Give its records: study.records." if hasattr(records, "records") else ""
+    raise ValueError(f"records must be a sequence of records, got {type(records).__name__}.{cure}")
+
+
 def as_records(trials: Trials) -> list[TrialResult]:
     """Take records, their labels as hyperparameters, and turn plain rows (``seed``, ``score``, others) into records."""
     found = []
-    rows: Iterable[Any] = trials  # a caller without types may pass anything
+    rows: Any = trials  # a caller without types may pass anything
+    check_records(rows)
     for i, trial in enumerate(rows):
         if isinstance(trial, TrialResult):
             found.append(replace(trial, config=trial.hyperparameters, labels={}) if trial.labels else trial)
@@ -257,15 +267,15 @@ def mean_scores(records: Iterable[Result]) -> list[tuple[dict[str, Any], float, 
     ]
 
 
-def tuned(records: Sequence[Result], *within: str) -> list[Result]:
-    """Keep, for each value of the hyperparameters ``within``, the best configuration of all others.
+def tuned(records: Sequence[Result], *names: str) -> list[Result]:
+    """Keep, for each value of some hyperparameters, the configuration whose other values are best.
 
     That is the fair way to compare, say, hidden sizes: each at the learning rate that suits it. The best is
     the one with the best mean over its seeds.
 
     Args:
         records: Trials of one study or of several.
-        within: Names of the hyperparameters to compare.
+        names: The hyperparameters to compare.
 
     Returns:
         list: all seeds of the configurations kept, in their order.
@@ -285,12 +295,15 @@ def tuned(records: Sequence[Result], *within: str) -> list[Result]:
     """
     if not records:
         raise ValueError("records must hold at least 1 record, got none.")
-    for name in within:
+    for name in names:
         if not all(name in record.hyperparameters for record in records):
-            raise ValueError(f"within must name hyperparameters of every record, got {name!r}.")
+            known = sorted({each for record in records for each in record.hyperparameters})
+            raise ValueError(
+                f"names must name hyperparameters of every record, got {name!r}.{did_you_mean(name, known)}"
+            )
     best: dict[str, tuple[float, list[Result]]] = {}
     for config, mean, group in mean_scores(records):
-        key = json.dumps([config[name] for name in within])
+        key = json.dumps([config[name] for name in names])
         loss = -mean if group[0].higher_is_better else mean
         if key not in best or loss < best[key][0]:
             best[key] = (loss, group)
@@ -302,7 +315,10 @@ def check_hyperparameter(argument: str, name: str, runs: Sequence[TrialResult]) 
     """Refuse a hyperparameter that not every trial has."""
     known = sorted({hyperparameter for run in runs for hyperparameter in run.config})
     if not all(name in run.config for run in runs):
-        raise ValueError(f"{argument} must name a hyperparameter of every trial ({', '.join(known)}), got {name!r}.")
+        raise ValueError(
+            f"{argument} must name a hyperparameter of every trial ({', '.join(known)}), got {name!r}."
+            f"{did_you_mean(name, known)}"
+        )
 
 
 def has_value(run: TrialResult, hyperparameter: str, value: Any) -> bool:

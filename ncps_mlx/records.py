@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ncps_mlx._runtime.versions import versions
-from ncps_mlx._trials import Result, TrialResult, tuned, varied
+from ncps_mlx._trials import Result, TrialResult, check_records, tuned, varied
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.json_values import format_value, to_json_value
+from ncps_mlx._utils.validation import did_you_mean
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.search._record import Record, train_again
@@ -144,6 +145,8 @@ def concat(groups: Mapping[Any, Iterable[Record]], name: str) -> list[Record]:
         >>> [record.labels for record in concat(groups, "time")]
         [{'time': 'log'}, {'time': 'none'}]
     """
+    if not isinstance(groups, Mapping):
+        raise ValueError(f"groups must map each label to its records, got {type(groups).__name__}.")
     if not groups:
         raise ValueError("groups must hold at least 1 group of records, got none.")
     found = []
@@ -309,6 +312,7 @@ def refit(
 
 def _given(records: Iterable[Result]) -> list[Result]:
     """Return the records as a list, and refuse none."""
+    check_records(records)
     found = list(records)
     if not found:
         raise ValueError("records must hold at least 1 record, got none.")
@@ -323,4 +327,7 @@ def _value(record: TrialResult, name: str, argument: str) -> Any:
     if name in ABOUT:
         return getattr(record, name)
     known = ", ".join(sorted(own))
-    raise ValueError(f"{argument} must be hyperparameters of every record ({known}) or fields of it, got {name!r}.")
+    raise ValueError(
+        f"{argument} must be hyperparameters of every record ({known}) or fields of it, got {name!r}."
+        f"{did_you_mean(name, own)}"
+    )

@@ -67,7 +67,7 @@ def test_the_best_configuration_decides_and_the_next_ones_are_counted() -> None:
     (other,) = boundary(space, runs(*rows, higher_is_better=True))
     assert (other.side, other.near) == ("low", 1)
     assert "within 6.2 % of the lower end 0.0001" in str(other)
-    assert boundary(space, runs(*rows, higher_is_better=True), within=0.05) == []
+    assert boundary(space, runs(*rows, higher_is_better=True), margin=0.05) == []
 
 
 def test_pruned_diverged_and_absent_knobs_are_no_evidence() -> None:
@@ -85,8 +85,8 @@ def test_pruned_diverged_and_absent_knobs_are_no_evidence() -> None:
         ("backbone_units", "high"),
     ]
     assert boundary(space, diverged) == []
-    with pytest.raises(ValueError, match=r"within must be at least 0 and below 0.5, got 0.5"):
-        boundary(space, diverged, within=0.5)
+    with pytest.raises(ValueError, match=r"margin must be at least 0 and below 0.5, got 0.5"):
+        boundary(space, diverged, margin=0.5)
 
 
 def test_importance_is_that_of_optuna_over_all_trials(task: Task) -> None:

@@ -378,10 +378,10 @@ def test_a_study_that_grew_elsewhere_trains_what_it_was_opened_with(task: Task, 
         ({"halving": 3}, "halving must be a Halving or a Hyperband, got 3"),
         ({"halving": Halving(bracket_size=4)}, "trials must be a multiple of the 4 members of a bracket, got 18"),
         ({"halving": Hyperband(), "trials": 2}, "trials must be at least the 3 brackets of Hyperband"),
-        ({"halving": Hyperband(), "sampler": "tpe"}, "halving must be a Halving without bracket_size by TPE"),
+        ({"halving": Hyperband(), "sampler": "tpe"}, "halving must be a Halving without bracket_size with sampler"),
         (
             {"halving": Halving(bracket_size=6), "sampler": "tpe"},
-            "halving must be a Halving without bracket_size by TPE",
+            "halving must be a Halving without bracket_size with sampler='tpe'",
         ),
         (
             {"halving": Halving(), "fixed": FIXED | {"evaluate_every": 5}},

@@ -219,6 +219,7 @@ def test_numpy_integers_are_integers(cls, sizes, kind):
         (LTC, {"time_constant_range": 3}, "time_constant_range must be a pair"),
         (LTC, {"initial_ranges": {"slope": (3, 8)}}, "initial_ranges must be left at None without a wiring"),
         (CfC, {"ncps_masks": True}, "ncps_masks must be left at False without a wiring"),
+        (CfC, {"hidden_size": AUTO}, r"hidden_size must be a number of units, got a wiring.*wiring=AutoNCP\("),
         (CfC, {"wiring": AUTO}, "hidden_size or wiring must be given, exactly one of them, got both"),
         (CfC, {"hidden_size": None, "wiring": 8}, "wiring must be a wiring such as ncps_mlx.AutoNCP"),
         (CfC, {"share_layers": True}, "share_layers must be False with num_layers=1"),

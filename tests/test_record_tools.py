@@ -129,3 +129,17 @@ def test_scores_that_are_no_table_are_refused(call: Any, text: str) -> None:
 
 def test_a_task_says_what_it_decides_of_a_model(task: Task, records: list[Record]) -> None:
     assert task.sizes == records[0].sizes == {"input_size": 1, "output_size": 1, "return_sequences": False}
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda study: stats.compare(study, "learning_rate", 0.1), r"got Study\. Give its records: study\.records"),
+        (lambda study: refit(study, study.task), r"got Study\. Give its records: study\.records"),
+        (lambda study: table(study), r"got Study\. Give its records: study\.records"),
+        (lambda study: concat([study.records], "time"), "groups must map each label to its records, got list"),  # type: ignore[arg-type]  # that is the test
+    ],
+)
+def test_a_study_in_place_of_its_records_is_named(task: Task, call: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        call(Study(None, task, Space(learning_rate=[0.1]), sampler="grid", fixed={"hidden_size": 4}))

@@ -209,7 +209,7 @@ def test_grouping_names_bad_input() -> None:
         as_records([])
     with pytest.raises(ValueError, match="records must be Records, or mappings with 'seed' and 'score'"):
         as_records([{"score": 1.0}])
-    with pytest.raises(ValueError, match="within must name hyperparameters of every record, got 'colour'"):
+    with pytest.raises(ValueError, match="names must name hyperparameters of every record, got 'colour'"):
         tuned(rows((8, 0.1, 0, 0.5)), "colour")
     with pytest.raises(ValueError, match="records must hold at least 1 record, got none"):
         tuned([], "hidden_size")

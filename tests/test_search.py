@@ -536,8 +536,8 @@ def test_a_limit_of_memory_changes_no_bit(task: Task, capsys: pytest.CaptureFixt
     [
         ({"task": None}, "task must be a Task, got NoneType"),
         ({"space": {"learning_rate": [0.1]}}, "space must be a Space, got dict"),
-        ({"model": dict}, "model must be CfC or LTC, got <class 'dict'>"),
-        ({"sampler": "sobol"}, "sampler must be one of 'random', 'grid', 'quasi-random', 'tpe', got 'sobol'"),
+        ({"model": dict}, "model must be the class CfC or LTC, not its name or a model, got <class 'dict'>"),
+        ({"sampler": "sobol"}, "sampler must be one of 'random', 'quasi-random', 'grid', 'tpe', got 'sobol'"),
         ({"trials": 0}, "trials must be at least 1, got 0"),
         ({"sampler": "grid", "trials": 3}, "trials must be left out for a grid"),
         (
@@ -558,7 +558,7 @@ def test_a_limit_of_memory_changes_no_bit(task: Task, capsys: pytest.CaptureFixt
             "fixed must not name what the space varies, got learning_rate",
         ),
         ({"fixed": FAST | {"seed": 1}}, r"seed must be given as seeds=\(0, 1, 2\)"),
-        ({"fixed": FAST | {"ode_unfolds": 3}}, "ode_unfolds must be a hyperparameter of CfC or of fit, which are"),
+        ({"fixed": FAST | {"ode_unfolds": 3}}, r"ode_unfolds must be a hyperparameter of CfC or of fit\. LTC has it"),
         ({"fixed": FAST | {"initializer": print}}, "initializer must be None, a bool"),
         (
             {"fixed": SMALL},
@@ -576,6 +576,8 @@ def test_a_limit_of_memory_changes_no_bit(task: Task, capsys: pytest.CaptureFixt
             {"space": Space(weight_decay=[0.1]), "sampler": "tpe"},
             "weight_decay must be 0 with optimizer='adam'",
         ),
+        ({"storage": 5}, "storage must be None, a path or a URL, got 5"),
+        ({"fixed": FAST | {"hiden_size": 3}}, r"hiden_size must be .*Did you mean hidden_size\?"),
         ({"storage": "nowhere/tuning.db"}, "storage must lie in a folder that exists, got nowhere/tuning.db"),
     ],
 )

@@ -202,10 +202,14 @@ def test_tuples_survive_a_store_of_plain_values() -> None:
 @pytest.mark.parametrize(
     ("distributions", "message"),
     [
-        ({"hidden": [8]}, "hidden must be a hyperparameter, which are .*hidden_size"),
+        ({"hidden": [8]}, r"hidden must be a hyperparameter\. .*They are .*hidden_size"),
         ({"seed": [0, 1]}, r"seed must be given as Study\(..., seeds="),
         ({"input_size": [3]}, "input_size must be left to the task"),
         ({"learning_rate": 0.1}, "learning_rate must be a list of choices.*got 0.1.*fixed="),
+        (
+            {"learning_rate": (1e-3, 0.1)},
+            r"learning_rate must say whether it is a range or a list, got \(0.001, 0.1\): write Uniform\(0.001, 0.1\)",
+        ),
         ({"learning_rate": []}, "values must hold at least 1 choice, got none"),
         ({"learning_rate": [0.1, 0.1]}, "values must be distinct, got 0.1 and 0.1"),
         ({"learning_rate": [0.1, -1]}, "learning_rate must be above 0, got -1"),

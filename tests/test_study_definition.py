@@ -7,6 +7,7 @@ import inspect
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -17,6 +18,7 @@ from ncps_mlx import LTC, Halving, Integer, LogUniform, Space, Study, Task, Unif
 from ncps_mlx.search._config import StudyConfig
 from ncps_mlx.search._storage.trial_store import TrialStore, read_config
 from tests.shared_study import study_of
+from tests.small_study import FIXED
 
 
 @pytest.fixture
@@ -101,3 +103,22 @@ def test_a_task_from_arrays_needs_to_be_given(task: Task, path: Path) -> None:
     with pytest.raises(ValueError, match=r"made from arrays in this study.*--task module:function"):
         Study.open(path)
     assert len(Study.open(path, task=bare).run(progress=False).records) == 12
+
+
+def test_a_hyperparameter_that_came_later_does_not_lock_a_study(task: Task, path: Path) -> None:
+    study = study_of(task, path)
+    stored = study.config.to_json()
+    del stored["fixed"]["patience"]  # as if it had been made before there was one
+    study._store.set_config(stored)
+    assert study_of(task, path).config.fixed["patience"] is None
+    assert Study.open(path).config.fixed["patience"] is None
+    with pytest.raises(ValueError, match=r"made differently: fixed\.patience was None and is 3"):
+        study_of(task, path, fixed={**FIXED, "patience": 3})
+
+
+@pytest.mark.parametrize("size", [0, 2.5, "x"])
+def test_a_population_size_is_checked_when_it_is_changed(task: Task, size: Any) -> None:
+    study = study_of(task, None)
+    with pytest.raises(ValueError, match="population_size must be"):
+        study.population_size = size
+    assert study.population_size == 2

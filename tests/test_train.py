@@ -458,7 +458,7 @@ def test_progress_shows_the_best_score(capsys):
         ({"learning_rate": math.nan}, "learning_rate must be a finite number, got nan."),
         (
             {"learning_rate": [1e-3, 1e-2]},
-            "learning_rate must be one value or 1, one for each model, got 2 values.",
+            "learning_rate must be one value for one model, got 2 values.",
         ),
         ({"optimizer": "sgd"}, "optimizer must be one of 'adam', 'adamw', got 'sgd'."),
         ({"weight_decay": 0.1}, "weight_decay must be 0 with optimizer='adam'"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import numbers
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
-__all__ = ["as_float", "check_choice", "check_flag", "check_int", "check_number"]
+__all__ = ["as_float", "check_choice", "check_flag", "check_int", "check_number", "did_you_mean"]
 
 
 def check_int(name: str, value: Any, *, minimum: int = 1, maximum: int | None = None) -> int:
@@ -72,3 +73,9 @@ def check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be True or False, got {value!r}.")
     return value
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question for the end of an error, if a known name is like the one that was given; else nothing."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" Did you mean {near[0]}?" if near else ""

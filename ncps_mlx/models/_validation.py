@@ -43,6 +43,10 @@ def store_int(config: dict[str, Any], name: str, *, minimum: int = 1, maximum: i
 
 def check_wiring(hidden_size: object, wiring: object) -> Wiring | None:
     """Check that exactly one of the two is given."""
+    if isinstance(hidden_size, Wiring):
+        raise ValueError(
+            f"hidden_size must be a number of units, got a wiring. Give it by its name: wiring={hidden_size!r}."
+        )
     if wiring is not None and not isinstance(wiring, Wiring):
         raise ValueError(
             f"wiring must be a wiring such as ncps_mlx.AutoNCP(19, 4), got {type(wiring).__name__}."

@@ -158,7 +158,7 @@ class Edge:
 
 
 def boundary(
-    space: Space, records: Sequence[TrialResult | Mapping[str, Any]], within: float = 0.1
+    space: Space, records: Sequence[TrialResult | Mapping[str, Any]], margin: float = 0.1
 ) -> list[Edge]:
     """Find what has its best value at an end of its range, where that could be wider.
 
@@ -168,13 +168,13 @@ def boundary(
     Args:
         space: What was searched.
         records: Its trials: records, or rows with ``seed``, ``score`` and the hyperparameters by name.
-        within: How near an end counts, as a share of the range.
+        margin: How near an end counts, as a share of the range.
 
     Returns:
         list[Edge]: in the order of the space; ``[]`` if the best lies inside, or nothing converged.
 
     Raises:
-        ValueError: ``within`` is not between 0 and 0.5.
+        ValueError: ``margin`` is not between 0 and 0.5.
 
     Example:
         >>> from ncps_mlx import LogUniform, Space
@@ -185,7 +185,7 @@ def boundary(
         >>> [(edge.name, edge.side) for edge in boundary(space, rows)]
         [('learning_rate', 'high')]
     """
-    check_number("within", within, low=0, high=0.5, open_high=True)
+    check_number("margin", margin, low=0, high=0.5, open_high=True)
     groups = [
         (-mean if group[0].higher_is_better else mean, space.restrict(config))
         for config, mean, group in mean_scores(as_records(records) if records else [])
@@ -201,9 +201,9 @@ def boundary(
             continue
         side, distance = ("low", position) if position < 0.5 else ("high", 1 - position)
         end = (min if side == "low" else max)(_numbers(distribution))
-        if distance <= within and _extensible(name, end, side):
+        if distance <= margin and _extensible(name, end, side):
             shares = [each if side == "low" else 1 - each for each in positions if each is not None]
-            near = sum(share <= within for share in shares)
+            near = sum(share <= margin for share in shares)
             found.append(
                 Edge(name=name, side=side, value=value, end=end, distance=distance, near=near, of=len(best))
             )

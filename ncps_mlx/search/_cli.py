@@ -13,7 +13,6 @@ import sys
 import threading
 from types import FrameType
 
-from ncps_mlx._utils.validation import check_int
 from ncps_mlx.search._storage.leases import LEASE_SECONDS
 from ncps_mlx.search._storage.open import redact_url
 from ncps_mlx.search._storage.retry import log
@@ -30,13 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the study's storage: a SQLite file, postgresql://USER@HOST/NAME, or grpc://HOST:PORT; - reads it from "
         "the first line of standard input, and stops when that closes",
     )
-    parser.add_argument("study", help="its name (`study` unless it was given another)")
+    parser.add_argument("study", help="the study's name (`study` unless it was given another)")
     parser.add_argument(
         "--task",
         metavar="MODULE:FUNCTION",
         help="what makes the task, where that was made from arrays; FILE.py:FUNCTION too",
     )
-    parser.add_argument("--population-size", type=int, help="members trained at once, at most")
+    parser.add_argument("--population-size", type=int, help="members trained at once, at most (default: the study's)")
     parser.add_argument("--timeout", type=float, help="start no new population after this many seconds")
     parser.add_argument(
         "--memory-mb",
@@ -67,7 +66,7 @@ def work(arguments: argparse.Namespace) -> int:
         task = None if arguments.task is None else load_task(arguments.task)
         study = Study.open(url, arguments.study, task=task)
         if arguments.population_size is not None:
-            study.population_size = check_int("population_size", arguments.population_size)
+            study.population_size = arguments.population_size
         study.run(
             progress=not arguments.quiet,
             timeout=arguments.timeout,

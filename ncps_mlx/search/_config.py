@@ -22,9 +22,11 @@ from ncps_mlx.training._hyperparameters import MODELS, check_config, complete_co
 
 __all__ = ["StudyConfig"]
 
-SAMPLERS = ("random", "grid", "quasi-random", "tpe")
+PLANS = {"random": random_plan, "quasi-random": quasi_random_plan}
+ADAPTIVE = ("tpe",)  # samplers that learn from scores: they choose while the study runs, and plan nothing
+SAMPLERS = (*PLANS, "grid", *ADAPTIVE)
 TRIALS = 20
-WAITING = 4  # populations whose trials are stored before their turn
+POPULATIONS_AHEAD, FEWEST_AHEAD = 4, 128  # how much of the plan is stored ahead: populations, and trials at least
 MAY_DIFFER = ("trials", "population_size", "task", "task_source")  # for the data's hash stands for the task
 
 
@@ -35,7 +37,7 @@ class StudyConfig:
         model: The model's name.
         trials: How many configurations.
         fixed: Values of everything that the space does not vary, defaults included.
-        plan: The configurations by index; empty by TPE, which chooses while it goes.
+        plan: The configurations by index; empty for TPE, which chooses while the study runs.
         brackets: How the plan is divided for halving.
     """
 
@@ -59,7 +61,7 @@ class StudyConfig:
         if not isinstance(space, Space):
             raise ValueError(f"space must be a Space, got {type(space).__name__}.")
         if model not in MODELS.values():
-            raise ValueError(f"model must be CfC or LTC, got {model!r}.")
+            raise ValueError(f"model must be the class CfC or LTC, not its name or a model, got {model!r:.60}.")
         self.task, self.space, self.model = task, space, str(model.__name__)
         self.sampler = check_choice("sampler", sampler, SAMPLERS)
         self.seeds = _check_seeds(seeds)
@@ -90,36 +92,35 @@ class StudyConfig:
             plan = grid_plan(self.space)
             return plan, len(plan)
         trials = check_int("trials", TRIALS if trials is None else trials)
-        if self.sampler == "tpe":
+        if self.is_adaptive:
             return [], trials
-        make = random_plan if self.sampler == "random" else quasi_random_plan
-        return make(self.space, trials, self.draws_per_shape, self.sampler_seed), trials
+        return PLANS[self.sampler](self.space, trials, self.draws_per_shape, self.sampler_seed), trials
 
     def _make_brackets(self) -> list[Bracket]:
         if self.halving is None:
             return []
         if not isinstance(self.halving, Halving | Hyperband):
             raise ValueError(f"halving must be a Halving or a Hyperband, got {self.halving!r}.")
-        if self.sampler != "tpe":
+        if not self.is_adaptive:
             return self.halving.brackets(self.trials)
         size = self.draws_per_shape
         if not isinstance(self.halving, Halving) or self.halving.bracket_size not in (None, size):
             raise ValueError(
-                "halving must be a Halving without bracket_size by TPE, where each population asked for is a bracket "
-                f"of draws_per_shape={size}, got {self.halving}."
+                f"halving must be a Halving without bracket_size with sampler={self.sampler!r}, whose populations of "
+                f"draws_per_shape={size} are the brackets, got {self.halving}."
             )
         return replace(self.halving, bracket_size=size).brackets(self.trials)
 
     def _check_plan(self) -> None:
         """Refuse a configuration that could not be trained, or halved."""
         configs = self.plan
-        if self.sampler == "tpe":  # it may choose any: try both ends of each range, every choice of each list
-            each = self.space.distributions.items()
-            configs = [self.space.example_with(name, value) for name, one in each for value in one.bounds()]
+        if self.is_adaptive:  # it may choose any: try both ends of each range, every choice of each list
+            pairs = self.space.distributions.items()
+            configs = [self.space.example_with(name, value) for name, each in pairs for value in each.bounds()]
         shares = {share for bracket in self.brackets for share in bracket.rungs}
         for config in configs or [{}]:  # an empty space has its fixed values alone
             try:
-                full = self.complete(config)
+                full = self.with_defaults(config)
                 check_config(self.task, self.model, full)
                 for share in shares:
                     rung_step(share, *steps_of(full))
@@ -128,17 +129,22 @@ class StudyConfig:
                 raise ValueError(f"{error} In the configuration {named or 'of fixed'}.") from error
 
     @property
-    def n_waiting(self) -> int:
-        """How many trials are stored before their turn: some populations, or two brackets, which are begun whole."""
+    def is_adaptive(self) -> bool:
+        """Whether the sampler learns from scores, and so chooses while the study runs."""
+        return self.sampler in ADAPTIVE
+
+    @property
+    def n_stored_ahead(self) -> int:
+        """How many trials wait in the storage: some populations, or two brackets, which are begun whole."""
         of_brackets = (2 * len(self.seeds) * bracket.size for bracket in self.brackets)
-        return max([32 * WAITING, self.population_size * WAITING, *of_brackets])
+        return max([FEWEST_AHEAD, POPULATIONS_AHEAD * self.population_size, *of_brackets])
 
     @property
     def n_trials(self) -> int:
         """How many trials there are: each configuration with each seed."""
         return self.trials * len(self.seeds)
 
-    def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def with_defaults(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Add the fixed and default values to what a plan chose."""
         return self._defaults | dict(config)
 
@@ -157,10 +163,6 @@ class StudyConfig:
         first = {shape: i for i, shape in reversed(list(enumerate(shapes)))}
         order = sorted(range(len(shapes)), key=lambda i: (self._bracket_index(i), first[shapes[i]], i))
         return [(i, self.plan[i]) for i in order]
-
-    @property
-    def _ranked_together(self) -> int:
-        return self.draws_per_shape if self.sampler == "tpe" else self.trials
 
     def bracket(self, trial: int) -> Bracket:
         """Return the bracket of halving that a trial belongs to."""
@@ -183,7 +185,9 @@ class StudyConfig:
             "trials": self.trials,
             "space": self.space.to_json(),
             "fixed": self.fixed,
-            "halving": None if self.halving is None else self.halving.to_json(self._ranked_together),
+            "halving": None
+            if self.halving is None
+            else self.halving.to_json(self.draws_per_shape if self.is_adaptive else self.trials),
             "task": self.task.name,
             "data_hash": self.task.data_hash,
             "metric": self.task.metric,
@@ -228,7 +232,10 @@ class StudyConfig:
         Raises:
             ValueError: with every difference.
         """
-        before, now = _flatten(stored), _flatten(self.to_json())
+        missing = {name: value for name, value in self.fixed.items() if name not in stored["fixed"]}
+        defaults = complete_config(self.model, {})  # what came with a later version had its default
+        fixed = stored["fixed"] | {name: defaults[name] for name in missing}
+        before, now = _flatten({**stored, "fixed": json.loads(json.dumps(fixed))}), _flatten(self.to_json())
         differences = [
             f"{key} was {before.get(key)} and is {now.get(key)}"
             for key in sorted({*before, *now})

@@ -315,12 +315,17 @@ class When:
 
 def as_distribution(name: str, values: Any) -> Distribution:
     """Make a list of choices a :class:`Choice`; leave a range as it is; refuse anything else."""
+    if isinstance(values, tuple) and len(values) == 2 and all(map(_is_number, values)):
+        raise ValueError(
+            f"{name} must say whether it is a range or a list, got {values!r}: write Uniform{values}, "
+            f"LogUniform{values}, Integer{values} or {list(values)}."
+        )
     if isinstance(values, list | tuple):
         values = Choice(tuple(to_json_value(name, value) for value in values))
     if not isinstance(values, Distribution):
         raise ValueError(
             f"{name} must be a list of choices, Uniform, LogUniform or Integer, got {values!r}. "
-            "A single value belongs into Study(..., fixed={...})."
+            "A single value belongs in Study(..., fixed={...})."
         )
     return values
 

@@ -50,7 +50,7 @@ class Space:
         for name, values in distributions.items():
             if name == "seed":
                 raise ValueError(
-                    "seed must be given as Study(..., seeds=(0, 1, 2)): it is nothing to choose by."
+                    "seed must be given as Study(..., seeds=(0, 1, 2)): a seed is not tuned."
                 )
             if name in FROM_TASK:
                 raise ValueError(f"{name} must be left to the task, got it in the space.")

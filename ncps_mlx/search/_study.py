@@ -39,17 +39,17 @@ LOOK_SECONDS = 0.5  # between two looks at what the workers did
 class Study:
     """A search over a :class:`~ncps_mlx.Space`: every configuration is trained with every seed.
 
-    A trial is one configuration with one seed. Trials of one shape are trained together as populations. A grid,
-    random or quasi-random study is planned when it is made: interrupted, even killed, and run again, it ends with the
-    same trials and scores as if nothing had happened. TPE learns from earlier trials; it loses none and trains none
-    twice, and each can be rerun from its record. Any number of processes may run a study that lies in a database, on
-    this machine or on others.
+    A trial is one configuration trained with one seed: ``trials=20`` configurations with ``seeds=(0, 1)`` make 40
+    records. Trials of one shape are trained together as populations. A grid, random or quasi-random study is planned
+    when it is made: interrupted, even killed, and run again, it ends with the same trials and scores as if nothing had
+    happened. TPE learns from earlier trials; it loses none and trains none twice, and each can be rerun from its
+    record. Any number of processes may run a study that lies in a database, on this machine or on others.
 
     Attributes:
         task: What is learnt.
         space: What varies.
         name: The study's name in the storage.
-        population_size: Members trained at once, at most, by this process; may be set.
+        population_size: Members trained at once, at most, by this process; it may be changed.
         config: How the study is made: ``model``, ``sampler``, ``trials``, ``seeds``, ``fixed``, ``halving``, ...
 
     Args:
@@ -60,8 +60,8 @@ class Study:
         model: :class:`~ncps_mlx.CfC` (default) or :class:`~ncps_mlx.LTC`.
         sampler: ``"random"`` (default); ``"grid"``, every combination; ``"tpe"``, Optuna's multivariate
             tree-structured Parzen estimator; ``"quasi-random"``, a scrambled Sobol sequence.
-        trials: How many configurations. Default 20; a grid takes all it has. An existing study may be
-            opened again with more.
+        trials: How many configurations, each trained with every seed. Default 20; a grid takes all it has. An
+            existing study may be opened again with more.
         seeds: Each configuration is trained once with each of these (default 0 alone).
         fixed: Values of further hyperparameters of model and training.
         name: The study's name in the storage.
@@ -69,7 +69,7 @@ class Study:
         draws_per_shape: For each drawn shape, draws of what varies within a population (not in a grid).
         sampler_seed: Seed of the draws.
         halving: A :class:`~ncps_mlx.Halving` or :class:`~ncps_mlx.Hyperband` stops the worse configurations early.
-            By TPE each population that it asks for is a bracket of its own.
+            With TPE each population that it asks for is a bracket of its own.
 
     Raises:
         ValueError: An argument is out of its range, a configuration could not be trained, or the storage
@@ -129,7 +129,7 @@ class Study:
                 f"name must be a non-empty string of at most {LONGEST_NAME} characters, none of them NUL, got {name!r}."
             )
         self.task, self.space, self.config, self.name = config.task, config.space, config, name
-        self.population_size = config.population_size
+        self._population_size = config.population_size
         self._storage = storage
         self._store = TrialStore(
             storage,
@@ -144,7 +144,7 @@ class Study:
         if stored is None or stored["trials"] != config.trials:
             self._store.set_config(config.to_json())
         self._queue = TrialQueue(self._store)
-        self._store.add(config.specs(config.ordered_plan), config.n_waiting)
+        self._store.add(config.specs(config.ordered_plan), config.n_stored_ahead)
 
     @classmethod
     def open(cls, storage: str | Path, name: str = "study", *, task: Task | None = None) -> Study:
@@ -156,7 +156,7 @@ class Study:
             task: Its task; needed only if that was made from arrays, which are not in the storage.
 
         Raises:
-            ValueError: There is no such study, its task cannot be made from its name, or its data are other here.
+            ValueError: There is no such study, its task cannot be made here, or its data differ.
 
         Example:
             >>> from pathlib import Path
@@ -197,7 +197,8 @@ class Study:
             timeout: Begin no population, or bracket of halving, after this many seconds; what has begun is finished.
                 Default: no limit.
             workers: 1 (default) trains in this process; more start that many processes on this machine, which end when
-                they have trained everything. They need a storage, and a task that can be made from its name.
+                they have trained everything. They need a storage, and a task that they can make: a loader's, or one of
+                :func:`ncps_mlx.data.load_task`.
             lease_seconds: Seconds after which a worker on another machine that gives no sign of life has lost its
                 trials.
             memory_mb: Megabytes that the gradients of a population, or its predictions, may take together; a
@@ -230,7 +231,7 @@ class Study:
             raise ValueError(
                 f"max_trials must be None with {workers} workers, who share the plan, got {max_trials}."
             )
-        worker = Worker(self.config, self._store, self._queue, self.population_size, memory_mb)
+        worker = Worker(self.config, self._store, self._queue, self._population_size, memory_mb)
         done = len(self._store.scores())
         with Progress(
             done + budget.cap(self.config.n_trials - done),
@@ -270,7 +271,7 @@ class Study:
         self.config.check_shared(self.name)
         left = self.config.n_trials - len(self._store.scores())
         with self._queue.working(lease_seconds):
-            worker.complete_plan()
+            worker.store_missing()
         with WorkerPool(
             self._storage,
             self.name,
@@ -287,6 +288,22 @@ class Study:
             raise RuntimeError(
                 f"workers of {self.name!r} stopped before everything was trained: {pool.error()}"
             )
+
+    @property
+    def population_size(self) -> int:
+        """Members trained at once, at most, by this process; it may be changed.
+
+        Example:
+            >>> from ncps_mlx import Space, Study
+            >>> from ncps_mlx.data import irregular_sines
+            >>> study = Study(None, irregular_sines(readings=8), Space(hidden_size=[4, 8]), sampler="grid")
+            >>> study.population_size = 16
+        """
+        return self._population_size
+
+    @population_size.setter
+    def population_size(self, value: int) -> None:
+        self._population_size = check_int("population_size", value)
 
     @property
     def records(self) -> list[Record]:
@@ -339,7 +356,7 @@ class Study:
         """
         return _analysis.table(self.space, self.records)
 
-    def boundary(self, within: float = 0.1) -> list[Edge]:
+    def boundary(self, margin: float = 0.1) -> list[Edge]:
         """Find what has its best value at an end of its range: see :func:`ncps_mlx.search.boundary`.
 
         Example:
@@ -351,7 +368,7 @@ class Study:
             >>> [(edge.name, edge.side, edge.end) for edge in study.boundary()]
             [('learning_rate', 'high', 0.001)]
         """
-        return _analysis.boundary(self.space, self.records, within)
+        return _analysis.boundary(self.space, self.records, margin)
 
     def importance(self) -> dict[str, float]:
         """Share of each hyperparameter in what sets the best tenth of the trials apart, the greatest first.

@@ -70,7 +70,7 @@ class Worker:
 
     def work(self, bar: Progress, budget: TrialBudget) -> None:
         """Take what is free and train it, until all is done, by this worker or by others, or the budget is spent."""
-        self.complete_plan()
+        self.store_missing()
         while limit := budget.remaining(self._population_size):
             batch = self.claim(limit)
             budget.consume(len(batch))
@@ -80,7 +80,7 @@ class Worker:
                 return
             else:  # others train what is left; should one of them stop, it is for us
                 time.sleep(REST_SECONDS)
-                self.complete_plan()
+                self.store_missing()
             self.update(bar)
 
     def update(self, bar: Progress) -> None:
@@ -97,10 +97,10 @@ class Worker:
         """Whether everything is trained."""
         return len(self._store.scores()) >= self._config.n_trials
 
-    def complete_plan(self) -> None:
+    def store_missing(self) -> None:
         """Bring back what stopped workers left, and add what is missing."""
         self._queue.requeue_orphans()
-        if self._config.sampler == "tpe":  # a configuration that was drawn is trained with every seed
+        if self._config.is_adaptive:  # a configuration that was drawn is trained with every seed
             stored = self._store.configs()
             drawn = {trial // self._n_seeds: config for trial, config in stored.items()}
             self._store.add(self._config.specs(sorted(drawn.items())))
@@ -109,12 +109,12 @@ class Worker:
 
     def _add_next(self) -> int:
         """Store the next trials of the plan, enough for several workers; return how many were missing."""
-        return self._store.add(self._plan, self._config.n_waiting)
+        return self._store.add(self._plan, self._config.n_stored_ahead)
 
     def claim(self, limit: int) -> list[TrialSpec]:
         """Begin the next population, trials of one shape, or the next bracket, whole; ``[]`` if nothing is free now."""
         batch = self._claim(limit)
-        if self._config.sampler == "tpe":
+        if self._config.is_adaptive:
             return batch if batch or not self._draw() else self._claim(limit)
         if self._queue.n_free < 2 * self._population_size and self._add_next() and not batch:
             return self._claim(limit)
@@ -181,7 +181,7 @@ class Worker:
                 yield TrialPopulation(
                     config.task,
                     config.model,
-                    [config.complete(spec.config) for spec in part],
+                    [config.with_defaults(spec.config) for spec in part],
                     [spec.seed for spec in part],
                     [spec.index for spec in part],
                     self._memory_mb,

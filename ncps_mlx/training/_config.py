@@ -139,10 +139,10 @@ class MemberConfig:
         rate = model.backbone_dropout if self.backbone_dropout is None else self.backbone_dropout
         check_dropout_applies(rate, model.dropout_layer_count)
         check_scale_applies(self.initial_scale, model)
-        self.learning_rates(shared.steps)  # refuses a warm-up as long as the training
+        self.learning_rate_schedule(shared.steps)  # refuses a warm-up as long as the training
         return replace(self, backbone_dropout=rate)
 
-    def learning_rates(self, steps: int) -> npt.NDArray[np.float64]:
+    def learning_rate_schedule(self, steps: int) -> npt.NDArray[np.float64]:
         """The learning rate at each step (steps,)."""
         return self.learning_rate * schedule_factors(self.schedule, steps, self.warmup_steps)
 
@@ -163,8 +163,7 @@ def one_for_each(name: str, value: Any, count: int) -> list[Any]:
     """One value for each member."""
     if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
         if len(value) != count:
-            raise ValueError(
-                f"{name} must be one value or {count}, one for each model, got {len(value)} values."
-            )
+            rule = "one value for one model" if count == 1 else f"one value or {count}, one for each model"
+            raise ValueError(f"{name} must be {rule}, got {len(value)} values.")
         return list(value)
     return [value] * count

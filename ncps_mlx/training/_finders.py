@@ -155,7 +155,7 @@ def find_learning_rate(
             losses.append(trainer.step(t))
             mx.eval(losses[-1], trainer.matrix, trainer.optimizer.state)
             bar.reach(t + 1)
-    return read_range(members[0].learning_rates(steps), np.array(mx.stack(losses, axis=1), dtype=np.float64))
+    return read_range(members[0].learning_rate_schedule(steps), np.array(mx.stack(losses, axis=1), dtype=np.float64))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +164,7 @@ class RangeTestConfig(MemberConfig):
 
     last_learning_rate: float = setting(1.0, positive)
 
-    def learning_rates(self, steps: int) -> npt.NDArray[np.float64]:
+    def learning_rate_schedule(self, steps: int) -> npt.NDArray[np.float64]:
         """The learning rate at each step (steps,)."""
         first, last = self.learning_rate, self.last_learning_rate
         return first * (last / first) ** (np.arange(steps) / (steps - 1))

@@ -9,7 +9,7 @@ from typing import Any
 
 from ncps_mlx._kernels.activations import ACTIVATIONS
 from ncps_mlx._utils.json_values import to_json_value
-from ncps_mlx._utils.validation import check_choice, check_flag
+from ncps_mlx._utils.validation import check_choice, check_flag, did_you_mean
 from ncps_mlx.cells._cfc import HEADS
 from ncps_mlx.cells._initializers import get_initializer
 from ncps_mlx.cells._ltc import STABILITY
@@ -147,7 +147,9 @@ def check_name(name: str, model: str | None = None) -> None:
     known = HYPERPARAMETERS if model is None else hyperparameter_names(model)
     if name not in known:
         whose = "" if model is None else f" of {model} or of fit"
-        raise ValueError(f"{name} must be a hyperparameter{whose}, which are {', '.join(sorted(known))}.")
+        other = [each for each in MODELS if name in HYPERPARAMETERS and name in hyperparameter_names(each)]
+        hint = f" {other[0]} has it." if other else did_you_mean(name, known)
+        raise ValueError(f"{name} must be a hyperparameter{whose}.{hint} They are {', '.join(sorted(known))}.")
 
 
 def complete_config(model: str, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,8 @@ def to_model_list(model: object) -> list[RecurrentModel]:
     if isinstance(model, RecurrentModel):
         return [model]
     if not isinstance(model, Iterable) or isinstance(model, nn.Module | str):
-        raise ValueError(f"model must be a CfC or an LTC, or a sequence of them, got {type(model).__name__}.")
+        got = f"the class {model.__name__}: build one" if isinstance(model, type) else type(model).__name__
+        raise ValueError(f"model must be a CfC or an LTC, or a sequence of them, got {got}.")
     models = list(model)
     for i, each in enumerate(models):
         if not isinstance(each, RecurrentModel):

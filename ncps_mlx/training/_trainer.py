@@ -80,7 +80,7 @@ class PopulationTrainer:
         self.validation_time_steps = MemberTimeSteps(task.validation.time_delta, scalers)
 
         # What each member needs for each step (steps, N), or for each batch (batches, N, ...).
-        rates = [each.learning_rates(config.steps) for each in configs]
+        rates = [each.learning_rate_schedule(config.steps) for each in configs]
         self.learning_rates = np.stack(rates, axis=1).astype(np.float32)
         batches = config.steps * config.grad_accumulation_steps
         rows = [each.batch_rows(len(task.train), batches, config.batch_size) for each in configs]

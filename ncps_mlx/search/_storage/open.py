@@ -75,6 +75,8 @@ def open_storage(storage: str | Path | None, *, make: bool = True) -> BaseStorag
 
     if storage is None:
         return optuna.storages.InMemoryStorage()
+    if not isinstance(storage, str | Path):
+        raise ValueError(f"storage must be None, a path or a URL, got {storage!r}.")
     url = str(storage)
     if url.startswith("grpc://"):
         return _open_proxy(url)

@@ -23,7 +23,7 @@ from ncps_mlx.search._storage.trial_store import TrialSpec, TrialStore
 __all__ = ["TrialQueue"]
 
 LEASE = "ncps_mlx:worker:"  # begins the name of each worker's lease
-WITHDRAWN = (0.02, 0.2)  # seconds to wait after two workers wanted the same trials
+BACKOFF_SECONDS = (0.02, 0.2)  # to wait after two workers wanted the same trials
 
 
 class TrialQueue:
@@ -33,8 +33,8 @@ class TrialQueue:
         store: The study's trials.
 
     Attributes:
-        progress: Says how much of what is held is trained, in trials, and the best score seen: the lease passes it on
-            to whoever shows the progress of all.
+        progress: Called for the trials trained of those held, and the best score so far; both are written into the
+            lease, for whoever shows the progress of all.
         n_free: How many trials the last claim left for others.
     """
 
@@ -115,7 +115,7 @@ class TrialQueue:
         if self._held_by_others().isdisjoint(trials):
             return True
         self._hold(())
-        time.sleep(random.uniform(*WITHDRAWN))
+        time.sleep(random.uniform(*BACKOFF_SECONDS))
         return False
 
     def claim(
