@@ -1,1 +1,1 @@
-"""About the machine, not the model: BLAS, memory, threads, versions."""
+"""About the machine, not the model: BLAS, memory, streams, threads, versions."""

@@ -31,7 +31,14 @@ DIVERGED_RATIO = 4.0  # times the feeding thread's work: a worker that does more
 TASKS = Path("/proc/self/task")
 LIBC: Any = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
-_workers = threading.local()  # each thread's worker
+class Workers(threading.local):
+    """The workers of this thread's streams."""
+
+    def __init__(self) -> None:
+        self.by_stream: dict[str, int] = {}
+
+
+_workers = Workers()
 _active = threading.Lock()  # held by the one training loop that pins its worker
 
 
@@ -136,13 +143,14 @@ class WorkerThreadAffinity:
 
 
 def find_worker() -> int | None:
-    """The system's id of the thread that computes for this one; ``None`` where there is nothing to pin.
+    """The system's id of the thread that computes for this one's default stream; ``None`` where there is none to pin.
 
     It is the thread that is busy while this one waits, and is not one of Python's.
     """
     if not sys.platform.startswith("linux") or mx.default_device() != mx.Device(mx.cpu):
         return None
-    if not hasattr(_workers, "worker"):
+    stream = str(mx.default_stream(mx.cpu))
+    if stream not in _workers.by_stream:
         x = mx.zeros((1 << 16,))
         mx.eval(x, mx.sin(x))  # MLX starts the thread with its first work
         pythons = {thread.native_id for thread in threading.enumerate()}
@@ -153,8 +161,8 @@ def find_worker() -> int | None:
         busiest = max(busy, key=lambda thread: busy[thread], default=None)
         if busiest is None or busy[busiest] == 0:
             return None
-        _workers.worker = busiest
-    worker: int = _workers.worker
+        _workers.by_stream[stream] = busiest
+    worker = _workers.by_stream[stream]
     return worker if (TASKS / str(worker)).exists() else None
 
 

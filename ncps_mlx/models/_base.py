@@ -114,6 +114,7 @@ class RecurrentModel(nn.Module):
                 "weight": initializer(mx.zeros((self.output_size, width))),
                 "bias": mx.zeros((self.output_size,)),
             }
+        mx.eval(self.parameters())  # a thread cannot compute what another left uncomputed
 
     def _directions(self) -> list[list[Cell]]:
         return [self.layers, self.backward_layers] if self.bidirectional else [self.layers]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ncps_mlx._runtime.memory_budget import peak_memory_mb
 from ncps_mlx._runtime.thread_affinity import WorkerThreadAffinity
+from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.validation import check_flag, check_int, check_number
 from ncps_mlx.data._task import Task
@@ -90,6 +91,7 @@ class BatchSize:
     score: float | None = None
 
 
+@training_stream()
 def find_learning_rate(
     model: RecurrentModel | Sequence[RecurrentModel],
     task: Task,
@@ -192,6 +194,7 @@ def read_range(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) 
     )
 
 
+@training_stream()
 def find_batch_size(
     model: RecurrentModel,
     task: Task,

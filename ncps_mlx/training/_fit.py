@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx._runtime.memory_budget import members_at_once, peak_memory_mb
+from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx._trials import History
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.validation import check_choice, check_flag
@@ -59,6 +60,7 @@ def fit(model: RecurrentModel, task: Task, **settings: Unpack[FitArguments]) -> 
 def fit(model: Sequence[RecurrentModel], task: Task, **settings: Unpack[FitArguments]) -> list[History]: ...
 
 
+@training_stream()
 def fit(
     model: RecurrentModel | Sequence[RecurrentModel],
     task: Task,
@@ -171,6 +173,7 @@ def predict(model: RecurrentModel, split: Split) -> npt.NDArray[np.float32]: ...
 def predict(model: Sequence[RecurrentModel], split: Split) -> list[npt.NDArray[np.float32]]: ...
 
 
+@training_stream()
 def predict(
     model: RecurrentModel | Sequence[RecurrentModel], split: Split
 ) -> npt.NDArray[np.float32] | list[npt.NDArray[np.float32]]:

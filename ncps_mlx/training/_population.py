@@ -51,7 +51,7 @@ def to_model_list(model: object) -> list[RecurrentModel]:
 
 
 def stack_parameters(models: Sequence[RecurrentModel]) -> Any:
-    """The parameters of models, each array (N, ...); refuses models of different shapes."""
+    """The parameters of models, each array (N, ...); refuses models of different shapes or of another thread's work."""
     first = models[0].config
     for i, model in enumerate(models):
         config = model.config
@@ -62,6 +62,15 @@ def stack_parameters(models: Sequence[RecurrentModel]) -> Any:
                 f"model[{i}] must have the shape of model[0], got another {what}; fit them one after another."
             )
     trees = [model.parameters() for model in models]
+    try:
+        mx.eval(trees)
+    except RuntimeError as error:
+        if "no Stream" not in str(error):
+            raise
+        raise ValueError(
+            "model must have evaluated parameters, got some that another thread left uncomputed: call "
+            "mx.eval(model.parameters()) in that thread."
+        ) from None
     return tree_map(lambda *arrays: mx.stack(list(arrays)), trees[0], *trees[1:])
 
 

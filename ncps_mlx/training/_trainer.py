@@ -17,6 +17,7 @@ from ncps_mlx._kernels.custom_vjp import precompute
 from ncps_mlx._kernels.tanh import current_tanh, tanh_implementation
 from ncps_mlx._runtime.memory_budget import members_at_once, peak_memory_mb
 from ncps_mlx._runtime.thread_affinity import WorkerThreadAffinity
+from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
@@ -45,6 +46,7 @@ class PopulationTrainer:
     training; the arrays hold only theirs, a row for each.
     """
 
+    @training_stream()
     def __init__(
         self,
         models: Sequence[RecurrentModel],
@@ -188,6 +190,7 @@ class PopulationTrainer:
         self.matrix = self.optimizer.update(self.matrix, gradients, mx.array(self.learning_rates[t]))
         return total
 
+    @training_stream()
     def train(self, progress: Progress, share: float, until: int | None = None) -> Any:
         """Take the steps that are left, or those up to ``until``; returns the best parameters of every member so far.
 
@@ -255,6 +258,7 @@ class PopulationTrainer:
             progress.add_score(self.members[self.active[position]].scores[-1])
         self.drop(ended)
 
+    @training_stream()
     def prune(self, reasons: Mapping[int, str]) -> None:
         """Go on without these members, which keep what they have reached; each with its reason."""
         for i, reason in reasons.items():

@@ -9,16 +9,17 @@ import platform
 import time
 from typing import Any
 
-import ncps_mlx  # isort: skip (before mlx: OpenBLAS is put in front)
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers
 import numpy as np
 
+import ncps_mlx
 from ncps_mlx import CfC, Space, Split, Study, Task, tanh_implementation
 from ncps_mlx._kernels.tanh import current_tanh, tanh_for
 from ncps_mlx._runtime.blas import blas_name
 from ncps_mlx._runtime.thread_affinity import WorkerThreadAffinity, cpu_time, find_worker
+from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._trainer import PopulationTrainer
@@ -59,6 +60,7 @@ def population(*, members: int = 1, irregular: bool = False, **sizes: int) -> Ca
     taken = 0
     worker_affinity = WorkerThreadAffinity()
 
+    @training_stream()
     def take(count: int) -> None:
         nonlocal taken
         before: mx.array | None = None
@@ -96,6 +98,7 @@ def plain(*, inputs: int, hidden: int, backbone: int, steps: int, batch: int) ->
     return take
 
 
+@training_stream()
 def peak(*, members: int, **sizes: int) -> int:
     """Most bytes in use during a training step, less the data."""
     trainer = prepare(members=members, irregular=False, count=4, **sizes)
@@ -110,6 +113,7 @@ def peak(*, members: int, **sizes: int) -> int:
     return highest - data
 
 
+@training_stream()
 def profile(*, members: int = 1, **size: int) -> dict[str, float]:
     """Where the processor time of a step goes: medians, milliseconds per model; and the operations in its graph."""
     trainer = prepare(members=members, irregular=False, count=40, **size)
