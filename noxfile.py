@@ -6,12 +6,11 @@
 """Sessions of the project: `nox -l` lists them, `nox -s docs` builds and verifies the site.
 
 Each session installs what `uv.lock` says into an environment of its own; without uv it installs the same
-groups unlocked. OpenBLAS is put in front of MLX's reference BLAS wherever it is installed.
+groups unlocked.
 """
 
 from __future__ import annotations
 
-import ctypes.util
 import os
 import shutil
 import sys
@@ -32,13 +31,11 @@ nox.options.error_on_external_run = True
 
 
 def environment() -> dict[str, str]:
-    """Return the variables every session runs with: one BLAS thread, OpenBLAS where it is installed."""
+    """Return the variables every session runs with: one BLAS thread, no window."""
     env = {"OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
     env["PYTHONDONTWRITEBYTECODE"] = (
         ""  # pages, workers and builds are many processes: compile once what they import
     )
-    if sys.platform == "linux" and ctypes.util.find_library("openblas"):
-        env["LD_PRELOAD"] = "libopenblas.so.0"
     return env
 
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(DOCS / "_ext"))
 import digest
 import pagerun
 
-# Gallery workers and notebook kernels are processes of their own: they inherit the machinery and OpenBLAS.
+# Gallery workers and notebook kernels are processes of their own: they inherit the machinery.
 os.environ.update(pagerun.environment())
 del os.environ["MPLBACKEND"]  # kernels show figures inline; the gallery chooses Agg itself
 os.environ["PYTHONPATH"] = os.pathsep.join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ncps_mlx._runtime import blas as _blas  # noqa: F401  # first: MLX binds to the BLAS it finds when it is imported
+from ncps_mlx._runtime import blas as _blas  # noqa: F401  # it acts when it is imported
 from ncps_mlx._runtime import malloc as _malloc  # noqa: F401  # it acts when it is imported
 from ncps_mlx._runtime.version import __version__ as __version__
 from ncps_mlx.models import LTC, CfC

@@ -1,4 +1,4 @@
-"""``python -m ncps_mlx info``: versions, device, the BLAS found and its speed, and what would make it faster.
+"""``python -m ncps_mlx info``: versions, device, the BLAS in use and its speed, and what would make it faster.
 
 ``python -m ncps_mlx worker URL STUDY`` takes part in a study.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import shutil
 import sys
@@ -18,7 +19,8 @@ import mlx.core as mx
 
 from ncps_mlx import __version__
 from ncps_mlx._kernels.tanh import CHOICES, current_tanh
-from ncps_mlx._runtime import blas as _blas
+from ncps_mlx._runtime.blas import REFERENCE, VARIABLE, Blas, current_blas, kernel_advice, processor_flags
+from ncps_mlx._runtime.flush import can_flush
 from ncps_mlx.search._cli import add_arguments, work
 
 __all__ = ["info", "main"]
@@ -36,7 +38,7 @@ PACKAGES = (
 )
 
 
-def gflops(size: int = 256, repeats: int = 10) -> float:
+def gflops(size: int = 512, repeats: int = 8) -> float:
     """Measured speed of float32 matrix products on the default device, in GFLOP/s: the fastest of several."""
     a = mx.random.normal((size, size))
     mx.eval(a, a @ a)
@@ -46,6 +48,17 @@ def gflops(size: int = 256, repeats: int = 10) -> float:
         mx.eval(a @ a)
         seconds.append(time.perf_counter() - start)
     return 2 * size**3 / min(seconds) / 1e9
+
+
+def blas_advice(blas: Blas) -> list[str]:
+    """What would make products faster."""
+    if blas.name == REFERENCE and sys.platform.startswith("linux"):
+        cure = 'pip install --upgrade "scipy>=1.13", whose wheel brings OpenBLAS'
+        if os.environ.get(VARIABLE):
+            cure = f"unset {VARIABLE}, which is {os.environ[VARIABLE]}"
+        return [f"{cure}: training runs 2-7 times faster than with MLX's own BLAS"]
+    slow = kernel_advice(blas, processor_flags())
+    return [slow] if slow else []
 
 
 def info() -> str:
@@ -63,16 +76,13 @@ def info() -> str:
             lines.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             lines.append(f"{package} not installed")
-    device = mx.default_device()
-    blas = _blas.blas_name()
-    lines.append(f"device {device}, BLAS {blas}, {gflops():.0f} GFLOP/s in float32 products")
+    blas = current_blas()
+    lines.append(f"device {mx.default_device()}, BLAS {blas.name}, {gflops():.0f} GFLOP/s in float32 products")
+    lines += [f"BLAS passed over: {reason}" for reason in blas.rejected]
     tanh = current_tanh()
     lines.append(f"tanh in training: {tanh}, of {', '.join(CHOICES[1:])}")
-    if sys.platform.startswith("linux") and blas.startswith("reference"):
-        lines.append(
-            "Advice: install OpenBLAS (Debian, Ubuntu: apt-get install libopenblas0-pthread). ncps_mlx finds it by "
-            "itself, and training runs 2-7 times faster."
-        )
+    lines.append(f"subnormal numbers in training: {'zero' if can_flush() else 'kept'}")
+    lines += [f"Advice: {advice}." for advice in blas_advice(blas)]
     if tanh == "exp2":
         cure = "install a C++ compiler (Debian, Ubuntu: apt-get install g++)"
         if shutil.which("g++"):

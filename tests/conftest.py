@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-import ncps_mlx as ncps_mlx  # before any test imports MLX, so that MLX binds to OpenBLAS
+import ncps_mlx
 
 
 @pytest.fixture(scope="session")

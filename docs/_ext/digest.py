@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ast
-import ctypes.util
 import hashlib
 import importlib.metadata
+import os
 import platform
 import sys
 from functools import cache
 from pathlib import Path
 
-__all__ = ["code_digest", "digest_of", "file_digest", "has_openblas", "library_digest", "source_digest", "versions"]
+__all__ = ["code_digest", "digest_of", "file_digest", "library_digest", "source_digest", "versions"]
 
 DEPENDENCIES = ("mlx", "numpy", "scipy", "optuna", "matplotlib")
+SETTINGS = ("NCPS_MLX_BLAS", "NCPS_MLX_SUBNORMALS", "OPENBLAS_CORETYPE")  # variables that can change an output
 
 
 def digest_of(*parts: str) -> str:
@@ -66,16 +67,10 @@ def source_digest(root: Path) -> str:
 
 
 @cache
-def has_openblas() -> bool:
-    """Tell whether OpenBLAS is installed where the loader finds it."""
-    return ctypes.util.find_library("openblas") is not None
-
-
-@cache
 def versions() -> str:
     """Return what is installed and where, in one line; outputs are as old as it."""
     named = [f"{name} {importlib.metadata.version(name)}" for name in DEPENDENCIES]
-    blas = "OpenBLAS" if has_openblas() else "reference BLAS"
+    chosen = [f"{name}={os.environ[name]}" for name in SETTINGS if os.environ.get(name)]
     return ", ".join(
-        [f"Python {platform.python_version()}", *named, f"{sys.platform} {platform.machine()}", blas]
+        [f"Python {platform.python_version()}", *named, f"{sys.platform} {platform.machine()}", *chosen]
     )

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digest import digest_of, file_digest, has_openblas, library_digest, versions
+from digest import digest_of, file_digest, library_digest, versions
 from pageblocks import Block, Page, Problem, parse_page
 
 __all__ = [
@@ -82,11 +82,8 @@ def docname_of(path: Path, docs: Path = ROOT / "docs") -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment pages run in: no window, one BLAS thread, OpenBLAS where installed."""
-    env = os.environ | {"MPLBACKEND": "Agg", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-    if sys.platform == "linux" and has_openblas() and "LD_PRELOAD" not in env:
-        env["LD_PRELOAD"] = "libopenblas.so.0"
-    return env
+    """Return the environment pages run in: no window, one BLAS thread."""
+    return os.environ | {"MPLBACKEND": "Agg", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 
 
 def _key(page: Page, root: Path) -> str:

@@ -13,11 +13,11 @@ import importlib.metadata
 import sys
 from typing import Any
 
-from ncps_mlx._runtime.blas import blas_name  # isort: skip (before mlx: OpenBLAS is put in front)
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers
 
+from ncps_mlx._runtime.blas import blas_name  # gives MLX its BLAS, too
 from tests.bench.child import Case, serve
 from tests.bench.peers import PEERS
 

@@ -34,9 +34,7 @@ def copied(page):
 
 
 def run(program, folder, *arguments):
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "LD_PRELOAD")
-    }
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
         [sys.executable, *arguments, str(program)],
         cwd=folder,
