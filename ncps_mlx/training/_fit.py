@@ -87,6 +87,7 @@ def fit(
 
     Learning rate, weight decay, clip norm, schedule, warm-up, dropout rate, time scaling, initial scale and seed take
     one value, or one for each model. On the CPU each member ends with the same bits as the same model trained alone.
+    Several Python threads may train at once, each its own models.
 
     Args:
         model: A model, or N models of one shape. Each ends with the parameters of its best validation score.
