@@ -18,7 +18,15 @@ import pytest
 # Private: which functions MLX calls shows in nothing public but the speed.
 from ncps_mlx._runtime import blas as blas_module
 from ncps_mlx._runtime import jump_slots
-from ncps_mlx._runtime.blas import Blas, BlasError, blas_name, check_products, kernel_advice, load
+from ncps_mlx._runtime.blas import (
+    Blas,
+    BlasError,
+    blas_name,
+    check_products,
+    fill_buffer,
+    kernel_advice,
+    load,
+)
 from ncps_mlx._runtime.jump_slots import SlotError, find_slots, slots_in_tables
 from ncps_mlx.records import versions
 
@@ -115,7 +123,8 @@ def test_a_library_that_is_preloaded_is_no_obstacle():
 def test_it_computes_in_one_thread_even_if_scipy_loaded_it_with_more():
     code = "import scipy.linalg\nimport ncps_mlx._runtime.blas as b\nb = b.current_blas()\n"
     code += "print(getattr(b.library, b.prefix + 'openblas_get_num_threads')())"
-    plain = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    chosen = ("OPENBLAS_NUM_THREADS", blas_module.VARIABLE)
+    plain = {name: value for name, value in os.environ.items() if name not in chosen}
     done = subprocess.run([sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1"]
     assert run(code, OPENBLAS_NUM_THREADS="2") == ["2" if (os.cpu_count() or 1) > 1 else "1"]
@@ -219,9 +228,22 @@ def test_a_right_product_passes_and_each_wrong_one_is_found():
                 check_products(Products(function, wrong), "")
 
 
+def test_the_buffer_of_openblas_is_filled_by_a_wide_product(monkeypatch):
+    with pytest.raises(BlasError, match="cblas_sgemm multiplies wrongly"):
+        fill_buffer(Products("cblas_sgemm", "sum"), "")
+    filled = []
+    monkeypatch.setattr(blas_module, "fill_buffer", lambda library, prefix: filled.append((library, prefix)))
+    path = scipy_library() or (system_library() and blas_module.SYSTEM_LIBRARY)
+    if path:
+        found = load(str(path), "of this test")
+        assert filled == [(found.library, found.prefix)]
+
+
 def test_integers_of_64_bits_are_refused(monkeypatch):
     monkeypatch.setattr(Blas, "text", lambda *_: "OpenBLAS 0.3.30 USE64BITINT DYNAMIC_ARCH")
-    path = scipy_library() or blas_module.SYSTEM_LIBRARY
+    path = scipy_library() or (system_library() and blas_module.SYSTEM_LIBRARY)
+    if path is None:
+        pytest.skip("no OpenBLAS to ask")
     with pytest.raises(BlasError, match="takes integers of 64 bits"):
         load(str(path), "of this test")
 
