@@ -15,6 +15,7 @@ from mlx.utils import tree_flatten, tree_map
 from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random, Split, Task, evaluate, fit, predict
 
 # Private: the optimizer and the schedule alone, to compare with MLX's; what fits in memory; training that pauses.
+from ncps_mlx._kernels.native import native_layers
 from ncps_mlx._runtime import memory_budget
 from ncps_mlx._runtime.memory_budget import peak_memory_mb
 from ncps_mlx._utils.progress import Progress
@@ -27,6 +28,7 @@ from ncps_mlx.training._parameter_matrix import ParameterLayout
 from ncps_mlx.training._population import unstack_parameters
 from ncps_mlx.training._time_steps import MemberTimeSteps
 from ncps_mlx.training._trainer import PopulationTrainer
+from tests.native import needs_native
 
 T, D, H, U, O = 6, 3, 11, 13, 2
 
@@ -306,10 +308,16 @@ def test_a_population_split_for_memory_trains_to_the_same_bits(kind, capsys):
     assert "1 of 5 members at a time: each needs about" in capsys.readouterr().err
 
 
-def test_predictions_stay_within_the_limit_too(monkeypatch, capsys):
+@pytest.mark.parametrize(("native", "limit"), [(False, 1), pytest.param(True, 0.1, marks=needs_native)])
+def test_predictions_stay_within_the_limit_too(monkeypatch, capsys, native, limit):
     """Of many sequences, a member's predictions take more than the gradient of a small batch: 0.8 to 1.2 MB, measured
-    as 0.4 or more (what is done with is freed sooner where the system lets the worker run).
+    as 0.4 or more (what is done with is freed sooner where the system lets the worker run). In C, 0.07 MB.
     """
+    with native_layers(native):
+        check_predictions_stay_within(limit, monkeypatch, capsys)
+
+
+def check_predictions_stay_within(limit, monkeypatch, capsys):
     small = make_task()
     task = Task("toy", small.train, make_split(500), make_split(400))
     groups, predict_group = [], population.predict_group
@@ -321,14 +329,14 @@ def test_predictions_stay_within_the_limit_too(monkeypatch, capsys):
 
     monkeypatch.setattr(population, "predict_group", measured_group)
     models = [build(seed=seed) for seed in range(6)]
-    fit(models, task, steps=1, batch_size=2, memory_mb=1)
+    fit(models, task, steps=1, batch_size=2, memory_mb=limit)
     assert {split for split, _ in groups} == {task.validation}
-    assert 2 <= len(groups) - 1 <= 6 and max(used for _, used in groups) < 5
+    assert 2 <= len(groups) - 1 <= 6 and max(used for _, used in groups) < 5 * limit
     assert re.search("of 6 members at a time: each needs about . MB for its predictions", capsys.readouterr().err)
     groups.clear()
-    monkeypatch.setattr(memory_budget, "machine_memory_mb", lambda: 1 / memory_budget.DEFAULT_SHARE)
+    monkeypatch.setattr(memory_budget, "machine_memory_mb", lambda: limit / memory_budget.DEFAULT_SHARE)
     together = predict(models, task.test)
-    assert 2 <= len(groups) - 1 <= 6 and max(used for _, used in groups) < 5
+    assert 2 <= len(groups) - 1 <= 6 and max(used for _, used in groups) < 5 * limit
     for model, outputs in zip(models, together, strict=True):
         np.testing.assert_array_equal(predict(model, task.test), outputs)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import mlx.core as mx
 
-__all__ = ["cached_in_precompute", "custom_vjp", "no_grad", "precompute"]
+__all__ = ["cached_in_precompute", "custom_vjp", "eager_vjp", "is_eager", "no_grad", "precompute"]
 
 Arrays = Sequence[mx.array]
 Pullback = Callable[[Arrays, Arrays, Arrays], list[mx.array]]
@@ -64,6 +64,35 @@ def cached_in_precompute(function: Callable[[], Any]) -> Any:
     if recorded is not None:
         recorded.append(value)
     return value
+
+
+def is_eager() -> bool:
+    """Whether functions may evaluate their arrays here (:func:`eager_vjp`)."""
+    return _no_grad.get() or _recorded.get() is not None or _replayed.get() is not None
+
+
+def eager_vjp(
+    function: Callable[[Arrays, bool], tuple[list[mx.array], Any]],
+    pullback: Callable[[Any, Arrays], list[mx.array]],
+) -> Callable[..., list[mx.array]]:
+    """A function that evaluates its arrays, with ``pullback`` as its gradient; to be called where :func:`is_eager`.
+
+    Args:
+        function: From the arrays, and whether a gradient will follow, to two outputs or more and any residuals.
+        pullback: From the residuals and the outputs' cotangents to the arrays' gradients.
+    """
+
+    def call(*arrays: mx.array) -> list[mx.array]:
+        if _no_grad.get():
+            return function(arrays, False)[0]
+        outputs, residuals = cached_in_precompute(lambda: function(arrays, True))
+        if _replayed.get() is None:
+            return list(outputs)
+        differentiable: Any = mx.custom_function(lambda *_: list(outputs))
+        differentiable.vjp(lambda _arrays, cotangents, _outputs: pullback(residuals, cotangents))
+        return list(differentiable(*arrays))
+
+    return call
 
 
 def custom_vjp(

@@ -48,6 +48,7 @@ __all__ = [
     "RATIONAL",
     "TanhImplementation",
     "affine",
+    "chosen_tanh",
     "current_tanh",
     "tanh_for",
     "tanh_implementation",
@@ -188,6 +189,11 @@ def tanh_implementation(tanh: str) -> Iterator[None]:
 def tanh_is_slow() -> bool:
     """Whether MLX's own tanh is slow on the default device."""
     return sys.platform != "darwin" and mx.default_device() == mx.Device(mx.cpu)
+
+
+def chosen_tanh() -> str:
+    """One of :data:`CHOICES`: what :func:`tanh_implementation` was given."""
+    return _choice.get()
 
 
 def current_tanh() -> str:

@@ -5,13 +5,24 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import mlx.core as mx
 
-__all__ = ["machine_memory_mb", "members_at_once", "peak_memory_mb"]
+__all__ = ["count_allocation", "machine_memory_mb", "members_at_once", "peak_memory_mb"]
 
 DEFAULT_SHARE = 0.25  # of the machine's memory for one training unless told otherwise: others run at the same time
+
+
+_allocated: ContextVar[list[int] | None] = ContextVar("allocated", default=None)
+
+
+def count_allocation(size: int) -> None:
+    """Tell :func:`peak_memory_mb` of bytes that MLX does not know of and that live as long as a gradient takes."""
+    counted = _allocated.get()
+    if counted is not None:
+        counted.append(size)
 
 
 def machine_memory_mb() -> float:
@@ -24,6 +35,8 @@ def peak_memory_mb(work: Callable[[], Any]) -> float:
 
     Approximate: MLX's worker frees what is no longer needed when it gets there, and Python may be ahead of it.
     """
+    counted: list[int] = []
+    token = _allocated.set(counted)
     gc_was_enabled = gc.isenabled()
     gc.disable()  # garbage of others, freed while this is measured, would hide what it takes
     try:
@@ -31,8 +44,9 @@ def peak_memory_mb(work: Callable[[], Any]) -> float:
         before = mx.get_active_memory()
         mx.reset_peak_memory()
         mx.eval(work())
-        return max(0, mx.get_peak_memory() - before) / 1e6
+        return (max(0, mx.get_peak_memory() - before) + sum(counted)) / 1e6
     finally:
+        _allocated.reset(token)
         if gc_was_enabled:
             gc.enable()
 

@@ -116,13 +116,16 @@ class Backbone(nn.Module):
         """The number of weights that do not exist and are stored as zeros."""
         return self._masked_weight_count
 
+    def masked_weights(self) -> tuple[mx.array, mx.array]:
+        """The weights of the first product as they are kept, to (..., U, D) from the input and (..., U, H)."""
+        if self._masks is None:
+            return self.input_weight, self.recurrent_weight
+        from_input, recurrent = self._masks
+        return mx.where(from_input, self.input_weight, 0), mx.where(recurrent, self.recurrent_weight, 0)
+
     def first_weights(self) -> tuple[mx.array, mx.array]:
         """The weights of the first product, from input (..., D, U) and state (..., H, U)."""
-        from_input, recurrent = self.input_weight, self.recurrent_weight
-        if self._masks is not None:
-            from_input, recurrent = (
-                mx.where(m, w, 0) for m, w in zip(self._masks, (from_input, recurrent), strict=True)
-            )
+        from_input, recurrent = self.masked_weights()
         return transposed(from_input), transposed(recurrent)
 
     def bind_inputs(self) -> Callable[[mx.array], mx.array]:

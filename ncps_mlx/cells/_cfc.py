@@ -12,6 +12,7 @@ from ncps_mlx._kernels.activations import DERIVATIVES
 from ncps_mlx._kernels.cfc import LayerArrays, LayerSpec, combine_heads, run_cfc
 from ncps_mlx._kernels.layout import transposed
 from ncps_mlx._kernels.lstm import LSTMArrays
+from ncps_mlx._kernels.native import NativeCfC, covers_cfc, run_native_cfc
 from ncps_mlx.cells._backbone import Backbone
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._initializers import Initializer
@@ -144,6 +145,24 @@ class CfCCell(FusedCell):
     ) -> tuple[mx.array, State]:
         """As ``FusedCell.run_fused``."""
         net = self.backbone
+        if lstm is None:
+            from_input, recurrent = net.masked_weights()
+            native = NativeCfC(
+                mode=self._mode,
+                activation=self._activation,
+                x=x,
+                state=state[0],
+                input_weight=from_input,
+                recurrent_weight=recurrent,
+                weights=tuple(net.weights),
+                biases=(net.bias, *net.biases),
+                dt=dt,
+                mask=mask,
+                dropout=tuple(dropout),
+            )
+            if covers_cfc(native):
+                every, end = run_native_cfc(native, sequences=sequences)
+                return end if every is None else every, (end,)
         varying = isinstance(dt, mx.array)
         spec = LayerSpec(
             mode=self._mode,

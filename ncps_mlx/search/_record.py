@@ -11,6 +11,7 @@ from typing import Any
 
 import mlx.core as mx
 
+from ncps_mlx._kernels.native import OFF, current_native, native_layers
 from ncps_mlx._kernels.tanh import current_tanh, tanh_implementation
 from ncps_mlx._runtime.versions import versions
 from ncps_mlx._trials import TrialResult
@@ -108,7 +109,10 @@ class Record(TrialResult):
         """
         check_data(self, task)
         config = complete_config(self.model, self.config)  # an older record lacks later hyperparameters
-        with tanh_implementation(self.versions.get("tanh", "auto")):
+        with (
+            tanh_implementation(self.versions.get("tanh", "auto")),
+            native_layers(self.versions.get("native", OFF) != OFF),
+        ):
             population = TrialPopulation(task, self.model, [config], [self.seed], [self.trial])
         if self.status == "pruned" and self.history is not None:
             population.train(until=self.history.step[-1])
@@ -139,7 +143,7 @@ class TrialPopulation:
         models = [build_model(model, config, self.sizes, seed) for config, seed in pairs]
         member_configs = [MemberConfig.from_config(config, seed) for config, seed in pairs]
         self._trainer = PopulationTrainer(models, task, _shared(self.configs, memory_mb), member_configs)
-        self.tanh = current_tanh()
+        self.tanh, self.native = current_tanh(), current_native()
 
     @property
     def training(self) -> list[int]:
@@ -159,6 +163,7 @@ class TrialPopulation:
                 Progress(len(self.trials), self.task.name, "trial", shown=False)
             )
             contexts.enter_context(tanh_implementation(self.tanh))
+            contexts.enter_context(native_layers(self.native != OFF))
             self._trainer.train(bar, len(self.trials) if share is None else share, until)
 
     def prune(self, reasons: Mapping[int, str]) -> None:
@@ -167,7 +172,7 @@ class TrialPopulation:
 
     def records(self) -> list[Record]:
         """Say what became of each trial, or has become of it so far."""
-        now, device, task = versions() | {"tanh": self.tanh}, _device(), self.task
+        now, device, task = versions() | {"tanh": self.tanh, "native": self.native}, _device(), self.task
         histories = [member.history() for member in self._trainer.members]
         return [
             Record(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mlx.utils import tree_map
 
 from ncps_mlx._kernels.custom_vjp import no_grad
-from ncps_mlx._kernels.tanh import current_tanh, tanh_implementation
+from ncps_mlx._kernels.native import training_kernels
 from ncps_mlx.data._split import Split
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._parameter_matrix import leaves
@@ -142,7 +142,7 @@ def predict_group(
             return mx.broadcast_to(part, (members, *part.shape))
 
         time_delta = time_steps.of_chunk(rows, group)
-        with no_grad(), tanh_implementation(current_tanh()):
+        with no_grad(), training_kernels():
             y, _ = model.forward(
                 for_each_member(x),
                 None,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx._kernels.custom_vjp import precompute
-from ncps_mlx._kernels.tanh import current_tanh, tanh_implementation
+from ncps_mlx._kernels.native import training_kernels
 from ncps_mlx._runtime.memory_budget import members_at_once, peak_memory_mb
 from ncps_mlx._runtime.thread_affinity import WorkerThreadAffinity
 from ncps_mlx._runtime.training_stream import training_stream
@@ -144,7 +144,7 @@ class PopulationTrainer:
         rates = self.dropout_rates[group] if isinstance(self.dropout_rates, mx.array) else self.dropout_rates
         parameters = self.layout.to_tree(self.matrix[group])
         arguments = parameters, batch, rates, keys
-        with tanh_implementation(current_tanh()):
+        with training_kernels():
             # Without custom gradients there is little to gain, and the forward pass would run twice.
             ahead = precompute(lambda: self.loss(*arguments)) if self.model.has_fused_kernel else nullcontext()
             with ahead:

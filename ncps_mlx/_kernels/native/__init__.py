@@ -1,0 +1,29 @@
+"""Layers in C, compiled where there is a compiler: several times faster in training on a CPU.
+
+You need to read this only to make training faster. Each computes what the kernels next to this folder compute, from a
+forward pass taken in advance (``custom_vjp.precompute``) or without a gradient; what it does not cover runs there.
+"""
+
+from ncps_mlx._kernels.native._cfc import NativeCfC, covers_cfc, run_native_cfc
+from ncps_mlx._kernels.native._choice import (
+    OFF,
+    calls,
+    current_native,
+    is_native_on,
+    native_layers,
+    training_kernels,
+)
+from ncps_mlx._kernels.native._compile import compiled
+
+__all__ = [
+    "NativeCfC",
+    "OFF",
+    "calls",
+    "compiled",
+    "covers_cfc",
+    "current_native",
+    "is_native_on",
+    "native_layers",
+    "run_native_cfc",
+    "training_kernels",
+]
