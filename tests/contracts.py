@@ -115,6 +115,15 @@ def close(got: Any, want: Any, tolerance: float = 1e-5, what: str = "") -> None:
         np.testing.assert_allclose(left, right, atol=tolerance, rtol=tolerance, err_msg=f"{what} {name}")
 
 
+def close_in_scale(got: Any, want: Any, tolerance: float = 2e-5, what: str = "") -> None:
+    """Trees of arrays agree but for a part of each array's largest number: what sums that cancel can promise."""
+    actual, expected = flat(got), flat(want)
+    assert [name for name, _ in actual] == [name for name, _ in expected], what
+    for (name, a), (_, b) in zip(actual, expected, strict=True):
+        atol = tolerance * max(1.0, mx.abs(b).max().item())
+        np.testing.assert_allclose(np.array(a), np.array(b), atol=atol, rtol=0, err_msg=f"{what} {name}")
+
+
 def equal(got: Any, want: Any, what: str = "") -> None:
     """Trees of arrays are the same bit for bit."""
     actual, expected = flat(got), flat(want)
