@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import math
+import shutil
+from contextlib import nullcontext
 
 import mlx.core as mx
 import numpy as np
 import pytest
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_map
 
 # Private: a custom gradient and the automatic one are equal, so only faults planted in its code tell them apart.
 import ncps_mlx._kernels.ltc_solver
 from ncps_mlx import LTC, AutoNCP, FullyConnected, Random
+from ncps_mlx._kernels.custom_vjp import no_grad, precompute
+from ncps_mlx._kernels.native import _compile, calls, native_layers
 from ncps_mlx.cells import Cell
 from ncps_mlx.cells._stack import dropout_masks
 from ncps_mlx.training._population import stack_parameters
+from tests.native import compiled_anew, needs_native
 
 B, T, D, H = 5, 7, 3, 11
 
@@ -30,7 +36,8 @@ KINDS = {
 }
 
 
-def compare(kind, *, varying=True, masked=False, sequences=True, members=None, unfolds=3, rate=0.0):
+def case(kind, *, varying=True, masked=False, members=None, unfolds=3, rate=0.0):
+    """A cell, and its parameters, inputs, first state, time steps, mask and dropout masks."""
     models = [LTC(D, seed=seed, ode_unfolds=unfolds, **KINDS[kind]) for seed in range(members or 1)]
     cell = models[0].layers[0]
     leading = (members,) if members else ()
@@ -46,20 +53,33 @@ def compare(kind, *, varying=True, masked=False, sequences=True, members=None, u
     keys = mx.array(rng.integers(0, 2**32, size=(*leading, 2), dtype=np.uint32))
     layers, units = cell.dropout_shape
     dropout = dropout_masks(keys, rate, layers, (T, B, units)) if rate else []
+    return cell, parameters, x, h, dt, mask, dropout
 
-    def gradients(run):
-        def loss(parameters, x, h, dt):
-            cell.update(parameters)
-            y, (last,) = run(x, (h,), dt, mask, dropout, sequences=sequences)
-            first = (mx.sin(mx.arange(y.size).reshape(y.shape)) * y).sum()
-            return first + (mx.cos(mx.arange(last.size).reshape(last.shape)) * mx.square(last)).sum()
 
-        wanted = (0, 1, 2, 3) if varying else (0, 1, 2)
+def gradients(run, cell, parameters, x, h, dt, mask, dropout, *, sequences, native=False):
+    """The loss and its gradients; ``native``: in C, with the forward pass in advance, as in training."""
+
+    def loss(parameters, x, h, dt):
+        cell.update(parameters)
+        y, (last,) = run(x, (h,), dt, mask, dropout, sequences=sequences)
+        own = y.shape[-3 if sequences else -2 :]  # of each member the same
+        first = (mx.sin(mx.arange(math.prod(own)).reshape(own)) * y).sum()
+        return first + (mx.cos(mx.arange(B * H).reshape(B, H)) * mx.square(last)).sum()
+
+    wanted = (0, 1, 2, 3) if isinstance(dt, mx.array) else (0, 1, 2)
+    with native_layers(native), precompute(lambda: loss(parameters, x, h, dt)) if native else nullcontext():
         value, found = mx.value_and_grad(loss, argnums=wanted)(parameters, x, h, dt)
-        return value, tree_flatten(found)
+    return value, tree_flatten(found)
 
-    value, want = gradients(lambda *args, **kwargs: Cell.run(cell, *args, **kwargs))
-    fused, got = gradients(cell.run)
+
+def compare(kind, *, sequences=True, native=False, **settings):
+    cell, *arrays = case(kind, **settings)
+    value, want = gradients(
+        lambda *args, **kwargs: Cell.run(cell, *args, **kwargs), cell, *arrays, sequences=sequences
+    )
+    before = calls.copy()
+    fused, got = gradients(cell.run, cell, *arrays, sequences=sequences, native=native)
+    assert sum((calls - before).values()) == 2 * native
     np.testing.assert_allclose(fused.item(), value.item(), rtol=1e-5, atol=1e-5)
     assert [name for name, _ in want] == [name for name, _ in got]
     for (name, a), (_, b) in zip(want, got, strict=True):
@@ -106,3 +126,91 @@ def test_a_planted_fault_is_seen(monkeypatch, kind, fault):
     monkeypatch.setattr(place, fault, wrong)
     with pytest.raises(AssertionError):
         compare(kind)
+
+
+# The wired layer in C
+
+WIRED = ["ncp", "random", "full"]
+
+
+@needs_native
+@pytest.mark.parametrize("kind", WIRED)
+@pytest.mark.parametrize(
+    ("varying", "masked", "sequences"), list(itertools.product([False, True], repeat=3))
+)
+def test_gradients_in_c_equal_automatic_ones(kind, varying, masked, sequences):
+    compare(kind, native=True, varying=varying, masked=masked, sequences=sequences)
+
+
+@needs_native
+@pytest.mark.parametrize("masked", [False, True])
+def test_populations_in_c(masked):
+    compare("ncp", native=True, members=4, masked=masked)
+    compare("full", native=True, members=2, masked=masked, unfolds=1)
+
+
+@needs_native
+@pytest.mark.parametrize("batch", [1, 16, 33])
+def test_batches_of_any_size(monkeypatch, batch):
+    """C takes them in blocks of vectors."""
+    monkeypatch.setattr("tests.test_ltc_kernel.B", batch)
+    compare("ncp", native=True, masked=True)
+    compare("ncp", native=True, varying=False, sequences=False)
+
+
+@needs_native
+@pytest.mark.parametrize("flags", [["-march=x86-64"], ["-mavx2", "-mfma", "-mno-avx512f"]])
+def test_every_width_of_vectors(monkeypatch, tmp_path, flags):
+    """This processor's own is what the other tests use."""
+    if _compile.platform.machine() != "x86_64":
+        pytest.skip("these are of x86-64")
+    if "-mavx2" in flags and "avx2" not in _compile.processor():
+        pytest.skip("this processor has no AVX2")
+    monkeypatch.setattr("tests.test_ltc_kernel.B", 21)
+    with compiled_anew(monkeypatch, tmp_path, flags=lambda: (*_compile.FLAGS, *flags)):
+        compare("ncp", native=True, masked=True)
+        compare("random", native=True, varying=False, members=2)
+
+
+@needs_native
+@pytest.mark.parametrize(("masked", "varying"), [(True, True), (False, False)])
+def test_members_in_c_equal_lone_runs_bit_for_bit(masked, varying):
+    cell, *arrays = case("ncp", masked=masked, varying=varying, members=4)
+
+    def predict(parameters, x, h, dt, mask, dropout):
+        cell.update(parameters)
+        with native_layers(True), no_grad():
+            return cell.run(x, (h,), dt, mask, dropout, sequences=True)
+
+    _, together = gradients(cell.run, cell, *arrays, sequences=True, native=True)
+    predicted = tree_flatten(predict(*arrays))
+    for i in range(4):
+        one = [tree_map(lambda a, i=i: a[i] if isinstance(a, mx.array) else a, each) for each in arrays]
+        _, alone = gradients(cell.run, cell, *one, sequences=True, native=True)
+        for (name, a), (_, b) in zip(
+            [*together, *predicted], [*alone, *tree_flatten(predict(*one))], strict=True
+        ):
+            assert mx.array_equal(a[i], b).item(), name
+
+
+@needs_native
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("w->state[at] = c * above", "w->state[at] = splat(1.01f) * c * above"),
+        ("times_x += d * from[i]", "times_x += splat(1.01f) * d * from[i]"),
+        ("by_q += y * of_q[i]", "by_q += splat(1.01f) * y * of_q[i]"),
+        ("of_times[i] += above * p[at]", "of_times[i] += splat(1.01f) * above * p[at]"),
+        ("of_c += above * state[at] + below", "of_c += splat(1.01f) * (above * state[at] + below)"),
+        ("to[i] += rate * d", "to[i] += splat(1.01f) * rate * d"),
+    ],
+)
+def test_a_fault_planted_in_c_is_seen(monkeypatch, tmp_path, right, wrong):
+    copy = tmp_path / "sources"
+    shutil.copytree(_compile.FOLDER, copy)
+    source = (copy / "wired_ltc.c").read_text()
+    assert source.count(right) == 1
+    (copy / "wired_ltc.c").write_text(source.replace(right, wrong))
+    with compiled_anew(monkeypatch, tmp_path, FOLDER=copy), pytest.raises(AssertionError):
+        compare("ncp", native=True, masked=True)
+    compare("ncp", native=True, masked=True)

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from ncps_mlx._kernels.activations import DERIVATIVES
 from ncps_mlx._kernels.cfc import LayerArrays, LayerSpec, combine_heads, run_cfc
+from ncps_mlx._kernels.custom_vjp import is_eager
 from ncps_mlx._kernels.layout import transposed
 from ncps_mlx._kernels.lstm import LSTMArrays
-from ncps_mlx._kernels.native import NativeCfC, covers_cfc, run_native_cfc
+from ncps_mlx._kernels.native import NativeCfC
 from ncps_mlx.cells._backbone import Backbone
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._initializers import Initializer
@@ -145,7 +146,7 @@ class CfCCell(FusedCell):
     ) -> tuple[mx.array, State]:
         """As ``FusedCell.run_fused``."""
         net = self.backbone
-        if lstm is None:
+        if lstm is None and is_eager():
             from_input, recurrent = net.masked_weights()
             native = NativeCfC(
                 mode=self._mode,
@@ -160,8 +161,8 @@ class CfCCell(FusedCell):
                 mask=mask,
                 dropout=tuple(dropout),
             )
-            if covers_cfc(native):
-                every, end = run_native_cfc(native, sequences=sequences)
+            if native.runs():
+                every, end = native.run(sequences=sequences)
                 return end if every is None else every, (end,)
         varying = isinstance(dt, mx.array)
         spec = LayerSpec(

@@ -9,11 +9,13 @@ import mlx.core as mx
 import numpy as np
 
 from ncps_mlx._kernels.activations import softplus, softplus_inverse
+from ncps_mlx._kernels.custom_vjp import is_eager
 from ncps_mlx._kernels.layout import flatten_time
 from ncps_mlx._kernels.lstm import LSTMArrays
 from ncps_mlx._kernels.ltc import run_ltc
 from ncps_mlx._kernels.ltc_solver import Synapses as SynapseSolver
 from ncps_mlx._kernels.ltc_solver import synapse_sums
+from ncps_mlx._kernels.native import NativeSynapses, NativeWiredLTC, SynapseList
 from ncps_mlx._kernels.tanh import MLX, TanhImplementation, tanh_for
 from ncps_mlx.cells._backbone import all_steps
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
@@ -213,6 +215,11 @@ class WiredLTCCell(FusedCell):
         sequences: bool,
     ) -> tuple[mx.array, State]:
         """As ``FusedCell.run_fused``."""
+        if lstm is None and is_eager():
+            native = self._native(x, state[0], dt, mask)
+            if native.runs():
+                every, end = native.run(sequences=sequences)
+                return self.outputs(end if every is None else every), (end,)
         *leading, steps, _, _ = x.shape
         unfolds, tanh_impl = self._unfolds, tanh_for(state[0].dtype)
         leak, capacitance = (each[..., None, :] for each in self.leak_and_capacitance())
@@ -231,6 +238,32 @@ class WiredLTCCell(FusedCell):
         make_solver = partial(SynapseSolver, tanh_impl, steps, unfolds)
         states, last = run_ltc(make_solver, solver_arrays, tanh_impl, state[0], mask, lstm, steps=steps)
         return self.outputs(states if sequences else last[0]), last
+
+    def _native(self, x: mx.array, v: mx.array, dt: TimeSteps, mask: mx.array | None) -> NativeWiredLTC:
+        leak, capacitance = self.leak_and_capacitance()
+
+        def synapses(prefix: str, synapses: Synapses) -> NativeSynapses:
+            weight = softplus(self[f"{prefix}raw_weight"])
+            return NativeSynapses(
+                listed=synapses.by_target,
+                slope=self[f"{prefix}slope"],
+                midpoint=self[f"{prefix}midpoint"],
+                pushed=weight * self[f"{prefix}reversal"],
+                conducted=weight,
+            )
+
+        return NativeWiredLTC(
+            x=self.mapped("input", x),
+            state=v,
+            capacitance=capacitance,
+            driven=leak * self.resting,
+            leaking=leak + EPSILON,
+            inner=synapses("", self._synapses),
+            sensory=synapses("sensory_", self._sensory),
+            unfolds=self._unfolds,
+            dt=dt / self._unfolds,
+            mask=mask,
+        )
 
     def bind_time_constants(self) -> Callable[[State, State], mx.array]:
         """A function from the inputs' contribution and the state to c / (g + sum of w s), (..., B, U)."""
@@ -252,12 +285,14 @@ class Synapses:
         polarity: 1 or -1 for each (S,).
         sources: The neuron each comes from, one-hot (from, S).
         targets: The neuron each goes to, one-hot (S, to).
+        by_target: The same as lists.
     """
 
     def __init__(self, adjacency: Array) -> None:
         pairs = np.argwhere(adjacency)
         self.count = len(pairs)
         self.polarity = adjacency[adjacency != 0].astype(np.float32)
+        self.by_target = SynapseList(pairs, adjacency.shape[1])
         one = np.eye(max(adjacency.shape), dtype=np.float32)
         self.sources = mx.array(np.ascontiguousarray(one[pairs[:, 0], : adjacency.shape[0]].T))
         self.targets = mx.array(np.ascontiguousarray(one[pairs[:, 1], : adjacency.shape[1]]))

@@ -4,7 +4,7 @@ You need to read this only to make training faster. Each computes what the kerne
 forward pass taken in advance (``custom_vjp.precompute``) or without a gradient; what it does not cover runs there.
 """
 
-from ncps_mlx._kernels.native._cfc import NativeCfC, covers_cfc, run_native_cfc
+from ncps_mlx._kernels.native._cfc import NativeCfC
 from ncps_mlx._kernels.native._choice import (
     OFF,
     calls,
@@ -14,16 +14,18 @@ from ncps_mlx._kernels.native._choice import (
     training_kernels,
 )
 from ncps_mlx._kernels.native._compile import compiled
+from ncps_mlx._kernels.native._wired_ltc import NativeSynapses, NativeWiredLTC, SynapseList
 
 __all__ = [
     "NativeCfC",
+    "NativeSynapses",
+    "NativeWiredLTC",
     "OFF",
+    "SynapseList",
     "calls",
     "compiled",
-    "covers_cfc",
     "current_native",
     "is_native_on",
     "native_layers",
-    "run_native_cfc",
     "training_kernels",
 ]

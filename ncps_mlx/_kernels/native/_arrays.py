@@ -12,7 +12,18 @@ import numpy.typing as npt
 
 from ncps_mlx._runtime.memory_budget import count_allocation
 
-__all__ = ["Array", "Floats", "Sequence", "aligned", "each_member", "evaluates", "pointer", "sequence", "view"]
+__all__ = [
+    "Array",
+    "Floats",
+    "Sequence",
+    "aligned",
+    "each_member",
+    "evaluates",
+    "first",
+    "pointer",
+    "sequence",
+    "view",
+]
 
 Floats = npt.NDArray[Any]
 
@@ -70,6 +81,11 @@ def sequence(array: Floats | None) -> tuple[Sequence, Floats | None]:
     if array.shape[-1] > 1 and array.strides[-1] != array.itemsize:
         array = np.ascontiguousarray(array)
     return Sequence(pointer(array), *(each // array.itemsize for each in array.strides[:3])), array
+
+
+def first(arrays: Several[Floats]) -> Floats | None:
+    """The first array, if there is one."""
+    return arrays[0] if arrays else None
 
 
 def aligned(shape: Several[int]) -> Floats:

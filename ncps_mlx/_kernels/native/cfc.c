@@ -9,23 +9,12 @@
    not vary, so is that, and the heads a and b are one. Rows of H or U numbers are padded to whole vectors, with zeros
    that stay zeros or meet zeros. */
 
+#include "arrays.h"
 #include "products.h"
 
 enum { TANH, RELU, SIGMOID }; /* the backbone's activation */
 
 #define HALF 0.5f /* sigmoid through tanh: its argument's factor */
-
-/* One array of each member, the next member's so many floats later. */
-typedef struct {
-    const float *data;
-    long member;
-} Array;
-
-/* A sequence (T, B, .) of each member, by strides. */
-typedef struct {
-    const void *data;
-    long member, step, row;
-} Sequence;
 
 /* The layer; weights as the model has them, (out, in). */
 typedef struct {
@@ -176,15 +165,6 @@ INLINE vec slope(long activation, vec y) {
     return (vec)((ivec)splat(1.0f) & (ivec)(y > splat(0.0f)));
 }
 
-static const float *row_of(Sequence s, long m, long t, long b) {
-    return (const float *)s.data + m * s.member + t * s.step + b * s.row;
-}
-
-static int there(const Layer *l, long m, long t, long b) {
-    Sequence s = l->mask;
-    return !s.data || ((const unsigned char *)s.data)[m * s.member + t * s.step + b * s.row];
-}
-
 static const float *dropout_of(const Layer *l, long i, long m, long t) {
     return l->dropout[i].data + m * l->dropout[i].member + t * l->batch * l->width;
 }
@@ -199,7 +179,7 @@ static void drop(const Layer *l, const float *mask, const vec *from, vec *to) {
 static void apply_heads(const Layer *l, long m, long t, vec *heads, const vec *state, vec *next) {
     long n = state_row(l);
     for (long b = 0; b < l->batch; b++, heads += head_row(l), state += n, next += n) {
-        int reads = there(l, m, t, b);
+        int reads = has_reading(l->mask, m, t, b);
         vec time = l->times.data ? splat(*row_of(l->times, m, t, b)) : splat(1.0f);
         for (long j = 0; j < n; j++) {
             vec f = tanh_of(heads[j]), g = tanh_of(heads[n + j]), a = heads[2 * n + j];
@@ -343,7 +323,7 @@ static void heads_back(const Layer *l, long m, long t, const vec *heads, vec *st
     long n = state_row(l);
     vec one = splat(1.0f), half = splat(HALF), zero = splat(0.0f);
     for (long b = 0; b < l->batch; b++, heads += head_row(l), state += n, to += head_row(l)) {
-        if (!there(l, m, t, b)) {
+        if (!has_reading(l->mask, m, t, b)) {
             memset(to, 0, sizeof(vec) * head_row(l));
             if (times) times[b] = 0.0f;
             continue;
