@@ -20,7 +20,7 @@ from ncps_mlx._kernels.native import _compile, calls, native_layers
 from ncps_mlx.cells import Cell, CfCCell
 from ncps_mlx.cells._initializers import get_initializer, seeded
 from ncps_mlx.cells._stack import dropout_masks
-from tests.native import compiled_anew, needs_native
+from tests.native import QUICK, compiled_anew, needs_native
 
 B, T, D, H, U = 5, 7, 3, 11, 13
 
@@ -178,7 +178,7 @@ def test_every_width_of_vectors(monkeypatch, tmp_path, flags):
         pytest.skip("these are of x86-64")
     if "-mavx2" in flags and "avx2" not in _compile.processor():
         pytest.skip("this processor has no AVX2")
-    with compiled_anew(monkeypatch, tmp_path, flags=lambda: (*_compile.FLAGS, *flags)):
+    with compiled_anew(monkeypatch, tmp_path, flags=lambda: (*QUICK, *flags)):
         for layers, mode, rate in [(0, "default", 0.0), (1, "no_gate", 0.0), (2, "default", 0.3)]:
             compare(True, native=True, mode=mode, layers=layers, masked=True, rate=rate)
             compare(True, native=True, mode=mode, layers=layers, varying=False, rate=rate, leading=(2,))

@@ -20,7 +20,7 @@ from ncps_mlx._kernels.native import _compile, calls, native_layers
 from ncps_mlx.cells import Cell
 from ncps_mlx.cells._stack import dropout_masks
 from ncps_mlx.training._population import stack_parameters
-from tests.native import compiled_anew, needs_native
+from tests.native import QUICK, compiled_anew, needs_native
 
 B, T, D, H = 5, 7, 3, 11
 
@@ -167,7 +167,7 @@ def test_every_width_of_vectors(monkeypatch, tmp_path, flags):
     if "-mavx2" in flags and "avx2" not in _compile.processor():
         pytest.skip("this processor has no AVX2")
     monkeypatch.setattr("tests.test_ltc_kernel.B", 21)
-    with compiled_anew(monkeypatch, tmp_path, flags=lambda: (*_compile.FLAGS, *flags)):
+    with compiled_anew(monkeypatch, tmp_path, flags=lambda: (*QUICK, *flags)):
         compare("ncp", native=True, masked=True)
         compare("random", native=True, varying=False, members=2)
 
