@@ -214,22 +214,22 @@ def test_members_in_c_equal_lone_runs_bit_for_bit(sequences, layers, masked, var
 
 @needs_native
 @pytest.mark.parametrize(
-    ("right", "wrong"),
+    ("file", "right", "wrong"),
     [
-        ("d * s * (one - g * g)", "1.01f * (d * s * (one - g * g))"),
-        ("by_time += of_gate * heads[3 * n + j]", "by_time += 1.01f * of_gate * heads[3 * n + j]"),
-        ("if (activation == TANH) return splat(1.0f) - y * y;", "if (activation == TANH) return splat(1.01f) - y * y;"),
-        ("of_bias[j] += d[r * columns + j]", "of_bias[j] += 1.01f * d[r * columns + j]"),
-        ("to[k] = factor * column[(l->inputs + k) * columns]", "to[k] = 1.01f * column[(l->inputs + k) * columns]"),
+        ("cfc.c", "d * s * (one - g * g)", "splat(1.01f) * (d * s * (one - g * g))"),
+        ("cfc.c", "by_time += of_gate", "by_time += splat(1.01f) * of_gate"),
+        ("backbone.h", "== TANH) return splat(1.0f) - y * y;", "== TANH) return splat(1.01f) - y * y;"),
+        ("backbone.h", "sum[j] += rows", "sum[j] += splat(1.01f) * rows"),
+        ("backbone.h", "* n->units + k] = scale", "* n->units + k] = 1.01f * scale"),
     ],
 )
-def test_a_fault_planted_in_c_is_seen(monkeypatch, tmp_path, right, wrong):
+def test_a_fault_planted_in_c_is_seen(monkeypatch, tmp_path, file, right, wrong):
     copy = tmp_path / "sources"
     shutil.copytree(_compile.FOLDER, copy)
-    source = (copy / "cfc.c").read_text()
+    source = (copy / file).read_text()
     assert source.count(right) == 1
+    (copy / file).write_text(source.replace(right, wrong))
     settings = {"layers": 1, "varying": True, "masked": True}
-    (copy / "cfc.c").write_text(source.replace(right, wrong))
     with compiled_anew(monkeypatch, tmp_path, FOLDER=copy), pytest.raises(AssertionError):
         compare(True, native=True, **settings)
     compare(True, native=True, **settings)

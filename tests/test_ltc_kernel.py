@@ -128,13 +128,11 @@ def test_a_planted_fault_is_seen(monkeypatch, kind, fault):
         compare(kind)
 
 
-# The wired layer in C
-
-WIRED = ["ncp", "random", "full"]
+# The layers in C
 
 
 @needs_native
-@pytest.mark.parametrize("kind", WIRED)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("varying", "masked", "sequences"), list(itertools.product([False, True], repeat=3))
 )
@@ -147,13 +145,22 @@ def test_gradients_in_c_equal_automatic_ones(kind, varying, masked, sequences):
 def test_populations_in_c(masked):
     compare("ncp", native=True, members=4, masked=masked)
     compare("full", native=True, members=2, masked=masked, unfolds=1)
+    compare("deep", native=True, members=4, masked=masked, unfolds=1)
+
+
+@needs_native
+@pytest.mark.parametrize("kind", ["backbone", "deep"])
+@pytest.mark.parametrize("members", [None, 4])
+def test_dropout_in_c(kind, members):
+    compare(kind, native=True, masked=True, members=members, rate=0.3)
 
 
 @needs_native
 @pytest.mark.parametrize("batch", [1, 16, 33])
 def test_batches_of_any_size(monkeypatch, batch):
-    """C takes them in blocks of vectors."""
+    """C takes a wired layer's in blocks of vectors, a dense one's weight gradients in chunks of steps."""
     monkeypatch.setattr("tests.test_ltc_kernel.B", batch)
+    compare("backbone", native=True, masked=True)
     compare("ncp", native=True, masked=True)
     compare("ncp", native=True, varying=False, sequences=False)
 
@@ -170,12 +177,14 @@ def test_every_width_of_vectors(monkeypatch, tmp_path, flags):
     with compiled_anew(monkeypatch, tmp_path, flags=lambda: (*QUICK, *flags)):
         compare("ncp", native=True, masked=True)
         compare("random", native=True, varying=False, members=2)
+        compare("deep", native=True, masked=True)
 
 
 @needs_native
 @pytest.mark.parametrize(("masked", "varying"), [(True, True), (False, False)])
-def test_members_in_c_equal_lone_runs_bit_for_bit(masked, varying):
-    cell, *arrays = case("ncp", masked=masked, varying=varying, members=4)
+@pytest.mark.parametrize(("kind", "rate"), [("ncp", 0.0), ("dense", 0.0), ("deep", 0.3)])
+def test_members_in_c_equal_lone_runs_bit_for_bit(kind, rate, masked, varying):
+    cell, *arrays = case(kind, masked=masked, varying=varying, members=4, rate=rate)
 
     def predict(parameters, x, h, dt, mask, dropout):
         cell.update(parameters)
@@ -193,24 +202,37 @@ def test_members_in_c_equal_lone_runs_bit_for_bit(masked, varying):
             assert mx.array_equal(a[i], b).item(), name
 
 
+WIRED_FAULTS = [
+    ("w->state[at] = c * above", "w->state[at] = splat(1.01f) * c * above"),
+    ("times_x += d * from[i]", "times_x += splat(1.01f) * d * from[i]"),
+    ("by_q += y * of_q[i]", "by_q += splat(1.01f) * y * of_q[i]"),
+    ("of_times[i] += above * p[at]", "of_times[i] += splat(1.01f) * above * p[at]"),
+    ("of_c += above * state[at] + below", "of_c += splat(1.01f) * (above * state[at] + below)"),
+    ("to[i] += rate * d", "to[i] += splat(1.01f) * rate * d"),
+]
+DENSE_FAULTS = [
+    ("w->of_target[j] += time", "w->of_target[j] += splat(1.01f) * time"),
+    ("w->of_leak[j] += time", "w->of_leak[j] += splat(1.01f) * time"),
+    ("by_time += above * gate", "by_time += splat(1.01f) * above * gate"),
+    ("by_inputs[j] += d[j]", "by_inputs[j] += splat(1.01f) * d[j]"),
+    ("d[j] *= slope_of", "d[j] *= splat(1.01f) * slope_of"),
+]
+
+
 @needs_native
 @pytest.mark.parametrize(
-    ("right", "wrong"),
+    ("kind", "file", "right", "wrong"),
     [
-        ("w->state[at] = c * above", "w->state[at] = splat(1.01f) * c * above"),
-        ("times_x += d * from[i]", "times_x += splat(1.01f) * d * from[i]"),
-        ("by_q += y * of_q[i]", "by_q += splat(1.01f) * y * of_q[i]"),
-        ("of_times[i] += above * p[at]", "of_times[i] += splat(1.01f) * above * p[at]"),
-        ("of_c += above * state[at] + below", "of_c += splat(1.01f) * (above * state[at] + below)"),
-        ("to[i] += rate * d", "to[i] += splat(1.01f) * rate * d"),
+        *(("ncp", "wired_ltc.c", *fault) for fault in WIRED_FAULTS),
+        *(("backbone", "ltc.c", *fault) for fault in DENSE_FAULTS),
     ],
 )
-def test_a_fault_planted_in_c_is_seen(monkeypatch, tmp_path, right, wrong):
+def test_a_fault_planted_in_c_is_seen(monkeypatch, tmp_path, kind, file, right, wrong):
     copy = tmp_path / "sources"
     shutil.copytree(_compile.FOLDER, copy)
-    source = (copy / "wired_ltc.c").read_text()
+    source = (copy / file).read_text()
     assert source.count(right) == 1
-    (copy / "wired_ltc.c").write_text(source.replace(right, wrong))
+    (copy / file).write_text(source.replace(right, wrong))
     with compiled_anew(monkeypatch, tmp_path, FOLDER=copy), pytest.raises(AssertionError):
-        compare("ncp", native=True, masked=True)
-    compare("ncp", native=True, masked=True)
+        compare(kind, native=True, masked=True)
+    compare(kind, native=True, masked=True)

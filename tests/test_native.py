@@ -36,6 +36,7 @@ IN_C = {
     **dict.fromkeys(["cfc-auto-as-ncps", "cfc-random", "cfc-random-as-ncps", "cfc-full"], "cfc"),
     **dict.fromkeys(["ltc-ncp", "ltc-auto", "ltc-auto-linear", "ltc-auto-slow", "ltc-random"], "wired_ltc"),
     **dict.fromkeys(["ltc-full", "ltc-auto-deep", "ltc-auto-shared", "ltc-auto-bidirectional"], "wired_ltc"),
+    **dict.fromkeys(["ltc", "ltc-sigmoid", "ltc-softplus", "ltc-deep", "ltc-shared", "ltc-bidirectional"], "ltc"),
     **dict.fromkeys(["cfc-auto-deep", "cfc-auto-shared", "cfc-auto-bidirectional"], "cfc"),
 }
 """The kinds whose layers all run in C in training and prediction, and the kernel; all others run none there."""

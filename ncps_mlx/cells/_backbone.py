@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ncps_mlx._kernels.activations import ACTIVATIONS
 from ncps_mlx._kernels.custom_vjp import custom_vjp
 from ncps_mlx._kernels.layout import transposed, weight_gradient
+from ncps_mlx._kernels.native import NativeBackbone
 from ncps_mlx.cells._initializers import Initializer
 
 __all__ = ["Backbone", "all_steps", "linear"]
@@ -127,6 +128,18 @@ class Backbone(nn.Module):
         """The weights of the first product, from input (..., D, U) and state (..., H, U)."""
         from_input, recurrent = self.masked_weights()
         return transposed(from_input), transposed(recurrent)
+
+    def in_c(self, activation: str, dropout: Sequence[mx.array]) -> NativeBackbone:
+        """The same for a layer in C; ``activation`` is also that of an LTC's gate."""
+        input_weight, recurrent_weight = self.masked_weights()
+        return NativeBackbone(
+            activation=activation,
+            input_weight=input_weight,
+            recurrent_weight=recurrent_weight,
+            weights=tuple(self.weights),
+            biases=(self.bias, *self.biases),
+            dropout=tuple(dropout),
+        )
 
     def bind_inputs(self) -> Callable[[mx.array], mx.array]:
         """A function from inputs (..., B, D) to their part of the first product (..., B, U)."""

@@ -147,19 +147,13 @@ class CfCCell(FusedCell):
         """As ``FusedCell.run_fused``."""
         net = self.backbone
         if lstm is None and is_eager():
-            from_input, recurrent = net.masked_weights()
             native = NativeCfC(
                 mode=self._mode,
-                activation=self._activation,
                 x=x,
                 state=state[0],
-                input_weight=from_input,
-                recurrent_weight=recurrent,
-                weights=tuple(net.weights),
-                biases=(net.bias, *net.biases),
+                backbone=net.in_c(self._activation if net.layers else "tanh", dropout),  # else any name will do
                 dt=dt,
                 mask=mask,
-                dropout=tuple(dropout),
             )
             if native.runs():
                 every, end = native.run(sequences=sequences)

@@ -8,10 +8,12 @@ from functools import partial
 import mlx.core as mx
 
 from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES, LOWER_BOUNDS, softplus, softplus_inverse
+from ncps_mlx._kernels.custom_vjp import is_eager
 from ncps_mlx._kernels.layout import flatten_time, transposed
 from ncps_mlx._kernels.lstm import LSTMArrays
 from ncps_mlx._kernels.ltc import run_ltc
 from ncps_mlx._kernels.ltc_solver import DenseGate, gate_input_scale
+from ncps_mlx._kernels.native import NativeLTC
 from ncps_mlx._kernels.tanh import tanh_for
 from ncps_mlx.cells._backbone import Backbone
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
@@ -202,6 +204,20 @@ class LTCCell(FusedCell):
         sequences: bool,
     ) -> tuple[mx.array, State]:
         """As ``FusedCell.run_fused``."""
+        if lstm is None and is_eager():
+            native = NativeLTC(
+                x=x,
+                state=state[0],
+                leak=self.leak(),
+                target=self.target,
+                backbone=self.backbone.in_c(self._activation_name, dropout),
+                unfolds=self._unfolds,
+                dt=dt / self._unfolds,
+                mask=mask,
+            )
+            if native.runs():
+                every, end = native.run(sequences=sequences)
+                return end if every is None else every, (end,)
         tanh_impl = tanh_for(state[0].dtype)
         scale = gate_input_scale(self._activation_name, tanh_impl)
         leak, target = self.leak()[..., None, :], self.target[..., None, :]

@@ -4,6 +4,7 @@ You need to read this only to make training faster. Each computes what the kerne
 forward pass taken in advance (``custom_vjp.precompute``) or without a gradient; what it does not cover runs there.
 """
 
+from ncps_mlx._kernels.native._backbone import NativeBackbone
 from ncps_mlx._kernels.native._cfc import NativeCfC
 from ncps_mlx._kernels.native._choice import (
     OFF,
@@ -14,10 +15,13 @@ from ncps_mlx._kernels.native._choice import (
     training_kernels,
 )
 from ncps_mlx._kernels.native._compile import compiled
+from ncps_mlx._kernels.native._ltc import NativeLTC
 from ncps_mlx._kernels.native._wired_ltc import NativeSynapses, NativeWiredLTC, SynapseList
 
 __all__ = [
+    "NativeBackbone",
     "NativeCfC",
+    "NativeLTC",
     "NativeSynapses",
     "NativeWiredLTC",
     "OFF",

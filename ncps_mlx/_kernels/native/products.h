@@ -69,6 +69,8 @@ typedef struct {
     long row, depth;
 } Rows;
 
+#define NO_ROWS ((Rows){NULL, 0, 0})
+
 /* c (rows, columns) = start + [a, a2] b, with b packed; start_row 0: the same row for all. */
 static void multiply(long rows, Rows a, Rows a2, const vec *packed, const vec *start, long start_row, vec *c,
                      long columns) {
