@@ -15,6 +15,7 @@ cell of :mod:`ncps_mlx.cells` states in a few lines, and is tested against it.
 ``ltc.py``                an LTC layer, forward and backward
 ``ltc_solver.py``         its solver step: a dense gate, or synapses
 ``lstm.py``               an LSTM step before each step of a cell (mixed memory)
+``native/``               the layers in C: sources, compiling, calling
 ========================= =============================================================================================
 
 Words: a *residual* is what a forward pass keeps for the backward pass; *slopes* are derivatives of one step's pointwise

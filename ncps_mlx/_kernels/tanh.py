@@ -24,6 +24,8 @@ there, and in a model that you call, the default is ``exp2``.
 
 Each :class:`~ncps_mlx.Record` keeps the choice as ``versions["tanh"]`` and reruns with it: runs of the same choice are
 equal bit for bit, runs of different choices are not.
+
+Layers in C (``native/``) compute the rational one; where another is chosen, layers do not run in C.
 """
 
 from __future__ import annotations
@@ -161,7 +163,7 @@ def tanh_implementation(tanh: str) -> Iterator[None]:
         tanh: ``"rational"``, ``"exp2"``, ``"mlx"`` (measured on :doc:`/evidence/performance`), or ``"auto"``, the
             default elsewhere: ``"mlx"`` on GPUs and Apple's CPUs; on other CPUs ``"rational"`` in
             :func:`ncps_mlx.fit`, :func:`ncps_mlx.predict` and what calls them, if there is a C++ compiler, else
-            ``"exp2"``.
+            ``"exp2"``. With ``"exp2"`` and ``"mlx"`` no layer runs in C.
 
     Raises:
         ValueError: ``tanh`` is none of these.

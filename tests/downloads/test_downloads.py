@@ -7,6 +7,7 @@ every one in an empty folder, with nothing of this checkout in reach.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -47,9 +48,12 @@ def run(program, folder, *arguments):
 
 def test_the_library_is_the_installed_wheel(tmp_path):
     program = tmp_path / "where.py"
-    program.write_text("import ncps_mlx; print(ncps_mlx.__file__)")
+    program.write_text(
+        "import ncps_mlx; from ncps_mlx._kernels.native import compiled; print(ncps_mlx.__file__, compiled())"
+    )
     done = run(program, tmp_path)
     assert "site-packages" in done.stdout, done.stdout + done.stderr
+    assert shutil.which("cc") is None or "about='by " in done.stdout, done.stdout  # its C sources came along
 
 
 def test_there_is_something_to_receive():
