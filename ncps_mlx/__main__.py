@@ -18,7 +18,7 @@ from pathlib import Path
 import mlx.core as mx
 
 from ncps_mlx import __version__
-from ncps_mlx._kernels.native import compiled, current_native
+from ncps_mlx._kernels.native import about_native
 from ncps_mlx._kernels.tanh import CHOICES, current_tanh
 from ncps_mlx._runtime.blas import REFERENCE, VARIABLE, Blas, current_blas, kernel_advice, processor_flags
 from ncps_mlx._runtime.flush import can_flush
@@ -81,12 +81,12 @@ def info() -> str:
     lines.append(f"device {mx.default_device()}, BLAS {blas.name}, {gflops():.0f} GFLOP/s in float32 products")
     lines += [f"BLAS passed over: {reason}" for reason in blas.rejected]
     tanh = current_tanh()
-    native = compiled()
-    lines.append(f"layers in C: {current_native()} ({native.about})")
+    native = about_native()
+    lines.append(f"layers in C: {native}")
     lines.append(f"tanh in training: {tanh}, of {', '.join(CHOICES[1:])}")
     lines.append(f"subnormal numbers in training: {'zero' if can_flush() else 'kept'}")
     lines += [f"Advice: {advice}." for advice in blas_advice(blas)]
-    if native.about == "no C compiler":
+    if "no C compiler" in native:
         cure = "install one (Debian, Ubuntu: apt-get install gcc libc6-dev)"
         lines.append(f"Advice: {cure}. Layers then run in C, and training on a CPU is several times faster.")
     if tanh == "exp2":

@@ -158,6 +158,9 @@ def test_library_digest_of_a_copy(tmp_path: Path) -> None:
     assert digest.source_digest(project) != before[1]
     library.write_text(text.replace("return 2.0 * x", "return x + x"))
     assert digest.library_digest(project) != before[0]
+    now = digest.library_digest(project)
+    (project / "ncps_mlx" / "double.c").write_text("float twice(float x) { return x + x; }")
+    assert digest.library_digest(project) != now
 
 
 def pages(project: Path) -> subprocess.CompletedProcess[str]:

@@ -107,6 +107,7 @@ def test_what_is_called_or_differentiated_by_oneself_does_not_run_in_c():
 @pytest.mark.parametrize(("tanh", "runs"), [("auto", True), ("rational", True), ("exp2", False), ("mlx", False)])
 def test_another_tanh_than_theirs_switches_them_off(tanh, runs):
     with tanh_implementation(tanh):
+        assert f"layers in C: {compiled().build_id if runs else OFF}" in info()
         assert bool(counted(lambda: train(make("cfc", output_size=1, return_sequences=False)))) == runs
         assert is_native_on() == runs
         with native_layers(not runs):
@@ -220,7 +221,7 @@ def test_what_was_compiled_is_kept_and_a_broken_file_replaced(monkeypatch, tmp_p
     load()
     load(build=None)  # not called
     whole = (folder / LIBRARY).read_bytes()
-    for broken in (whole[: len(whole) // 2], b"", None):
+    for broken in (whole[: len(whole) // 2], b"", None):  # cut short, empty, gone
         (folder / LIBRARY).unlink()
         if broken is not None:
             (folder / LIBRARY).write_bytes(broken)
@@ -230,10 +231,15 @@ def test_what_was_compiled_is_kept_and_a_broken_file_replaced(monkeypatch, tmp_p
     load()
 
 
+def no_home():
+    raise RuntimeError("Could not determine home directory.")
+
+
 @needs_native
-def test_without_a_place_to_keep_it_a_process_compiles_for_itself(monkeypatch, tmp_path):
-    (tmp_path / "ncps-mlx").write_text("a file, not a folder")
-    with compiled_anew(monkeypatch, tmp_path):
+@pytest.mark.parametrize("changed", [{}, {"cache_folder": no_home}], ids=["not a folder", "no home"])
+def test_without_a_place_to_keep_it_a_process_compiles_for_itself(monkeypatch, tmp_path, changed):
+    (tmp_path / "ncps-mlx").write_text("a file")
+    with compiled_anew(monkeypatch, tmp_path, **changed):
         assert counted(lambda: train(make("cfc", output_size=1, return_sequences=False)))
 
 

@@ -38,9 +38,14 @@ def code_digest(source: str) -> str:
     return digest_of(ast.dump(tree))
 
 
+def library_files(root: Path) -> list[Path]:
+    """Return the library's sources: Python, and C."""
+    return sorted(path for path in (root / "ncps_mlx").rglob("*") if path.suffix in {".py", ".c", ".h"})
+
+
 def library_digest(root: Path) -> str:
     """Return the digest of all that ``root/ncps_mlx`` computes; prose in it does not count."""
-    files = sorted((root / "ncps_mlx").rglob("*.py"))
+    files = library_files(root)
     return digest_of(*(path.relative_to(root).as_posix() + file_digest(path) for path in files))
 
 
@@ -55,12 +60,13 @@ def file_digest(path: Path) -> str:
 @cache
 def _code_of(path: Path, changed: int) -> str:
     del changed  # part of the key only
-    return code_digest(path.read_text(encoding="utf-8"))
+    source = path.read_text(encoding="utf-8")
+    return code_digest(source) if path.suffix == ".py" else digest_of(source)
 
 
 def source_digest(root: Path) -> str:
     """Return the digest of the library's full text, docstrings included (what doctests depend on)."""
-    files = sorted((root / "ncps_mlx").rglob("*.py"))
+    files = library_files(root)
     return digest_of(
         *(path.relative_to(root).as_posix() + path.read_text(encoding="utf-8") for path in files)
     )

@@ -8,6 +8,7 @@ from ncps_mlx._kernels.native._backbone import NativeBackbone
 from ncps_mlx._kernels.native._cfc import NativeCfC
 from ncps_mlx._kernels.native._choice import (
     OFF,
+    about_native,
     calls,
     current_native,
     is_native_on,
@@ -26,6 +27,7 @@ __all__ = [
     "NativeWiredLTC",
     "OFF",
     "SynapseList",
+    "about_native",
     "calls",
     "compiled",
     "current_native",

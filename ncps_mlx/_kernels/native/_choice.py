@@ -12,7 +12,15 @@ import mlx.core as mx
 from ncps_mlx._kernels.native._compile import compiled
 from ncps_mlx._kernels.tanh import chosen_tanh, current_tanh, tanh_implementation
 
-__all__ = ["OFF", "calls", "current_native", "is_native_on", "native_layers", "training_kernels"]
+__all__ = [
+    "OFF",
+    "about_native",
+    "calls",
+    "current_native",
+    "is_native_on",
+    "native_layers",
+    "training_kernels",
+]
 
 OFF = "off"
 
@@ -48,6 +56,15 @@ def is_native_on() -> bool:
     if allowed is None:
         allowed = chosen_tanh() in ("auto", "rational")
     return allowed and mx.default_device() == mx.Device(mx.cpu) and compiled().functions is not None
+
+
+def about_native() -> str:
+    """What :func:`current_native` says, and why."""
+    if mx.default_device() != mx.Device(mx.cpu):
+        return f"{OFF} (they are for a CPU)"
+    if compiled().functions is not None and not is_native_on():
+        return f"{OFF} (another tanh is chosen)"
+    return f"{current_native()} ({compiled().about})"
 
 
 def current_native() -> str:

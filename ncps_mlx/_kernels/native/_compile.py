@@ -24,7 +24,7 @@ ENVIRONMENT = "NCPS_MLX_NATIVE"
 FOLDER = Path(__file__).parent
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = (
-    *("-std=gnu11", "-O3", "-fPIC", "-shared"),
+    *("-std=gnu11", "-O2", "-fPIC", "-shared"),
     "-fno-strict-aliasing",  # rows of floats are read as vectors
     *("-fno-math-errno", "-fno-trapping-math"),  # not -ffast-math: NaN must go on as NaN
     "-Wno-psabi",  # vectors are passed only inside a file
@@ -61,7 +61,7 @@ def compiled() -> Compiled:
         for make in (lambda: load_or_build(compiler, cache_folder() / name), lambda: build(compiler, Path(own))):
             try:
                 return Compiled(make(), name, f"by {compiler}")
-            except (OSError, subprocess.SubprocessError) as error:
+            except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # RuntimeError: no home
                 why = str(error)
     return Compiled(None, "", why)
 
@@ -136,7 +136,7 @@ def load_or_build(compiler: str, folder: Path) -> ctypes.CDLL:
 def load(folder: Path) -> ctypes.CDLL:
     """The library in a folder; an ``OSError`` if it is not whole: loading a part of one may end the process."""
     path = folder / LIBRARY
-    if hashlib.sha256(path.read_bytes()).hexdigest() != (folder / CHECKSUM).read_text():
+    if hashlib.sha256(path.read_bytes()).digest() != (folder / CHECKSUM).read_bytes():
         raise OSError(f"{path} must be what was compiled, got another file.")
     return ctypes.CDLL(str(path))
 
@@ -152,5 +152,5 @@ def build(compiler: str, folder: Path) -> ctypes.CDLL:
             break
     else:
         raise OSError(f"{compiler} must compile the layers, got: {result.stderr.decode(errors='replace')[-500:]}")
-    (folder / CHECKSUM).write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+    (folder / CHECKSUM).write_bytes(hashlib.sha256(path.read_bytes()).digest())
     return ctypes.CDLL(str(path))

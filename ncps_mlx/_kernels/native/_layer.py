@@ -10,7 +10,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from ncps_mlx._kernels.custom_vjp import eager_vjp, is_eager
+from ncps_mlx._kernels.custom_vjp import cached_in_precompute, eager_vjp, is_eager
 from ncps_mlx._kernels.native._arrays import Floats, aligned, evaluates, pointer, view
 from ncps_mlx._kernels.native._choice import calls, is_native_on
 from ncps_mlx._kernels.native._compile import compiled
@@ -51,10 +51,13 @@ class NativeLayer(ABC):
 
     def runs(self) -> bool:
         """Whether it would run in C here: called, not traced, in single precision on the CPU."""
+        return is_eager() and bool(cached_in_precompute(self.can_run))
+
+    def can_run(self) -> bool:
+        """Whether arrays, device and choice allow it; evaluates the arrays."""
         arrays = self.differentiable()
         return (
-            is_eager()
-            and all(array.dtype == mx.float32 and array.ndim <= own_axes + 1 for array, own_axes in arrays)
+            all(array.dtype == mx.float32 and array.ndim <= own_axes + 1 for array, own_axes in arrays)
             and all(array.dtype in (mx.float32, mx.bool_) for array in self.masks)
             and all(array.size > 0 for array, _ in arrays)
             and is_native_on()
