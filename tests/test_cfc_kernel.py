@@ -219,7 +219,7 @@ def test_members_in_c_equal_lone_runs_bit_for_bit(sequences, layers, masked, var
         ("cfc.c", "d * s * (one - g * g)", "splat(1.01f) * (d * s * (one - g * g))"),
         ("cfc.c", "by_time += of_gate", "by_time += splat(1.01f) * of_gate"),
         ("backbone.h", "== TANH) return splat(1.0f) - y * y;", "== TANH) return splat(1.01f) - y * y;"),
-        ("backbone.h", "sum[j] += rows", "sum[j] += splat(1.01f) * rows"),
+        ("backbone.h", "own[j] += rows", "own[j] += splat(1.01f) * rows"),
         ("backbone.h", "* n->units + k] = scale", "* n->units + k] = 1.01f * scale"),
     ],
 )

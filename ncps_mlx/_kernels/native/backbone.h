@@ -138,9 +138,18 @@ static void gather_inputs(Sequence x, long m, long first, long steps, long batch
         for (long b = 0; b < batch; b++, to += inputs) memcpy(to, row_of(x, m, t, b), sizeof(float) * inputs);
 }
 
+INLINE void add_columns(int wide, const vec *rows, long count, long columns, vec *sum) {
+    vec own[4];
+    UNROLL for (int j = 0; j < wide; j++) own[j] = sum[j];
+    for (long r = 0; r < count; r++, rows += columns)
+        UNROLL for (int j = 0; j < wide; j++) own[j] += rows[j];
+    UNROLL for (int j = 0; j < wide; j++) sum[j] = own[j];
+}
+
 static void add_rows(const vec *rows, long count, long columns, vec *sum) {
-    for (long r = 0; r < count; r++)
-        for (long j = 0; j < columns; j++) sum[j] += rows[r * columns + j];
+    long j = 0;
+    for (; j + 4 <= columns; j += 4) add_columns(4, rows + j, count, columns, sum + j);
+    for (; j < columns; j++) add_columns(1, rows + j, count, columns, sum + j);
 }
 
 #endif

@@ -274,6 +274,11 @@ static void step_back(const Layer *l, long m, long t, long row, const Kept *kept
     const Backbone *n = &l->net;
     long width_size = l->batch * width_row(n), place = (m * l->steps + t) * l->batch;
     vec *d = w->arguments[n->layers] + row * head_row(l);
+    if (t) {
+        fetch_ahead(kept->heads + (t - 1) * l->batch * head_row(l), l->batch * head_row(l));
+        for (long i = 0; i < n->layers; i++)
+            fetch_ahead(kept->backbone + (i * l->steps + t - 1) * width_size, width_size);
+    }
     heads_back(l, m, t, kept->heads + t * l->batch * head_row(l), w->state, d, g->times ? g->times + place : NULL);
     for (long i = n->layers; i > 0; i--) {
         Rows a = {(float *)d, result_row(l, i) * LANES, result_row(l, i) * LANES};

@@ -49,15 +49,30 @@ INLINE vec load(const float *from) {
     return x;
 }
 
-/* The first numbers of a row that ends before the vector does; the rest are zeros. */
+/* The first numbers of a row that ends before the vector does; the rest are zeros. A count beyond the vector is a whole. */
 INLINE vec load_part(const float *from, long count) {
+    if (count >= LANES) return load(from);
+#if LANES == 16
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from);
+#else
     vec x = {0};
-    memcpy(&x, from, sizeof(float) * (count < LANES ? count : LANES));
+    for (int i = 0; i < LANES; i++)
+        if (i < count) x[i] = from[i];
     return x;
+#endif
 }
 
 INLINE void store_part(float *to, vec x, long count) {
-    memcpy(to, &x, sizeof(float) * (count < LANES ? count : LANES));
+    if (count >= LANES) {
+        memcpy(to, &x, sizeof x);
+        return;
+    }
+#if LANES == 16
+    _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)x);
+#else
+    for (int i = 0; i < LANES; i++)
+        if (i < count) to[i] = x[i];
+#endif
 }
 
 /* The smaller and the larger of two; NaN where x is. */
@@ -123,6 +138,12 @@ INLINE void restore_mode(Mode before) { (void)before; }
 #endif
 
 INLINE long vectors_in(long floats) { return (floats + LANES - 1) / LANES; }
+
+/* Ask for memory that is read soon, so that it is there by then. */
+INLINE void fetch_ahead(const vec *from, long vectors) {
+    const char *byte = (const char *)from;
+    for (long i = 0; i < vectors * (long)sizeof(vec); i += ALIGNMENT) __builtin_prefetch(byte + i);
+}
 
 /* The next part of a block of memory; counts only, while there is no block. */
 INLINE vec *take(vec *block, long *used, long vectors) {
