@@ -49,7 +49,6 @@ class Study:
         task: What is learnt.
         space: What varies.
         name: The study's name in the storage.
-        population_size: Members trained at once, at most, by this process; it may be changed.
         config: How the study is made: ``model``, ``sampler``, ``trials``, ``seeds``, ``fixed``, ``halving``, ...
 
     Args:
