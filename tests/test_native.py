@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
 import subprocess
@@ -26,7 +27,11 @@ from ncps_mlx._kernels.native import (
     native_layers,
 )
 from ncps_mlx._kernels.native._compile import CHECKSUM, ENVIRONMENT, LIBRARY, find_compiler
+from ncps_mlx._kernels.native._layer import LayerCall
+from ncps_mlx._runtime.memory_budget import peak_memory_mb
 from ncps_mlx.models import RecurrentModel
+from ncps_mlx.training._config import FitConfig, MemberConfig
+from ncps_mlx.training._trainer import PopulationTrainer
 from tests.contracts import KINDS, D, T, make
 from tests.native import QUICK, compiled_anew, needs_native
 
@@ -137,6 +142,24 @@ def test_subnormal_numbers_are_zero_in_c_and_only_there():
         assert counted(lambda: mx.eval(model(mx.ones((1, 1, 1)))[0])) == Counter(["cfc forward"])
         assert (np.array(model(mx.ones((1, 1, 1)))[0]) == 0.0).all()
     assert np.float32(1e-30) * np.float32(1e-9) != 0.0
+
+
+@needs_native
+def test_what_c_keeps_is_measured_and_freed_with_its_gradient():
+    """MLX, whose memory is limited, does not know of it; nor may it wait for Python's collector."""
+    model, task = make("ltc-auto", output_size=1, return_sequences=False), make_task(1)
+    trainer = PopulationTrainer([model], task, FitConfig(batch_size=20, steps=1), [MemberConfig()])
+    sizes = []
+    with native_layers(True):
+        measured = peak_memory_mb(lambda: sizes.append(trainer.group_gradient(0, slice(1))) or sizes[0])
+        assert measured > 4 * T * 6 * model.layers[0].hidden_size * 20 * 2 / 1e6  # states and q of 6 solver steps
+        gc.collect()
+        gc.disable()
+        try:
+            train(model, task)
+            assert not [each for each in gc.get_objects() if isinstance(each, LayerCall)]
+        finally:
+            gc.enable()
 
 
 # Records

@@ -71,7 +71,8 @@ class NativeLayer(ABC):
             All states (..., T, B, H), or ``None``; and the last (..., B, H).
         """
         given = self.differentiable()
-        leading = np.broadcast_shapes(*(array.shape[: array.ndim - own_axes] for array, own_axes in given))
+        shapes = {array.shape[: array.ndim - own_axes] for array, own_axes in given}
+        leading = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
 
         def full(array: mx.array, own_axes: int) -> mx.array:
             shape = (*leading, *array.shape[array.ndim - own_axes :])
