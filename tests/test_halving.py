@@ -399,6 +399,8 @@ def test_bad_halving_is_named(task: Task, change: dict[str, Any], message: str) 
     [
         (lambda: Halving(eta=1), "eta must be at least 2, got 1"),
         (lambda: Hyperband(rungs=0), "rungs must be at least 1, got 0"),
+        (lambda: Halving().brackets(0), "trials must be at least 1, got 0"),
+        (lambda: Hyperband().brackets("x"), "trials must be an integer, got 'x'"),  # type: ignore[arg-type]  # that is the test
         (lambda: Halving(bracket_size=1), "bracket_size must be at least 2, got 1"),
     ],
 )

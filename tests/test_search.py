@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 import optuna
 import pytest
 
@@ -573,9 +574,11 @@ def test_a_limit_of_memory_changes_no_bit(task: Task, capsys: pytest.CaptureFixt
         ({"space": Space(weight_decay=[0.0, 0.1])}, "weight_decay must be 0 with optimizer='adam'"),
         ({"space": Space(ode_unfolds=Integer(1, 3))}, "ode_unfolds must be a hyperparameter of CfC or of fit"),
         (
-            {"space": Space(weight_decay=[0.1]), "sampler": "tpe"},
+            {"space": Space(weight_decay=[0.1]), "sampler": "tpe", "trials": 1},
             "weight_decay must be 0 with optimizer='adam'",
         ),
+        ({"trials": 10**9, "space": Space(learning_rate=Uniform(0.1, 1))}, "trials must be at most 100000"),
+        ({"storage": True}, "storage must be None, a path or a URL, got True"),
         ({"storage": 5}, "storage must be None, a path or a URL, got 5"),
         ({"fixed": FAST | {"hiden_size": 3}}, r"hiden_size must be .*Did you mean hidden_size\?"),
         ({"storage": "nowhere/tuning.db"}, "storage must lie in a folder that exists, got nowhere/tuning.db"),
@@ -593,3 +596,42 @@ def test_bad_input_is_named_before_anything_is_trained(
     given |= {"trials": 2} if "sampler" not in change else {}
     with pytest.raises(ValueError, match=message):
         Study(**(given | change))
+
+
+@pytest.mark.parametrize(
+    ("space", "trials"),
+    [
+        (Space(hidden_size=Integer(4, 8)), 5),
+        (Space(hidden_size=[4, 5], clip_norm=[None, 1.0], schedule=["cosine", "constant"]), 8),
+        (Space(hidden_size=Integer(4, 60), num_layers=[1, 2]), 16),
+        (Space(backbone_layers=[0, 1], backbone_dropout=When([0.0, 0.1, 0.2], backbone_layers=1)), 4),
+    ],
+    ids=["shapes alone", "all of a space", "two of shape", "conditions"],
+)
+def test_tpe_trains_no_configuration_twice(task: Task, space: Space, trials: int) -> None:
+    fixed = {"hidden_size": 4, **SMALL, "steps": 2}
+    fixed = {name: value for name, value in fixed.items() if name not in space.distributions}
+    study = Study(None, task, space, sampler="tpe", trials=trials, seeds=(0, 1), draws_per_shape=4, fixed=fixed)
+    records = study.run(progress=False).records
+    configs = [repr(space.restrict(record.config)) for record in records]
+    assert len(records) == 2 * trials and len(set(configs)) == trials
+    if not math.isinf(space.size):
+        with pytest.raises(ValueError, match=r"trials must be at most \d+, the size of the space"):
+            Study(None, task, space, sampler="tpe", trials=int(space.size) + 1, fixed=fixed)
+
+
+@pytest.mark.parametrize("values", [np.logspace(-3, -1, 3), np.array([1e-3, 1e-2, 1e-1])])
+def test_an_array_is_a_list_of_choices(values: np.ndarray) -> None:
+    assert repr(Space(learning_rate=values)) == repr(Space(learning_rate=[0.001, 0.01, 0.1]))
+    assert repr(Space(num_layers=range(1, 4))) == "Space(num_layers=[1, 2, 3])"
+
+
+def test_another_programs_database_is_left_alone(task: Task, tmp_path: Path) -> None:
+    path = tmp_path / "photos.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("create table photos (name)")
+    before = path.read_bytes()
+    for storage in (path, f"sqlite:///{path}"):
+        with pytest.raises(ValueError, match=r"storage must be a new file or a database of studies, got .*photos"):
+            Study(storage, task, Space(learning_rate=[0.1]), sampler="grid", fixed=FAST)
+    assert path.read_bytes() == before

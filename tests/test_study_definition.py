@@ -81,6 +81,8 @@ def test_what_cannot_be_opened_is_named(task: Task, path: Path) -> None:
         ValueError, match=r"task must hold the data of the study, with hash .*, got 'irregular sines'"
     ):
         Study.open(path, "mine", task=task.take(20))
+    with pytest.raises(ValueError, match="task must be a Task, got int"):
+        Study.open(path, "mine", task=3)  # type: ignore[arg-type]  # that is the test
 
 
 def test_a_file_that_holds_no_study_is_left_as_it_is(path: Path) -> None:

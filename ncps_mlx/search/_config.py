@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -15,7 +16,7 @@ from ncps_mlx.data._source import TaskSource
 from ncps_mlx.data._task import Task
 from ncps_mlx.search import _halving
 from ncps_mlx.search._halving import Bracket, Halving, Hyperband, rung_step
-from ncps_mlx.search._samplers import grid_plan, quasi_random_plan, random_plan
+from ncps_mlx.search._samplers import check_size, grid_plan, quasi_random_plan, random_plan
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.trial_store import TrialSpec
 from ncps_mlx.training._hyperparameters import MODELS, check_config, complete_config, steps_of
@@ -25,7 +26,7 @@ __all__ = ["StudyConfig"]
 PLANS = {"random": random_plan, "quasi-random": quasi_random_plan}
 ADAPTIVE = ("tpe",)  # samplers that learn from scores: they choose while the study runs, and plan nothing
 SAMPLERS = (*PLANS, "grid", *ADAPTIVE)
-TRIALS = 20
+TRIALS, MOST_TRIALS = 20, 100_000
 POPULATIONS_AHEAD, FEWEST_AHEAD = 4, 128  # how much of the plan is stored ahead: populations, and trials at least
 MAY_DIFFER = ("trials", "population_size", "task", "task_source")  # for the data's hash stands for the task
 
@@ -89,9 +90,12 @@ class StudyConfig:
                 raise ValueError(
                     f"trials must be left out for a grid, which trains all it has, got {trials}."
                 )
+            if MOST_TRIALS < self.space.size < math.inf:
+                raise ValueError(f"a grid must have at most {MOST_TRIALS} configurations, got {self.space.size}.")
             plan = grid_plan(self.space)
             return plan, len(plan)
-        trials = check_int("trials", TRIALS if trials is None else trials)
+        trials = check_int("trials", TRIALS if trials is None else trials, maximum=MOST_TRIALS)
+        check_size(self.space, trials)
         if self.is_adaptive:
             return [], trials
         return PLANS[self.sampler](self.space, trials, self.draws_per_shape, self.sampler_seed), trials
@@ -202,6 +206,8 @@ class StudyConfig:
         Raises:
             ValueError: The task is needed, or holds other data.
         """
+        if task is not None and not isinstance(task, Task):
+            raise ValueError(f"task must be a Task, got {type(task).__name__}.")
         if task is None:
             if written["task_source"] is None:
                 raise ValueError(_not_shared("this study"))

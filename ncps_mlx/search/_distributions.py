@@ -320,6 +320,8 @@ def as_distribution(name: str, values: Any) -> Distribution:
             f"{name} must say whether it is a range or a list, got {values!r}: write Uniform{values}, "
             f"LogUniform{values}, Integer{values} or {list(values)}."
         )
+    if isinstance(values, range | np.ndarray):
+        values = np.asarray(values).tolist()
     if isinstance(values, list | tuple):
         values = Choice(tuple(to_json_value(name, value) for value in values))
     if not isinstance(values, Distribution):

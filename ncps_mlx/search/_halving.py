@@ -108,6 +108,7 @@ class Halving:
             >>> [(bracket.first, bracket.counts_per_rung) for bracket in Halving(bracket_size=6).brackets(12)]
             [(0, (6, 2, 1)), (6, (6, 2, 1))]
         """
+        check_int("trials", trials)
         size = trials if self.bracket_size is None else self.bracket_size
         if trials % size:
             raise ValueError(f"trials must be a multiple of the {size} members of a bracket, got {trials}.")
@@ -160,7 +161,7 @@ class Hyperband:
             >>> [(bracket.first, bracket.counts_per_rung) for bracket in Hyperband(rungs=1).brackets(10)]
             [(0, (6, 2)), (6, (4,))]
         """
-        if trials <= self.rungs:
+        if check_int("trials", trials) <= self.rungs:
             raise ValueError(
                 f"trials must be at least the {self.rungs + 1} brackets of {self}, got {trials}."
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +17,19 @@ if TYPE_CHECKING:
 
     from ncps_mlx.search._storage.trial_store import TrialStore
 
-__all__ = ["ask_sampler", "grid_plan", "quasi_random_plan", "random_plan", "tpe_sampler"]
+__all__ = ["ask_sampler", "check_size", "grid_plan", "quasi_random_plan", "random_plan", "tpe_sampler"]
 
 Pick = Callable[[str, Distribution], Any]
 
+TRIES = 8  # questions to a sampler before a configuration is drawn at random
 STARTUP = 10  # configurations that TPE draws at random before it models anything
 CHUNK = 64  # quasi-random points made at once
+
+
+def check_size(space: Space, trials: int) -> None:
+    """Refuse more configurations than there are."""
+    if trials > space.size:
+        raise ValueError(f"trials must be at most {space.size}, the size of the space, got {trials}.")
 
 
 def grid_plan(space: Space) -> list[dict[str, Any]]:
@@ -81,8 +89,7 @@ def _plan(
     next_member: Callable[[], Pick],
 ) -> list[dict[str, Any]]:
     """Choose shapes and their members, each configuration once; each call of ``next_...`` begins a new choice."""
-    if trials > space.size:
-        raise ValueError(f"trials must be at most {space.size}, the size of the space, got {trials}.")
+    check_size(space, trials)
     drawn: dict[str, set[str]] = {}
     plan: list[dict[str, Any]] = []
     while len(plan) < trials:
@@ -128,17 +135,22 @@ def tpe_sampler(space: Space, n_seeds: int, seed: int, begun: int) -> optuna.sam
 
 
 def ask_sampler(
-    store: TrialStore, count: int, shape: Collection[str], sampler: optuna.samplers.BaseSampler
+    store: TrialStore, count: int, sampler: optuna.samplers.BaseSampler, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """Let a sampler of Optuna choose configurations of one shape. Nothing is stored.
+    """Let a sampler of Optuna choose configurations, of as few shapes as hold so many. Nothing is stored.
 
     The sampler is asked about a copy in memory, where what waits counts as running: asking the study itself would take
-    another worker's waiting trial, and a question that is cut off would stay behind.
+    another worker's waiting trial, and a question that is cut off would stay behind. It may choose what it chose
+    before; that is asked again, and in the end drawn at random, so that no configuration is trained twice.
     """
     import optuna
     from optuna.trial import TrialState, create_trial
 
+    space = store.space
+    stored = {repr(config): config for config in store.configs().values()}  # seeds apart
+    seen, seen_of_shape = set(stored), Counter(map(space.shape_key, stored.values()))
     configs: list[dict[str, Any]] = []
+    shape: dict[str, Any] | None = None  # of the population being filled
     with quiet_optuna():
         copy = optuna.create_study(direction=store.optuna.direction, sampler=sampler)
         for trial in store.current(store.trials()).values():
@@ -150,16 +162,41 @@ def ask_sampler(
                     user_attrs=trial.user_attrs,
                 )
             copy.add_trial(trial)
-        for _ in range(count):
-            fixed = {name: configs[0][name] for name in shape if name in configs[0]} if configs else {}
-            copy.enqueue_trial(store.encode(fixed))
-            asked = copy.ask()
+        while len(configs) < count:
+            for _ in range(TRIES):
+                copy.enqueue_trial(store.encode(shape or {}))
+                asked = copy.ask()
 
-            def pick(name: str, distribution: Distribution, asked: optuna.Trial = asked) -> Any:
-                return distribution.decode(_suggest(asked, name, store.distributions[name]))
+                def pick(name: str, distribution: Distribution, asked: optuna.Trial = asked) -> Any:
+                    return distribution.decode(_suggest(asked, name, store.distributions[name]))
 
-            configs.append(store.space.sample(pick))
+                config = space.sample(pick)
+                if repr(config) not in seen:
+                    break
+                copy.tell(asked, state=TrialState.FAIL)
+            else:
+                config = _unseen(space, shape, seen, rng)
+            seen.add(repr(config))
+            seen_of_shape[space.shape_key(config)] += 1
+            configs.append(config)
+            shape = {name: config[name] for name in space.shape if name in config}
+            if seen_of_shape[space.shape_key(config)] >= space.count(space.member, shape):
+                shape = None  # all of it is drawn
     return configs
+
+
+def _unseen(
+    space: Space, shape: Mapping[str, Any] | None, seen: Collection[str], rng: np.random.Generator
+) -> dict[str, Any]:
+    """Draw a configuration of a shape (``None``: of any) that is not among those seen."""
+
+    def pick(_: str, distribution: Distribution) -> Any:
+        return distribution.sample(rng)
+
+    names = None if shape is None else space.member
+    while repr(config := space.sample(pick, names, shape)) in seen:
+        pass
+    return config
 
 
 def _suggest(trial: optuna.Trial, name: str, distribution: optuna.distributions.BaseDistribution) -> Any:

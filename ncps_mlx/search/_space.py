@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ncps_mlx.search import _distributions
 from ncps_mlx.search._distributions import Choice, Distribution, Integer, When, as_distribution
 from ncps_mlx.training._hyperparameters import FROM_TASK, HYPERPARAMETERS, MEMBER_PARAMETERS, check_name
@@ -20,9 +22,9 @@ class Space:
     initial scale) vary within one population, so drawing more of them costs little.
 
     Args:
-        **distributions: By name: a list of choices, :class:`~ncps_mlx.Uniform`, :class:`~ncps_mlx.LogUniform` or
-            :class:`~ncps_mlx.Integer`; in a :class:`~ncps_mlx.When`, one that exists only where another, named before
-            it, has certain values.
+        **distributions: By name: a list, array or ``range`` of choices, :class:`~ncps_mlx.Uniform`,
+            :class:`~ncps_mlx.LogUniform` or :class:`~ncps_mlx.Integer`; in a :class:`~ncps_mlx.When`, one that exists
+            only where another, named before it, has certain values.
 
     Attributes:
         distributions: All of them, by name.
@@ -44,7 +46,7 @@ class Space:
         ValueError: learning_rate must be above 0, got -0.1.
     """
 
-    def __init__(self, **distributions: list[Any] | tuple[Any, ...] | Distribution | When) -> None:
+    def __init__(self, **distributions: Sequence[Any] | np.ndarray | Distribution | When) -> None:
         self.distributions: dict[str, Distribution] = {}
         self.conditions: dict[str, Mapping[str, Distribution]] = {}
         for name, values in distributions.items():

@@ -135,7 +135,7 @@ class Worker:
         )
 
     def _draw(self) -> bool:
-        """Let TPE choose one shape and several of its members; false if all configurations are drawn."""
+        """Let TPE choose the next configurations, several of one shape; false if all are drawn."""
         config, space = self._config, self._config.space
         begun = 1 + max((trial // self._n_seeds for trial in self._store.configs()), default=-1)
         count = min(config.draws_per_shape, config.trials - begun)
@@ -146,7 +146,8 @@ class Worker:
         if not reserved or first in self._store.configs():
             return True  # another worker draws them
         sampler = tpe_sampler(space, self._n_seeds, config.sampler_seed, begun)
-        configs = ask_sampler(self._store, count, space.shape, sampler)
+        rng = np.random.default_rng([config.sampler_seed, begun])
+        configs = ask_sampler(self._store, count, sampler, rng)
         self._store.add(config.specs(enumerate(configs, start=begun)))
         return True
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sqlite3
 import time
 import warnings
 import weakref
@@ -40,6 +42,7 @@ def quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
+OPTUNA_TABLES = {"alembic_version", "studies", "study_directions", "trials", "version_info"}
 LOCK_SECONDS = 60.0  # that a SQLite file may be held by another program
 MEETING_SECONDS = 0.05  # between two tries, where another process makes the same tables
 
@@ -81,7 +84,7 @@ def open_storage(storage: str | Path | None, *, make: bool = True) -> BaseStorag
     if url.startswith("grpc://"):
         return _open_proxy(url)
     if "://" not in url or url.startswith("sqlite:"):
-        path, url, settings = _sqlite_settings(url)
+        path, url, settings = _sqlite_settings(url, make)
         return _open_database(url, settings, path, make)
     if url.startswith(("postgresql://", "postgres://")):
         url = "postgresql+psycopg://" + url.partition("://")[2]
@@ -91,7 +94,7 @@ def open_storage(storage: str | Path | None, *, make: bool = True) -> BaseStorag
     return _open_database(url, {"pool_pre_ping": True, "connect_args": connection}, redact_url(url), make)
 
 
-def _sqlite_settings(url: str) -> tuple[str, str, dict[str, Any]]:
+def _sqlite_settings(url: str, make: bool) -> tuple[str, str, dict[str, Any]]:
     """The path of the file, its URL, and settings without a pool, so that no file stays open."""
     from sqlalchemy import URL
     from sqlalchemy.pool import NullPool
@@ -106,6 +109,8 @@ def _sqlite_settings(url: str) -> tuple[str, str, dict[str, Any]]:
         raise ValueError(f"storage must lie in a folder that exists, got {given}.")
     if path.is_dir():
         raise ValueError(f"storage must be a file, got the folder {given}.")
+    if make:
+        _refuse_foreign(path, given)
     connection: dict[str, Any] = {"timeout": LOCK_SECONDS}
     settings: dict[str, Any] = {"poolclass": NullPool, "connect_args": connection}
     driver = DRIVER
@@ -115,6 +120,19 @@ def _sqlite_settings(url: str) -> tuple[str, str, dict[str, Any]]:
         connection["isolation_level"] = None
     address = URL.create(driver, database=str(path)).render_as_string()  # a name may hold ? or %
     return given, address.replace("{", "{{").replace("}", "}}"), settings  # which Optuna formats
+
+
+def _refuse_foreign(path: Path, given: str) -> None:
+    """Refuse another program's database: Optuna would add its tables to it."""
+    if not path.exists():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=0)) as connection:
+            tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+    except sqlite3.Error:  # damaged or locked: said when it is opened
+        return
+    if tables and not tables & OPTUNA_TABLES:  # some of them: another process may be making the others
+        raise ValueError(f"storage must be a new file or a database of studies, got {given}, another program's.")
 
 
 def _writable(path: Path) -> bool:
