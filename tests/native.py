@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ncps_mlx._kernels.native import compiled
-from ncps_mlx._kernels.native._compile import FLAGS
+from ncps_mlx._kernels.native._compile import ENVIRONMENT, FLAGS
 
 QUICK = tuple("-O0" if flag.startswith("-O") else flag for flag in FLAGS)
 needs_native = pytest.mark.skipif(compiled().functions is None, reason=f"layers in C: {compiled().about}")
@@ -25,6 +25,7 @@ def compiled_anew(monkeypatch: pytest.MonkeyPatch, cache: Path, **changed: Any) 
     try:
         with monkeypatch.context() as patch:
             patch.setenv("XDG_CACHE_HOME", str(cache))
+            patch.delenv(ENVIRONMENT, raising=False)
             for name, value in {"FLAGS": QUICK, **changed}.items():
                 patch.setattr(f"ncps_mlx._kernels.native._compile.{name}", value)
             compiled.cache_clear()
