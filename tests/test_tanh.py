@@ -32,6 +32,7 @@ from ncps_mlx import (
     tanh_implementation,
 )
 from ncps_mlx._kernels import rational_tanh
+from ncps_mlx._kernels.native import native_layers
 from ncps_mlx._kernels.tanh import CHOICES, EXP2, MLX, RATIONAL, TanhImplementation, current_tanh, tanh_for
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.models import RecurrentModel
@@ -151,11 +152,12 @@ def test_training_compiles_what_differentiating_does_not(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(rational_tanh, "tanh", mx.compile(body))
     model = CfC(1, 4, output_size=1, return_sequences=False, seed=0)
-    with tanh_implementation("rational"):
+    if not rational_tanh.compiles():
+        pytest.skip("there is no C++ compiler")
+    with tanh_implementation("rational"), native_layers(False):
         fit(model, TASK, steps=6, batch_size=16, progress=False)
-    assert (
-        0 < len(bodies) <= 6
-    )  # traced once for each shape: heads and backbone, a batch, and the two of evaluation
+    # Traced once for each shape: heads and backbone, a batch, and the two of evaluation.
+    assert 1 < len(bodies) <= 6
 
 
 def test_the_choice_holds_within_and_in_its_thread() -> None:
@@ -210,11 +212,11 @@ def test_members_equal_lone_runs_of_the_same_choice(cls: Any, settings: dict[str
         return model
 
     population = [build(seed) for seed in range(3)]
-    with tanh_implementation(tanh):
+    with tanh_implementation(tanh), native_layers(False):
         fit(population, TASK, learning_rate=[1e-2, 1e-3, 3e-2], **training)
     for seed, rate in enumerate([1e-2, 1e-3, 3e-2]):
         alone, other = build(seed), build(seed)
-        with tanh_implementation(tanh):
+        with tanh_implementation(tanh), native_layers(False):
             fit(alone, TASK, learning_rate=rate, **training)
         with tanh_implementation("mlx" if tanh != "mlx" else "exp2"):
             fit(other, TASK, learning_rate=rate, **training)
