@@ -56,13 +56,12 @@ def compiled() -> Compiled:
     compiler = find_compiler()
     if compiler is None or sys.platform == "win32":
         return Compiled(None, "", "no C compiler")
-    name, why = build_id(compiler), ""
-    with tempfile.TemporaryDirectory(prefix="ncps-mlx-") as own:  # where there is no place in the cache
-        for make in (lambda: load_or_build(compiler, cache_folder() / name), lambda: build(compiler, Path(own))):
-            try:
-                return Compiled(make(), name, f"by {compiler}")
-            except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # RuntimeError: no home
-                why = str(error)
+    why = ""
+    for make in (load_or_build, build_for_this_process):
+        try:
+            return Compiled(make(compiler), build_id(compiler), f"by {compiler}")
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # RuntimeError: no home
+            why = str(error)
     return Compiled(None, "", why)
 
 
@@ -110,11 +109,12 @@ def processor() -> str:
     return platform.machine() + "".join(sorted({line for line in lines if line.startswith(names)}))
 
 
-def load_or_build(compiler: str, folder: Path) -> ctypes.CDLL:
+def load_or_build(compiler: str) -> ctypes.CDLL:
     """From the cache; built and put there first if it is missing or broken.
 
     A folder appears there whole, by renaming: of several processes that build at once, the first one's stays.
     """
+    folder = cache_folder() / build_id(compiler)
     with contextlib.suppress(OSError):
         return load(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -131,6 +131,12 @@ def load_or_build(compiler: str, folder: Path) -> ctypes.CDLL:
             folder.rename(Path(own) / "broken")
             new.rename(folder)
         return built
+
+
+def build_for_this_process(compiler: str) -> ctypes.CDLL:
+    """Where there is no place in the cache."""
+    with tempfile.TemporaryDirectory(prefix="ncps-mlx-") as folder:
+        return build(compiler, Path(folder))
 
 
 def load(folder: Path) -> ctypes.CDLL:
