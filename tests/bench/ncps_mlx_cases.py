@@ -2,69 +2,102 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import importlib.metadata
 import io
 import platform
+import tempfile
 import time
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+import ncps_mlx  # isort: skip (before mlx: OpenBLAS is put in front)
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers
 import numpy as np
 
-import ncps_mlx
-from ncps_mlx import CfC, Space, Split, Study, Task, tanh_implementation
+from ncps_mlx import LTC, CfC, Space, Split, Study, Task, load, tanh_implementation
 from ncps_mlx._kernels.tanh import current_tanh, tanh_for
 from ncps_mlx._runtime.blas import blas_name
+from ncps_mlx._runtime.memory_budget import peak_memory_mb
 from ncps_mlx._runtime.thread_affinity import WorkerThreadAffinity, cpu_time, find_worker
-from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.training._config import FitConfig, MemberConfig
+from ncps_mlx.training._population import predict_population
 from ncps_mlx.training._trainer import PopulationTrainer
 from tests.bench.child import Case, serve
 
-RATES, SEEDS = (1e-3, 3e-3, 1e-2, 3e-2), 4
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+NATIVE = "ncps_mlx._kernels.native"
+STREAM = "ncps_mlx._runtime.training_stream"
 
 
-def models(members: int, inputs: int, hidden: int, backbone: int) -> list[CfC]:
-    """Models that differ in their seed alone."""
-    return [
-        CfC(inputs, hidden, backbone_units=backbone, output_size=1, return_sequences=False, seed=i % SEEDS)
-        for i in range(members)
-    ]
+def training() -> contextlib.AbstractContextManager[Any]:
+    """Where ``fit`` trains: on a stream of its own, if this library has that."""
+    return importlib.import_module(STREAM).training_stream() if find_spec(STREAM) else contextlib.nullcontext()
 
 
-def prepare(
-    *, inputs: int, hidden: int, backbone: int, steps: int, batch: int, members: int, irregular: bool, count: int
-) -> PopulationTrainer:
-    """A training of ``count`` steps as :func:`ncps_mlx.fit` prepares it, without clipping: ncps does none."""
-    rng = np.random.default_rng(0)
+def native() -> str:
+    """What names the layers in C; ``"off"`` where there are none."""
+    return importlib.import_module(NATIVE).current_native() if find_spec(NATIVE) else "off"
 
-    def split(n: int) -> Split:
-        x, y = rng.normal(size=(n, steps, inputs)), rng.normal(size=(n, 1))
-        return Split(x=x, y=y, time_delta=rng.uniform(0.1, 2.0, size=(n, steps)) if irregular else None)
 
-    task = Task("bench", split(2 * batch), split(batch), split(batch))
-    member_configs = [
-        MemberConfig(learning_rate=RATES[i // SEEDS % len(RATES)], clip_norm=None, seed=i) for i in range(members)
-    ]
+def arrays_of(folder: str, members: int) -> tuple[Any, Any]:
+    """Inputs (N, B, T, D) and targets (N, B, O)."""
+    with np.load(Path(folder) / "arrays.npz") as arrays:
+        return arrays["x"][:members], arrays["y"][:members]
+
+
+def models_of(folder: str, members: int) -> list[CfC | LTC]:
+    """The models."""
+    return [load(Path(folder) / f"member-{i}.safetensors") for i in range(members)]
+
+
+def prepare(*, folder: str, members: int, irregular: bool = False, count: int = 2000) -> PopulationTrainer:
+    """A training of ``count`` steps as :func:`ncps_mlx.fit` prepares it, without clipping: the others do none.
+
+    The first batch is each member's own; those that follow are drawn from all.
+    """
+    x, y = arrays_of(folder, members)
+    rng, batch = np.random.default_rng(0), x.shape[1]
+
+    def split(x: Any, y: Any) -> Split:
+        time_delta = rng.uniform(0.1, 2.0, size=x.shape[:2]) if irregular else None
+        return Split(x=x, y=y, time_delta=time_delta)
+
+    first = split(x[0], y[0])
+    task = Task("bench", split(x.reshape(-1, *x.shape[2:]), y.reshape(-1, *y.shape[2:])), first, first)
+    member_configs = [MemberConfig(learning_rate=RATES[i % len(RATES)], clip_norm=None, seed=i) for i in range(members)]
     shared = FitConfig(steps=count, batch_size=batch)
-    return PopulationTrainer(models(members, inputs, hidden, backbone), task, shared, member_configs)
+    trainer = PopulationTrainer(models_of(folder, members), task, shared, member_configs)
+    trainer.batch_rows[0] = np.arange(members * batch).reshape(members, batch)
+    return trainer
 
 
-def population(*, members: int = 1, irregular: bool = False, **sizes: int) -> Case:
+def computed(trainer: PopulationTrainer) -> dict[str, Any]:
+    """What :class:`tests.bench.child.Case` tells."""
+    outputs = predict_population(
+        trainer.model, trainer.parameters, trainer.task.validation, trainer.validation_time_steps, len(trainer.members)
+    )
+    losses, gradients = trainer.batch_gradient(0)
+    norms = mx.sqrt(mx.square(gradients).sum(axis=1))
+    return {"outputs": outputs.tolist(), "losses": losses.tolist(), "gradients": norms.tolist()}
+
+
+def population(*, folder: str, members: int = 1, irregular: bool = False) -> Case:
     """What ``fit`` does between evaluations, as ``PopulationTrainer.train`` does it."""
-    trainer = prepare(members=members, irregular=irregular, count=2000, **sizes)
+    trainer = prepare(folder=folder, members=members, irregular=irregular)
     taken = 0
     worker_affinity = WorkerThreadAffinity()
 
-    @training_stream()
-    def take(count: int) -> None:
+    def run(count: int) -> None:
         nonlocal taken
         before: mx.array | None = None
-        with worker_affinity as affinity:
+        with training(), worker_affinity as affinity:
             for _ in range(count):
                 affinity.step()
                 losses = trainer.step(taken % trainer.config.steps)
@@ -75,51 +108,53 @@ def population(*, members: int = 1, irregular: bool = False, **sizes: int) -> Ca
                 before = losses
             mx.eval(trainer.matrix, trainer.optimizer.state)
 
-    return take
+    with training():
+        found = None if irregular else computed(trainer)
+    return Case(run, found)
 
 
-def plain(*, inputs: int, hidden: int, backbone: int, steps: int, batch: int) -> Case:
+def plain(*, folder: str) -> Case:
     """The step that MLX's documentation writes, with its optimizer."""
-    (model,) = models(1, inputs, hidden, backbone)
+    (model,) = models_of(folder, 1)
     optimizer = mlx.optimizers.Adam(1e-3, bias_correction=True)
-    x, y = mx.random.normal((batch, steps, inputs)), mx.random.normal((batch, 1))
+    x, y = (mx.array(each[0]) for each in arrays_of(folder, 1))
 
     def loss(model: CfC) -> mx.array:
         return nn.losses.mse_loss(model(x)[0], y, reduction="mean")
 
     gradient = nn.value_and_grad(model, loss)
 
-    def take(count: int) -> None:
+    def run(count: int) -> None:
         for _ in range(count):
             value, gradients = gradient(model)
             optimizer.update(model, gradients)
             mx.eval(value, model.parameters(), optimizer.state)
 
-    return take
+    return Case(run)
 
 
-@training_stream()
-def peak(*, members: int, **sizes: int) -> int:
-    """Most bytes in use during a training step, less the data."""
-    trainer = prepare(members=members, irregular=False, count=4, **sizes)
+def peak(*, folder: str, members: int) -> float:
+    """Most megabytes in use during a training step beyond what stays: data, parameters, the optimizer's state."""
+    trainer = prepare(folder=folder, members=members, count=4)
     mx.eval(trainer.data, trainer.matrix, trainer.optimizer.state)
-    data = sum(array.nbytes for array in trainer.data if array is not None)
-    highest = 0
-    for t in range(trainer.config.steps):
-        gc.collect()
-        mx.reset_peak_memory()
-        mx.eval(trainer.step(t), trainer.matrix, trainer.optimizer.state)
-        highest = max(highest, mx.get_peak_memory())
-    return highest - data
+
+    def step(t: int) -> list[Any]:
+        return [trainer.step(t), trainer.matrix, trainer.optimizer.state]
+
+    with training():
+        found = []
+        for t in range(trainer.config.steps):
+            gc.collect()
+            found.append(peak_memory_mb(lambda t=t: step(t)))
+    return max(found[1:])  # the first step makes what stays
 
 
-@training_stream()
-def profile(*, members: int = 1, **size: int) -> dict[str, float]:
+def profile(*, folder: str, members: int = 1, **size: int) -> dict[str, float]:
     """Where the processor time of a step goes: medians, milliseconds per model; and the operations in its graph."""
-    trainer = prepare(members=members, irregular=False, count=40, **size)
+    trainer = prepare(folder=folder, members=members, count=40)
     worker = find_worker()
     spans = []
-    with WorkerThreadAffinity() as affinity:
+    with training(), WorkerThreadAffinity() as affinity:
         for t in range(trainer.config.steps):
             affinity.step()
             start, computed = time.thread_time_ns(), cpu_time(worker) if worker else 0
@@ -160,7 +195,7 @@ def least(*, members: int, inputs: int, hidden: int, backbone: int, steps: int, 
     slopes = [noise(steps * batch, width) for width in (backbone, backbone, 3 * hidden)]
     mx.eval(x, u, h, d, into, first, second, back, out, rows, slopes)
     spans = []
-    with WorkerThreadAffinity() as affinity:
+    with training(), WorkerThreadAffinity() as affinity:
         for _ in range(20):
             affinity.step()
             start = cpu_time(worker)
@@ -187,6 +222,39 @@ def plan(*, file: str, name: str, rates: int, seeds: int, steps: int, population
     return repr(study)
 
 
+def overhead(*, trials: int, population: int) -> dict[str, float]:
+    """Processor milliseconds per trial of a study that trains next to nothing, in SQLite: to plan it, and in all."""
+    rates = [1e-3 * 1.001**i for i in range(trials // 10)]
+    task = irregular_sines(n_train=2, n_validation=2, n_test=2, readings=2)
+    fixed = {"hidden_size": 1, "backbone_units": 1, "batch_size": 2, "steps": 1}
+    with tempfile.TemporaryDirectory() as folder:
+        before = time.process_time()
+        study = Study(
+            Path(folder) / "study.db",
+            task,
+            Space(learning_rate=rates),
+            sampler="grid",
+            seeds=range(10),
+            population_size=population,
+            fixed=fixed,
+        )
+        planned = time.process_time()
+        study.run(progress=False)
+        done = time.process_time()
+        if len(study.records) != trials:
+            raise RuntimeError(f"{len(study.records)} of {trials} trials were trained.")
+    return {"planning": 1e3 * (planned - before) / trials, "all": 1e3 * (done - before) / trials}
+
+
+def planning(*, url: str, trials: int) -> float:
+    """Seconds by the clock that planning a study takes in a database."""
+    task = irregular_sines(n_train=2, n_validation=2, n_test=2, readings=2)
+    rates = [1e-3 * 1.001**i for i in range(trials // 10)]
+    before = time.perf_counter()
+    Study(url, task, Space(learning_rate=rates), sampler="grid", seeds=range(10), name="planned")
+    return time.perf_counter() - before
+
+
 def facts() -> dict[str, Any]:
     """Versions, and the machine without its name."""
     versions = {name: importlib.metadata.version(name) for name in ("mlx", "numpy")}
@@ -195,8 +263,10 @@ def facts() -> dict[str, Any]:
         **versions,
         "Python": platform.python_version(),
         "BLAS": blas_name(),
+        "layers in C": native(),
     }
 
 
 if __name__ == "__main__":
-    serve({"population": population, "plain": plain, "peak": peak, "profile": profile, "plan": plan}, facts)
+    functions = (population, plain, peak, profile, plan, overhead, planning)
+    serve({each.__name__: each for each in functions}, facts)

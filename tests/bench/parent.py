@@ -19,25 +19,36 @@ def take_one_core() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    "JAX_PLATFORMS": "cpu",
+}
+WITHOUT_C = {"NCPS_MLX_NATIVE": "0"}
+"""Keeps layers from running in C."""
+
+
 def environment() -> dict[str, str]:
     """The variables of every process: one thread for products."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return {**os.environ, **ONE_THREAD}
 
 
 class Child:
     """A process that trains on one core when told to.
 
     Args:
-        module: ``"ncps_mlx_cases"``, ``"ncps_cases"`` or ``"port_cases"``.
+        module: ``"weights"``, ``"ncps_mlx_cases"``, ``"ncps_cases"``, ``"jax_cases"`` or ``"port_cases"``.
+        native: Whether layers may run in C, where there is a compiler.
     """
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, *, native: bool = True) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", f"tests.bench.{module}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment(),
+            env=environment() if native else {**environment(), **WITHOUT_C},
             preexec_fn=take_one_core,  # this process has one thread
         )
 
@@ -86,5 +97,6 @@ def rounds(cases: dict[str, tuple[Child, int]], count: int) -> dict[str, Times]:
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> tuple[float, tuple[float, float]]:
     """The median over the rounds of one over the other, and the quartiles."""
-    low, middle, high = statistics.quantiles([a / b for a, b in zip(above, below, strict=True)], n=4)
+    found = [a / b for a, b in zip(above, below, strict=True)]
+    low, middle, high = statistics.quantiles(found, n=4) if len(found) > 1 else found * 3
     return middle, (low, high)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -72,6 +74,7 @@ class Lean(nn.Module):
         return mx.add(mx.multiply(first, mx.subtract(1.0, share)), mx.multiply(share, second))
 
 
+SIZE = ("inputs", "hidden", "backbone", "steps", "batch")
 CELLS = {"full": Full, "lean": Lean}
 
 
@@ -92,7 +95,13 @@ class CfC(nn.Module):
         return self.readout(state), state
 
 
-def step(*, design: str, inputs: int, hidden: int, backbone: int, steps: int, batch: int) -> Case:
+def step(*, folder: str, design: str) -> Case:
+    """The step of the copy, at the size of a model that the benchmark trains."""
+    size = json.loads((Path(folder) / "model.json").read_text())
+    return copied(design=design, **{name: size[name] for name in SIZE})
+
+
+def copied(*, design: str, inputs: int, hidden: int, backbone: int, steps: int, batch: int) -> Case:
     """The step of the copy."""
     return trained(CfC(CELLS[design](inputs, hidden, backbone), hidden), inputs, steps, batch)
 
@@ -119,13 +128,13 @@ def trained(model: nn.Module, inputs: int, steps: int, batch: int) -> Case:
 
     gradient = nn.value_and_grad(model, loss)
 
-    def take(count: int) -> None:
+    def run(count: int) -> None:
         for _ in range(count):
             _, gradients = gradient(model, x, y)
             optimizer.update(model, gradients)
             mx.eval(model.parameters(), optimizer.state)
 
-    return take
+    return Case(run)
 
 
 def facts() -> dict[str, Any]:
@@ -134,4 +143,4 @@ def facts() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    serve({"step": step, "published": published}, facts)
+    serve({"step": step, "copied": copied, "published": published}, facts)

@@ -13,18 +13,20 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.bench.__main__ import PORTED, SIZES
+from tests.bench.models import MODELS
 from tests.bench.parent import Child, ratio, rounds
 from tests.bench.peers import PEERS
 
+PORTED = ("small", "middle")  # sizes at which they are compared
 STEPS = 3  # of a turn
 
 
 def compare(design: str, folder: Path, name: str, count: int) -> dict[str, Any]:
     """Processor time of a copy and of its model, at one size, in turns."""
     copy, published = Child("port_cases"), Child("port_cases")
-    settings = {**SIZES[name], "design": design}
-    copy.ask(make="copy", kind="step", settings=settings)
+    size = {key: value for key, value in MODELS[name].items() if key != "kind"}
+    settings = {**size, "design": design}
+    copy.ask(make="copy", kind="copied", settings=settings)
     published.ask(make="published", kind="published", settings={**settings, "folder": str(folder.resolve())})
     times = rounds({"copy": (copy, STEPS), "published": (published, STEPS)}, count)
     for child in (copy, published):
