@@ -23,6 +23,9 @@ HTML = ROOT / "docs" / "_build" / "html"
 DOCTREES = ROOT / "docs" / "_build" / "doctrees"
 LOG = ROOT / "docs" / "_build" / "warnings.txt"
 
+BENCH = ("torch==2.13.0", "ncps==1.0.1", "jax==0.10.2", "psycopg[binary]>=3.2")
+"""What training is timed beside (the last JAX for Python 3.11), and the driver for a study in PostgreSQL."""
+
 nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
@@ -90,11 +93,13 @@ def parity(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv")
 def bench(session: nox.Session) -> None:
-    """Time training beside ncps on PyTorch and ports to MLX, workers, builds; fails below a Must. On a quiet machine.
+    """Time training beside JAX, PyTorch, ncps and ports to MLX; studies, workers, builds. Fails below a Must.
 
-    `-- --write docs/evidence/bench.json` records what the performance page shows. Outside the lock, as parity is.
+    For a quiet machine. `-- --quick` compares what all compute and takes every step once; `-- --write` records what the
+    performance page shows of this machine. Outside the lock and by pip, as parity is: locked, torch brings gigabytes of
+    CUDA, and other versions of the libraries that MLX needs on a GPU.
     """
-    session.install("torch==2.13.0", "ncps==1.0.1", "-e", ".")
+    session.install(*BENCH, "-e", ".")
     session.run("python", "-m", "tests.bench", f"--nox={sys.executable}", *session.posargs, env=environment())
 
 

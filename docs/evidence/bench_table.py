@@ -1,82 +1,115 @@
-"""What the record of the session bench says: the tables and numbers of the performance page, none of them typed."""
+"""What the record of the session bench says: the tables and numbers of the performance page, none of them typed.
+
+The record has an entry for each machine; pages name them by their place in it, from 1.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ncps_mlx import plots
+from ncps_mlx.plots._figure import COLOURS, MARKERS, describe, figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "bound",
     "copied",
+    "growth",
+    "least_ratio",
+    "lengths",
+    "machine",
     "missed",
-    "number",
     "operations",
     "peer",
-    "ports",
     "profile",
-    "ratios",
     "recorded_on",
     "rows",
     "share",
     "site",
     "study",
-    "workers",
+    "times",
+    "times_chart",
 ]
 
 NAMES = {
-    "one": "one model, as fit trains it",
-    "plain": "one model, a loop of your own with mlx.optimizers",
-    "irregular": "one model, a time step for each reading",
-    "sweep": "a population of {members}, per model",
-    "port": "a population of {members}, per model, beside the full port",
+    "jax": "a population of 16 beside the best in JAX",
+    "jit": "one model beside one in JAX",
+    "batched": "a population of 16 beside PyTorch batched by hand",
+    "ncps": "a population of 16 beside ncps, one after another",
+    "vmap": "a population of 16 without a C compiler beside torch.func.vmap over ncps",
+    "port": "a population of 16 beside the full port",
+    "lean": "a population of 16 beside the lean port",
     "workers": "two workers over one",
-    "length": "a step at T = 400 over one at T = 50",
-    "memory": "peak memory of a population over that of one",
+    "length": "a step at T = 1600 over one at T = 50, middle CfC",
+    "cliff": "a step at T = 200 over one at T = 100, middle CfC",
+    "memory": "peak memory of a population of 16 over that of one model",
+    "trial": "a trial without training, in a SQLite study of 10,000",
+    "trials": "the same over one in a study of 1,000",
+    "planning": "planning 1,000 trials in PostgreSQL on loopback",
 }
-"""What is compared, by the first word of a row's key."""
-DESIGNS = {"port": "full", "lean": "lean"}
-BESIDE_NCPS = ("one", "plain", "irregular", "sweep")
+"""What a row compares, by the first word of its key."""
 
+MODELS = {
+    "small": "small CfC",
+    "middle": "middle CfC",
+    "large": "large CfC",
+    "ncp-ltc": "LTC, AutoNCP(16, 4)",
+    "full-ltc": "LTC, FullyConnected(32)",
+    "dense-ltc": "dense LTC",
+}
+"""In words, by the names of the record."""
 
-KINDS = {"one": "one model", "sweep": "a population of {members}"}
-"""What is profiled, by the first word of a profile's key."""
+FORMS = {
+    "population": "here: population of 16",
+    "population without C": "here: population of 16, no C compiler",
+    "one": "here: one model",
+    "one without C": "here: one model, no C compiler",
+    "plain": "here: one model, mlx.optimizers",
+    "irregular": "here: one model, varying time steps",
+    "jax": "JAX: jit",
+    "jax map": "JAX: lax.map of 16",
+    "jax vmap": "JAX: vmap of 16",
+    "jax by hand": "JAX: jit, gradient by hand",
+    "jax map by hand": "JAX: lax.map of 16, gradient by hand",
+    "jax vmap by hand": "JAX: vmap of 16, gradient by hand",
+    "jax list": "JAX: jit, list of synapses",
+    "jax map list": "JAX: lax.map of 16, list of synapses",
+    "torch batched": "PyTorch: 16 batched by hand",
+    "ncps vmap": "PyTorch: vmap over 16 of ncps",
+    "ncps": "PyTorch: ncps",
+    "port": "MLX: the full port",
+    "lean": "MLX: the lean port",
+}
+"""The forms in words, in the order in which they are shown."""
 
 
 @cache
-def record(name: str = "bench") -> dict[str, Any]:
-    """The record of the session, or ``port``, of tests.bench.published."""
-    path = Path(__file__).with_name(f"{name}.json")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def record(name: str = "bench") -> Any:
+    """The record of the session, a list of machines; or ``port``, of tests.bench.published."""
+    return json.loads(Path(__file__).with_name(f"{name}.json").read_text(encoding="utf-8"))
+
+
+def parts(number: str) -> dict[str, Any]:
+    """The parts recorded on a machine."""
+    found: dict[str, Any] = record()[int(number) - 1]["parts"]
     return found
 
 
-def row(key: str) -> dict[str, Any]:
-    """One row of the record."""
-    found: dict[str, Any] = {each["key"]: each for each in record()["rows"]}[key]
-    return found
+def all_rows(number: str) -> list[dict[str, Any]]:
+    """All rows of a machine."""
+    return [row for part in parts(number).values() for row in part["rows"]]
 
 
-def size_of(name: str) -> str:
-    """A size in words."""
-    size = record()["sizes"][name]
-    return "input {inputs}, hidden {hidden}, backbone {backbone}, T {steps}".format(**size)
-
-
-def met(found: dict[str, Any], name: str) -> bool:
+def met(row: dict[str, Any], name: str) -> bool:
     """Whether a row reaches its ``"must"`` or its ``"goal"``."""
-    sign = 1 if found["wanted"]["least"] else -1
-    return bool(sign * found["ratio"] >= sign * found["wanted"][name])
-
-
-def bound(key: str) -> str:
-    """What is wanted of a ratio, and whether it is met."""
-    wanted = row(key)["wanted"]
-    if wanted is None:
-        return ""
-    verdict = verdict_of(*(met(row(key), name) for name in ("must", "goal")))
-    return f"{'≥' if wanted['least'] else '≤'} {wanted['must']:g}, goal {wanted['goal']:g}: {verdict}"
+    sign = 1 if row["wanted"]["least"] else -1
+    return bool(sign * row["ratio"] >= sign * row["wanted"][name])
 
 
 def verdict_of(must: bool, goal: bool) -> str:
@@ -84,38 +117,102 @@ def verdict_of(must: bool, goal: bool) -> str:
     return "goal met" if goal else "must met" if must else "missed"
 
 
-def ratios() -> list[list[str]]:
-    """Training steps beside ncps."""
-    made = [["", "size", "ms here", "ms ncps", "times quicker", "by processor time", "wanted"]]
-    for each in record()["rows"]:
-        kind, _, name = each["key"].partition(" ")
-        if kind in BESIDE_NCPS:
-            made.append(
-                [NAMES[kind].format(**record()), size_of(name), *compared(each), bound(each["key"])]
-            )
+def bound(row: dict[str, Any]) -> str:
+    """What is wanted of a row, and whether it is met."""
+    wanted = row["wanted"]
+    if wanted is None:
+        return ""
+    verdict = verdict_of(*(met(row, name) for name in ("must", "goal")))
+    return f"{'≥' if wanted['least'] else '≤'} {wanted['must']:g}, goal {wanted['goal']:g}: {verdict}"
+
+
+def named(row: dict[str, Any]) -> str:
+    """A row in words."""
+    kind, _, model = row["key"].partition(" ")
+    return NAMES[kind] + (f": {MODELS[model]}" if model else "")
+
+
+def rows(number: str) -> list[list[str]]:
+    """Every comparison on a machine."""
+    made = [["", "here", "beside", "ratio (quartiles)", "wanted"]]
+    for row in all_rows(number):
+        unit = row["unit"]
+        other = "" if row["reference"] is None else f"{row['reference']:.3g} {unit}"
+        if row["beside"].startswith("jax"):
+            other += f" ({FORMS[row['beside']]})"
+        low, high = row["quartiles"] or (None, None)
+        spread = "" if low is None else f" ({low:.2f} to {high:.2f})"
+        ratio = "" if row["reference"] is None else f"{row['ratio']:.2f}{spread}"
+        made.append([named(row), f"{row['value']:.3g} {unit}", other, ratio, bound(row)])
     return made
 
 
-def ports() -> list[list[str]]:
-    """A population beside the ports."""
-    made = [["", "size", "ms here", "ms port", "times quicker", "by processor time", "wanted"]]
-    for each in record()["rows"]:
-        kind, _, name = each["key"].partition(" ")
-        if kind in DESIGNS:
-            made.append([f"the {DESIGNS[kind]} port", size_of(name), *compared(each), bound(each["key"])])
+def times(number: str) -> list[list[str]]:
+    """Processor milliseconds per model and step, of every form and model."""
+    models = parts(number)["training"]["models"]
+    made = [["", *(MODELS[name] for name in models)]]
+    for form, name in FORMS.items():
+        cells = [f"{found[form]['cpu']:.3g}" if form in found else "" for found in models.values()]
+        if any(cells):
+            made.append([name, *cells])
     return made
 
 
-def compared(each: dict[str, Any]) -> list[str]:
-    """A row's times and its ratios, by the clock and by processor time."""
-    low, high = each["quartiles"]
-    here, there = each["cpu"]
-    return [
-        f"{each['value']:.1f}",
-        f"{each['reference']:.1f}",
-        f"{each['ratio']:.2f} ({low:.2f} to {high:.2f})",
-        f"{there / here:.2f}",
+def times_chart(number: str) -> Figure:
+    """The same as a figure: a line for each form, a mark for each model."""
+    models = parts(number)["training"]["models"]
+    forms = [form for form in FORMS if any(form in found for found in models.values())]
+    cost = {name: {form: each["cpu"] for form, each in found.items()} for name, found in models.items()}
+    with figure(size=(8.0, 1.6 + 0.3 * len(forms))) as (fig, (ax,)):
+        for i, (name, found) in enumerate(cost.items()):
+            shown = [form for form in forms if form in found]
+            ax.plot(
+                [found[form] for form in shown], [forms.index(form) for form in shown],
+                linestyle="", color=COLOURS[i], marker=MARKERS[i], label=MODELS[name],
+            )  # fmt: skip
+        ax.set_yticks(range(len(forms)), [FORMS[form] for form in forms])
+        ax.invert_yaxis()
+        ax.set(xscale="log", xlabel="processor ms per model and step")
+        fig.legend(loc="outside upper left", ncols=3)
+    told = []
+    for name, found in cost.items():
+        quickest = min(found, key=found.__getitem__)
+        told.append(
+            f"{MODELS[name]} from {found[quickest]:.2g} ms ({FORMS[quickest]}) to {max(found.values()):.3g} ms"
+        )
+    points = [
+        {"model": MODELS[name], "form": FORMS[form], "ms": value}
+        for name, found in cost.items()
+        for form, value in found.items()
     ]
+    alt = f"Processor time per model and training step on {machine(number)}: {'; '.join(told)}."
+    return describe(fig, alt, kind="times", x="form", y="ms", points=points, summary=points)
+
+
+def growth(number: str) -> Figure:
+    """How a step of the middle size grows with the length of the sequences."""
+    found = parts(number)["lengths"]["lengths"]
+    at = [int(steps) for steps in found]
+    forms = [form for form in FORMS if all(form in each for each in found.values())]
+    values = {FORMS[form]: [found[str(steps)][form] for steps in at] for form in forms}
+    label = "processor ms per model and step"
+    return plots.lines(at, values, x="time steps T", y=label, log_x=True, log_y=True)
+
+
+def lengths(number: str) -> list[list[str]]:
+    """The same as a table."""
+    found = parts(number)["lengths"]["lengths"]
+    made = [["", *(f"T {steps}" for steps in found)]]
+    for form, name in FORMS.items():
+        cells = [f"{each[form]:.3g}" if form in each else "" for each in found.values()]
+        if any(cells):
+            made.append([name, *cells])
+    return made
+
+
+def least_ratio(number: str, kind: str) -> str:
+    """The least ratio of a kind of row on a machine, in words a sentence can hold."""
+    return f"{min(row['ratio'] for row in all_rows(number) if row['key'].partition(' ')[0] == kind):.1f}"
 
 
 def copied(design: str, name: str) -> str:
@@ -128,49 +225,10 @@ def peer(design: str) -> str:
     return "{repository} at {revision:.7}".format(**record("port")[design])
 
 
-def workers() -> list[list[str]]:
-    """How much sooner two workers end a study."""
-    found = row("workers")
-    low, high = found["quartiles"]
-    return [
-        ["", "one worker", "two workers", "times quicker", "wanted"],
-        [
-            "the study",
-            f"{found['reference']:.1f} s",
-            f"{found['value']:.1f} s",
-            f"{found['ratio']:.2f} ({low:.2f} to {high:.2f})",
-            bound("workers"),
-        ],
-    ]
-
-
-def study() -> str:
+def study(number: str) -> str:
     """The study that the workers end."""
     text = "{rates} learning rates with {seeds} seeds each, {steps} steps, populations of {population}"
-    return text.format(**record()["study"])
-
-
-def rows() -> list[list[str]]:
-    """How time grows with T, and memory with the members."""
-    length, memory = row("length"), row("memory")
-    members = record()["members"]
-    return [
-        ["", "more", "less", "ratio", "wanted"],
-        [
-            "a step at T = 400 over one at T = 50",
-            f"{length['value']:.1f} ms",
-            f"{length['reference']:.1f} ms",
-            f"{length['ratio']:.2f}",
-            bound("length"),
-        ],
-        [
-            f"peak memory of a population of {members} over that of one",
-            f"{memory['value']:.1f} MiB",
-            f"{memory['reference']:.1f} MiB",
-            f"{memory['ratio']:.1f}",
-            bound("memory"),
-        ],
-    ]
+    return text.format(**parts(number)["workers"]["study"])
 
 
 BUILDS = {
@@ -183,144 +241,177 @@ BUILDS = {
 """What is timed of the site."""
 
 
-def site() -> list[list[str]]:
+def site(number: str) -> list[list[str]]:
     """How long the site's builds take, and what they execute."""
     rules = {"again": "nothing executed", "prose": "nothing executed", "library": "all executed"}
     table = [["", "took", "programs executed", "wanted"]]
-    for each in record()["site"]:
+    for each in parts(number)["site"]["site"]:
         key, wanted, executed = each["key"], each["wanted"], each["executed"]
-        parts = [rules[key]] if key in rules else []
+        said = [rules[key]] if key in rules else []
         if wanted is not None:
             verdict = verdict_of(*(each["seconds"] <= wanted[name] for name in ("must", "goal")))
-            parts.append(f"≤ {wanted['must']:.0f} s, goal {wanted['goal']:.0f} s: {verdict}")
+            said.append(f"≤ {wanted['must']:.0f} s, goal {wanted['goal']:.0f} s: {verdict}")
         count = "1" if executed is None else str(len(executed))
-        table.append([BUILDS[key], f"{each['seconds']:.1f} s", count, "; ".join(parts)])
+        table.append([BUILDS[key], f"{each['seconds']:.1f} s", count, "; ".join(said)])
     return table
 
 
-def of_site(key: str) -> str:
+def profile(number: str) -> list[list[str]]:
+    """Where the processor time of a step goes, per model."""
+    made = [["", "building the graph", "handing it over", "computing", "at least", "operations in the graph"]]
+    kinds = {"one": "one model", "population": "a population of 16"}
+    for key, each in parts(number)["training"]["profiles"].items():
+        kind, _, name = key.partition(" ")
+        spans = [f"{each[part]:.2f} ms" for part in ("graph", "handing", "computing", "least")]
+        made.append([f"{kinds[kind]}, {MODELS[name]}", *spans, str(each["operations"])])
+    return made
+
+
+def missed(number: str) -> list[list[str]]:
+    """The goals that a machine's record misses, each with what stands between.
+
+    Raises:
+        KeyError: Nothing explains a goal that is missed.
+    """
+    made = [["goal missed", "reached", "goal", "what stands between"]]
+    for row in all_rows(number):
+        if row["wanted"] is not None and not met(row, "goal"):
+            kind = row["key"].partition(" ")[0]
+            reached, goal = f"{row['ratio']:.2f}", f"{row['wanted']['goal']:g}"
+            made.append([named(row), reached, goal, REASONS[kind](number, row)])
+    for each in parts(number).get("site", {"site": []})["site"]:
+        if each["wanted"] is not None and each["seconds"] > each["wanted"]["goal"]:
+            name, goal = each["key"], each["wanted"]["goal"]
+            made.append([BUILDS[name], f"{each['seconds']:.0f} s", f"{goal:.0f} s", of_site(number, name)])
+    return made if len(made) > 1 else [*made, ["none", "", "", ""]]
+
+
+def of_one(number: str, row: dict[str, Any]) -> str:
+    """Why one model is no quicker."""
+    name = row["key"].partition(" ")[2]
+    found = parts(number)["training"]["profiles"].get(f"one {name}")
+    population = parts(number)["training"]["models"][name]["population"]["cpu"]
+    shared = f"In a population of 16 a model takes {population:.2g} ms instead of {row['value']:.2g}: it shares that."
+    if found is None:
+        return f"One model pays alone for building the graph and for handing it over. {shared}"
+    return (
+        f"{share(number, name)} of the step is computing. The rest builds the graph in Python and hands "
+        f"{found['operations']} operations to the worker. {shared}"
+    )
+
+
+def of_population(number: str, row: dict[str, Any]) -> str:
+    """Why a population is no quicker."""
+    name = row["key"].partition(" ")[2]
+    found = parts(number)["training"]["profiles"].get(f"population {name}")
+    if found is None:
+        return f"A step takes {row['value']:.2g} ms here for each model, {row['reference']:.2g} ms there."
+    total = found["graph"] + found["handing"] + found["computing"]
+    return (
+        f"Per model, {found['computing']:.2g} of {total:.2g} ms are computing. MLX's own functions and products alone "
+        f"take {found['least']:.2g} ms."
+    )
+
+
+def of_workers(number: str, row: dict[str, Any]) -> str:
+    """Why two workers do not halve the time."""
+    part = parts(number)["workers"]
+    idle, busy = part["idle"], part["busy seconds"]
+    return (
+        f"Each worker takes {idle:.1f} s to start and to open its study; less that, the ratio would be "
+        f"{(row['reference'] - idle) / (row['value'] - idle):.2f}. The busier of two takes {busy['2']:.1f} s of "
+        f"processor time, one alone {busy['1']:.1f} s: two share memory and caches, and the last population may "
+        "leave one waiting."
+    )
+
+
+def of_length(number: str, row: dict[str, Any]) -> str:
+    """Why long sequences take more than their share."""
+    found = parts(number)["lengths"]["lengths"]
+    each = [f"{1e3 * forms['one'] / int(steps):.0f} µs at T = {steps}" for steps, forms in found.items()]
+    return f"A reading takes {', '.join(each)}: what the gradient needs no longer fits the caches."
+
+
+def of_memory(_: str, row: dict[str, Any]) -> str:
+    """Why a population takes more than its members' share."""
+    return f"A member takes {row['value'] / 16:.1f} MB, a model alone {row['reference']:.1f} MB."
+
+
+def of_study(number: str, _: dict[str, Any]) -> str:
+    """Why a trial costs more than nothing."""
+    found = parts(number)["study"]["trials"].values()
+    each = [
+        f"in a study of {one['count']:,} trials, {one['planning']:.2g} of {one['all']:.3g} ms plan it" for one in found
+    ]
+    return f"Of each trial, {'; '.join(each)}. The rest asks the storage for it, trains one step and stores the result."
+
+
+def of_planning(_: str, row: dict[str, Any]) -> str:
+    """Why planning takes its time."""
+    return f"Each trial takes {1e3 * row['value'] / 1000:.1f} ms on its way to the server and into its tables."
+
+
+def of_site(number: str, key: str) -> str:
     """Why a build of the site is no quicker."""
+    if key == "script":
+        (scripts,) = (each["executed"] for each in parts(number)["site"]["site"] if each["key"] == "cold")
+        name = max((name for name in scripts if name.startswith("gallery/")), key=scripts.__getitem__)
+        return f"{name} trains what its comparison needs, on one of two cores."
     if key == "again":
         return (
             "Three processes start, Sphinx is imported with its extensions, and digests of all that an output depends "
             "on are compared; nothing is executed."
         )
-    (programs,) = (each["executed"] for each in record()["site"] if each["key"] == "cold")
+    (programs,) = (each["executed"] for each in parts(number)["site"]["site"] if each["key"] == "cold")
     return (
         f"{len(programs)} programs take {sum(programs.values()):.0f} s, two at a time; the rest is the examples of "
         "docstrings, Sphinx itself and the tests of the built site."
     )
 
 
-def profile() -> list[list[str]]:
-    """Where the processor time of a step goes, per model."""
-    made = [
-        ["", "size", "building the graph", "handing it over", "computing", "at least", "operations in the graph"]
-    ]
-    for key, each in record()["profiles"].items():
-        kind, _, name = key.partition(" ")
-        parts = [f"{each[part]:.2f} ms" for part in ("graph", "handing", "computing", "least")]
-        made.append([KINDS[kind].format(**record()), size_of(name), *parts, str(each["operations"])])
-    return made
-
-
-def missed() -> list[list[str]]:
-    """The goals that the record misses, each with what stands between.
-
-    Raises:
-        KeyError: Nothing explains a goal that is missed.
-    """
-    made = [["goal missed", "reached", "goal", "what stands between"]]
-    for each in record()["rows"]:
-        if each["wanted"] is not None and not met(each, "goal"):
-            kind, _, name = each["key"].partition(" ")
-            named = f"{NAMES[kind].format(**record())} ({size_of(name)})" if name else NAMES[kind]
-            made.append([named, f"{each['ratio']:.2f}", f"{each['wanted']['goal']:g}", REASONS[kind](each, name)])
-    for each in record()["site"]:
-        if each["wanted"] is not None and each["seconds"] > each["wanted"]["goal"]:
-            name, goal = each["key"], each["wanted"]["goal"]
-            made.append([BUILDS[name], f"{each['seconds']:.0f} s", f"{goal:.0f} s", of_site(name)])
-    return made if len(made) > 1 else [*made, ["none", "", "", ""]]
-
-
-def of_one(_: dict[str, Any], name: str) -> str:
-    """Why one model is no quicker."""
-    each = record()["profiles"][f"one {name}"]
-    return (
-        f"{share(name)} of the step is computing. The rest builds the graph in Python and hands {each['operations']} "
-        "operations to the worker; a population shares it."
-    )
-
-
-def of_sweep(found: dict[str, Any], name: str) -> str:
-    """Why a population is no quicker."""
-    each = record()["profiles"][f"sweep {name}"]
-    total = each["graph"] + each["handing"] + each["computing"]
-    return (
-        f"Per model, {each['computing']:.1f} of {total:.1f} ms are computing. The functions and products alone take "
-        f"{each['least']:.1f} ms: with nothing else the ratio would be {found['reference'] / each['least']:.1f}. "
-        "Between lie the sums and products of the equations, and copies of what the gradient needs."
-    )
-
-
-def of_workers(found: dict[str, Any], _: str) -> str:
-    """Why two workers do not halve the time."""
-    idle = record()["idle"]
-    busier, alone = found["cpu"]
-    return (
-        f"Each worker takes {idle:.1f} s to start and to open its study; less that, the ratio would be "
-        f"{(found['reference'] - idle) / (found['value'] - idle):.2f}. The busier of two takes {busier:.1f} s of "
-        f"processor time, one alone {alone:.1f} s: two share memory and caches, and the last population may "
-        "leave one waiting."
-    )
-
-
-def of_length(found: dict[str, Any], _: str) -> str:
-    """Why long sequences take more than their share."""
-    long, short = (1e3 * ms / steps for ms, steps in ((found["value"], 400), (found["reference"], 50)))
-    return (
-        f"A reading takes {long:.0f} µs at T = 400 and {short:.0f} µs at T = 50: what the gradient needs no longer "
-        "fits the caches."
-    )
-
-
-def of_memory(found: dict[str, Any], _: str) -> str:
-    """Why a population takes more than its members' share."""
-    members = record()["members"]
-    return f"A member takes {found['value'] / members:.1f} MiB, a model alone {found['reference']:.1f} MiB."
-
-
-REASONS = {
-    "one": of_one,
-    "sweep": of_sweep,
-    "port": of_sweep,
+REASONS: dict[str, Callable[[str, dict[str, Any]], str]] = {
+    "jit": of_one,
+    "jax": of_population,
+    "batched": of_population,
+    "ncps": of_population,
+    "vmap": of_population,
+    "port": of_population,
     "workers": of_workers,
     "length": of_length,
+    "cliff": of_length,
     "memory": of_memory,
+    "trial": of_study,
+    "trials": of_study,
+    "planning": of_planning,
 }
 """By the first word of a row's key."""
 
 
-def share(name: str) -> str:
+def share(number: str, name: str) -> str:
     """How much of one model's step is computing, in per cent of its processor time."""
-    each = record()["profiles"][f"one {name}"]
+    each = parts(number)["training"]["profiles"][f"one {name}"]
     return f"{100 * each['computing'] / (each['graph'] + each['handing'] + each['computing']):.0f} %"
 
 
-def operations(name: str) -> str:
+def operations(number: str, name: str) -> str:
     """Operations in a step's graph."""
-    return str(record()["profiles"][f"one {name}"]["operations"])
+    return str(parts(number)["training"]["profiles"][f"one {name}"]["operations"])
 
 
-def number(key: str) -> str:
-    """A row's ratio."""
-    return f"{row(key)['ratio']:.2f}"
+def machine(number: str) -> str:
+    """The machine: no figure is shown without it."""
+    return "{processor}, {cores} cores, {system}".format(**record()[int(number) - 1]["machine"])
 
 
-def recorded_on() -> str:
-    """The machine, the versions, and how busy it was."""
-    found = record()
-    machine = "{processor}, {cores} cores, {system}".format(**found["machine"])
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    busy = "" if found["busy"] is None else f"; {found['busy']:.1f} other threads wanted its cores at the start"
-    return f"{machine}{busy}; {versions}; {found['rounds']} rounds"
+def recorded_on(number: str) -> str:
+    """The machine, the versions, and how busy it was, of the part on training."""
+    part = parts(number)["training"]
+    versions = ", ".join(f"{name} {version}" for name, version in part["versions"].items())
+    said = [machine(number), versions, f"{part['rounds']} rounds"]
+    if part["revision"]:
+        said.append(f"commit {part['revision']}")
+    if part["busy"] is not None:
+        said.append(f"{part['busy']:.1f} other threads wanted its cores at the start")
+    if part["quick"]:
+        said.append("a quick run: each step was timed once, which is good for an order of magnitude")
+    return "; ".join(said)

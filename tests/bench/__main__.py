@@ -1,191 +1,296 @@
-"""``python -m tests.bench``: how fast training is here, in ncps on PyTorch, and in ports to MLX, all in one run.
+"""``python -m tests.bench``: how fast training is here, beside JAX, PyTorch, ncps and ports to MLX, all in one run.
 
-Each size is trained by processes that take turns of a few steps, so that anything else the machine does slows all of
-them equally; a row's ratio is the median over the rounds. Then one worker and two finish the same study, in turns; and
-the site is built four times.
+What every form computes is compared first. Then each model is trained by processes that take turns of a fraction of a
+second, so that anything else the machine does slows all of them equally; a row's ratio is the median over the rounds,
+of processor time. Then come sequences of growing length, studies that train next to nothing, one worker and two on the
+same study, and four builds of the site. ``--quick`` takes each step once, compares what is computed, and judges no time.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench.parent import Child, Times, ratio, rounds
-from tests.bench.report import Row, failures, site_failures, site_json, site_table, table
+from tests.bench.compare import drawn, train
+from tests.bench.models import FORMS, LENGTHS, MEMBERS, MODELS, forms_of
+from tests.bench.parent import Child, Times, per_model, ratio
+from tests.bench.report import TRIALS, Row, compared, failures, site_failures, site_json, site_table, table, wanted_of
 from tests.bench.site import builds
 from tests.bench.workers import STUDY, ended
 
-SIZES = {
-    "small": {"inputs": 1, "hidden": 16, "backbone": 32, "steps": 50, "batch": 32},
-    "middle": {"inputs": 10, "hidden": 32, "backbone": 64, "steps": 50, "batch": 32},
-    "large": {"inputs": 10, "hidden": 64, "backbone": 128, "steps": 100, "batch": 32},
-}
-MEMBERS = 16
-PORTED = ("small", "middle")  # sizes at which ports take part
-DESIGNS = {"port": "full", "lean": "lean"}  # by the rows' first word
+ROOT = Path(__file__).resolve().parents[2]
+RECORD = ROOT / "docs" / "evidence" / "bench.json"
 TEAMS = 3  # times that one worker, then two, end the study
-TURN = {"small": 12, "middle": 12, "large": 3}  # steps: enough to time, few enough for the same load on the machine
-SWEPT = {"small": 3, "middle": 3, "large": 1}  # of a population, which takes longer
+LONG = 5  # turns of each length
+POPULATION = 32  # of the studies that train next to nothing
+AT_LENGTHS = ("one", "population", "jax map", "jax map by hand")
 
 
-def compare(name: str, count: int) -> list[Row]:
-    """Rows of one size: one model, variants of it, a population, each against ncps; the last against ports too."""
-    size, turn = SIZES[name], TURN[name]
-    child, others = Child("ncps_mlx_cases"), {"ncps": Child("ncps_cases")}
-    others["ncps"].ask(make="ncps", kind="step", settings=size)
-    for key, design in DESIGNS.items() if name in PORTED else ():
-        others[key] = Child("port_cases")
-        others[key].ask(make=key, kind="step", settings={**size, "design": design})
-    cases = {key: (other, turn) for key, other in others.items()}
-    for key, kind, settings, steps in (
-        ("one", "population", {}, turn),
-        ("plain", "plain", {}, turn),
-        ("irregular", "population", {"irregular": True}, turn),
-        ("sweep", "population", {"members": MEMBERS}, SWEPT[name]),
-    ):
-        child.ask(make=key, kind=kind, settings={**size, **settings})
-        cases[key] = (child, steps)
-    times = rounds(cases, count)
-    for each in (child, *others.values()):
-        each.close()
-    rows = [
-        against(f"{key} {name}", each, times["ncps"], MEMBERS if key == "sweep" else 1)
-        for key, each in times.items()
-        if key not in others
-    ]
-    return rows + [
-        against(f"{key} {name}", times["sweep"], times[key], MEMBERS) for key in others if key in DESIGNS
-    ]
+@dataclass
+class Found:
+    """What a part of the benchmark gives.
+
+    Attributes:
+        rows: Its rows.
+        more: What else goes into the record.
+        messages: What is wrong, other than a missed bound.
+    """
+
+    rows: list[Row]
+    more: dict[str, Any]
+    messages: list[str]
 
 
-def against(key: str, measured: Times, reference: Times, members: int) -> Row:
-    """A row: the reference over what was measured, per model."""
-    per_model = [each / members for each in measured.clock]
-    times, quartiles = ratio(reference.clock, per_model)
-    return Row(
-        key=key,
-        value=statistics.median(per_model),
-        reference=statistics.median(reference.clock),
-        ratio=times,
-        quartiles=quartiles,
-        cpu=(statistics.median(measured.cpu) / members, statistics.median(reference.cpu)),
-    )
+def training(options: argparse.Namespace) -> Found:
+    """Every model in every form; where the time of ours goes."""
+    found = Found([], {"models": {}, "profiles": {}}, [])
+    native = options.versions["layers in C"] != "off"
+    for name in options.models:
+        print(f"training {name}: {MODELS[name]}", file=sys.stderr, flush=True)
+        with drawn(MODELS[name]) as folder:
+            forms = forms_of(name, native)
+            times, messages = train(folder, forms, options.rounds, options.quick)
+            if MODELS[name]["kind"] == "cfc" and not options.quick:
+                found.more["profiles"] |= profiles(folder, name)
+        found.messages += [f"{name}: {message}" for message in messages]
+        found.rows += compared(name, times)
+        found.more["models"][name] = {
+            key: per_model(each, forms[key].members) for key, each in times.items()
+        }
+    return found
 
 
-def scaling(count: int) -> list[Row]:
-    """Rows on how time grows with T, and memory with the members of a population."""
+def profiles(folder: str, name: str) -> dict[str, Any]:
+    """Where the processor time of a step goes, of one model and of a population."""
     child = Child("ncps_mlx_cases")
-    size = SIZES["middle"]
-    short, long = 50, 400
-    for steps in (short, long):
-        child.ask(make=str(steps), kind="population", settings={**size, "steps": steps})
-    times = rounds({"50": (child, 8), "400": (child, 1)}, count)
-    slow, quick = (statistics.median(times[key].clock) for key in ("400", "50"))
-    rows = [Row("length", slow, quick, *ratio(times["400"].clock, times["50"].clock))]
-    many, one = (
-        child.ask(call="peak", settings={**size, "members": members}) / 2**20 for members in (MEMBERS, 1)
-    )
-    rows.append(Row("memory", many, one, many / one))
+    size = {key: value for key, value in MODELS[name].items() if key != "kind"}
+    found = {
+        f"{kind} {name}": child.ask(call="profile", settings={**size, "folder": folder, "members": members})
+        for kind, members in (("one", 1), ("population", MEMBERS))
+    }
     child.close()
-    return rows
+    return found
 
 
-def teams(count: int) -> tuple[Row, float]:
-    """The row on two workers, in seconds; and how long a worker takes that finds everything done."""
+def lengths(options: argparse.Namespace) -> Found:
+    """How time grows with T, at the middle size; and memory with the members of a population."""
+    times: dict[int, dict[str, Times]] = {}
+    found = Found([], {"lengths": {}}, [])
+    count = 1 if options.quick else min(LONG, options.rounds)
+    for steps in (50, 100, 200) if options.quick else LENGTHS:
+        print(f"training at T {steps}", file=sys.stderr, flush=True)
+        with drawn({**MODELS["middle"], "steps": steps}) as folder:
+            forms = {key: FORMS[key] for key in AT_LENGTHS}
+            times[steps], messages = train(folder, forms, count, options.quick)
+            if steps == MODELS["middle"]["steps"]:
+                memory = [peak(folder, members) for members in (MEMBERS, 1)]
+        found.messages += [f"T {steps}: {message}" for message in messages]
+        found.more["lengths"][str(steps)] = {
+            key: per_model(each, FORMS[key].members)["cpu"] for key, each in times[steps].items()
+        }
+    for key, long, short in (("length", LENGTHS[-1], LENGTHS[0]), ("cliff", 200, 100)):
+        if long in times:
+            above, below = (times[steps]["one"].cpu for steps in (long, short))
+            medians = statistics.median(above), statistics.median(below)
+            found.rows.append(Row(key, *medians, *ratio(above, below), "one", "one"))
+    many, one = memory
+    found.rows.append(Row("memory", many, one, many / one, None, "population", "one", "MB"))
+    return found
+
+
+def peak(folder: str, members: int) -> float:
+    """Megabytes of a training step, in a process of its own."""
     child = Child("ncps_mlx_cases")
-    times = {workers: Times() for workers in (1, 2)}
+    found: float = child.ask(call="peak", settings={"folder": folder, "members": members})
+    child.close()
+    return found
+
+
+def study(options: argparse.Namespace) -> Found:
+    """What a study takes beside training; and how long planning takes in PostgreSQL."""
+    trials = {"fewer": 40, "most": 160} if options.quick else TRIALS
+    told = {}
+    for name, count in trials.items():
+        print(f"a study of {count} trials", file=sys.stderr, flush=True)
+        child = Child("ncps_mlx_cases")
+        told[name] = child.ask(call="overhead", settings={"trials": count, "population": POPULATION})
+        child.close()
+    most, fewer = (told[name]["all"] for name in ("most", "fewer"))
+    rows = [Row("trial", most, None, most), Row("trials", most, fewer, most / fewer)]
+    seconds = planned(40 if options.quick else TRIALS["fewer"])
+    if seconds is not None:
+        rows.append(Row("planning", seconds, None, seconds, unit="s"))
+    return Found(rows, {"trials": {name: {"count": trials[name], **told[name]} for name in trials}}, [])
+
+
+def planned(trials: int) -> float | None:
+    """Seconds that planning takes in PostgreSQL on loopback; ``None`` where there is no server or no driver."""
+    from tests.scale.server import Server, programs  # noqa: PLC0415  # needs POSIX users
+
+    try:
+        if importlib.util.find_spec("psycopg") is None or programs() is None:
+            return None
+    except RuntimeError:
+        return None
+    with Server() as server:
+        child = Child("ncps_mlx_cases")
+        url = server.url.replace("postgresql://", "postgresql+psycopg://")
+        seconds: float = child.ask(call="planning", settings={"url": url, "trials": trials})
+        child.close()
+    return seconds
+
+
+def workers(options: argparse.Namespace) -> Found:
+    """How much sooner two workers end a study, in seconds by the clock."""
+    child = Child("ncps_mlx_cases")
+    times = {count: Times() for count in (1, 2)}
     idle = []
-    for i in range(count):
-        for workers in sorted(times, reverse=i % 2 == 1):
+    settings = {**STUDY, "rates": 2, "steps": 5} if options.quick else STUDY
+    print(f"workers: {settings}", file=sys.stderr, flush=True)
+    for i in range(1 if options.quick else TEAMS):
+        for count in sorted(times, reverse=i % 2 == 1):
             with tempfile.TemporaryDirectory() as folder:
                 file = str(Path(folder) / "study.db")
-                child.ask(call="plan", settings={"file": file, **STUDY})
-                times[workers].add(ended(file, workers))
+                child.ask(call="plan", settings={"file": file, **settings})
+                times[count].add(ended(file, count))
                 idle.append(ended(file, 1)[0])
     child.close()
-    return against("workers", times[2], times[1], 1), statistics.median(idle)
+    two, one = times[2].clock, times[1].clock
+    row = Row("workers", statistics.median(two), statistics.median(one), *ratio(one, two), unit="s")
+    busy = {str(count): statistics.median(each.cpu) for count, each in times.items()}
+    return Found([row], {"study": settings, "idle": statistics.median(idle), "busy seconds": busy}, [])
+
+
+def site(options: argparse.Namespace) -> Found:
+    """How long the site's builds take."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = builds(Path(folder), options.nox)
+    print(site_table(found))
+    return Found([], {"site": site_json(found)}, site_failures(found))
+
+
+PARTS: dict[str, tuple[Callable[[argparse.Namespace], Found], tuple[str, ...]]] = {
+    "training": (training, ("jax", "jit", "batched", "ncps", "vmap", "port")),
+    "lengths": (lengths, ("length", "cliff", "memory")),
+    "study": (study, ("trial", "trials", "planning")),
+    "workers": (workers, ("workers",)),
+    "site": (site, ()),
+}
+"""The parts of the benchmark, and the first words of the keys of their rows."""
 
 
 def machine() -> dict[str, Any]:
     """The machine, without its name."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+
+    def told(what: str) -> str | None:
+        return next((line.partition(":")[2].strip() for line in lines if line.startswith(what)), None)
+
+    named = told("model name") or platform.processor() or platform.machine()
+    model = told("model\t")
     return {
-        "processor": models[0] if models else platform.processor() or platform.machine(),
+        "processor": named if model is None else f"{named}, family {told('cpu family')}, model {model}",
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
     }
 
 
-def facts() -> tuple[dict[str, str], dict[str, dict[str, float]]]:
-    """The versions; and profiles of one model's step and of a population's, by ``one SIZE`` and ``sweep SIZE``.
+def facts() -> dict[str, str]:
+    """The versions of everything.
 
     Raises:
         RuntimeError: The port runs with another MLX or BLAS than this library.
     """
-    children = {name: Child(name) for name in ("ncps_mlx_cases", "ncps_cases", "port_cases")}
-    told = {name: child.ask(facts=True) for name, child in children.items()}
-    profiles = {
-        f"{kind} {name}": children["ncps_mlx_cases"].ask(call="profile", settings={**size, "members": members})
-        for kind, members in (("one", 1), ("sweep", MEMBERS))
-        for name, size in SIZES.items()
-    }
-    for child in children.values():
+    told: dict[str, dict[str, str]] = {}
+    for name in ("ncps_mlx_cases", "ncps_cases", "jax_cases", "port_cases"):
+        child = Child(name)
+        told[name] = child.ask(facts=True)
         child.close()
-    port, library = told["port_cases"], told["ncps_mlx_cases"]
+    port, library = told.pop("port_cases"), told["ncps_mlx_cases"]
     if port != {name: library[name] for name in port}:
         raise RuntimeError(f"The port has {port}, this library {library}: nothing can be compared.")
-    return library | told["ncps_cases"], profiles
+    return {name: version for each in told.values() for name, version in each.items()}
+
+
+def revision() -> str:
+    """The commit that is measured, with a plus sign if files differ from it; empty without git."""
+    try:
+        command = ["git", "describe", "--always", "--abbrev=7", "--dirty=+", "--exclude=*"]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def write(path: Path, parts: dict[str, Any]) -> None:
+    """Put parts into the record of this machine; other parts, and other machines, stay."""
+    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    own = machine()
+    entry = next((each for each in record if each["machine"] == own), None)
+    if entry is None:
+        entry = {"machine": own, "parts": {}}
+        record.append(entry)
+    entry["parts"] |= parts
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="each step once, and no site: is everything computed right?")
+    parser.add_argument("--rounds", type=int, default=15, help="turns of each form (default: 15)")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="run only these (default: all)")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="train only these")
+    parser.add_argument("--write", type=Path, nargs="?", const=RECORD, help=f"put it into a JSON file ({RECORD.name})")
+    parser.add_argument("--nox", default=sys.executable, help="a Python that has nox (default: this one)")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds = 1
+    options.parts = options.parts or [name for name in PARTS if not (options.quick and name == "site")]
+    return options
 
 
 def main() -> int:
-    """Run the command line; return 1 if a Must is missed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=25, help="turns of each case (default: 25)")
-    parser.add_argument("--write", type=Path, help="write the result as JSON")
-    parser.add_argument("--nox", default=sys.executable, help="a Python that has nox (default: this one)")
-    options = parser.parse_args()
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # before we add to it
-    versions, profiles = facts()
-    rows: list[Row] = []
-    for name in SIZES:
-        print(f"timing {name}: {SIZES[name]}", file=sys.stderr, flush=True)
-        rows += compare(name, options.rounds)
-    rows += scaling(options.rounds)
-    print(f"timing workers: {STUDY}", file=sys.stderr, flush=True)
-    workers, idle = teams(TEAMS)
-    rows.append(workers)
-    with tempfile.TemporaryDirectory() as folder:
-        site = builds(Path(folder), options.nox)
-    result = {
-        "machine": machine(),
-        "busy": busy,
-        "versions": versions,
-        "sizes": SIZES,
-        "members": MEMBERS,
-        "rounds": options.rounds,
-        "study": STUDY,
-        "rows": [row.as_json() for row in rows],
-        "profiles": profiles,
-        "idle": idle,
-        "site": site_json(site),
-    }
-    print(table(rows))
-    print(site_table(site))
-    if options.write:
-        options.write.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    missed = failures(rows) + site_failures(site)
-    for message in missed:
+    """Run the command line; return 1 if a form computes something else, or, unless quick, a Must is missed."""
+    options = arguments()
+    options.versions = facts()
+    messages: list[str] = []
+    for name in options.parts:
+        busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # before we add to it
+        run, kinds = PARTS[name]
+        found = run(options)
+        print(table(found.rows), flush=True)
+        messages += found.messages
+        if not options.quick:
+            keys = wanted_of(kinds, options.models)
+            if not any(row.key == "planning" for row in found.rows):
+                keys = [key for key in keys if key != "planning"]  # no server here
+            messages += failures(found.rows, keys)
+        if options.write:
+            part = {
+                "revision": revision(),
+                "quick": options.quick,
+                "rounds": options.rounds,
+                "busy": busy,
+                "versions": options.versions,
+                "rows": [row.as_json() for row in found.rows],
+                **found.more,
+            }
+            write(options.write, {name: part})
+    for message in messages:
         print(message, file=sys.stderr)
-    return int(bool(missed))
+    return int(bool(messages))
 
 
 if __name__ == "__main__":

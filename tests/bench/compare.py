@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import numpy as np
 from tests.bench.models import FORMS, MEMBERS, Form
 from tests.bench.parent import Child, Times, rounds
 
-__all__ = ["TOLERANCE", "differences", "drawn", "per_model", "train"]
+__all__ = ["TOLERANCE", "differences", "drawn", "train"]
 
 TOLERANCE = {"outputs": 5e-6, "losses": 5e-6, "gradients": 2e-4}
 """How far forms may differ: outputs by this, losses and norms of gradients by this share of what they are."""
@@ -84,8 +83,3 @@ def differences(computed: Mapping[str, Mapping[str, Any] | None]) -> list[str]:
                     f"at most {bound:g} is allowed."
                 )
     return messages
-
-
-def per_model(times: Times, members: int) -> dict[str, float]:
-    """Median milliseconds for each model: processor time of all threads, and by the clock."""
-    return {"cpu": statistics.median(times.cpu) / members, "clock": statistics.median(times.clock) / members}

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Child", "Times", "environment", "ratio", "rounds"]
+__all__ = ["Child", "Times", "environment", "per_model", "ratio", "rounds"]
 
 
 def take_one_core() -> None:
@@ -100,3 +100,8 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> tuple[float, tuple[
     found = [a / b for a, b in zip(above, below, strict=True)]
     low, middle, high = statistics.quantiles(found, n=4) if len(found) > 1 else found * 3
     return middle, (low, high)
+
+
+def per_model(times: Times, members: int) -> dict[str, float]:
+    """Median milliseconds for each model: processor time of all threads, and by the clock."""
+    return {"cpu": statistics.median(times.cpu) / members, "clock": statistics.median(times.clock) / members}
