@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from docs.evidence import bench_table
-from ncps_mlx import plots
+from ncps_mlx import CfC, plots
 from tests.bench import __main__ as bench
-from tests.bench.compare import TOLERANCE, differences
+from tests.bench.compare import TOLERANCE, differences, train
 from tests.bench.models import FORMS, MODELS, forms_of, words
-from tests.bench.parent import Times, per_model, ratio
+from tests.bench.parent import Child, Times, per_model, ratio
 from tests.bench.peers import PEERS
 from tests.bench.report import (
     NAMES,
@@ -63,7 +65,7 @@ def test_every_row_is_in_the_table_with_its_verdict():
     low = {"jax small": 1.1, "jit small": 0.8}
     lines = table([*rows(**low), Row("lean small", 1.0, 2.0, 2.0), Row("memory", 1.0, None, 99.0)]).splitlines()[1:]
     assert [line.split("  ")[0] for line in lines[:-2]] == [named(key) for key in WANTED]
-    verdicts = {key: line for key, line in zip(WANTED, lines, strict=False)}
+    verdicts = dict(zip(WANTED, lines, strict=False))
     assert "MISSED" in verdicts["jax small"] and "must met" in verdicts["jit small"]
     assert all("goal met" in line for key, line in verdicts.items() if key not in low)
     assert lines[-2].startswith(named("lean small")) and "met" not in lines[-2]
@@ -141,6 +143,47 @@ def test_a_form_that_computes_something_else_is_named(name, changed):
     assert message.endswith(f"at most {TOLERANCE[name]:g} is allowed.")
 
 
+SIZE = {"kind": "cfc", "inputs": 3, "hidden": 4, "backbone": 6, "steps": 5, "batch": 7}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Weights and data of two small CfCs, as tests.bench.weights leaves them; without torch, which is not here."""
+    x, y = np.random.default_rng(0).normal(size=(2, 7, 5, 3)), np.random.default_rng(1).normal(size=(2, 7, 1))
+    np.savez(tmp_path / "arrays.npz", x=x.astype(np.float32), y=y.astype(np.float32))
+    (tmp_path / "model.json").write_text(json.dumps(SIZE))
+    for i in range(2):
+        model = CfC(3, 4, backbone_units=6, output_size=1, return_sequences=False, seed=i)
+        model.save(tmp_path / f"member-{i}.safetensors")
+    return str(tmp_path)
+
+
+@pytest.mark.slow
+def test_children_train_in_turns_and_compute_the_same(folder):
+    forms = {
+        key: replace(FORMS[key], members=min(FORMS[key].members, 2))
+        for key in ("one", "population", "one without C", "plain", "irregular", "port")
+    }
+    times, messages = train(folder, forms, 2, quick=True)
+    assert messages == []
+    assert list(times) == list(forms)
+    assert all(len(each.cpu) == len(each.clock) == 2 and min(each.cpu) > 0 for each in times.values())
+
+
+@pytest.mark.slow
+def test_a_child_tells_memory_profile_and_the_cost_of_a_trial(folder):
+    child = Child("ncps_mlx_cases")
+    one, two = (child.ask(call="peak", settings={"folder": folder, "members": n}) for n in (1, 2))
+    assert 0 < one < two
+    size = {key: value for key, value in SIZE.items() if key != "kind"}
+    profile = child.ask(call="profile", settings={**size, "folder": folder, "members": 2})
+    assert profile["operations"] > 10 and profile["graph"] > 0
+    cost = child.ask(call="overhead", settings={"trials": 20, "population": 10})
+    assert 0 < cost["planning"] < cost["all"]
+    assert child.ask(facts=True)["layers in C"]
+    child.close()
+
+
 def test_forms_without_layers_in_c_take_part_only_where_there_are_layers_in_c():
     assert "population without C" in forms_of("middle", native=True)
     assert all(form.native for form in forms_of("middle", native=False).values())
@@ -161,7 +204,8 @@ def test_the_page_has_words_for_every_model_form_and_row():
 
 def test_a_record_keeps_other_machines_and_other_parts(tmp_path, monkeypatch):
     path = tmp_path / "bench.json"
-    for processor, part, value in (("A", "training", 1), ("B", "training", 2), ("A", "workers", 3), ("B", "training", 4)):
+    written = [("A", "training", 1), ("B", "training", 2), ("A", "workers", 3), ("B", "training", 4)]
+    for processor, part, value in written:
         monkeypatch.setattr(bench, "machine", lambda processor=processor: {"processor": processor})
         bench.write(path, {part: value})
     assert json.loads(path.read_text()) == [
@@ -287,9 +331,8 @@ def changed(monkeypatch):
     def change(ratios):
         found = copy.deepcopy(bench_table.record()[0])
         parts = found["parts"]
-        names = list(MODELS)
         forms = parts["training"]["models"]["small"]
-        parts["training"]["models"] = {name: forms for name in names}
+        parts["training"]["models"] = dict.fromkeys(MODELS, forms)
         parts["lengths"]["lengths"] = {"50": {"one": 8.0}, "1600": {"one": 300.0}}
         each = {"planning": 1.0, "all": 9.0}
         parts["study"] = {"rows": [], "trials": {"most": {"count": 10_000, **each}, "fewer": {"count": 1_000, **each}}}
@@ -298,7 +341,7 @@ def changed(monkeypatch):
         parts["training"]["rows"] = [row.as_json() for row in rows(**{k: v for k, v in ratios.items() if k in WANTED})]
         for row in parts["site"]["site"]:
             row["seconds"] = ratios.get(row["key"], row["wanted"]["goal"] if row["wanted"] else row["seconds"])
-        monkeypatch.setattr(bench_table, "record", lambda name="bench": [found])
+        monkeypatch.setattr(bench_table, "record", lambda: [found])
 
     return change
 

@@ -78,8 +78,6 @@ FORMS = {
     "jax by hand": "JAX: jit, gradient by hand",
     "jax map by hand": "JAX: lax.map of 16, gradient by hand",
     "jax vmap by hand": "JAX: vmap of 16, gradient by hand",
-    "jax list": "JAX: jit, list of synapses",
-    "jax map list": "JAX: lax.map of 16, list of synapses",
     "torch batched": "PyTorch: 16 batched by hand",
     "ncps vmap": "PyTorch: vmap over 16 of ncps",
     "ncps": "PyTorch: ncps",
@@ -325,7 +323,7 @@ def of_workers(number: str, row: dict[str, Any]) -> str:
     )
 
 
-def of_length(number: str, row: dict[str, Any]) -> str:
+def of_length(number: str, _: dict[str, Any]) -> str:
     """Why long sequences take more than their share."""
     found = parts(number)["lengths"]["lengths"]
     each = [f"{1e3 * forms['one'] / int(steps):.0f} µs at T = {steps}" for steps, forms in found.items()]

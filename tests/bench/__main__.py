@@ -3,7 +3,7 @@
 What every form computes is compared first. Then each model is trained by processes that take turns of a fraction of a
 second, so that anything else the machine does slows all of them equally; a row's ratio is the median over the rounds,
 of processor time. Then come sequences of growing length, studies that train next to nothing, one worker and two on the
-same study, and four builds of the site. ``--quick`` takes each step once, compares what is computed, and judges no time.
+same study, and four builds of the site. ``--quick`` takes each step once and judges only what is computed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,20 @@ from typing import Any
 from tests.bench.compare import drawn, train
 from tests.bench.models import FORMS, LENGTHS, MEMBERS, MODELS, forms_of
 from tests.bench.parent import Child, Times, per_model, ratio
-from tests.bench.report import TRIALS, Row, compared, failures, site_failures, site_json, site_table, table, wanted_of
+from tests.bench.report import (
+    TRIALS,
+    Row,
+    compared,
+    failures,
+    site_failures,
+    site_json,
+    site_table,
+    table,
+    wanted_of,
+)
 from tests.bench.site import builds
 from tests.bench.workers import STUDY, ended
+from tests.scale.server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "docs" / "evidence" / "bench.json"
@@ -136,14 +147,13 @@ def study(options: argparse.Namespace) -> Found:
 
 def planned(trials: int) -> float | None:
     """Seconds that planning takes in PostgreSQL on loopback; ``None`` where there is no server or no driver."""
-    from tests.scale.server import Server, programs  # noqa: PLC0415  # needs POSIX users
-
+    if importlib.util.find_spec("psycopg") is None:
+        return None
     try:
-        if importlib.util.find_spec("psycopg") is None or programs() is None:
-            return None
+        server = Server()
     except RuntimeError:
         return None
-    with Server() as server:
+    with server:
         child = Child("ncps_mlx_cases")
         url = server.url.replace("postgresql://", "postgresql+psycopg://")
         seconds: float = child.ask(call="planning", settings={"url": url, "trials": trials})
@@ -248,7 +258,7 @@ def write(path: Path, parts: dict[str, Any]) -> None:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="each step once, and no site: is everything computed right?")
+    parser.add_argument("--quick", action="store_true", help="each step once, no site: is everything computed right?")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each form (default: 15)")
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="run only these (default: all)")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="train only these")

@@ -33,7 +33,9 @@ def drawn(model: Mapping[str, Any], members: int = MEMBERS) -> Iterator[str]:
         yield folder
 
 
-def train(folder: str, forms: Mapping[str, Form], count: int, quick: bool = False) -> tuple[dict[str, Times], list[str]]:
+def train(
+    folder: str, forms: Mapping[str, Form], count: int, quick: bool = False
+) -> tuple[dict[str, Times], list[str]]:
     """Let forms train one model in turns.
 
     Args:

@@ -50,7 +50,7 @@ def scanned(z: Any, *weights: Any) -> Any:
     return lax.scan(lambda h, z: (cfc_step(h, z, *weights)[0], None), zeros, z)[0]
 
 
-@jax.custom_vjp
+@jax.custom_vjp  # type: ignore[untyped-decorator, unused-ignore]  # JAX is not installed where types are checked
 def by_hand(z: Any, *weights: Any) -> Any:
     """The same with a gradient that keeps the activations and forms each weight's in one product after the loop."""
     return scanned(z, *weights)
@@ -125,7 +125,7 @@ def wired_ltc(p: Tree, x: Any, sums: Callable[..., Any]) -> Any:
 
 
 def by_matrix(masks: Tree, p: Tree, side: str, v: Any) -> tuple[Any, Any]:
-    """Both sums over the synapses, as matrices of all pairs."""
+    """Both sums over the synapses, as matrices of all pairs: quicker where most exist."""
     slope, midpoint, reversal = (p[f"{side}{name}"] for name in ("slope", "midpoint", "reversal"))
     weight = softplus(p[f"{side}raw_weight"]) * masks[f"{side}adjacency"]
     s = weight * sigmoid(slope * (v[..., :, None] - midpoint))
@@ -133,7 +133,7 @@ def by_matrix(masks: Tree, p: Tree, side: str, v: Any) -> tuple[Any, Any]:
 
 
 def by_list(masks: Tree, p: Tree, side: str, v: Any) -> tuple[Any, Any]:
-    """Both sums over the list of synapses."""
+    """Both sums over the list of synapses: quicker where few exist."""
     sources, targets = np.nonzero(masks[f"{side}adjacency"])
     slope, midpoint, reversal = (p[f"{side}{name}"] for name in ("slope", "midpoint", "reversal"))
     s = softplus(p[f"{side}raw_weight"]) * sigmoid(slope * (v[..., sources] - midpoint))
@@ -150,7 +150,7 @@ def model_of(arrays: Tree, variant: str) -> tuple[Tree, Callable[[Tree, Any], An
             return p, dense_ltc
         return p, functools.partial(cfc, loop=by_hand if variant == "hand" else scanned)
     masks = {name: (np.asarray(arrays[name]) != 0).astype(np.float32) for name in CIRCUIT}
-    if variant == "list":
+    if masks["adjacency"].mean() < 0.5:
         return p, functools.partial(wired_ltc, sums=functools.partial(by_list, masks))
     for side in ("", "sensory_"):
         mask = masks[f"{side}adjacency"] != 0

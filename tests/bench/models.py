@@ -24,7 +24,6 @@ LENGTHS = (50, 100, 200, 400, 800, 1600)
 
 ALL = tuple(MODELS)
 CFC = ("small", "middle", "large")
-WIRED = ("ncp-ltc", "full-ltc")
 BATCHED = ("small", "middle", "large", "ncp-ltc", "dense-ltc")  # XLA and PyTorch run short of memory on full-ltc
 
 
@@ -69,8 +68,6 @@ FORMS = {
     "jax by hand": Form(f"JAX, jit, {HAND}", "jax_cases", "one", 1, CFC, {"variant": "hand"}),
     "jax vmap by hand": Form(f"JAX, vmap, {HAND}", "jax_cases", "vmap", MEMBERS, CFC, {"variant": "hand"}),
     "jax map by hand": Form(f"JAX, lax.map, {HAND}", "jax_cases", "map", MEMBERS, CFC, {"variant": "hand"}),
-    "jax list": Form("JAX, jit, a list of synapses", "jax_cases", "one", 1, WIRED, {"variant": "list"}),
-    "jax map list": Form("JAX, lax.map, a list of synapses", "jax_cases", "map", MEMBERS, WIRED, {"variant": "list"}),
     "torch batched": Form("PyTorch, batched by hand", "ncps_cases", "batched", MEMBERS, CFC),
     "ncps": Form("ncps on PyTorch", "ncps_cases", "one", 1, (*CFC, "ncp-ltc", "full-ltc")),
     "ncps vmap": Form("torch.func.vmap over ncps", "ncps_cases", "vmap", MEMBERS, (*CFC, "ncp-ltc")),

@@ -45,7 +45,8 @@ class ByName:
 def data(folder: str, members: int) -> tuple[Any, Any]:
     """Inputs (N, B, T, D) and targets (N, B, O)."""
     arrays = np.load(Path(folder) / "arrays.npz")
-    return tuple(torch.from_numpy(arrays[name][:members]) for name in "xy")  # type: ignore[return-value]
+    x, y = (torch.from_numpy(arrays[name][:members]) for name in "xy")
+    return x, y
 
 
 def trained(

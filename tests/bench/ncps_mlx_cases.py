@@ -138,14 +138,14 @@ def peak(*, folder: str, members: int) -> float:
     trainer = prepare(folder=folder, members=members, count=4)
     mx.eval(trainer.data, trainer.matrix, trainer.optimizer.state)
 
-    def step(t: int) -> list[Any]:
-        return [trainer.step(t), trainer.matrix, trainer.optimizer.state]
+    def step() -> list[Any]:
+        return [trainer.step(len(found)), trainer.matrix, trainer.optimizer.state]
 
+    found: list[float] = []
     with training():
-        found = []
-        for t in range(trainer.config.steps):
+        for _ in range(trainer.config.steps):
             gc.collect()
-            found.append(peak_memory_mb(lambda t=t: step(t)))
+            found.append(peak_memory_mb(step))
     return max(found[1:])  # the first step makes what stays
 
 

@@ -219,7 +219,8 @@ def table(rows: Sequence[Row]) -> str:
         reference = "" if row.reference is None else f"{row.reference:.2f}"
         numbers = f"{row.value:9.2f}{reference:>9}{row.ratio:8.2f}"
         other = f"   ({FORMS[row.beside].name})" if row.beside.startswith("jax") else ""
-        lines.append(f"{named(row.key):47}{numbers}  {quartiles:13}{bounds:>7}{goal:>6}  {verdict(row):9}{other}".rstrip())
+        judged = f"{bounds:>7}{goal:>6}  {verdict(row):9}"
+        lines.append(f"{named(row.key):47}{numbers}  {quartiles:13}{judged}{other}".rstrip())
     return "\n".join(lines)
 
 

@@ -50,7 +50,7 @@ def draw(*, folder: str, members: int, **model: Any) -> None:
         torch.save([each.state_dict() for each in modules], place / "ncps.pt")
         here = [from_torch(each) for each in modules]  # type: ignore[misc]
     trees: list[Any] = [dict(tree_flatten(each.parameters())) for each in here]
-    arrays = {name: np.stack([np.array(tree[name]) for tree in trees]) for name in trees[0]}
+    arrays: dict[str, Any] = {name: np.stack([np.array(tree[name]) for tree in trees]) for name in trees[0]}
     if here[0].wiring is not None:
         circuit = here[0].wiring.build(model["inputs"])
         arrays |= {"adjacency": circuit.adjacency, "sensory_adjacency": circuit.sensory_adjacency}
