@@ -298,6 +298,8 @@ def main() -> int:
                 **found.more,
             }
             write(options.write, {name: part})
+    if options.quick:
+        print("Quick: each step was taken once, and studies were small. Times and verdicts are no more than a hint.")
     for message in messages:
         print(message, file=sys.stderr)
     return int(bool(messages))

@@ -222,22 +222,24 @@ def plan(*, file: str, name: str, rates: int, seeds: int, steps: int, population
     return repr(study)
 
 
+def untrained(storage: str | Path, trials: int, population: int = 32) -> Study:
+    """A study that trains next to nothing: one step of one unit for each of 10 seeds and every learning rate."""
+    return Study(
+        storage,
+        irregular_sines(n_train=2, n_validation=2, n_test=2, readings=2),
+        Space(learning_rate=[1e-3 * 1.001**i for i in range(trials // 10)]),
+        sampler="grid",
+        seeds=range(10),
+        population_size=population,
+        fixed={"hidden_size": 1, "backbone_units": 1, "batch_size": 2, "steps": 1},
+    )
+
+
 def overhead(*, trials: int, population: int) -> dict[str, float]:
-    """Processor milliseconds per trial of a study that trains next to nothing, in SQLite: to plan it, and in all."""
-    rates = [1e-3 * 1.001**i for i in range(trials // 10)]
-    task = irregular_sines(n_train=2, n_validation=2, n_test=2, readings=2)
-    fixed = {"hidden_size": 1, "backbone_units": 1, "batch_size": 2, "steps": 1}
+    """Processor milliseconds per trial of a study in SQLite that trains next to nothing: to plan it, and in all."""
     with tempfile.TemporaryDirectory() as folder:
         before = time.process_time()
-        study = Study(
-            Path(folder) / "study.db",
-            task,
-            Space(learning_rate=rates),
-            sampler="grid",
-            seeds=range(10),
-            population_size=population,
-            fixed=fixed,
-        )
+        study = untrained(Path(folder) / "study.db", trials, population)
         planned = time.process_time()
         study.run(progress=False)
         done = time.process_time()
@@ -247,11 +249,9 @@ def overhead(*, trials: int, population: int) -> dict[str, float]:
 
 
 def planning(*, url: str, trials: int) -> float:
-    """Seconds by the clock that planning a study takes in a database."""
-    task = irregular_sines(n_train=2, n_validation=2, n_test=2, readings=2)
-    rates = [1e-3 * 1.001**i for i in range(trials // 10)]
+    """Seconds by the clock that planning such a study takes in a database."""
     before = time.perf_counter()
-    Study(url, task, Space(learning_rate=rates), sampler="grid", seeds=range(10), name="planned")
+    untrained(url, trials)
     return time.perf_counter() - before
 
 

@@ -68,9 +68,10 @@ class Child:
 
     def close(self) -> None:
         """End it."""
-        assert self.process.stdin is not None
+        assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 class Times:
