@@ -254,15 +254,31 @@ def site(number: str) -> list[list[str]]:
     return table
 
 
+PROFILED = {
+    "graph": "building the graph",
+    "handing": "handing it over",
+    "computing": "MLX's worker",
+    "in C": "layers in C",
+    "least": "at least, in MLX",
+}
+"""The columns of a profile."""
+
+
 def profile(number: str) -> list[list[str]]:
     """Where the processor time of a step goes, per model."""
-    made = [["", "building the graph", "handing it over", "computing", "at least", "operations in the graph"]]
+    made = [["", *PROFILED.values(), "operations"]]
     kinds = {"one": "one model", "population": "a population of 16"}
     for key, each in parts(number)["training"]["profiles"].items():
         kind, _, name = key.partition(" ")
-        spans = [f"{each[part]:.2f} ms" for part in ("graph", "handing", "computing", "least")]
+        spans = [f"{each[part]:.2f} ms" if each.get(part) else "" for part in PROFILED]
         made.append([f"{kinds[kind]}, {MODELS[name]}", *spans, str(each["operations"])])
     return made
+
+
+def computing(each: dict[str, float]) -> tuple[float, float]:
+    """How much of a step is computing, in MLX and in C, and the step: milliseconds per model."""
+    at_work = each["computing"] + each.get("in C", 0.0)
+    return at_work, each["graph"] + each["handing"] + at_work
 
 
 def missed(number: str) -> list[list[str]]:
@@ -304,10 +320,10 @@ def of_population(number: str, row: dict[str, Any]) -> str:
     found = parts(number)["training"]["profiles"].get(f"population {name}")
     if found is None:
         return f"A step takes {row['value']:.2g} ms here for each model, {row['reference']:.2g} ms there."
-    total = found["graph"] + found["handing"] + found["computing"]
+    at_work, total = computing(found)
     return (
-        f"Per model, {found['computing']:.2g} of {total:.2g} ms are computing. MLX's own functions and products alone "
-        f"take {found['least']:.2g} ms."
+        f"Per model, {at_work:.2g} of {total:.2g} ms are computing, {found.get('in C', 0.0):.2g} of them in C; the "
+        "rest builds graphs in Python and hands them over."
     )
 
 
@@ -387,8 +403,8 @@ REASONS: dict[str, Callable[[str, dict[str, Any]], str]] = {
 
 def share(number: str, name: str) -> str:
     """How much of one model's step is computing, in per cent of its processor time."""
-    each = parts(number)["training"]["profiles"][f"one {name}"]
-    return f"{100 * each['computing'] / (each['graph'] + each['handing'] + each['computing']):.0f} %"
+    at_work, total = computing(parts(number)["training"]["profiles"][f"one {name}"])
+    return f"{100 * at_work / total:.0f} %"
 
 
 def operations(number: str, name: str) -> str:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import importlib.metadata
 import io
 import platform
 import tempfile
 import time
-from importlib.util import find_spec
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-import ncps_mlx  # isort: skip (before mlx: OpenBLAS is put in front)
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers
 import numpy as np
 
+import ncps_mlx
 from ncps_mlx import LTC, CfC, Space, Split, Study, Task, load, tanh_implementation
+from ncps_mlx._kernels.native import current_native
+from ncps_mlx._kernels.native._layer import LayerCall
 from ncps_mlx._kernels.tanh import current_tanh, tanh_for
 from ncps_mlx._runtime.blas import blas_name
 from ncps_mlx._runtime.memory_budget import peak_memory_mb
 from ncps_mlx._runtime.thread_affinity import WorkerThreadAffinity, cpu_time, find_worker
+from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._population import predict_population
@@ -32,18 +35,6 @@ from ncps_mlx.training._trainer import PopulationTrainer
 from tests.bench.child import Case, serve
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
-NATIVE = "ncps_mlx._kernels.native"
-STREAM = "ncps_mlx._runtime.training_stream"
-
-
-def training() -> contextlib.AbstractContextManager[Any]:
-    """Where ``fit`` trains: on a stream of its own, if this library has that."""
-    return importlib.import_module(STREAM).training_stream() if find_spec(STREAM) else contextlib.nullcontext()
-
-
-def native() -> str:
-    """What names the layers in C; ``"off"`` where there are none."""
-    return importlib.import_module(NATIVE).current_native() if find_spec(NATIVE) else "off"
 
 
 def arrays_of(folder: str, members: int) -> tuple[Any, Any]:
@@ -97,7 +88,7 @@ def population(*, folder: str, members: int = 1, irregular: bool = False) -> Cas
     def run(count: int) -> None:
         nonlocal taken
         before: mx.array | None = None
-        with training(), worker_affinity as affinity:
+        with training_stream(), worker_affinity as affinity:
             for _ in range(count):
                 affinity.step()
                 losses = trainer.step(taken % trainer.config.steps)
@@ -108,7 +99,7 @@ def population(*, folder: str, members: int = 1, irregular: bool = False) -> Cas
                 before = losses
             mx.eval(trainer.matrix, trainer.optimizer.state)
 
-    with training():
+    with training_stream():
         found = None if irregular else computed(trainer)
     return Case(run, found)
 
@@ -133,6 +124,7 @@ def plain(*, folder: str) -> Case:
     return Case(run)
 
 
+@training_stream()
 def peak(*, folder: str, members: int) -> float:
     """Most megabytes in use during a training step beyond what stays: data, parameters, the optimizer's state."""
     trainer = prepare(folder=folder, members=members, count=4)
@@ -142,34 +134,57 @@ def peak(*, folder: str, members: int) -> float:
         return [trainer.step(len(found)), trainer.matrix, trainer.optimizer.state]
 
     found: list[float] = []
-    with training():
-        for _ in range(trainer.config.steps):
-            gc.collect()
-            found.append(peak_memory_mb(step))
+    for _ in range(trainer.config.steps):
+        gc.collect()
+        found.append(peak_memory_mb(step))
     return max(found[1:])  # the first step makes what stays
 
 
+@contextlib.contextmanager
+def timed_layers() -> Iterator[list[int]]:
+    """A list of the nanoseconds that each call of a layer in C takes, as long as the context lasts."""
+    spent: list[int] = []
+    compiled_function = LayerCall.function
+
+    def function(call: LayerCall, action: str) -> Any:
+        compiled = compiled_function(call, action)
+
+        def timed(*arguments: Any) -> Any:
+            before = time.thread_time_ns()
+            found = compiled(*arguments)
+            spent.append(time.thread_time_ns() - before)
+            return found
+
+        return timed
+
+    with mock.patch.object(LayerCall, "function", function):
+        yield spent
+
+
+@training_stream()
 def profile(*, folder: str, members: int = 1, **size: int) -> dict[str, float]:
     """Where the processor time of a step goes: medians, milliseconds per model; and the operations in its graph."""
     trainer = prepare(folder=folder, members=members, count=40)
     worker = find_worker()
     spans = []
-    with training(), WorkerThreadAffinity() as affinity:
+    with WorkerThreadAffinity() as affinity, timed_layers() as layers:
         for t in range(trainer.config.steps):
             affinity.step()
+            layers.clear()
             start, computed = time.thread_time_ns(), cpu_time(worker) if worker else 0
             losses = trainer.step(t)
             built = time.thread_time_ns()
             mx.eval(trainer.matrix, trainer.optimizer.state, losses)
-            end = time.thread_time_ns()
-            spans.append((built - start, end - built, (cpu_time(worker) if worker else 0) - computed))
-    graph, handing, computing = np.median(spans, axis=0) / 1e6 / members
+            end, in_c = time.thread_time_ns(), sum(layers)
+            spans.append((built - start - in_c, end - built, in_c, (cpu_time(worker) if worker else 0) - computed))
+    graph, handing, in_c, computing = np.median(spans, axis=0) / 1e6 / members
     written = io.StringIO()
     mx.export_to_dot(written, trainer.step(0), trainer.matrix, trainer.optimizer.state)
     operations = sum("shape=rectangle" in line for line in written.getvalue().splitlines())
     return {
         "graph": graph,
         "handing": handing,
+        "in C": in_c,
         "computing": computing,
         "least": least(members=members, **size),
         "operations": operations,
@@ -195,7 +210,7 @@ def least(*, members: int, inputs: int, hidden: int, backbone: int, steps: int, 
     slopes = [noise(steps * batch, width) for width in (backbone, backbone, 3 * hidden)]
     mx.eval(x, u, h, d, into, first, second, back, out, rows, slopes)
     spans = []
-    with training(), WorkerThreadAffinity() as affinity:
+    with WorkerThreadAffinity() as affinity:
         for _ in range(20):
             affinity.step()
             start = cpu_time(worker)
@@ -263,7 +278,7 @@ def facts() -> dict[str, Any]:
         **versions,
         "Python": platform.python_version(),
         "BLAS": blas_name(),
-        "layers in C": native(),
+        "layers in C": current_native(),
     }
 
 
