@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import evidence_pages
 from docs.evidence import bench_table
 from ncps_mlx import CfC, plots
 from tests.bench import __main__ as bench
@@ -315,6 +317,17 @@ def test_the_page_shows_every_machine_under_its_name():
         for shown in ("times_chart", "rows", "times", "missed"):
             assert f"bench_table.{shown}, {number}\n" in page[places[-1] :]
     assert places == sorted(places)
+
+
+def test_everything_that_the_page_asks_the_record_for_is_there():
+    asked = re.findall(r"bench_table\.[\w, ]+\w", (EVIDENCE / "performance.rst").read_text())
+    assert len(asked) > 10 * len(MACHINES)
+    for each in asked:
+        found = evidence_pages.call(each)
+        if isinstance(found, list):
+            assert len({len(row) for row in found}) == 1 and len(found) > 1
+        else:
+            assert isinstance(found, str) or plots.alt_text(found)
 
 
 @pytest.mark.parametrize("number", MACHINES)
