@@ -17,7 +17,7 @@ from ncps_mlx import CfC, plots
 from tests.bench import __main__ as bench
 from tests.bench.compare import TOLERANCE, differences, train
 from tests.bench.models import FORMS, MODELS, forms_of, words
-from tests.bench.parent import Child, Times, per_model, ratio
+from tests.bench.parent import Child, Children, Times, per_model, ratio
 from tests.bench.peers import PEERS
 from tests.bench.report import (
     NAMES,
@@ -166,7 +166,8 @@ def test_children_train_in_turns_and_compute_the_same(folder):
         key: replace(FORMS[key], members=min(FORMS[key].members, 2))
         for key in ("one", "population", "one without C", "plain", "irregular", "port")
     }
-    times, messages = train(folder, forms, 2, quick=True)
+    with Children() as children:
+        times, messages = train(folder, forms, 2, children, quick=True)
     assert messages == []
     assert list(times) == list(forms)
     assert all(len(each.cpu) == len(each.clock) == 2 and min(each.cpu) > 0 for each in times.values())

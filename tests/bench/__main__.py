@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.compare import drawn, train
-from tests.bench.models import FORMS, LENGTHS, MEMBERS, MODELS, forms_of
-from tests.bench.parent import Child, Times, per_model, ratio
+from tests.bench.models import FORMS, LENGTHS, MEMBERS, MODELS, forms_of, words
+from tests.bench.parent import Child, Children, Times, per_model, ratio
 from tests.bench.report import (
     TRIALS,
     Row,
@@ -67,18 +67,21 @@ def training(options: argparse.Namespace) -> Found:
     """Every model in every form; where the time of ours goes."""
     found = Found([], {"models": {}, "profiles": {}}, [])
     native = options.versions["layers in C"] != "off"
-    for name in options.models:
-        print(f"training {name}: {MODELS[name]}", file=sys.stderr, flush=True)
-        with drawn(MODELS[name]) as folder:
+    with Children() as children:
+        for name in options.models:
+            print(f"training {name}: {words(name)}", file=sys.stderr, flush=True)
             forms = forms_of(name, native)
-            times, messages = train(folder, forms, options.rounds, options.quick)
-            if MODELS[name]["kind"] == "cfc" and not options.quick:
-                found.more["profiles"] |= profiles(folder, name)
-        found.messages += [f"{name}: {message}" for message in messages]
-        found.rows += compared(name, times)
-        found.more["models"][name] = {
-            key: per_model(each, forms[key].members) for key, each in times.items()
-        }
+            with drawn(MODELS[name], children) as folder:
+                times, messages = train(folder, forms, options.rounds, children, quick=options.quick)
+                if not options.quick:
+                    children.close()  # each model in processes of its own
+                    if MODELS[name]["kind"] == "cfc":
+                        found.more["profiles"] |= profiles(folder, name)
+            found.messages += [f"{name}: {message}" for message in messages]
+            found.rows += compared(name, times)
+            found.more["models"][name] = {
+                key: per_model(each, forms[key].members) for key, each in times.items()
+            }
     return found
 
 
@@ -99,17 +102,20 @@ def lengths(options: argparse.Namespace) -> Found:
     times: dict[int, dict[str, Times]] = {}
     found = Found([], {"lengths": {}}, [])
     count = 1 if options.quick else min(LONG, options.rounds)
-    for steps in (50, 100, 200) if options.quick else LENGTHS:
-        print(f"training at T {steps}", file=sys.stderr, flush=True)
-        with drawn({**MODELS["middle"], "steps": steps}) as folder:
-            forms = {key: FORMS[key] for key in AT_LENGTHS}
-            times[steps], messages = train(folder, forms, count, options.quick)
-            if steps == MODELS["middle"]["steps"]:
-                memory = [peak(folder, members) for members in (MEMBERS, 1)]
-        found.messages += [f"T {steps}: {message}" for message in messages]
-        found.more["lengths"][str(steps)] = {
-            key: per_model(each, FORMS[key].members)["cpu"] for key, each in times[steps].items()
-        }
+    with Children() as children:
+        for steps in (50, 100, 200) if options.quick else LENGTHS:
+            print(f"training at T {steps}", file=sys.stderr, flush=True)
+            with drawn({**MODELS["middle"], "steps": steps}, children) as folder:
+                forms = {key: FORMS[key] for key in AT_LENGTHS}
+                times[steps], messages = train(folder, forms, count, children, quick=options.quick)
+                if steps == MODELS["middle"]["steps"]:
+                    memory = [peak(folder, members) for members in (MEMBERS, 1)]
+            if not options.quick:
+                children.close()
+            found.messages += [f"T {steps}: {message}" for message in messages]
+            found.more["lengths"][str(steps)] = {
+                key: per_model(each, FORMS[key].members)["cpu"] for key, each in times[steps].items()
+            }
     for key, long, short in (("length", LENGTHS[-1], LENGTHS[0]), ("cliff", 200, 100)):
         if long in times:
             above, below = (times[steps]["one"].cpu for steps in (long, short))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tests.bench.models import FORMS, MEMBERS, Form
-from tests.bench.parent import Child, Times, rounds
+from tests.bench.parent import Children, Times, rounds
 
 __all__ = ["TOLERANCE", "differences", "drawn", "train"]
 
@@ -23,18 +23,16 @@ TURN = 150.0  # milliseconds of a turn: enough to time, little enough for the sa
 
 
 @contextmanager
-def drawn(model: Mapping[str, Any], members: int = MEMBERS) -> Iterator[str]:
-    """A folder with weights and data: see :mod:`tests.bench.weights`."""
+def drawn(model: Mapping[str, Any], children: Children) -> Iterator[str]:
+    """A folder with a model's weights and data: see :mod:`tests.bench.weights`."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model.json").write_text(json.dumps(dict(model)))
-        child = Child("weights")
-        child.ask(call="draw", settings={"folder": folder, "members": members, **model})
-        child.close()
+        children.get("weights").ask(call="draw", settings={"folder": folder, "members": MEMBERS, **model})
         yield folder
 
 
 def train(
-    folder: str, forms: Mapping[str, Form], count: int, quick: bool = False
+    folder: str, forms: Mapping[str, Form], count: int, children: Children, *, quick: bool = False
 ) -> tuple[dict[str, Times], list[str]]:
     """Let forms train one model in turns.
 
@@ -42,29 +40,22 @@ def train(
         folder: Its weights and data.
         forms: By key.
         count: Turns of each.
+        children: Processes; one that trained a form before forgets that case.
         quick: A turn is one step.
 
     Returns:
         Times by form; and a message for each form that computes something else than the first.
     """
-    children: dict[tuple[str, bool], Child] = {}
     cases, computed = {}, {}
-    try:
-        for key, form in forms.items():
-            where = form.child, form.native
-            if where not in children:
-                children[where] = Child(form.child, native=form.native)
-            child = children[where]
-            settings = {"folder": folder, **form.settings}
-            if form.members > 1:
-                settings["members"] = form.members
-            computed[key] = child.ask(make=key, kind=form.kind, settings=settings)
-            steps = 1 if quick else round(TURN / child.ask(run=key, steps=1)[0])
-            cases[key] = child, min(max(1, steps), 50)
-        return rounds(cases, count), differences(computed)
-    finally:
-        for child in children.values():
-            child.close()
+    for key, form in forms.items():
+        child = children.get(form.child, native=form.native)
+        settings = {"folder": folder, **form.settings}
+        if form.members > 1:
+            settings["members"] = form.members
+        computed[key] = child.ask(make=key, kind=form.kind, settings=settings)
+        steps = 1 if quick else round(TURN / child.ask(run=key, steps=1)[0])
+        cases[key] = child, min(max(1, steps), 50)
+    return rounds(cases, count), differences(computed)
 
 
 def differences(computed: Mapping[str, Mapping[str, Any] | None]) -> list[str]:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Child", "Times", "environment", "per_model", "ratio", "rounds"]
+__all__ = ["Child", "Children", "Times", "environment", "per_model", "ratio", "rounds"]
 
 
 def take_one_core() -> None:
@@ -72,6 +72,31 @@ class Child:
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
+
+
+class Children:
+    """The processes in use, each started when first wanted; ends them when the context does."""
+
+    def __init__(self) -> None:
+        self.started: dict[tuple[str, bool], Child] = {}
+
+    def get(self, module: str, *, native: bool = True) -> Child:
+        """The process for a module, with layers in C or without."""
+        key = module, native
+        if key not in self.started:
+            self.started[key] = Child(module, native=native)
+        return self.started[key]
+
+    def close(self) -> None:
+        """End them all."""
+        while self.started:
+            self.started.popitem()[1].close()
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Times:

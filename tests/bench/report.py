@@ -209,7 +209,7 @@ def verdict(row: Row) -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as text."""
-    head = f"{'':47}{'ours':>9}{'theirs':>9}{'ratio':>8}  {'quartiles':13}{'must':>7}{'goal':>6}  "
+    head = f"{'':47}{'ours':>9}{'theirs':>9}{'ratio':>8}  {'quartiles':15}{'must':>7}{'goal':>6}  "
     lines = [head.rstrip()]
     for row in rows:
         wanted = WANTED.get(row.key)
@@ -220,7 +220,7 @@ def table(rows: Sequence[Row]) -> str:
         numbers = f"{row.value:9.2f}{reference:>9}{row.ratio:8.2f}"
         other = f"   ({FORMS[row.beside].name})" if row.beside.startswith("jax") else ""
         judged = f"{bounds:>7}{goal:>6}  {verdict(row):9}"
-        lines.append(f"{named(row.key):47}{numbers}  {quartiles:13}{judged}{other}".rstrip())
+        lines.append(f"{named(row.key):47}{numbers}  {quartiles:15}{judged}{other}".rstrip())
     return "\n".join(lines)
 
 
