@@ -9,6 +9,7 @@ same study, and four builds of the site. ``--quick`` takes each step once and ju
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -18,11 +19,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.bench.compare import drawn, train
+from tests.bench.compare import differences, drawn, train
 from tests.bench.models import FORMS, LENGTHS, MEMBERS, MODELS, forms_of, words
 from tests.bench.parent import Child, Children, Times, per_model, ratio
 from tests.bench.report import (
@@ -72,12 +73,12 @@ def training(options: argparse.Namespace) -> Found:
             print(f"training {name}: {words(name)}", file=sys.stderr, flush=True)
             forms = forms_of(name, native)
             with drawn(MODELS[name], children) as folder:
-                times, messages = train(folder, forms, options.rounds, children, quick=options.quick)
+                times, computed = train(folder, forms, options.rounds, children, quick=options.quick)
                 if not options.quick:
                     children.close()  # each model in processes of its own
                     if MODELS[name]["kind"] == "cfc":
                         found.more["profiles"] |= profiles(folder, name)
-            found.messages += [f"{name}: {message}" for message in messages]
+            found.messages += [f"{name}: {message}" for message in differences(computed)]
             found.rows += compared(name, times)
             found.more["models"][name] = {
                 key: per_model(each, forms[key].members) for key, each in times.items()
@@ -99,28 +100,29 @@ def profiles(folder: str, name: str) -> dict[str, Any]:
 
 def lengths(options: argparse.Namespace) -> Found:
     """How time grows with T, at the middle size; and memory with the members of a population."""
-    times: dict[int, dict[str, Times]] = {}
     found = Found([], {"lengths": {}}, [])
-    count = 1 if options.quick else min(LONG, options.rounds)
-    with Children() as children:
-        for steps in (50, 100, 200) if options.quick else LENGTHS:
-            print(f"training at T {steps}", file=sys.stderr, flush=True)
-            with drawn({**MODELS["middle"], "steps": steps}, children) as folder:
-                forms = {key: FORMS[key] for key in AT_LENGTHS}
-                times[steps], messages = train(folder, forms, count, children, quick=options.quick)
-                if steps == MODELS["middle"]["steps"]:
-                    memory = [peak(folder, members) for members in (MEMBERS, 1)]
-            if not options.quick:
-                children.close()
-            found.messages += [f"T {steps}: {message}" for message in messages]
-            found.more["lengths"][str(steps)] = {
-                key: per_model(each, FORMS[key].members)["cpu"] for key, each in times[steps].items()
-            }
-    for key, long, short in (("length", LENGTHS[-1], LENGTHS[0]), ("cliff", 200, 100)):
-        if long in times:
-            above, below = (times[steps]["one"].cpu for steps in (long, short))
-            medians = statistics.median(above), statistics.median(below)
-            found.rows.append(Row(key, *medians, *ratio(above, below), "one", "one"))
+    all_steps = (50, 100, 200, 1600) if options.quick else LENGTHS
+    print(f"training the middle size at T {', '.join(map(str, all_steps))}", file=sys.stderr, flush=True)
+    with Children() as children, contextlib.ExitStack() as folders:
+        forms = {}
+        for steps in all_steps:
+            folder = folders.enter_context(drawn({**MODELS["middle"], "steps": steps}, children))
+            for key in AT_LENGTHS:
+                forms[f"{key} T {steps}"] = replace(FORMS[key], settings={**FORMS[key].settings, "folder": folder})
+            if steps == MODELS["middle"]["steps"]:
+                memory = [peak(folder, members) for members in (MEMBERS, 1)]
+        count = 1 if options.quick else min(LONG, options.rounds)
+        times, computed = train("", forms, count, children, quick=options.quick)
+    for steps in all_steps:
+        own = {key: computed[f"{key} T {steps}"] for key in AT_LENGTHS}
+        found.messages += [f"T {steps}: {message}" for message in differences(own)]
+        found.more["lengths"][str(steps)] = {
+            key: per_model(times[f"{key} T {steps}"], FORMS[key].members)["cpu"] for key in AT_LENGTHS
+        }
+    for key, long, short in (("length", 1600, 50), ("cliff", 200, 100)):
+        above, below = (times[f"one T {steps}"].cpu for steps in (long, short))
+        medians = statistics.median(above), statistics.median(below)
+        found.rows.append(Row(key, *medians, *ratio(above, below), "one", "one"))
     many, one = memory
     found.rows.append(Row("memory", many, one, many / one, None, "population", "one", "MB"))
     return found

@@ -33,18 +33,18 @@ def drawn(model: Mapping[str, Any], children: Children) -> Iterator[str]:
 
 def train(
     folder: str, forms: Mapping[str, Form], count: int, children: Children, *, quick: bool = False
-) -> tuple[dict[str, Times], list[str]]:
-    """Let forms train one model in turns.
+) -> tuple[dict[str, Times], dict[str, Any]]:
+    """Let forms train in turns.
 
     Args:
-        folder: Its weights and data.
+        folder: Weights and data; a form's settings may name another.
         forms: By key.
         count: Turns of each.
         children: Processes; one that trained a form before forgets that case.
         quick: A turn is one step.
 
     Returns:
-        Times by form; and a message for each form that computes something else than the first.
+        Times by form; and what each computed before it trained, for :func:`differences`.
     """
     cases, computed = {}, {}
     for key, form in forms.items():
@@ -55,11 +55,11 @@ def train(
         computed[key] = child.ask(make=key, kind=form.kind, settings=settings)
         steps = 1 if quick else round(TURN / child.ask(run=key, steps=1)[0])
         cases[key] = child, min(max(1, steps), 50)
-    return rounds(cases, count), differences(computed)
+    return rounds(cases, count), computed
 
 
 def differences(computed: Mapping[str, Mapping[str, Any] | None]) -> list[str]:
-    """A message for each form that computes something else than the one with most members, as far as both go."""
+    """A message for each form that computes something else than the first of most members, as far as both go."""
     told = {key: each for key, each in computed.items() if each is not None}
     if not told:
         return []
