@@ -77,7 +77,7 @@ def training(options: argparse.Namespace) -> Found:
                 if not options.quick:
                     children.close()  # each model in processes of its own
                     if MODELS[name]["kind"] == "cfc":
-                        found.more["profiles"] |= profiles(folder, name)
+                        found.more["profiles"] |= profiles(folder, name, native)
             found.messages += [f"{name}: {message}" for message in differences(computed)]
             found.rows += compared(name, times)
             found.more["models"][name] = {
@@ -86,15 +86,16 @@ def training(options: argparse.Namespace) -> Found:
     return found
 
 
-def profiles(folder: str, name: str) -> dict[str, Any]:
-    """Where the processor time of a step goes, of one model and of a population."""
-    child = Child("ncps_mlx_cases")
+def profiles(folder: str, name: str, native: bool) -> dict[str, Any]:
+    """Where the processor time of a step of ours goes, by form and model."""
     size = {key: value for key, value in MODELS[name].items() if key != "kind"}
-    found = {
-        f"{kind} {name}": child.ask(call="profile", settings={**size, "folder": folder, "members": members})
-        for kind, members in (("one", 1), ("population", MEMBERS))
-    }
-    child.close()
+    found = {}
+    for key, form in forms_of(name, native).items():
+        if form.kind == "population" and not form.settings:
+            child = Child(form.child, native=form.native)
+            settings = {**size, "folder": folder, "members": form.members}
+            found[f"{key} {name}"] = child.ask(call="profile", settings=settings)
+            child.close()
     return found
 
 
@@ -243,10 +244,14 @@ def facts() -> dict[str, str]:
 
 
 def revision() -> str:
-    """The commit that is measured, with a plus sign if files differ from it; empty without git."""
+    """The last commit of the library, with a plus sign if its files differ from it; empty without git."""
+
+    def git(*command: str) -> str:
+        done = subprocess.run(["git", *command, "--", "ncps_mlx"], cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
     try:
-        command = ["git", "describe", "--always", "--abbrev=7", "--dirty=+", "--exclude=*"]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        return git("log", "-1", "--format=%h") + ("+" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return ""
 

@@ -1,7 +1,8 @@
-"""The child that trains in JAX: one model jitted, ``vmap`` and ``lax.map`` over a population; gradients by JAX or hand.
+"""The child that trains in JAX: one model, jitted; a population by ``vmap`` or ``lax.map``; with two kinds of gradient.
 
-Written as one would for speed: a scan over time with the inputs' product before it and the heads as one product; the
-whole training step, Adam included, is one jitted function that owns its arrays.
+The gradient is JAX's own, or, for CfCs, a hand-written one. Written as one would for speed: a scan over time with the
+inputs' product before it and the heads as one product; the whole training step, Adam included, is one jitted function
+that owns its arrays.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ FORMS = {
     "jax by hand": Form(f"JAX, jit, {HAND}", "jax_cases", "one", 1, CFC, {"variant": "hand"}),
     "jax vmap by hand": Form(f"JAX, vmap, {HAND}", "jax_cases", "vmap", MEMBERS, CFC, {"variant": "hand"}),
     "jax map by hand": Form(f"JAX, lax.map, {HAND}", "jax_cases", "map", MEMBERS, CFC, {"variant": "hand"}),
-    "torch batched": Form("PyTorch, batched by hand", "ncps_cases", "batched", MEMBERS, CFC),
+    "torch batched": Form("PyTorch, batched", "ncps_cases", "batched", MEMBERS, CFC),
     "ncps": Form("ncps on PyTorch", "ncps_cases", "one", 1, (*CFC, "ncp-ltc", "full-ltc")),
     "ncps vmap": Form("torch.func.vmap over ncps", "ncps_cases", "vmap", MEMBERS, (*CFC, "ncp-ltc")),
     "port": Form("the full port to MLX", "port_cases", "step", 1, ("small", "middle"), {"design": "full"}),

@@ -1,4 +1,4 @@
-"""The child that trains on PyTorch, with one thread: ncps, ``torch.func.vmap`` over it, and a CfC batched by hand."""
+"""The child that trains on PyTorch, with one thread: ncps, ``torch.func.vmap`` over it, CfCs as one batched model."""
 
 from __future__ import annotations
 
