@@ -21,8 +21,6 @@ __all__ = [
     "bound",
     "copied",
     "growth",
-    "least_ratio",
-    "lengths",
     "machine",
     "missed",
     "operations",
@@ -195,22 +193,6 @@ def growth(number: str) -> Figure:
     values = {FORMS[form]: [found[str(steps)][form] for steps in at] for form in forms}
     label = "processor ms per model and step"
     return plots.lines(at, values, x="time steps T", y=label, log_x=True, log_y=True)
-
-
-def lengths(number: str) -> list[list[str]]:
-    """The same as a table."""
-    found = parts(number)["lengths"]["lengths"]
-    made = [["", *(f"T {steps}" for steps in found)]]
-    for form, name in FORMS.items():
-        cells = [f"{each[form]:.3g}" if form in each else "" for each in found.values()]
-        if any(cells):
-            made.append([name, *cells])
-    return made
-
-
-def least_ratio(number: str, kind: str) -> str:
-    """The least ratio of a kind of row on a machine, in words a sentence can hold."""
-    return f"{min(row['ratio'] for row in all_rows(number) if row['key'].partition(' ')[0] == kind):.1f}"
 
 
 def copied(design: str, name: str) -> str:

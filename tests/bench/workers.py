@@ -11,7 +11,7 @@ from tests.bench.parent import environment
 
 __all__ = ["STUDY", "ended"]
 
-STUDY = {"name": "bench", "rates": 8, "seeds": 8, "steps": 120, "population": 4}
+STUDY = {"name": "bench", "rates": 8, "seeds": 8, "steps": 1000, "population": 4}
 """Learning rates times seeds, all of one shape: enough like populations that no worker waits long for the last."""
 
 
