@@ -6,11 +6,12 @@ import pickle
 from collections.abc import Mapping
 from typing import Any
 
+import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ncps_mlx import Split, Task
+from ncps_mlx import Split, Task, TimeScaler
 
 # Private: what a Task keeps to undo its standardising.
 from ncps_mlx.data._standardizer import Standardizer
@@ -324,3 +325,60 @@ def test_baselines_of_the_validation_split_are_measured_there() -> None:
     assert test.keys() == validation.keys()
     with pytest.raises(ValueError, match="split must be one of 'validation', 'test', got 'train'"):
         task.baselines("train")
+
+
+@pytest.mark.parametrize("name", ["x", "y", "time_delta", "mask"])
+def test_a_masked_array_is_no_data(name: str) -> None:
+    values = getattr(split(4, 0), name)
+    hidden = np.ma.masked_array(values, mask=np.arange(values.size).reshape(values.shape) == 1)
+    for given in (hidden, list(hidden)):
+        with pytest.raises(ValueError, match=rf"{name} must hold all its values, got a masked array that hides 1\. "):
+            split(4, 0, **{name: given})
+    nothing_hidden = split(4, 0, **{name: np.ma.masked_array(values)})
+    assert (getattr(nothing_hidden, name) == values).all()
+
+
+def test_scores_and_time_scales_take_no_masked_arrays() -> None:
+    task = make()
+    hidden = np.ma.masked_array(task.test.y, mask=task.test.y > 0)
+    for call in (task.score, task.to_units, TimeScaler().fit, TimeScaler("raw").fit([1.0]).transform):
+        with pytest.raises(ValueError, match=r"must hold all its values, got a masked array"):
+            call(hidden)
+
+
+@pytest.mark.parametrize("name", ["x", "y", "time_delta", "mask"])
+def test_rows_of_different_lengths_are_told_how_to_be_padded(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name} must be as long in every row, .* padded with 0 .* with a mask"):
+        split(2, 0, **{name: [[1.0, 2.0], [3.0]]})
+
+
+def test_bfloat16_is_named_with_its_cure() -> None:
+    with pytest.raises(ValueError, match=r"x must .*bfloat16.*convert them to float32 first"):
+        split(4, 0, x=mx.zeros((4, T, D), dtype=mx.bfloat16))
+
+
+def test_splits_are_joined_whole_or_not_at_all() -> None:
+    first, second = split(4, 0), split(3, 1)
+    both = first + second
+    assert both.mask is not None and (both.mask[4:] == second.mask).all()
+    for name in ("time_delta", "mask"):
+        for pair in ((first, split(3, 1, **{name: None})), (split(3, 1, **{name: None}), first)):
+            with pytest.raises(ValueError, match=rf"{name} must be given in both splits or in neither, .*np.ones"):
+                pair[0] + pair[1]
+    with pytest.raises(ValueError, match=r"x must have one shape in both splits, got \(n, 7, 3\) and \(n, 7, 1\)"):
+        first + split(3, 1, x=np.zeros((3, T, 1)))
+    with pytest.raises(ValueError, match="y must be of one kind in both splits, got float32 and int32"):
+        first + classes(3)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        first + 3  # type: ignore[operator]  # the point
+
+
+@pytest.mark.parametrize(
+    "inverse", [lambda values: values[:1], lambda values: values[..., :1], lambda values: values.mean(), np.ravel]
+)
+def test_an_inverse_that_drops_values_gives_no_score(inverse: Any) -> None:
+    task = make(inverse=inverse)
+    with pytest.raises(ValueError, match=r"inverse must keep the shape \(4, 2\) of what it is given, got \("):
+        task.score(task.test.y)
+    with pytest.raises(ValueError, match="the result of inverse must hold real numbers, got dtype object"):
+        make(inverse=lambda _: None).score(task.test.y)

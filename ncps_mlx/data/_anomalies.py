@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx._utils.arrays import real_array
 from ncps_mlx._utils.optional import package_file
 from ncps_mlx._utils.validation import check_int
 from ncps_mlx.data import baselines
-from ncps_mlx.data._split import Array, Split, real_array
+from ncps_mlx.data._split import Array, Split
 from ncps_mlx.data._standardizer import Standardizer
 from ncps_mlx.data._task import Task
 

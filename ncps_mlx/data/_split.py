@@ -10,11 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx._utils.arrays import check_mask, real_array
 from ncps_mlx.data._time_scaler import check_time_delta
 
-__all__ = ["Array", "Split", "check_like", "check_values", "digest", "last_valid_step", "real_array"]
+__all__ = ["Array", "Split", "check_like", "check_values", "digest", "last_valid_step"]
 
 Array = npt.NDArray[Any]
+ABSENT = {
+    "time_delta": "Where every step lasts 1, that is np.ones((n, T)).",
+    "mask": "Where every step is a reading, that is np.ones((n, T), dtype=bool).",
+}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -59,12 +64,7 @@ class Split:
                 raise ValueError(f"time_delta must have the shape {x.shape[:2]}, got {time_delta.shape}.")
             _freeze(self, "time_delta", _to_float32(time_delta))
         if self.mask is not None:
-            mask = np.asarray(self.mask)
-            if mask.dtype != np.bool_ or mask.shape != x.shape[:2]:
-                raise ValueError(
-                    f"mask must be boolean with the shape {x.shape[:2]}, "
-                    f"got {mask.dtype} with shape {mask.shape}."
-                )
+            mask = check_mask("mask", self.mask, x.shape[:2])
             _freeze(self, "mask", mask)
 
     def __repr__(self) -> str:
@@ -76,13 +76,25 @@ class Split:
         return int(self.x.shape[0])
 
     def __add__(self, other: Split) -> Split:
-        """Return the sequences of both, one split after the other."""
-        return Split(
-            x=np.concatenate([self.x, other.x]),
-            y=np.concatenate([self.y, other.y]),
-            time_delta=_concatenate(self.time_delta, other.time_delta),
-            mask=_concatenate(self.mask, other.mask),
-        )
+        """Return the sequences of both, one split after the other.
+
+        Raises:
+            ValueError: They differ in shapes or in the kind of target, or only one has time steps or a mask.
+        """
+        if not isinstance(other, Split):
+            return NotImplemented
+        if self.y.dtype != other.y.dtype:
+            raise ValueError(f"y must be of one kind in both splits, got {self.y.dtype} and {other.y.dtype}.")
+        joined = {}
+        for name in ("x", "y", "time_delta", "mask"):
+            first, second = getattr(self, name), getattr(other, name)
+            if (first is None) != (second is None):
+                raise ValueError(f"{name} must be given in both splits or in neither, got only one. {ABSENT[name]}")
+            if first is not None and first.shape[1:] != second.shape[1:]:
+                shapes = f"{_format_shape(first.shape[1:])} and {_format_shape(second.shape[1:])}"
+                raise ValueError(f"{name} must have one shape in both splits, got {shapes}.")
+            joined[name] = None if first is None else np.concatenate([first, second])
+        return Split(**joined)
 
     def __getitem__(self, rows: slice | Array) -> Split:
         """Return the sequences that ``rows`` (a slice, indices or booleans) picks."""
@@ -92,14 +104,6 @@ class Split:
             time_delta=None if self.time_delta is None else self.time_delta[rows],
             mask=None if self.mask is None else self.mask[rows],
         )
-
-
-def real_array(name: str, value: npt.ArrayLike) -> Array:
-    """Return ``value`` as an array of real numbers of any precision, or refuse its dtype."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}.")
-    return array
 
 
 def check_values(name: str, split: Split, kind: str, allow_unsafe_time: bool) -> None:
@@ -127,11 +131,6 @@ def check_values(name: str, split: Split, kind: str, allow_unsafe_time: bool) ->
         raise ValueError(f"{name}.y must be {rule} for {kind}, got {split.y.dtype} {split.y.shape}.")
     if classes and np.unique(split.y).size < 2:
         raise ValueError(f"{name}.y must hold at least 2 classes, got only class {int(split.y[0])}.")
-
-
-def _concatenate(first: Array | None, second: Array | None) -> Array | None:
-    """One array after the other; ``None`` if either is."""
-    return None if first is None or second is None else np.concatenate([first, second])
 
 
 def check_like(name: str, split: Split, train: Split) -> None:

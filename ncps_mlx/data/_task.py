@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx._utils.arrays import as_array, real_array
 from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx._utils.validation import check_choice, check_flag, check_int
 from ncps_mlx.data._cross_validation import fold_rows
 from ncps_mlx.data._source import TaskSource
-from ncps_mlx.data._split import Array, Split, check_like, check_values, digest, last_valid_step, real_array
+from ncps_mlx.data._split import Array, Split, check_like, check_values, digest, last_valid_step
 from ncps_mlx.data._time_scaler import TimeScaler
 
 __all__ = ["Task"]
@@ -114,7 +115,7 @@ class Task:
             check_values(split_name, split, kind, allow_unsafe_time)
             check_like(split_name, split, train)
         if labels is not None:
-            labels = np.asarray(labels)
+            labels = as_array("labels", labels)
             if labels.dtype != np.bool_ or labels.shape != (len(test),) or labels.all() or not labels.any():
                 raise ValueError(
                     f"labels must be booleans of both values with the test split's shape {(len(test),)}, "
@@ -238,6 +239,9 @@ class Task:
         Args:
             values: Numbers on the scale of ``y``.
 
+        Raises:
+            ValueError: The values are no real numbers, or ``inverse`` gives another shape.
+
         Example:
             >>> from ncps_mlx.data import glucose
             >>> task = glucose(n_train=24, n_validation=12, n_test=12)
@@ -245,8 +249,16 @@ class Task:
             >>> bool(50 < mean < above < 300)
             True
         """
-        array = np.asarray(values, dtype=np.float64)
-        return array if self.inverse is None else np.asarray(self.inverse(array), dtype=np.float64)
+        array = real_array("values", values).astype(np.float64)
+        if self.inverse is None:
+            return array
+        restored = real_array("the result of inverse", self.inverse(array))
+        if restored.shape != array.shape:
+            raise ValueError(
+                f"inverse must keep the shape {array.shape} of what it is given, got {restored.shape}. It maps each "
+                "value to real units, and leaves none out."
+            )
+        return restored.astype(np.float64)
 
     def baselines(self, split: str = "test") -> dict[str, float]:
         """Classical scores on a split, measured at the first call and kept.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx._utils.arrays import check_mask, real_array
 from ncps_mlx._utils.validation import check_choice
 
 __all__ = ["KINDS", "TimeScaler", "check_time_delta"]
@@ -19,9 +20,7 @@ def check_time_delta(
     name: str, value: npt.ArrayLike, *, allow_unsafe: bool = False
 ) -> npt.NDArray[np.floating[Any]]:
     """Return ``value`` as a floating-point array of finite time steps, none negative unless ``allow_unsafe``."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}.")
+    array = real_array(name, value)
     if array.dtype.kind != "f":
         array = array.astype(np.float64)
     finite = np.isfinite(array)
@@ -94,12 +93,7 @@ class TimeScaler:
         """
         steps = check_time_delta("time_delta", time_delta)
         if mask is not None:
-            valid = np.asarray(mask)
-            if valid.dtype != np.bool_ or valid.shape != steps.shape:
-                raise ValueError(
-                    f"mask must be boolean with the shape {steps.shape} of time_delta, "
-                    f"got {valid.dtype} with shape {valid.shape}."
-                )
+            valid = check_mask("mask", mask, steps.shape, " of time_delta")
             steps = steps[valid]
         if steps.size == 0:
             raise ValueError("time_delta must hold at least 1 valid step, got 0.")

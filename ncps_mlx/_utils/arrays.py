@@ -1,0 +1,52 @@
+"""What callers pass as arrays: read whole, or refused with the argument's name; nothing is dropped on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["as_array", "check_mask", "real_array"]
+
+Array = npt.NDArray[Any]
+WRONG_SHAPE = "Sequences of different lengths are padded with 0 to the longest, with a mask that is true at readings."
+PRECISION = "NumPy has no such numbers: convert them to float32 first."
+
+
+def as_array(name: str, value: Any) -> Array:
+    """Return ``value`` as an array, or refuse what NumPy would read as something else, or not at all."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    hidden = sum(int(np.ma.count_masked(part)) for part in parts if np.ma.isMaskedArray(part))
+    if hidden:
+        raise ValueError(
+            f"{name} must hold all its values, got a masked array that hides {hidden}. Fill them, filled(0), and say "
+            "where there are readings with the mask of a Split."
+        )
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
+        if isinstance(value, list | tuple):
+            raise ValueError(f"{name} must be as long in every row, got rows that differ. {WRONG_SHAPE}") from error
+        given = f"{type(value).__name__} of dtype {getattr(value, 'dtype', '?')}"
+        cure = f" {PRECISION}" if "bfloat16" in given else ""
+        raise ValueError(f"{name} must be an array that NumPy can read, got {given}.{cure}") from error
+
+
+def real_array(name: str, value: Any) -> Array:
+    """Return ``value`` as an array of real numbers of any precision, or refuse its dtype."""
+    array = as_array(name, value)
+    if array.dtype.kind not in "fiu":
+        cure = f" {PRECISION}" if array.dtype.name == "bfloat16" else ""
+        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}.{cure}")
+    return array
+
+
+def check_mask(name: str, value: Any, shape: tuple[int, ...], of: str = "") -> Array:
+    """Return ``value`` as an array of booleans with this shape (``of`` says whose it is)."""
+    array = as_array(name, value)
+    if array.dtype != np.bool_ or array.shape != shape:
+        raise ValueError(
+            f"{name} must be boolean with the shape {shape}{of}, got {array.dtype} with shape {array.shape}."
+        )
+    return array
