@@ -235,7 +235,17 @@ def test_unsafe_time_has_to_be_asked_for() -> None:
         ({"y": np.zeros(4)}, r"y must be \(n, O\) .* One target per sequence is y\[:, None\]"),
         ({"y": np.array([0, 1, -1, 2])}, "y must hold classes from 0, got -1"),
         ({"y": np.zeros((4, 9, 1))}, r"y must be \(n, O\), \(n, T, O\) with T = 7, .* got \(4, 9, 1\)"),
-        ({"y": np.zeros(4, dtype=bool)}, "y must hold real numbers, got dtype bool"),
+        ({"y": np.zeros((4, 1), dtype=bool)}, "y must hold real numbers, got dtype bool"),
+        ({"y": np.array([0, 1, 2**32, 2**32 + 1])}, r"y must hold classes up to 2147483647, got 4294967297\. As"),
+        ({"y": np.array([0, 2**31, 1, 1])}, r"y must hold classes up to 2147483647, got 2147483648"),
+        ({"y": np.array([0, 2**64 - 1, 1, 1], dtype=np.uint64)}, "y must hold classes .* got 18446744073709551615"),
+        ({"y": np.array(["a", 1, None, 2.0], dtype=object)}, "y must hold labels of one kind, .* got dtype object"),
+        ({"y": [b"a"] * 4}, "y must hold labels of one kind"),
+        ({"y": list("abac"), "classes": ("a", "b")}, "y must hold classes that classes has, got class 'c'"),
+        ({"y": [0, 1, 2, 0], "classes": ("a", "b")}, "y must hold classes up to 1, got 2"),
+        ({"y": [0, 1, 1, 0], "classes": ("a", "a")}, "classes must be different strings, booleans or integers"),
+        ({"y": [0, 1, 1, 0], "classes": "ab"}, "classes must be different strings"),
+        ({"classes": ("a", "b")}, "classes must be None unless y holds classes"),
         ({"time_delta": np.ones((4, 6))}, r"time_delta must have the shape \(4, 7\), got \(4, 6\)"),
         ({"mask": np.ones((4, T))}, r"mask must be boolean with the shape \(4, 7\), got float64"),
         ({"mask": np.ones((4, 2), dtype=bool)}, r"mask must be boolean with the shape \(4, 7\)"),
@@ -382,3 +392,48 @@ def test_an_inverse_that_drops_values_gives_no_score(inverse: Any) -> None:
         task.score(task.test.y)
     with pytest.raises(ValueError, match="the result of inverse must hold real numbers, got dtype object"):
         make(inverse=lambda _: None).score(task.test.y)
+
+
+def labelled(*labels: Any) -> Split:
+    return split(len(labels), 0, y=np.array(labels))
+
+
+@pytest.mark.parametrize("names", [("cat", "dog", "eel"), (0, 7, 100000)])
+def test_labels_are_mapped_to_classes_and_keep_their_names(names: tuple[Any, ...]) -> None:
+    a, b, c = names
+    task = Task("toy", labelled(c, a, b, c), labelled(b, a), labelled(b, c, b), kind="classification")
+    assert task.classes == names and task.output_size == 3
+    assert [part.y.tolist() for part in task.splits.values()] == [[2, 0, 1, 2], [1, 0], [1, 2, 1]]
+    assert all(part.classes == names and part.y.dtype == np.int32 for part in task.splits.values())
+    assert task.score(np.eye(3)[[1, 2, 0]]) == pytest.approx(2 / 3)
+    derived = task.scaled_time("log").without_time()
+    assert derived.classes == names and pickle.loads(pickle.dumps(derived)).classes == names
+    both = task.train + task.validation
+    assert both.classes == names and both.y.tolist() == [2, 0, 1, 2, 1, 0]
+    others = Task("toy", *(labelled(*([x, y] * 2)) for x, y in ((a, c), (c, a), (a, c))), kind="classification")
+    assert others.classes == (a, c) and others.output_size == 2
+    with pytest.raises(ValueError, match=rf"test\.y must hold classes that train has, got class {b!r}"):
+        Task("toy", labelled(a, c), labelled(a, c), labelled(a, b), kind="classification")
+
+
+def test_booleans_are_two_classes_and_names_belong_to_the_hash() -> None:
+    parts = [labelled(True, False), labelled(False, True), labelled(True, False, True)]
+    task = Task("toy", *parts, kind="classification")
+    assert task.classes == (False, True) and task.test.y.tolist() == [1, 0, 1]
+    plain = Task("toy", *(labelled(*map(int, part.y)) for part in parts), kind="classification")
+    assert plain.classes == (0, 1) and plain.train.classes is None and plain.data_hash != task.data_hash
+    assert make().classes is None
+    with pytest.raises(ValueError, match=r"test\.y must hold labels of the kind that train has"):
+        Task("toy", parts[0], parts[1], labelled(0, 1), kind="classification")
+
+
+def test_joined_splits_keep_all_labels() -> None:
+    both = labelled("b", "d") + labelled("c", "a", "b")
+    assert both.classes == ("a", "b", "c", "d") and both.y.tolist() == [1, 3, 2, 0, 1]
+    with pytest.raises(ValueError, match="y must hold labels of one kind in both splits"):
+        labelled("b", "d") + labelled(0, 1)
+
+
+def test_classes_that_count_from_0_stay_as_they_are() -> None:
+    task = make_classes()
+    assert task.classes == (0, 1, 2) and task.train.classes is None and task.train.y.tolist()[:4] == [0, 1, 2, 0]

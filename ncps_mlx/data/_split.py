@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx._utils.arrays import check_mask, real_array
+from ncps_mlx._utils.arrays import as_array, check_mask, real_array
+from ncps_mlx.data._labels import Classes, check_classes, encode, recode
 from ncps_mlx.data._time_scaler import check_time_delta
 
-__all__ = ["Array", "Split", "check_like", "check_values", "digest", "last_valid_step"]
+__all__ = [
+    "Array",
+    "Split",
+    "check_like",
+    "check_values",
+    "digest",
+    "labels_of",
+    "last_valid_step",
+    "with_classes_of_training",
+]
 
 Array = npt.NDArray[Any]
 ABSENT = {
@@ -28,13 +38,17 @@ class Split:
 
     Args:
         x: Inputs (n, T, D); stored as float32.
-        y: Targets: (n, O) or, one per step, (n, T, O), stored as float32; or classes (n,), stored as int32.
+        y: Targets: (n, O) or, one per step, (n, T, O), stored as float32; or labels of classes (n,),
+            integers from 0, strings or booleans, stored as int32: integers as they are, others as places in
+            ``classes``.
         time_delta: Time that passes at each step (n, T), in the task's unit; ``None``: every step lasts 1.
         mask: Booleans (n, T), true where there is a reading; ``None``: everywhere. Padding in ``x`` and
             ``time_delta`` must be finite too (0 will do).
+        classes: The labels that the integers of ``y`` stand for, different strings, booleans or integers. Default:
+            the strings of ``y``, sorted, or False and True; ``None`` for integers.
 
     Raises:
-        ValueError: A shape or dtype is wrong.
+        ValueError: A shape or dtype is wrong, or a label is negative, beyond int32, or not among ``classes``.
 
     Example:
         >>> from ncps_mlx import Split
@@ -44,20 +58,25 @@ class Split:
         Split(x=(5, 7, 3), y=(5, 1))
         >>> split.x.dtype.name
         'float32'
+        >>> named = Split(x=np.zeros((3, 7, 3)), y=["walk", "run", "walk"])
+        >>> named.y.tolist(), named.classes
+        ([1, 0, 1], ('run', 'walk'))
     """
 
     x: Array
     y: Array
     time_delta: Array | None = None
     mask: Array | None = None
+    classes: Classes | None = None
 
     def __post_init__(self) -> None:
         x = real_array("x", self.x)
         if x.ndim != 3 or min(x.shape[1:]) == 0:
             raise ValueError(f"x must have the shape (n, T, D), got {x.shape}.")
-        y = _check_targets(self.y, x.shape)
+        y, classes = _check_targets(self.y, x.shape, self.classes)
         _freeze(self, "x", _to_float32(x))
         _freeze(self, "y", y)
+        object.__setattr__(self, "classes", classes)
         if self.time_delta is not None:
             time_delta = real_array("time_delta", self.time_delta)
             if time_delta.shape != x.shape[:2]:
@@ -94,7 +113,15 @@ class Split:
                 shapes = f"{_format_shape(first.shape[1:])} and {_format_shape(second.shape[1:])}"
                 raise ValueError(f"{name} must have one shape in both splits, got {shapes}.")
             joined[name] = None if first is None else np.concatenate([first, second])
-        return Split(**joined)
+        first, second = self.classes, other.classes
+        if first == second:
+            return Split(**joined, classes=first)
+        kinds = {type(label) for label in (*(first or (0,)), *(second or (0,)))}
+        if first is None or second is None or len(kinds) > 1:
+            raise ValueError("y must hold labels of one kind in both splits, got integers and other labels.")
+        classes = tuple(sorted({*first, *second}))
+        y = [recode("y", split.y, split.classes, classes) for split in (self, other)]
+        return Split(**joined | {"y": np.concatenate(y)}, classes=classes)
 
     def __getitem__(self, rows: slice | Array) -> Split:
         """Return the sequences that ``rows`` (a slice, indices or booleans) picks."""
@@ -103,6 +130,7 @@ class Split:
             y=self.y[rows],
             time_delta=None if self.time_delta is None else self.time_delta[rows],
             mask=None if self.mask is None else self.mask[rows],
+            classes=self.classes,
         )
 
 
@@ -130,7 +158,7 @@ def check_values(name: str, split: Split, kind: str, allow_unsafe_time: bool) ->
         rule = "integer classes (n,)" if kind == "classification" else "real numbers (n, O) or (n, T, O)"
         raise ValueError(f"{name}.y must be {rule} for {kind}, got {split.y.dtype} {split.y.shape}.")
     if classes and np.unique(split.y).size < 2:
-        raise ValueError(f"{name}.y must hold at least 2 classes, got only class {int(split.y[0])}.")
+        raise ValueError(f"{name}.y must hold at least 2 classes, got only class {labels_of(split)[split.y[0]]!r}.")
 
 
 def check_like(name: str, split: Split, train: Split) -> None:
@@ -144,10 +172,27 @@ def check_like(name: str, split: Split, train: Split) -> None:
     for part in ("time_delta", "mask"):
         if (getattr(split, part) is None) != (getattr(train, part) is None):
             raise ValueError(f"{name}.{part} must be given in all splits or in none, got only some.")
-    if split.y.dtype.kind == "i":
-        unseen = np.setdiff1d(split.y, train.y)
-        if unseen.size:
-            raise ValueError(f"{name}.y must hold classes that train has, got class {int(unseen[0])}.")
+    if split.y.dtype.kind == "i" and (split.classes is None) != (train.classes is None):
+        raise ValueError(f"{name}.y must hold labels of the kind that train has, got integers and other labels.")
+
+
+def with_classes_of_training(splits: Sequence[Split]) -> list[Split]:
+    """Return the splits with classes that count from 0 without a gap, in the order of the training split's labels."""
+    train = splits[0]
+    present = np.unique(train.y)
+    classes = tuple(labels_of(train)[number] for number in present)
+    aligned = []
+    for name, split in zip(("train", "validation", "test"), splits, strict=True):
+        y = recode(name, split.y, split.classes, classes)
+        plain = split.classes is None and classes == tuple(range(len(classes)))
+        same = plain or split.classes == classes
+        aligned.append(split if same else replace(split, y=y, classes=classes))
+    return aligned
+
+
+def labels_of(split: Split) -> Sequence[Any]:
+    """The label of each number in a split's ``y``."""
+    return range(int(split.y.max(initial=-1)) + 1) if split.classes is None else split.classes
 
 
 def last_valid_step(mask: Array | None, sequences: int, steps: int) -> Array:
@@ -179,23 +224,25 @@ def _to_float32(array: Array) -> Array:
         return np.asarray(array, dtype=np.float32)
 
 
-def _check_targets(value: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
-    y = real_array("y", value)
+def _check_targets(value: npt.ArrayLike, shape: tuple[int, ...], classes: Any) -> tuple[Array, Classes | None]:
+    y = as_array("y", value)
     if y.shape[:1] != shape[:1]:
         raise ValueError(f"y must have {shape[0]} targets, as many as x has sequences, got shape {y.shape}.")
+    classes = None if classes is None else check_classes(classes)
     if y.ndim == 1:
         if y.dtype.kind == "f":
             raise ValueError(
                 f"y must be (n, O) or (n, T, O) for regression or integers (n,) for classes, "
                 f"got {y.dtype} {y.shape}. One target per sequence is y[:, None]."
             )
-        if y.size and y.min() < 0:
-            raise ValueError(f"y must hold classes from 0, got {y.min()}.")
-        return y.astype(np.int32)
+        return encode(y, classes)
+    if classes is not None:
+        raise ValueError(f"classes must be None unless y holds classes (n,), got {classes!r:.80} for {y.shape}.")
+    y = real_array("y", y)
     per_step = y.ndim == 3 and y.shape[1] == shape[1]
     if not (y.ndim == 2 or per_step) or y.shape[-1] == 0:
         raise ValueError(f"y must be (n, O), (n, T, O) with T = {shape[1]}, or classes (n,), got {y.shape}.")
-    return _to_float32(y)
+    return _to_float32(y), None
 
 
 def _freeze(split: Split, name: str, array: Array) -> None:

@@ -16,7 +16,16 @@ from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx._utils.validation import check_choice, check_flag, check_int
 from ncps_mlx.data._cross_validation import fold_rows
 from ncps_mlx.data._source import TaskSource
-from ncps_mlx.data._split import Array, Split, check_like, check_values, digest, last_valid_step
+from ncps_mlx.data._split import (
+    Array,
+    Split,
+    check_like,
+    check_values,
+    digest,
+    labels_of,
+    last_valid_step,
+    with_classes_of_training,
+)
 from ncps_mlx.data._time_scaler import TimeScaler
 
 __all__ = ["Task"]
@@ -114,6 +123,8 @@ class Task:
         for split_name, split in zip(SPLITS, (train, validation, test), strict=True):
             check_values(split_name, split, kind, allow_unsafe_time)
             check_like(split_name, split, train)
+        if kind == "classification":
+            train, validation, test = with_classes_of_training((train, validation, test))
         if labels is not None:
             labels = as_array("labels", labels)
             if labels.dtype != np.bool_ or labels.shape != (len(test),) or labels.all() or not labels.any():
@@ -123,10 +134,11 @@ class Task:
                 )
             labels = labels.copy()
             labels.flags.writeable = False
+        named = () if train.classes is None else (train.classes,)
         self._set(
             name=name, train=train, validation=validation, test=test, kind=kind, metric=metric, inverse=inverse,
             units=str(units), time_unit=str(time_unit), labels=labels, score_at=score_at,
-            allow_unsafe_time=allow_unsafe_time, data_hash=digest((train, validation, test), labels, kind),
+            allow_unsafe_time=allow_unsafe_time, data_hash=digest((train, validation, test), labels, kind, *named),
             _baselines=baselines, _parent=None, _source=None, _measured={}, _scalers={},
         )  # fmt: skip
 
@@ -171,6 +183,22 @@ class Task:
         if self.kind == "classification":
             return int(self.train.y.max()) + 1
         return int(self.train.y.shape[-1])
+
+    @property
+    def classes(self) -> tuple[Any, ...] | None:
+        """The label of each output: what the training split holds, sorted; ``None`` for regression.
+
+        Integers that count from 0 without a gap are their own labels; others are mapped, as strings and booleans are.
+
+        Example:
+            >>> from ncps_mlx import Split, Task
+            >>> import numpy as np
+            >>> split = Split(x=np.zeros((4, 7, 3)), y=np.array([100000, 0, 0, 100000]))
+            >>> task = Task("two classes", split, split, split, kind="classification")
+            >>> task.classes, task.output_size, task.train.y.tolist()
+            ((0, 100000), 2, [1, 0, 0, 1])
+        """
+        return tuple(labels_of(self.train)) if self.kind == "classification" else None
 
     @property
     def sizes(self) -> dict[str, Any]:

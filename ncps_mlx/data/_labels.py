@@ -1,0 +1,60 @@
+"""Labels of classes, whatever they are called, as the numbers 0, 1, ... of a model's outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Classes", "check_classes", "encode", "recode"]
+
+Array = npt.NDArray[Any]
+Classes = tuple[Any, ...]  # the labels, the place of each its number
+LARGEST = int(np.iinfo(np.int32).max)
+
+
+def check_classes(classes: Any) -> Classes:
+    """Return the labels of classes as a tuple of strings, of booleans or of integers, none of them twice."""
+    found = tuple(np.asarray(classes).tolist()) if isinstance(classes, list | tuple | np.ndarray) else ()
+    kinds = {type(label) for label in found}
+    if len(kinds) != 1 or not kinds <= {str, bool, int} or len(set(found)) < len(found):
+        raise ValueError(f"classes must be different strings, booleans or integers, got {classes!r:.80}.")
+    return found
+
+
+def encode(labels: Array, classes: Classes | None) -> tuple[Array, Classes | None]:
+    """Return labels (n,) as numbers (n,) int32, and the classes that these count; ``None`` if they count themselves."""
+    if labels.dtype.kind == "O" and len({type(label) for label in labels}) == 1:
+        labels = np.array(labels.tolist())
+    if labels.dtype.kind in "iu":
+        low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+        cure = " As strings, y.astype(str), it may hold any labels." if classes is None else ""
+        if low < 0:
+            raise ValueError(f"y must hold classes from 0, got {low}.{cure}")
+        limit = LARGEST if classes is None else len(classes) - 1
+        if high > limit:
+            raise ValueError(f"y must hold classes up to {limit}, got {high}.{cure}")
+        return labels.astype(np.int32), classes
+    if labels.dtype.kind not in "bUT":
+        raise ValueError(f"y must hold labels of one kind, strings, booleans or integers, got dtype {labels.dtype}.")
+    if classes is None:
+        classes = (False, True) if labels.dtype.kind == "b" else tuple(np.unique(labels).tolist())
+    return _numbers("y", labels.tolist(), classes, "classes has"), classes
+
+
+def recode(name: str, numbers: Array, classes: Classes | None, wanted: Classes) -> Array:
+    """Return numbers (n,) of ``classes`` (``None``: of themselves) as numbers of the classes of training."""
+    present = np.unique(numbers)
+    labels = [int(number) if classes is None else classes[number] for number in present]
+    return _numbers(f"{name}.y", labels, wanted, "train has")[np.searchsorted(present, numbers)]
+
+
+def _numbers(name: str, labels: Sequence[Any], classes: Classes, known: str) -> Array:
+    """The place of each label among the classes."""
+    places = {(type(label), label): place for place, label in enumerate(classes)}
+    for label in labels:
+        if (type(label), label) not in places:
+            raise ValueError(f"{name} must hold classes that {known}, got class {label!r}.")
+    return np.array([places[type(label), label] for label in labels], dtype=np.int32)
