@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
 import mlx.core as mx
@@ -11,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ncps_mlx import Split, Task, TimeScaler
+from ncps_mlx import CfC, Split, Task, TimeScaler, predict
 
 # Private: what a Task keeps to undo its standardising.
 from ncps_mlx.data._standardizer import Standardizer
@@ -19,6 +21,7 @@ from ncps_mlx.data._standardizer import Standardizer
 Array = npt.NDArray[Any]
 T, D = 7, 3
 SIZES = (11, 5, 4)
+SEEDS = count(1)  # so that no two splits hold the same sequences
 
 
 def split(n: int, seed: int, **changes: Any) -> Split:
@@ -112,10 +115,10 @@ def test_classes_are_scored_by_the_largest_logit() -> None:
 
 def test_targets_at_every_step_are_scored_on_valid_steps() -> None:
     mask = np.arange(T) < np.array([[3], [7], [1], [5]])
-    rng = np.random.default_rng(0)
+    rng, made = np.random.default_rng(0), count()
 
     def parts(n: int) -> Split:
-        return split(n, 0, y=rng.normal(size=(n, T, 1)), mask=np.resize(mask, (n, T)))
+        return split(n, next(made), y=rng.normal(size=(n, T, 1)), mask=np.resize(mask, (n, T)))
 
     off = np.where(mask, 1.0, 100.0)[..., None]
     every = Task("toy", parts(8), parts(4), parts(4))
@@ -395,7 +398,7 @@ def test_an_inverse_that_drops_values_gives_no_score(inverse: Any) -> None:
 
 
 def labelled(*labels: Any) -> Split:
-    return split(len(labels), 0, y=np.array(labels))
+    return split(len(labels), next(SEEDS), y=np.array(labels))
 
 
 @pytest.mark.parametrize("names", [("cat", "dog", "eel"), (0, 7, 100000)])
@@ -410,7 +413,7 @@ def test_labels_are_mapped_to_classes_and_keep_their_names(names: tuple[Any, ...
     assert derived.classes == names and pickle.loads(pickle.dumps(derived)).classes == names
     both = task.train + task.validation
     assert both.classes == names and both.y.tolist() == [2, 0, 1, 2, 1, 0]
-    others = Task("toy", *(labelled(*([x, y] * 2)) for x, y in ((a, c), (c, a), (a, c))), kind="classification")
+    others = Task("toy", labelled(a, c), labelled(c, a), labelled(c, c, a), kind="classification")
     assert others.classes == (a, c) and others.output_size == 2
     with pytest.raises(ValueError, match=rf"test\.y must hold classes that train has, got class {b!r}"):
         Task("toy", labelled(a, c), labelled(a, c), labelled(a, b), kind="classification")
@@ -420,7 +423,7 @@ def test_booleans_are_two_classes_and_names_belong_to_the_hash() -> None:
     parts = [labelled(True, False), labelled(False, True), labelled(True, False, True)]
     task = Task("toy", *parts, kind="classification")
     assert task.classes == (False, True) and task.test.y.tolist() == [1, 0, 1]
-    plain = Task("toy", *(labelled(*map(int, part.y)) for part in parts), kind="classification")
+    plain = Task("toy", labelled(1, 0), labelled(0, 1), labelled(1, 0, 1), kind="classification")
     assert plain.classes == (0, 1) and plain.train.classes is None and plain.data_hash != task.data_hash
     assert make().classes is None
     with pytest.raises(ValueError, match=r"test\.y must hold labels of the kind that train has"):
@@ -437,3 +440,91 @@ def test_joined_splits_keep_all_labels() -> None:
 def test_classes_that_count_from_0_stay_as_they_are() -> None:
     task = make_classes()
     assert task.classes == (0, 1, 2) and task.train.classes is None and task.train.y.tolist()[:4] == [0, 1, 2, 0]
+
+
+STAMPS = 1_700_000_000 + 60 * np.arange(8)  # Unix seconds, a minute apart
+
+
+@pytest.mark.parametrize(
+    ("name", "stamps"),
+    [
+        ("time_delta", STAMPS),
+        ("time_delta", STAMPS * 10**9),
+        ("time_delta", STAMPS.astype(np.float64)),
+        ("time_delta", 2**24 + np.arange(8)),
+        ("x", STAMPS),
+        ("y", STAMPS),
+    ],
+)
+def test_differences_that_single_precision_loses_are_not_lost_without_a_word(name: str, stamps: Array) -> None:
+    values = stamps[None] if name == "time_delta" else stamps[None, :, None]
+    arrays: dict[str, Any] = {"x": np.zeros((1, 8, 2)), "y": np.zeros((1, 1))}
+    message = "these look like time stamps. Pass differences" if name == "time_delta" else "Subtract an offset"
+    with pytest.raises(ValueError, match=rf"{name}.* must keep its differences in float32, got .*{message}"):
+        Split(**arrays | {name: values})
+    mask = np.array([[True] * 7 + [False]])
+    if name != "y":  # nor does padding hide them
+        padded = np.where(mask if name == "time_delta" else mask[..., None], values, 0)
+        with pytest.raises(ValueError, match="must keep its differences in float32"):
+            Split(**arrays | {name: padded}, mask=mask)
+
+
+def test_one_value_with_its_rounding_is_no_loss_of_differences() -> None:
+    part = Split(x=np.full((1, 8, 1), 0.1) + np.arange(8).reshape(1, 8, 1) % 2 * 2e-17, y=np.array([[5000.0]]))
+    assert np.unique(part.x).size == 1
+
+
+@pytest.mark.parametrize("stamps", [20_000.0 + np.arange(8), STAMPS + 10**5 * np.array([0, 3, 4, 9, 11, 12, 20, 21])])
+def test_time_stamps_are_not_taken_for_time_steps(stamps: Array) -> None:
+    def parts(n: int, steps: Array) -> Split:
+        return split(n, next(SEEDS), x=np.zeros((n, 8, D)) + next(SEEDS), time_delta=np.tile(steps, (n, 1)), mask=None)
+
+    gaps = np.diff(stamps, prepend=stamps[:1])
+    for wrong in range(3):
+        splits = [parts(2, stamps if i == wrong else gaps) for i in range(3)]
+        with pytest.raises(ValueError, match=r"\.time_delta must be .* look like time stamps\. Pass diff"):
+            Task("toy", *splits)
+    assert Task("toy", *(parts(2, gaps[[0, 3, 2, 1, 4, 7, 6, 5]]) for _ in range(3))).steps == 8
+    grown = [parts(2, np.arange(8.0) ** 2) for _ in range(3)]
+    with pytest.warns(UserWarning, match=r"time_delta should be .* as time stamps do\. If they are: np\.diff"):
+        task = Task("toy", *grown)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert task.take(1).scaled_time("log").steps == 8  # said once, of what was given
+
+
+def test_stamps_of_type_datetime_are_told_how_to_become_numbers() -> None:
+    stamps = np.tile(STAMPS.astype("datetime64[s]"), (4, 1))
+    with pytest.raises(ValueError, match=r"time_delta must hold real numbers, got dtype datetime64\[s\]. Differences"):
+        split(4, 0, x=np.zeros((4, 8, 1)), time_delta=stamps, mask=None)
+
+
+def test_time_passes_over_holes() -> None:
+    mask = np.array([[1, 1, 0, 0, 1, 1, 0], [0, 1, 0, 1, 0, 1, 1], [1, 1, 1, 0, 0, 0, 0]], dtype=bool)
+    part = Split(x=np.zeros((3, 7, 1)), y=np.zeros((3, 1)), time_delta=np.full((3, 7), 2.0), mask=mask)
+    expected = np.array([[2, 2, 0, 0, 6, 2, 2], [2, 2, 0, 4, 0, 4, 2], [2] * 7])
+    assert part.time_delta is not None and (part.time_delta == expected).all()
+    again = part[np.array([2, 0, 1])]  # moved time does not move again
+    assert again.time_delta is not None and (again.time_delta == expected[[2, 0, 1]]).all()
+
+
+def test_a_model_sees_the_same_with_a_hole_as_without_the_masked_readings() -> None:
+    rng = np.random.default_rng(0)
+    x, steps = rng.normal(size=(1, T, D)), rng.exponential(size=(1, T))
+    mask = np.array([[True, True, False, False, True, False, True]])
+    model = CfC(D, 5, output_size=2, return_sequences=False, seed=0)
+    holed = predict(model, Split(x=x, y=np.zeros((1, 2)), time_delta=steps, mask=mask))
+    total = np.cumsum(steps, axis=1)[mask]
+    short = Split(x=x[:, mask[0]], y=np.zeros((1, 2)), time_delta=np.diff(total, prepend=0.0)[None])
+    np.testing.assert_allclose(holed, predict(model, short), atol=1e-6)
+
+
+def test_sequences_in_two_splits_are_told_with_their_share() -> None:
+    train, other = split(8, 1), split(4, 2)
+    with pytest.warns(UserWarning, match=r"validation should hold no sequence of train, got 1 of its 4 \(25%\)"):
+        task = Task("toy", train, train[:1] + other[:3], split(3, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        task.take(5).fold(0, 2)
+    with pytest.warns(UserWarning, match=r"test should hold no sequence of validation, got 4 of its 4 \(100%\)"):
+        Task("toy", train, other, other)

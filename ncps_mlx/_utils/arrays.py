@@ -11,6 +11,7 @@ __all__ = ["as_array", "check_mask", "real_array"]
 
 Array = npt.NDArray[Any]
 WRONG_SHAPE = "Sequences of different lengths are padded with 0 to the longest, with a mask that is true at readings."
+UNIT = "Differences of time stamps become numbers when divided by a unit: np.diff(stamps) / np.timedelta64(1, 's')."
 PRECISION = "NumPy has no such numbers: convert them to float32 first."
 
 
@@ -38,6 +39,7 @@ def real_array(name: str, value: Any) -> Array:
     array = as_array(name, value)
     if array.dtype.kind not in "fiu":
         cure = f" {PRECISION}" if array.dtype.name == "bfloat16" else ""
+        cure = f" {UNIT}" if array.dtype.kind in "mM" else cure
         raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}.{cure}")
     return array
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy.typing as npt
 from ncps_mlx._utils.arrays import as_array, check_mask, real_array
 from ncps_mlx.data._labels import Classes, check_classes, encode, recode
 from ncps_mlx.data._time_scaler import check_time_delta
+from ncps_mlx.data._time_steps import add_time_over_holes, refuse_lost_differences
 
 __all__ = [
     "Array",
@@ -22,6 +25,7 @@ __all__ = [
     "digest",
     "labels_of",
     "last_valid_step",
+    "warn_of_equal_sequences",
     "with_classes_of_training",
 ]
 
@@ -41,14 +45,17 @@ class Split:
         y: Targets: (n, O) or, one per step, (n, T, O), stored as float32; or labels of classes (n,),
             integers from 0, strings or booleans, stored as int32: integers as they are, others as places in
             ``classes``.
-        time_delta: Time that passes at each step (n, T), in the task's unit; ``None``: every step lasts 1.
+        time_delta: Time that passes before each reading since the one before (n, T), in the task's unit; ``None``:
+            every step lasts 1. Time passes over holes too: that of masked steps between two readings is added to the
+            later one's, and theirs becomes 0.
         mask: Booleans (n, T), true where there is a reading; ``None``: everywhere. Padding in ``x`` and
             ``time_delta`` must be finite too (0 will do).
         classes: The labels that the integers of ``y`` stand for, different strings, booleans or integers. Default:
             the strings of ``y``, sorted, or False and True; ``None`` for integers.
 
     Raises:
-        ValueError: A shape or dtype is wrong, or a label is negative, beyond int32, or not among ``classes``.
+        ValueError: A shape or dtype is wrong, or a label is negative, beyond int32, or not among ``classes``;
+            values differ by too little beside their size for float32, as time stamps in seconds do.
 
     Example:
         >>> from ncps_mlx import Split
@@ -74,6 +81,8 @@ class Split:
         if x.ndim != 3 or min(x.shape[1:]) == 0:
             raise ValueError(f"x must have the shape (n, T, D), got {x.shape}.")
         y, classes = _check_targets(self.y, x.shape, self.classes)
+        mask = None if self.mask is None else check_mask("mask", self.mask, x.shape[:2])
+        refuse_lost_differences("x", x, mask)
         _freeze(self, "x", _to_float32(x))
         _freeze(self, "y", y)
         object.__setattr__(self, "classes", classes)
@@ -81,9 +90,11 @@ class Split:
             time_delta = real_array("time_delta", self.time_delta)
             if time_delta.shape != x.shape[:2]:
                 raise ValueError(f"time_delta must have the shape {x.shape[:2]}, got {time_delta.shape}.")
+            refuse_lost_differences("time_delta", time_delta, mask)
+            if mask is not None:
+                time_delta = add_time_over_holes(time_delta, mask)
             _freeze(self, "time_delta", _to_float32(time_delta))
-        if self.mask is not None:
-            mask = check_mask("mask", self.mask, x.shape[:2])
+        if mask is not None:
             _freeze(self, "mask", mask)
 
     def __repr__(self) -> str:
@@ -104,7 +115,7 @@ class Split:
             return NotImplemented
         if self.y.dtype != other.y.dtype:
             raise ValueError(f"y must be of one kind in both splits, got {self.y.dtype} and {other.y.dtype}.")
-        joined = {}
+        joined: dict[str, Any] = {}
         for name in ("x", "y", "time_delta", "mask"):
             first, second = getattr(self, name), getattr(other, name)
             if (first is None) != (second is None):
@@ -195,6 +206,28 @@ def labels_of(split: Split) -> Sequence[Any]:
     return range(int(split.y.max(initial=-1)) + 1) if split.classes is None else split.classes
 
 
+def warn_of_equal_sequences(splits: Mapping[str, Split]) -> None:
+    """Warn of inputs that two splits share, with their share: what is scored on them was learnt by heart."""
+    rows = {
+        name: [b"".join(row.tobytes() for row in parts) for parts in zip(*_input_arrays(split), strict=True)]
+        for name, split in splits.items()
+    }
+    for (earlier, first), (later, own) in combinations(rows.items(), 2):
+        known = set(first)
+        shared = len([row for row in own if row in known])
+        if shared:
+            share = f"{shared} of its {len(own)} ({shared / len(own):.0%})"
+            warnings.warn(
+                f"{later} should hold no sequence of {earlier}, got {share}. Scores on it will be too good: "
+                "leave each subject or stretch of time to one split.",
+                stacklevel=3,
+            )
+
+
+def _input_arrays(split: Split) -> list[Array]:
+    return [array for array in (split.x, split.time_delta, split.mask) if array is not None]
+
+
 def last_valid_step(mask: Array | None, sequences: int, steps: int) -> Array:
     """Return the index (n,) of each sequence's last valid step."""
     if mask is None:
@@ -242,6 +275,7 @@ def _check_targets(value: npt.ArrayLike, shape: tuple[int, ...], classes: Any) -
     per_step = y.ndim == 3 and y.shape[1] == shape[1]
     if not (y.ndim == 2 or per_step) or y.shape[-1] == 0:
         raise ValueError(f"y must be (n, O), (n, T, O) with T = {shape[1]}, or classes (n,), got {y.shape}.")
+    refuse_lost_differences("y", y, None)
     return _to_float32(y), None
 
 

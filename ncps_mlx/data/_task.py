@@ -24,9 +24,11 @@ from ncps_mlx.data._split import (
     digest,
     labels_of,
     last_valid_step,
+    warn_of_equal_sequences,
     with_classes_of_training,
 )
 from ncps_mlx.data._time_scaler import TimeScaler
+from ncps_mlx.data._time_steps import refuse_time_stamps
 
 __all__ = ["Task"]
 
@@ -58,7 +60,12 @@ class Task:
 
     Raises:
         ValueError: A split is empty or holds one class, shapes disagree, a value is not finite, a time step
-            is negative, a sequence has no reading, or an argument is not one of its choices.
+            is negative, a sequence has no reading, ``time_delta`` looks like time stamps, or an argument is not
+            one of its choices.
+
+    Warns:
+        UserWarning: Validation or test holds sequences of the training split, or test of validation; or time steps
+            grow in every sequence, as time stamps do.
 
     Example:
         >>> from ncps_mlx import Split, Task
@@ -110,6 +117,32 @@ class Task:
         score_at: str = "all",
         allow_unsafe_time: bool = False,
     ) -> None:
+        self._build(
+            name, train, validation, test, kind, metric, inverse, units, time_unit, baselines, labels, score_at,
+            allow_unsafe_time,
+        )  # fmt: skip
+        for split_name, split in self.splits.items():
+            if split.time_delta is not None and not allow_unsafe_time:
+                refuse_time_stamps(f"{split_name}.time_delta", split.time_delta, split.mask)
+        warn_of_equal_sequences(self.splits)
+
+    def _build(
+        self,
+        name: str,
+        train: Split,
+        validation: Split,
+        test: Split,
+        kind: str,
+        metric: str | None,
+        inverse: Callable[[Array], Array] | None,
+        units: str,
+        time_unit: str,
+        baselines: Callable[[Task], Mapping[str, float]] | None,
+        labels: npt.ArrayLike | None,
+        score_at: str,
+        allow_unsafe_time: bool,
+    ) -> None:
+        """Check and set all fields, for a new task and for one made of another."""
         _check_name(name)
         check_choice("kind", kind, tuple(METRICS))
         metric = METRICS[kind][0] if metric is None else check_choice("metric", metric, METRICS[kind])
@@ -193,8 +226,9 @@ class Task:
         Example:
             >>> from ncps_mlx import Split, Task
             >>> import numpy as np
-            >>> split = Split(x=np.zeros((4, 7, 3)), y=np.array([100000, 0, 0, 100000]))
-            >>> task = Task("two classes", split, split, split, kind="classification")
+            >>> y = np.array([100000, 0, 0, 100000])
+            >>> splits = [Split(x=np.random.default_rng(seed).normal(size=(4, 7, 3)), y=y) for seed in range(3)]
+            >>> task = Task("two classes", *splits, kind="classification")
             >>> task.classes, task.output_size, task.train.y.tolist()
             ((0, 100000), 2, [1, 0, 0, 1])
         """
@@ -487,7 +521,8 @@ class Task:
                 "allow_unsafe_time",
             )
         }  # fmt: skip
-        task = Task(baselines=self._baselines, **(arguments | changes))
+        task = object.__new__(Task)
+        task._build(baselines=self._baselines, **(arguments | changes))
         task._set(_parent=parent)
         return task
 

@@ -185,9 +185,11 @@ def majority(task: Task) -> float:
         >>> from ncps_mlx.data.baselines import majority
         >>> import numpy as np
         >>> from ncps_mlx import Split, Task
+        >>> rng = np.random.default_rng(0)
         >>> def waves(n):
         ...     kinds = np.arange(n) % 2
-        ...     return Split(x=np.sin(np.arange(12.0) * (1 + kinds[:, None]))[..., None], y=kinds)
+        ...     x = np.sin(np.arange(12.0) * (1 + kinds[:, None])) + rng.normal(0, 0.1, (n, 12))
+        ...     return Split(x=x[..., None], y=kinds)
         >>> task = Task("waves", waves(20), waves(10), waves(10), kind="classification")
         >>> majority(task)
         0.5
@@ -202,9 +204,11 @@ def nearest_neighbour(task: Task, features: Features) -> float:
         >>> from ncps_mlx.data.baselines import nearest_neighbour
         >>> import numpy as np
         >>> from ncps_mlx import Split, Task
+        >>> rng = np.random.default_rng(0)
         >>> def waves(n):
         ...     kinds = np.arange(n) % 2
-        ...     return Split(x=np.sin(np.arange(12.0) * (1 + kinds[:, None]))[..., None], y=kinds)
+        ...     x = np.sin(np.arange(12.0) * (1 + kinds[:, None])) + rng.normal(0, 0.1, (n, 12))
+        ...     return Split(x=x[..., None], y=kinds)
         >>> task = Task("waves", waves(20), waves(10), waves(10), kind="classification")
         >>> nearest_neighbour(task, lambda split: split.x[..., 0])
         1.0
@@ -221,9 +225,11 @@ def logistic_regression(task: Task, features: Features) -> float:
         >>> from ncps_mlx.data.baselines import logistic_regression
         >>> import numpy as np
         >>> from ncps_mlx import Split, Task
+        >>> rng = np.random.default_rng(0)
         >>> def waves(n):
         ...     kinds = np.arange(n) % 2
-        ...     return Split(x=np.sin(np.arange(12.0) * (1 + kinds[:, None]))[..., None], y=kinds)
+        ...     x = np.sin(np.arange(12.0) * (1 + kinds[:, None])) + rng.normal(0, 0.1, (n, 12))
+        ...     return Split(x=x[..., None], y=kinds)
         >>> task = Task("waves", waves(20), waves(10), waves(10), kind="classification")
         >>> logistic_regression(task, lambda split: split.x[..., 0])
         1.0
