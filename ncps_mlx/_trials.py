@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from ncps_mlx._utils.json_values import to_json_value
-from ncps_mlx._utils.validation import did_you_mean
+from ncps_mlx._utils.validation import as_float, check_choice, check_flag, check_int, did_you_mean
 
 __all__ = [
     "History",
@@ -31,6 +31,7 @@ __all__ = [
 Result = TypeVar("Result", bound="TrialResult")
 NON_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
+STATUSES = ("finished", "stopped early", "diverged", "pruned")
 SHARED_WITH_HISTORY = {"best_score": "score", "status": "status", "reason": "reason", "seconds": "seconds"}
 """What a history and its record both hold, by the names in each: a record writes it once, unless they differ."""
 
@@ -70,9 +71,17 @@ class History:
     seconds: float = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("train_loss", "validation_score"):  # one NaN object, so that equal histories compare equal
-            values = tuple(math.nan if math.isnan(value) else float(value) for value in getattr(self, name))
+        steps = tuple(check_int("step", step, minimum=0) for step in _sequence("step", self.step))
+        object.__setattr__(self, "step", steps)
+        for name in ("train_loss", "validation_score"):
+            values = tuple(_number(name, value) for value in _sequence(name, getattr(self, name)))
+            if len(values) != len(steps):
+                raise ValueError(f"{name} must have one value for each of {len(steps)} steps, got {len(values)}.")
             object.__setattr__(self, name, values)
+        object.__setattr__(self, "best_step", check_int("best_step", self.best_step, minimum=0))
+        for name in ("best_score", "seconds"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        _check_end(self.status, self.reason)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +108,21 @@ class TrialResult:
     device: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("trial", "seed"):
+            object.__setattr__(self, name, check_int(name, getattr(self, name), minimum=0))
+        for name in ("model", "task", "data_hash", "metric", "units", "device"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be a string, got {getattr(self, name)!r:.80}.")
+        for name in ("score", "seconds"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        object.__setattr__(self, "higher_is_better", check_flag("higher_is_better", self.higher_is_better))
+        _check_end(self.status, self.reason)
+        if self.history is not None and not isinstance(self.history, History):
+            raise ValueError(f"history must be a History or None, got {self.history!r:.80}.")
+        for name in ("config", "labels", "sizes", "versions"):
+            given = getattr(self, name)
+            if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+                raise ValueError(f"{name} must be a mapping by name, got {given!r:.80}.")
         for name in ("config", "labels", "sizes"):
             values = {key: to_json_value(key, value) for key, value in getattr(self, name).items()}
             object.__setattr__(self, name, values)
@@ -170,19 +194,26 @@ class TrialResult:
         if missing := [name for name in needed if name not in values]:
             raise ValueError(f"text must be the JSON of a Record, got no {', '.join(map(repr, missing))}.")
         history = values.get("history")
+        if not isinstance(history, dict | None):
+            raise ValueError(f"text must be the JSON of a Record, got the history {history!r:.40}.")
         unknown = sorted((set(values) - known) | (set(history or {}) - {item.name for item in fields(History)}))
         if unknown:
             raise ValueError(
                 f"text must be the JSON of a Record, got the unknown {', '.join(map(repr, unknown))}. "
                 "A newer ncps_mlx may have written it."
             )
-        values["score"] = _decode(values["score"])
-        if history is not None:
-            own = {name: values[shared] for name, shared in SHARED_WITH_HISTORY.items() if shared in values}
-            own |= history | {"step": tuple(history["step"])}
-            own |= {name: tuple(map(_decode, history[name])) for name in ("train_loss", "validation_score")}
-            values["history"] = History(**own | {"best_score": _decode(own["best_score"])})
-        return cls(**values)
+        try:
+            values["score"] = _decode(values["score"])
+            if history is not None:
+                own = {name: values[shared] for name, shared in SHARED_WITH_HISTORY.items() if shared in values}
+                own |= {name: _decode(value) for name, value in history.items()}
+                names = ("step", "train_loss", "validation_score", "best_step", "best_score")
+                if missing := [name for name in names if name not in own]:
+                    raise ValueError(f"history must have {', '.join(map(repr, missing))}, got none.")
+                values["history"] = History(**own)
+            return cls(**values)
+        except ValueError as error:
+            raise ValueError(f"text must be the JSON of a Record: {error}") from error
 
 
 def _encode(value: Any) -> Any:
@@ -196,9 +227,32 @@ def _encode(value: Any) -> Any:
     return value
 
 
-def _decode(value: Any) -> float:
-    """Undo :func:`_encode` for one number."""
-    return NON_FINITE[value] if isinstance(value, str) else float(value)
+def _decode(value: Any) -> Any:
+    """Undo :func:`_encode` for a number, or a list of them."""
+    if isinstance(value, list):
+        return [_decode(item) for item in value]
+    return NON_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+def _number(name: str, value: Any) -> float:
+    """Return a number, which need not be finite; always the same NaN, so that equal histories compare equal."""
+    number = as_float(value)
+    if number is None:
+        raise ValueError(f"{name} must be a number, got {value!r:.80}.")
+    return math.nan if math.isnan(number) else number
+
+
+def _sequence(name: str, value: Any) -> Iterable[Any]:
+    if not isinstance(value, Iterable) or isinstance(value, str | Mapping):
+        raise ValueError(f"{name} must be a sequence of numbers, got {value!r:.80}.")
+    return value
+
+
+def _check_end(status: Any, reason: Any) -> None:
+    """Refuse an end of a training that is none."""
+    check_choice("status", status, STATUSES)
+    if not isinstance(reason, str | None):
+        raise ValueError(f"reason must be a string or None, got {reason!r:.80}.")
 
 
 Trials = Iterable[TrialResult | Mapping[str, Any]]

@@ -3,6 +3,7 @@
 import ast
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +214,50 @@ def test_grouping_names_bad_input() -> None:
         tuned(rows((8, 0.1, 0, 0.5)), "colour")
     with pytest.raises(ValueError, match="records must hold at least 1 record, got none"):
         tuned([], "hidden_size")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("trial", None, "trial must be an integer, got None"),
+        ("trial", -1, "trial must be at least 0, got -1"),
+        ("model", 3, "model must be a string, got 3"),
+        ("config", [1], r"config must be a mapping by name, got \[1\]"),
+        ("sizes", {"input_size": None, "x": "y"}, None),
+        ("seed", "x", "seed must be an integer, got 'x'"),
+        ("seed", True, "seed must be an integer, got True"),
+        ("task", None, "task must be a string, got None"),
+        ("data_hash", 5, "data_hash must be a string, got 5"),
+        ("units", None, "units must be a string, got None"),
+        ("higher_is_better", 1, "higher_is_better must be True or False, got 1"),
+        ("score", "x", "score must be a number, got 'x'"),
+        ("score", None, "score must be a number, got None"),
+        ("score", True, "score must be a number, got True"),
+        ("status", "running", "status must be one of 'finished', .* got 'running'"),
+        ("reason", 3, "reason must be a string or None, got 3"),
+        ("seconds", "1", "seconds must be a number, got '1'"),
+        ("versions", [], r"versions must be a mapping by name, got \[\]"),
+        ("history", {}, "history must have 'step', 'train_loss', 'validation_score', 'best_step'"),
+        ("history", [], r"got the history \[\]"),
+        ("history.step", 3, "step must be a sequence of numbers, got 3"),
+        ("history.step", ["x"], "step must be an integer, got 'x'"),
+        ("history.train_loss", [], "train_loss must have one value for each of [1-9] steps, got 0"),
+        ("history.validation_score", ["x", 1.0], "validation_score must be a number, got 'x'"),
+        ("history.best_step", 1.5, "best_step must be an integer, got 1.5"),
+    ],
+)
+def test_every_field_of_a_record_is_checked(name: str, value: Any, message: str | None) -> None:
+    history = History(
+        step=(10, 20), train_loss=(1.0, 0.5), validation_score=(30.0, 25.0), best_step=20, best_score=25.0
+    )
+    values = json.loads(example(history=history).to_json())
+    own = values["history"] if "." in name else values
+    own[name.rpartition(".")[2]] = value
+    if message is None:
+        assert Record.from_json(json.dumps(values)).sizes == value
+        return
+    with pytest.raises(ValueError, match=f"text must be the JSON of a Record.*{message}"):
+        Record.from_json(json.dumps(values))
+    if "history" not in name:  # the same when it is made rather than read
+        with pytest.raises(ValueError, match=message):
+            replace(example(), **{name: value})
