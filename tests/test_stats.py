@@ -4,6 +4,7 @@ import itertools
 import math
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scipy import stats as reference
 
 from ncps_mlx import stats
 
+anyhow: Any = stats  # to be called with what its types forbid
 numbers = st.floats(-1e6, 1e6, allow_nan=False, width=32)
 samples = st.lists(numbers, min_size=2, max_size=12)
 
@@ -109,7 +111,20 @@ def test_text_has_the_digits_the_width_supports(mean: float, low: float, high: f
         (lambda: stats.interval([1.0, 2.0], 95), "confidence must be above 0 and below 1, got 95"),
         (lambda: stats.paired([1.0, 2.0], [1.0]), r"b must have as many values as a \(2\), got 1"),
         (lambda: stats.paired([1.0], [2.0]), "a must hold at least 2 numbers, got 1"),
-        (lambda: stats.paired([1.0, math.inf], [2.0, 1.0]), "a must be finite, got inf at position 1"),
+        (lambda: stats.paired([1.0, math.inf], [2.0, 1.0]), r"a must be finite, got inf at position 1\. Count"),
+        (lambda: anyhow.interval(3), "values must be a flat sequence of numbers, got 3"),
+        (lambda: anyhow.interval("12"), "values must be a flat sequence of numbers, got '12'"),
+        (lambda: anyhow.paired([1.0, 2.0], ["a", "b"]), "b must hold real numbers, got dtype <U1"),
+        (lambda: anyhow.paired([1.0, 2.0], [[1.0], [1.0, 2.0]]), "b must be as long in every row"),
+        (lambda: anyhow.interval(np.ma.masked_equal([1.0, 2.0, -9.0], -9.0)), "values must hold all .* hides 1"),
+        (lambda: anyhow.failure_rate([]), "failed must hold at least 1 trial, got none"),
+        (lambda: anyhow.failure_rate([1.0, 0.0]), "failed must hold True or False"),
+        (lambda: anyhow.failure_rate(True), "failed must hold True or False"),
+        (lambda: anyhow.failure_rate(np.zeros(0, dtype=bool)), "failed must hold at least 1 trial, got none"),
+        (lambda: anyhow.failure_rate([True], 1.0), "confidence must be above 0 and below 1, got 1.0"),
+        (lambda: anyhow.expected_best(None), "scores must be a flat sequence of numbers, got None"),
+        (lambda: anyhow.expected_best([1.0], 3), "budgets must be a sequence of integers, got 3"),
+        (lambda: anyhow.expected_best([1.0], higher_is_better="x"), "higher_is_better must be True or False, got 'x'"),
         (lambda: stats.expected_best([]), "scores must hold at least 1 number"),
         (lambda: stats.expected_best([1.0, math.nan]), "scores must be finite, or inf .* got nan"),
         (lambda: stats.expected_best([1.0, -math.inf]), "scores must be finite, or inf .* got -inf"),
@@ -120,6 +135,16 @@ def test_text_has_the_digits_the_width_supports(mean: float, low: float, high: f
 def test_bad_input_is_named(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@given(st.integers(1, 40), st.floats(0.5, 0.99), st.data())
+@settings(deadline=None)
+def test_the_failure_rate_is_wilsons(n: int, confidence: float, data: st.DataObject) -> None:
+    failures = data.draw(st.integers(0, n))
+    found = stats.failure_rate([True] * failures + [False] * (n - failures), confidence)
+    expected = reference.binomtest(failures, n).proportion_ci(confidence, method="wilson")
+    assert (found.mean, found.n) == (failures / n, n)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_importing_stats_loads_no_scipy() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["as_array", "check_mask", "real_array"]
+__all__ = ["as_array", "check_mask", "flat_numbers", "real_array"]
 
 Array = npt.NDArray[Any]
 WRONG_SHAPE = "Sequences of different lengths are padded with 0 to the longest, with a mask that is true at readings."
@@ -52,3 +53,15 @@ def check_mask(name: str, value: Any, shape: tuple[int, ...], of: str = "") -> A
             f"{name} must be boolean with the shape {shape}{of}, got {array.dtype} with shape {array.shape}."
         )
     return array
+
+
+def flat_numbers(name: str, values: Any) -> npt.NDArray[np.float64]:
+    """Return an iterable of real numbers as an array (n,) in double precision."""
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes | Mapping):
+        raise ValueError(f"{name} must be a flat sequence of numbers, got {values!r:.80}.")
+    array = as_array(name, values if hasattr(values, "dtype") else list(values))
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}.")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be a flat sequence of numbers, got shape {array.shape}.")
+    return array.astype(np.float64)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ncps_mlx._utils.validation import check_int
+from ncps_mlx._utils.arrays import flat_numbers
+from ncps_mlx._utils.validation import check_flag, check_int
 
 __all__ = ["expected_best"]
 
@@ -42,15 +43,17 @@ def expected_best(
         >>> expected_best([0.5, 0.9], [1], higher_is_better=True).tolist()
         [0.7]
     """
-    data = np.asarray(list(scores), dtype=np.float64)
-    if data.ndim != 1 or data.size == 0:
+    data = flat_numbers("scores", scores)
+    if data.size == 0:
         raise ValueError(f"scores must hold at least 1 number, got shape {data.shape}.")
-    sign = -1.0 if higher_is_better else 1.0
+    sign = -1.0 if check_flag("higher_is_better", higher_is_better) else 1.0
     data = np.sort(sign * data)  # best first; NaN sorts last
     if np.isnan(data[-1]) or data[0] == -math.inf:
         bad = math.nan if np.isnan(data[-1]) else sign * -math.inf
         raise ValueError(f"scores must be finite, or {sign * math.inf} where a trial diverged, got {bad}.")
     n = data.size
+    if budgets is not None and not isinstance(budgets, Iterable):
+        raise ValueError(f"budgets must be a sequence of integers, got {budgets!r:.80}.")
     sizes: Sequence[int] = range(1, n + 1) if budgets is None else list(budgets)
     result = np.empty(len(sizes))
     for i, size in enumerate(sizes):

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ncps_mlx._utils.arrays import as_array, flat_numbers
 from ncps_mlx._utils.validation import check_number
 
-__all__ = ["Interval", "Paired", "interval", "paired"]
+__all__ = ["Interval", "Paired", "failure_rate", "interval", "paired"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +113,8 @@ def interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
 def paired(a: Iterable[float], b: Iterable[float], confidence: float = 0.95) -> Paired:
     """Contrast two settings that were run with the same seeds: the differences a − b.
 
-    Pairing removes what both members of a pair share (the seed's data order and initial draw).
+    Pairing removes what both members of a pair share (the seed's data order and initial draw). Where trials diverged,
+    give :func:`failure_rate` too: the pairs that converged are a choice of the better ones.
     The share of pairs that a wins is given with the interval, since a sure difference may still be small
     against the spread from seed to seed (Bouthillier et al., "Accounting for variance in machine
     learning benchmarks", MLSys 2021).
@@ -156,15 +158,56 @@ def paired(a: Iterable[float], b: Iterable[float], confidence: float = 0.95) -> 
     )
 
 
+def failure_rate(failed: Iterable[bool], confidence: float = 0.95) -> Interval:
+    """Share of trials that failed, with Wilson's interval: what to give where some diverged.
+
+    Scores of the trials that converged say nothing of how often others do not; the two belong together. The interval
+    (Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927) stays within 0 and
+    1, and has a width where none or all failed.
+
+    Args:
+        failed: A boolean for each trial, true where it failed, for instance ``record.diverged``.
+        confidence: Coverage, above 0 and below 1 (default 0.95).
+
+    Returns:
+        Interval: of the share, from 0 to 1; its ``mean`` is the share observed.
+
+    Raises:
+        ValueError: no trials, something other than booleans, or a confidence outside (0, 1).
+
+    Example:
+        >>> from ncps_mlx.stats import failure_rate
+        >>> print(failure_rate([False, False, True, False, False]))
+        0.2 [0.0, 0.6]
+        >>> print(failure_rate([False] * 5))
+        0.0 [0.0, 0.4]
+    """
+    confidence = check_number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
+    flags = as_array("failed", failed if hasattr(failed, "dtype") or not isinstance(failed, Iterable) else list(failed))
+    if not flags.size:
+        raise ValueError("failed must hold at least 1 trial, got none.")
+    if flags.dtype != np.bool_ or flags.ndim != 1:
+        raise ValueError(
+            "failed must hold True or False for each trial, such as [record.diverged for record in records], "
+            f"got dtype {flags.dtype} with shape {flags.shape}."
+        )
+    from scipy.special import ndtri
+
+    n, share, square = flags.size, float(flags.mean()), float(ndtri((1 + confidence) / 2)) ** 2
+    middle = (share + square / (2 * n)) / (1 + square / n)
+    half = math.sqrt(square * (share * (1 - share) / n + square / (4 * n * n))) / (1 + square / n)
+    low, high = max(0.0, middle - half) if share > 0 else 0.0, min(1.0, middle + half) if share < 1 else 1.0
+    return Interval(mean=share, low=low, high=high, n=n, confidence=confidence)
+
+
 def _finite(name: str, values: Iterable[float]) -> NDArray[np.float64]:
     """Return the values as a flat float64 array, or say which one is not finite."""
-    data = np.asarray(list(values), dtype=np.float64)
-    if data.ndim != 1:
-        raise ValueError(f"{name} must be a flat sequence of numbers, got shape {data.shape}.")
+    data = flat_numbers(name, values)
     finite = np.isfinite(data)
     if not finite.all():
         first = int(np.argmin(finite))
         raise ValueError(
-            f"{name} must be finite, got {data[first]} at position {first}. Leave diverged trials out."
+            f"{name} must be finite, got {data[first]} at position {first}. Count trials that diverged, "
+            "stats.failure_rate, before you leave them out: those that are left score too well."
         )
     return data
