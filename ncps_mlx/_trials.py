@@ -20,6 +20,7 @@ __all__ = [
     "Trials",
     "as_records",
     "check_hyperparameter",
+    "check_records",
     "has_value",
     "mean_scores",
     "score_of",
@@ -258,15 +259,18 @@ def _check_end(status: Any, reason: Any) -> None:
 Trials = Iterable[TrialResult | Mapping[str, Any]]
 """Records, or rows with ``seed``, ``score`` and the hyperparameters by name."""
 
+HISTORY = " The history of one training is drawn by plots.learning_curves."
 ABOUT = ("model", "task", "metric", "units", "higher_is_better", "status", "reason", "history", "seconds")
 
 
-def check_records(records: Any) -> None:
-    """Refuse what holds no records, such as the study that has them."""
-    if isinstance(records, Iterable) and not isinstance(records, TrialResult | Mapping | str):
+def check_records(records: Any, argument: str = "records") -> None:
+    """Refuse what holds no records, such as the study that has them; ``trials`` may be a mapping to them."""
+    mapping = isinstance(records, Mapping) and argument != "trials"
+    if isinstance(records, Iterable) and not mapping and not isinstance(records, TrialResult | str | bytes):
         return
     cure = " Give its records: study.records." if hasattr(records, "records") else ""
-    raise ValueError(f"records must be a sequence of records, got {type(records).__name__}.{cure}")
+    cure = HISTORY if isinstance(records, History) else cure
+    raise ValueError(f"{argument} must be a sequence of records, got {type(records).__name__}.{cure}")
 
 
 def as_records(trials: Trials) -> list[TrialResult]:
@@ -279,7 +283,10 @@ def as_records(trials: Trials) -> list[TrialResult]:
             found.append(replace(trial, config=trial.hyperparameters, labels={}) if trial.labels else trial)
             continue
         if not isinstance(trial, Mapping) or not {"seed", "score"} <= trial.keys():
-            raise ValueError(f"records must be Records, or mappings with 'seed' and 'score', got {trial!r}.")
+            cure = HISTORY if isinstance(trial, History) else ""
+            raise ValueError(
+                f"records must be Records, or mappings with 'seed' and 'score', got {trial!r:.80}.{cure}"
+            )
         about: dict[str, Any] = {"model": "", "task": "", "metric": "score"}
         about |= {name: trial[name] for name in ABOUT if name in trial}
         config = {
@@ -290,7 +297,7 @@ def as_records(trials: Trials) -> list[TrialResult]:
                 trial=trial.get("trial", i),
                 config=config,
                 seed=trial["seed"],
-                score=float(trial["score"]),
+                score=trial["score"],
                 data_hash="",
                 **about,
             )

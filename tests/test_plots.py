@@ -5,7 +5,7 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import matplotlib as mpl
@@ -19,7 +19,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from ncps_mlx import History, LogUniform, Record, Space, Study, plots
+from ncps_mlx import AutoNCP, History, LogUniform, Record, Space, Study, plots
 
 # Private: an axis and a caption without their figure.
 from ncps_mlx._trials import as_records
@@ -480,3 +480,50 @@ def test_a_notebook_shows_every_figure_that_a_cell_draws() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True"]
+
+
+HISTORY = History(
+    step=(10, 20), train_loss=(1.0, 0.5), validation_score=(9.0, 7.0), best_step=20, best_score=7.0
+)
+
+
+def test_learning_curves_draw_what_fit_returns() -> None:
+    assert plots.alt_text(plots.learning_curves(HISTORY)) == (
+        "Validation score over training steps, 1 run: best run 0 with 7 at step 20."
+    )
+    assert "2 runs: best run 0 with 7" in plots.alt_text(plots.learning_curves([HISTORY, HISTORY]))
+
+
+anyhow: Any = plots  # to be called with what its types forbid
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: anyhow.learning_curves("x"), "trials must be a sequence of records, got str"),
+        (lambda: anyhow.learning_curves(None), "trials must be a sequence of records, got NoneType"),
+        (lambda: anyhow.learning_curves([3]), "trials must be records with a history, or histories of fit, got 3"),
+        (lambda: anyhow.learning_curves([{}]), "trials must be records with a history, .* got {}"),
+        (lambda: anyhow.learning_curves({"a": None}), "trials must be records with a history, .* got None"),
+        (lambda: anyhow.learning_curves(HISTORY, higher_is_better=1), "higher_is_better must be True or False, got 1"),
+        (lambda: anyhow.learning_curves(HISTORY, baselines=3), "baselines must map names to scores, got int"),
+        (lambda: anyhow.learning_curves(HISTORY, baselines={"a": "b"}), r"baselines\['a'\] must be a finite number"),
+        (lambda: anyhow.history(HISTORY), r"got History\. .* is drawn by plots\.learning_curves"),
+        (lambda: anyhow.history([HISTORY]), r"records must be Records, .* drawn by plots\.learning_curves"),
+        (lambda: anyhow.history(None), "records must be a sequence of records, got NoneType"),
+        (lambda: anyhow.history([{"seed": 0, "score": "x"}]), "score must be a number, got 'x'"),
+        (lambda: anyhow.importance([3]), "shares must map hyperparameters to numbers, got list"),
+        (lambda: anyhow.circuit(None), "circuit must be a Circuit, got NoneType"),
+        (lambda: anyhow.circuit(AutoNCP(8, 2)), r"circuit must be a Circuit, got AutoNCP\. .* wiring\.build"),
+        (lambda: anyhow.lines("x", {"a": [1]}, x="a", y="b"), "at must be a flat sequence of numbers, got 'x'"),
+        (lambda: anyhow.lines([1, 2], [3], x="a", y="b"), "values must map names to values"),
+        (lambda: anyhow.lines([1, 2], {"a": None}, x="a", y="b"), "a must be a flat sequence of numbers, got None"),
+        (lambda: anyhow.lines([1, 2], {"a": [1, 2]}, x="a", y="b", above=3), "above must map names to values"),
+        (lambda: anyhow.series([0, 1], None), "truth must be a flat sequence of numbers, got None"),
+        (lambda: anyhow.series([0, 1], [1.0, 2.0], forecasts=[3]), "forecasts must map names to values"),
+        (lambda: anyhow.series([0, 1], [1.0, 2.0], scores="x"), "scores must be a flat sequence of numbers, got 'x'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -11,6 +11,7 @@ from typing import Any
 
 from ncps_mlx._trials import TrialResult, check_hyperparameter, has_value, mean_scores, score_of, varied
 from ncps_mlx._utils.json_values import format_value
+from ncps_mlx._utils.validation import check_number
 from ncps_mlx.stats import Interval, interval
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "best_row",
     "capitalize",
     "check_hyperparameter",
+    "checked_baselines",
     "configuration_rows",
     "flat_rows",
     "has_value",
@@ -36,6 +38,15 @@ __all__ = [
 ]
 
 NAMES = {"rmse": "RMSE", "mae": "MAE"}
+
+
+def checked_baselines(baselines: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the scores to beat by name, or refuse what is not that."""
+    if not isinstance(baselines or {}, Mapping):
+        raise ValueError(f"baselines must map names to scores, got {type(baselines).__name__}: task.baselines().")
+    for name, score in (baselines or {}).items():
+        check_number(f"baselines[{name!r}]", score)
+    return dict(baselines or {})
 
 
 def score_name(records: Sequence[TrialResult], split: str = "validation") -> str:

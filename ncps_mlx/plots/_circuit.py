@@ -13,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx.plots._figure import COLOURS, FONT, describe, draw_legend, figure
+from ncps_mlx.wirings._base import Circuit, Wiring
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from ncps_mlx.wirings._base import Circuit
 
 Array = npt.NDArray[Any]
 
@@ -59,6 +58,9 @@ def circuit(circuit: Circuit) -> Figure:
         command → command           1           0
         command → motor             1           2
     """
+    if not isinstance(circuit, Circuit):
+        cure = " A wiring becomes one by wiring.build(input_size)." if isinstance(circuit, Wiring) else ""
+        raise ValueError(f"circuit must be a Circuit, got {type(circuit).__name__}.{cure}")
     kinds = ["sensory"] * circuit.input_size + list(circuit.neuron_types)
     columns = [layer for layer in LAYERS if layer in kinds]
     positions, radii = _positions(kinds, columns)

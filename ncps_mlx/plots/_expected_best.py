@@ -15,6 +15,7 @@ from ncps_mlx.plots._captions import (
     as_text,
     baseline_note,
     best_row,
+    checked_baselines,
     score_name,
     score_of,
     summarize,
@@ -66,7 +67,7 @@ def expected_best(
         raise ValueError("studies must hold at least 1 study, got none.")
     every = [run for runs in groups.values() for run in runs]
     higher = every[0].higher_is_better
-    baselines = dict(baselines or {})
+    baselines = checked_baselines(baselines)
     y = score_name(every, split)
     points, summary = [], []
     for name, runs in groups.items():

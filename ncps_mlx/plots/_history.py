@@ -12,6 +12,7 @@ from ncps_mlx.plots._captions import (
     baseline_note,
     best_row,
     capitalize,
+    checked_baselines,
     off_scale_note,
     pruned_note,
     score_name,
@@ -59,7 +60,7 @@ def history(
     """
     runs = sorted(as_records(records), key=lambda run: run.trial)
     higher = runs[0].higher_is_better
-    baselines = dict(baselines or {})
+    baselines = checked_baselines(baselines)
     y = score_name(runs, split)
     best: dict[str, Any] | None = None
     summary: list[dict[str, Any]] = []

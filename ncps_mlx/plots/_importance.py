@@ -32,6 +32,9 @@ def importance(shares: Mapping[str, float]) -> Figure:
         >>> plots.alt_text(plots.importance({"learning_rate": 0.75, "hidden_size": 0.25}))
         'Importance (PED-ANOVA, shares of 1) of 2 hyperparameters: learning rate 0.75, hidden size 0.25.'
     """
+    if not isinstance(shares, Mapping):
+        cure = " Give study.importance()." if hasattr(shares, "importance") else ""
+        raise ValueError(f"shares must map hyperparameters to numbers, got {type(shares).__name__}.{cure}")
     if not shares:
         raise ValueError("shares must hold at least 1 hyperparameter, got none.")
     order = sorted(shares, key=lambda name: -check_number(name, shares[name], low=0, high=1))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncps_mlx._trials import History, TrialResult
+from ncps_mlx._trials import History, TrialResult, check_records
+from ncps_mlx._utils.validation import check_flag
 from ncps_mlx.plots._axis import score_limits, with_baselines
 from ncps_mlx.plots._captions import (
     as_text,
@@ -16,6 +17,7 @@ from ncps_mlx.plots._captions import (
     best_row,
     capitalize,
     check_hyperparameter,
+    checked_baselines,
     score_name,
     spaced,
     summarize,
@@ -30,7 +32,7 @@ __all__ = ["learning_curves"]
 
 
 def learning_curves(
-    trials: Sequence[TrialResult] | Mapping[str, TrialResult | History],
+    trials: TrialResult | History | Sequence[TrialResult | History] | Mapping[str, TrialResult | History],
     *,
     hue: str | None = None,
     train: bool = False,
@@ -41,8 +43,8 @@ def learning_curves(
     """Draw validation scores over training steps, a line for each trial; dots mark the parameters kept.
 
     Args:
-        trials: Records with their histories, or a mapping of names to records or histories of
-            :func:`~ncps_mlx.fit`.
+        trials: Records with their histories or the histories of :func:`~ncps_mlx.fit`, one or several; or a mapping
+            of names to them.
         hue: A hyperparameter that gives the colour (records); default: a colour each for up to seven trials.
         train: Draw the training loss too, in a panel below.
         baselines: Scores to beat, by name.
@@ -53,7 +55,8 @@ def learning_curves(
         Figure: with :func:`alt_text` and :func:`numbers`.
 
     Raises:
-        ValueError: No trials, a trial without history, or a hyperparameter that they do not have.
+        ValueError: No trials, something that is neither record nor history, a trial without history, or a
+            hyperparameter that they do not have.
 
     Example:
         >>> from ncps_mlx import History, plots
@@ -62,26 +65,36 @@ def learning_curves(
         >>> plots.alt_text(plots.learning_curves({"CfC": history}))
         'Validation score over training steps, 1 run: best CfC with 7 at step 20.'
     """
-    if not trials:
+    if isinstance(trials, TrialResult | History):
+        trials = [trials]
+    check_records(trials, "trials")
+    named: dict[str, Any] = dict(trials) if isinstance(trials, Mapping) else {}
+    given = list(named.values() if named else trials)
+    if not given:
         raise ValueError("trials must hold at least 1 trial, got none.")
-    named = dict(trials) if isinstance(trials, Mapping) else {}
-    runs = [run for run in (named.values() if named else trials) if isinstance(run, TrialResult)]
+    for run in given:
+        if not isinstance(run, TrialResult | History):
+            raise ValueError(f"trials must be records with a history, or histories of fit, got {run!r:.80}.")
+    if not named and any(isinstance(run, History) for run in given):
+        named = {f"run {i}": run for i, run in enumerate(given)}
+    runs = [run for run in given if isinstance(run, TrialResult)]
     if hue is not None:
-        if len(runs) != len(trials):
+        if len(runs) != len(given):
             raise ValueError(f"hue must be None for histories, which have no hyperparameters, got {hue!r}.")
         check_hyperparameter("hue", hue, runs)
     names = list(named) or [
         as_text(run.config[hue]) if hue is not None else f"trial {run.trial}, seed {run.seed}" for run in runs
     ]
     curves = []
-    for run in named.values() if named else runs:
+    for run in given:
         history = run.history if isinstance(run, TrialResult) else run
         if history is None or not history.step:
             raise ValueError(f"trials must have a history of at least 1 evaluation, got {run}.")
         curves.append(history)
-    higher = runs[0].higher_is_better if runs else higher_is_better
+    check_flag("train", train)
+    higher = runs[0].higher_is_better if runs else check_flag("higher_is_better", higher_is_better)
     y = score_name(runs, split) if runs else f"{split} score"
-    baselines = dict(baselines or {})
+    baselines = checked_baselines(baselines)
     labels = list(dict.fromkeys(names))
     everything = [score for curve in curves for score in curve.validation_score]
     limits = with_baselines(score_limits(everything, higher_is_better=higher), baselines.values())
@@ -94,7 +107,7 @@ def learning_curves(
         worst = -math.inf if higher else math.inf
         final = worst if failed or not kept else kept[0]
         points.append(
-            {"x": name, "seed": runs[i].seed if runs else None, "score": final, "best_step": curve.best_step}
+            {"x": name, "seed": getattr(given[i], "seed", None), "score": final, "best_step": curve.best_step}
             | {"step": curve.step, "validation_score": curve.validation_score, "train_loss": curve.train_loss}
         )
     summary = [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx._utils.arrays import flat_numbers
 from ncps_mlx.plots._captions import as_text, capitalize
 from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, describe, draw_legend, figure
 
@@ -57,9 +58,12 @@ def lines(
         >>> plots.alt_text(fig)
         'Area against side, 3 points from 1 to 3: square from 1 to 9; tent from 0 to 0, highest 1 at 2.'
     """
-    positions = np.asarray(at, dtype=float)
-    if positions.ndim != 1 or positions.size < 2 or not (np.diff(positions) > 0).all():
+    positions = flat_numbers("at", at)
+    if positions.size < 2 or not (np.diff(positions) > 0).all():
         raise ValueError(f"at must be at least 2 increasing numbers, got the shape {positions.shape}.")
+    for argument, named in (("values", values), ("above", above or {})):
+        if not isinstance(named, Mapping):
+            raise ValueError(f"{argument} must map names to values (n,), got {type(named).__name__}.")
     if not 1 <= len(values) <= len(COLOURS):
         raise ValueError(f"values must name 1 to {len(COLOURS)} lines, got {len(values)}.")
     shown = {name: _line(name, line, positions) for name, line in values.items()}
@@ -100,7 +104,7 @@ def lines(
 
 
 def _line(name: str, line: npt.ArrayLike, positions: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    array = np.asarray(line, dtype=float)
+    array = flat_numbers(name, line)
     if array.shape != positions.shape or not np.isfinite(array).any():
         raise ValueError(
             f"{name} must have the shape {positions.shape} of at, and a finite value, got {array.shape}."

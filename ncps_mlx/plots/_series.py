@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx._utils.arrays import as_array, flat_numbers
 from ncps_mlx.plots._captions import as_text, best_row, capitalize
 from ncps_mlx.plots._figure import COLOURS, DASHES, describe, draw_legend, figure
 
@@ -55,13 +56,15 @@ def series(
         >>> plots.alt_text(fig)
         'Value over year, 3 values from 0 to 2; root mean squared error of the forecasts: persistence 1.'
     """
-    times, values = np.asarray(time), np.asarray(truth, dtype=float)
-    if values.ndim != 1 or values.size == 0 or times.shape != values.shape:
+    times, values = as_array("time", time), flat_numbers("truth", truth)
+    if values.size == 0 or times.shape != values.shape:
         raise ValueError(
             f"truth must be of the shape (T,) of time {times.shape}, T at least 1, got {values.shape}."
         )
-    lines = {name: np.asarray(line, dtype=float) for name, line in (forecasts or {}).items()}
-    below = None if scores is None else np.asarray(scores, dtype=float)
+    if not isinstance(forecasts or {}, Mapping):
+        raise ValueError(f"forecasts must map names to values (T,), got {type(forecasts).__name__}.")
+    lines = {name: flat_numbers(name, line) for name, line in (forecasts or {}).items()}
+    below = None if scores is None else flat_numbers("scores", scores)
     for name, line in {**lines, **({} if below is None else {"scores": below})}.items():
         if line.shape != values.shape:
             raise ValueError(f"{name} must have the shape {values.shape} of truth, got {line.shape}.")

@@ -13,6 +13,7 @@ from ncps_mlx.plots._captions import (
     best_configuration_note,
     best_row,
     capitalize,
+    checked_baselines,
     configuration_rows,
     flat_rows,
     hyperparameters_of,
@@ -63,7 +64,7 @@ def slices(
     """
     runs = as_records(records)
     names = hyperparameters_of(runs, hyperparameters)
-    baselines = dict(baselines or {})
+    baselines = checked_baselines(baselines)
     higher = runs[0].higher_is_better
     rows = configuration_rows(runs, names)
     best = best_row(rows, higher)

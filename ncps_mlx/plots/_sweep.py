@@ -16,6 +16,7 @@ from ncps_mlx.plots._captions import (
     best_row,
     capitalize,
     check_hyperparameter,
+    checked_baselines,
     has_value,
     off_scale_note,
     score_name,
@@ -70,7 +71,7 @@ def sweep(
     runs = as_records(records)
     for name in filter(None, (x, hue)):
         check_hyperparameter("hue" if name == hue else "x", name, runs)
-    baselines = dict(baselines or {})
+    baselines = checked_baselines(baselines)
     higher = runs[0].higher_is_better
     scale = Scale(x, [run.config[x] for run in runs], log)
     hues = [None] if hue is None else Scale(hue, [run.config[hue] for run in runs]).values
