@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from ncps_mlx._utils.json_values import to_json_value
-from ncps_mlx._utils.validation import as_float, check_choice, check_flag, check_int, did_you_mean
+from ncps_mlx._utils.validation import as_float, check_choice, check_flag, check_int, check_text, did_you_mean
 
 __all__ = [
     "History",
@@ -23,6 +23,7 @@ __all__ = [
     "check_records",
     "has_value",
     "mean_scores",
+    "record_list",
     "score_of",
     "tuned",
     "varied",
@@ -112,8 +113,7 @@ class TrialResult:
         for name in ("trial", "seed"):
             object.__setattr__(self, name, check_int(name, getattr(self, name), minimum=0))
         for name in ("model", "task", "data_hash", "metric", "units", "device"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} must be a string, got {getattr(self, name)!r:.80}.")
+            check_text(name, getattr(self, name))
         for name in ("score", "seconds"):
             object.__setattr__(self, name, _number(name, getattr(self, name)))
         object.__setattr__(self, "higher_is_better", check_flag("higher_is_better", self.higher_is_better))
@@ -185,7 +185,7 @@ class TrialResult:
             ValueError: text must be the JSON of a Record, got no 'trial', 'model', 'config', 'seed', ...
         """
         try:
-            values = json.loads(text)
+            values = json.loads(check_text("text", text))
         except json.JSONDecodeError as error:
             raise ValueError(f"text must be the JSON of a Record, got {text[:40]!r}: {error}.") from error
         if not isinstance(values, dict):
@@ -273,6 +273,18 @@ def check_records(records: Any, argument: str = "records") -> None:
     raise ValueError(f"{argument} must be a sequence of records, got {type(records).__name__}.{cure}")
 
 
+def record_list(records: Iterable[Result]) -> list[Result]:
+    """Return records as a list, and refuse none, and what is no record."""
+    check_records(records)
+    found = list(records)
+    if not found:
+        raise ValueError("records must hold at least 1 record, got none.")
+    for record in found:
+        if not isinstance(record, TrialResult):
+            raise ValueError(f"records must be Records, got {record!r:.80}.")
+    return found
+
+
 def as_records(trials: Trials) -> list[TrialResult]:
     """Take records, their labels as hyperparameters, and turn plain rows (``seed``, ``score``, others) into records."""
     found = []
@@ -354,9 +366,9 @@ def tuned(records: Sequence[Result], *names: str) -> list[Result]:
         >>> [record.config["hidden_size"] for record in tuned(study.run(progress=False).records, "hidden_size")]
         [4, 8]
     """
-    if not records:
-        raise ValueError("records must hold at least 1 record, got none.")
+    records = record_list(records)
     for name in names:
+        check_text("names", name)
         if not all(name in record.hyperparameters for record in records):
             known = sorted({each for record in records for each in record.hyperparameters})
             raise ValueError(

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ncps_mlx._runtime.versions import versions
-from ncps_mlx._trials import Result, TrialResult, check_records, tuned, varied
+from ncps_mlx._trials import Result, TrialResult, check_records, record_list, tuned, varied
+from ncps_mlx._utils.arrays import flat_numbers
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.json_values import format_value, to_json_value
-from ncps_mlx._utils.validation import did_you_mean
+from ncps_mlx._utils.validation import check_flag, check_int, check_text, did_you_mean
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.search._record import Record, train_again
@@ -51,8 +52,10 @@ def save(records: Iterable[Record], path: str | Path) -> None:
         >>> load(path) == [record]
         True
     """
-    lines = "".join(record.to_json() + "\n" for record in records)
-    atomic_write(Path(path).resolve(), lines.encode(), "The records")
+    check_records(records)
+    kept = list(records)
+    lines = "".join(record.to_json() + "\n" for record in (record_list(kept) if kept else []))
+    atomic_write(_path(path).resolve(), lines.encode(), "The records")
 
 
 def load(path: str | Path) -> list[Record]:
@@ -72,7 +75,7 @@ def load(path: str | Path) -> list[Record]:
         []
     """
     found = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_path(path).read_text(encoding="utf-8").splitlines(), start=1):
         try:
             found.append(Record.from_json(line))
         except ValueError as error:
@@ -104,7 +107,7 @@ def select(records: Iterable[Result], **values: Any) -> list[Result]:
         ...
         ValueError: hidden_size must be one of 4, 16, got 8.
     """
-    kept = _given(records)
+    kept = record_list(records)
     for name, value in values.items():
         wanted = repr(to_json_value(name, value))
         own = [repr(_value(record, name, "values")) for record in kept]
@@ -149,11 +152,13 @@ def concat(groups: Mapping[Any, Iterable[Record]], name: str) -> list[Record]:
         raise ValueError(f"groups must map each label to its records, got {type(groups).__name__}.")
     if not groups:
         raise ValueError("groups must hold at least 1 group of records, got none.")
+    check_text("name", name)
     found = []
     for value, records in groups.items():
-        group = list(records)
-        if not group:
+        check_records(records, f"groups[{value!r}]")
+        if not (group := list(records)):
             raise ValueError(f"groups must hold at least 1 record each, got none for {value!r}.")
+        record_list(group)
         for record in group:
             if name in record.hyperparameters or name in ABOUT:
                 raise ValueError(f"name must be no hyperparameter or field of records, got {name!r}. Choose another.")
@@ -198,16 +203,28 @@ def from_scores(
     """
     if not names:
         raise ValueError('names must say what the levels are called, got none: from_scores(scores, "network").')
+    for name in names:
+        check_text("names", name)
+    if not isinstance(scores, Mapping):
+        raise ValueError(f"scores must map each level to its scores, got {type(scores).__name__}.")
+    if task is not None and not isinstance(task, Task):
+        raise ValueError(f"task must be a Task or None, got {type(task).__name__}.")
     if not scores:
         raise ValueError("scores must hold at least 1 level, got none.")
     own = task is not None and metric in (None, task.metric)
     if task is not None and own:
         metric, units = metric or task.metric, task.units if units is None else units
         higher_is_better = task.higher_is_better if higher_is_better is None else higher_is_better
-    places = None if seeds is None else [int(seed) for seed in seeds]
+    places = None if seeds is None else _seeds(seeds)
+    higher_is_better = None if higher_is_better is None else check_flag("higher_is_better", higher_is_better)
+    for name, text in (("metric", metric), ("units", units)):
+        if text is not None:
+            check_text(name, text)
     found: list[Record] = []
     for level, given in scores.items():
-        values = [float(score) for score in given]
+        values = flat_numbers(f"scores[{level!r}]", given).tolist()
+        if not values:
+            raise ValueError(f"scores must hold at least 1 score each, got none for {level!r}.")
         parts = (level,) if len(names) == 1 else level
         if not isinstance(parts, tuple) or len(parts) != len(names):
             raise ValueError(f"scores must have levels of {len(names)} values ({', '.join(names)}), got {level!r}.")
@@ -252,7 +269,9 @@ def table(records: Iterable[TrialResult], *columns: str) -> dict[str, list[Any]]
         >>> table(records, "hidden_size", "seed", "score")
         {'hidden_size': [4, 4, 16, 16], 'seed': [0, 1, 0, 1], 'score': [35.1, 34.2, 30.2, 31.0]}
     """
-    given = _given(records)
+    given = record_list(records)
+    for column in columns:
+        check_text("columns", column)
     names = list(columns) or ["trial", *varied(given), "seed", "score", "status", "seconds"]
     known = {name for record in given for name in record.hyperparameters}
     found = {}
@@ -302,21 +321,28 @@ def refit(
         >>> evaluate(models, task, "validation") == [record.score for record in winners]
         True
     """
-    kept = _given(records)
+    kept = record_list(records)
+    if not isinstance(task, Task):
+        raise ValueError(f"task must be a Task, got {type(task).__name__}.")
     if seeds is not None:
-        kept = [replace(record, seed=int(seed)) for record in kept for seed in seeds]
+        numbers = _seeds(seeds)
+        kept = [replace(record, seed=seed) for record in kept for seed in numbers]
         if not kept:
             raise ValueError("seeds must hold at least 1 seed, got none. Leave it out for the records' own.")
     return train_again(kept, task, settings, progress=progress)
 
 
-def _given(records: Iterable[Result]) -> list[Result]:
-    """Return the records as a list, and refuse none."""
-    check_records(records)
-    found = list(records)
-    if not found:
-        raise ValueError("records must hold at least 1 record, got none.")
-    return found
+def _seeds(seeds: Any) -> list[int]:
+    if not isinstance(seeds, Iterable) or isinstance(seeds, str | bytes):
+        raise ValueError(f"seeds must be a sequence of integers, got {seeds!r:.80}.")
+    return [check_int("seeds", seed, minimum=0) for seed in seeds]
+
+
+def _path(path: str | Path) -> Path:
+    """Return the path of a file, or refuse what names none."""
+    if not isinstance(path, str | Path):
+        raise ValueError(f"path must name a file, got {path!r:.80}.")
+    return Path(path)
 
 
 def _value(record: TrialResult, name: str, argument: str) -> Any:

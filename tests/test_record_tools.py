@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ncps_mlx import Record, Space, Study, evaluate, plots, stats
+from ncps_mlx import records as record_tools
 from ncps_mlx.data import Task, irregular_sines
 from ncps_mlx.records import concat, from_scores, load, refit, save, select, table, tuned
 
@@ -143,3 +145,53 @@ def test_a_task_says_what_it_decides_of_a_model(task: Task, records: list[Record
 def test_a_study_in_place_of_its_records_is_named(task: Task, call: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         call(Study(None, task, Space(learning_rate=[0.1]), sampler="grid", fixed={"hidden_size": 4}))
+
+
+@pytest.mark.parametrize("wrong", [None, 3, True, "x", [3], [{}], [None]])
+def test_what_holds_no_records_is_named(wrong: Any, tmp_path: Path) -> None:
+    some = from_scores({4: [1.0, 2.0], 8: [2.0, 3.0]}, "hidden_size")
+    anyhow: Any = record_tools  # to be called with what its types forbid
+    for call in (
+        lambda: anyhow.save(wrong, tmp_path / "a.jsonl"),
+        lambda: anyhow.select(wrong, hidden_size=4),
+        lambda: anyhow.concat({1: wrong}, "name"),
+        lambda: anyhow.table(wrong),
+        lambda: anyhow.tuned(wrong, "hidden_size"),
+        lambda: anyhow.refit(wrong, None),
+    ):
+        with pytest.raises(ValueError, match=r"^(records|groups\[1\]) must be (Records|a sequence of records), got "):
+            call()
+    assert not list(tmp_path.iterdir())
+    if not isinstance(wrong, str):
+        for call, name in (
+            (lambda: anyhow.save(some, wrong), "path"),
+            (lambda: anyhow.load(wrong), "path"),
+            (lambda: anyhow.table(some, wrong), "columns"),
+            (lambda: anyhow.tuned(some, wrong), "names"),
+            (lambda: anyhow.concat({1: some}, wrong), "name"),
+            (lambda: anyhow.from_scores({1: [1.0]}, wrong), "names"),
+            (lambda: Record.from_json(wrong), "text"),
+        ):
+            with pytest.raises(ValueError, match=f"^{name} must "):
+                call()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": [3]}, "scores must map each level to its scores, got list"),
+        ({"scores": {1: 3}}, r"scores\[1\] must be a flat sequence of numbers, got 3"),
+        ({"scores": {1: []}}, "scores must hold at least 1 score each, got none for 1"),
+        ({"scores": {1: [None]}}, r"scores\[1\] must hold real numbers"),
+        ({"seeds": 3}, "seeds must be a sequence of integers, got 3"),
+        ({"seeds": ["x"]}, "seeds must be an integer, got 'x'"),
+        ({"task": "sines"}, "task must be a Task or None, got str"),
+        ({"higher_is_better": "x"}, "higher_is_better must be True or False, got 'x'"),
+        ({"metric": 3}, "metric must be a string, got 3"),
+        ({"units": []}, r"units must be a string, got \[\]"),
+    ],
+)
+def test_scores_that_make_no_records_are_named(changes: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"scores": {1: [1.0]}} | changes
+    with pytest.raises(ValueError, match=message):
+        from_scores(arguments.pop("scores"), "level", **arguments)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from ncps_mlx import CfC, Split, Task, TimeScaler, predict
+from ncps_mlx.data import detection_scores, load_task
 
 # Private: what a Task keeps to undo its standardising.
 from ncps_mlx.data._standardizer import Standardizer
@@ -296,6 +297,8 @@ def _with_nan(array: Array) -> Array:
         ({"labels": [True] * 4}, r"labels must be booleans of both values .* \(4,\), got bool .* and 4 true"),
         ({"labels": [0, 1, 0, 0]}, "labels must be booleans"),
         ({"labels": [True, False]}, "labels must be booleans"),
+        ({"units": None}, "units must be a string, got None"),
+        ({"time_unit": 3}, "time_unit must be a string, got 3"),
     ],
 )
 def test_a_task_names_what_is_wrong(changes: dict[str, Any], message: str) -> None:
@@ -528,3 +531,22 @@ def test_sequences_in_two_splits_are_told_with_their_share() -> None:
         task.take(5).fold(0, 2)
     with pytest.warns(UserWarning, match=r"test should hold no sequence of validation, got 4 of its 4 \(100%\)"):
         Task("toy", train, other, other)
+
+
+@pytest.mark.parametrize("rows", [None, "x", {}, [1.5], 2**64])
+def test_rows_that_pick_nothing_are_named(rows: Any) -> None:
+    with pytest.raises(ValueError, match="rows must be a slice, indices or booleans, got dtype"):
+        split(4, 0)[rows]
+    nothing: Any = []
+    assert len(split(4, 0)[nothing]) == 0 and len(split(4, 0)[np.array([True, False] * 2)]) == 2
+
+
+@pytest.mark.parametrize("wrong", [None, 3, [], {}])
+def test_kinds_of_time_and_paths_are_named(wrong: Any) -> None:
+    for call in (make().scaled_time, make().time_scaler):
+        with pytest.raises(ValueError, match="kind must be one of 'raw'"):
+            call(wrong)
+    with pytest.raises(ValueError, match="path must be a string, got"):
+        load_task(wrong)
+    with pytest.raises(ValueError, match="task must be a Task, got"):
+        detection_scores(wrong, [1.0])

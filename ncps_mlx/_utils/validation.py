@@ -8,7 +8,7 @@ import numbers
 from collections.abc import Collection, Iterable
 from typing import Any
 
-__all__ = ["as_float", "check_choice", "check_flag", "check_int", "check_number", "did_you_mean"]
+__all__ = ["as_float", "check_choice", "check_flag", "check_int", "check_number", "check_text", "did_you_mean"]
 
 
 def check_int(name: str, value: Any, *, minimum: int = 1, maximum: int | None = None) -> int:
@@ -65,6 +65,13 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
     """Return ``value`` if it is one of ``choices``."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+    return value
+
+
+def check_text(name: str, value: Any) -> str:
+    """Return ``value`` if it is a string."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a string, got {value!r:.80}.")
     return value
 
 

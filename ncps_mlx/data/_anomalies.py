@@ -146,6 +146,8 @@ def detection_scores(task: Task, residuals: npt.ArrayLike) -> dict[str, float]:
         >>> detection_scores(task, task.labels.astype(float))
         {'auroc': 1.0, 'average_precision': 1.0}
     """
+    if not isinstance(task, Task):
+        raise ValueError(f"task must be a Task, got {type(task).__name__}.")
     if task.labels is None:
         raise ValueError(f"task must have labels, got none in {task.name!r}.")
     values = real_array("residuals", residuals)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ncps_mlx._utils.validation import check_text
 from ncps_mlx.data._source import TaskSource
 from ncps_mlx.data._task import Task
 
@@ -56,7 +57,7 @@ def build_task(source: TaskSource) -> Task:
 
 
 def _call_factory(path: str, arguments: Mapping[str, Any]) -> Task:
-    module, _, name = path.rpartition(":")
+    module, _, name = check_text("path", path).rpartition(":")
     if not module or not name.isidentifier():
         raise ValueError(f"path must be 'module:function' or 'file.py:function', got {path!r}.")
     function = getattr(_import_module(module), name, None)

@@ -136,6 +136,11 @@ class Split:
 
     def __getitem__(self, rows: slice | Array) -> Split:
         """Return the sequences that ``rows`` (a slice, indices or booleans) picks."""
+        if not isinstance(rows, slice):
+            rows = as_array("rows", rows)
+            rows = rows if rows.size else rows.astype(np.intp)
+            if rows.dtype.kind not in "iub":
+                raise ValueError(f"rows must be a slice, indices or booleans, got dtype {rows.dtype}.")
         return Split(
             x=self.x[rows],
             y=self.y[rows],

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ncps_mlx._utils.arrays import as_array, real_array
 from ncps_mlx._utils.json_values import to_json_value
-from ncps_mlx._utils.validation import check_choice, check_flag, check_int
+from ncps_mlx._utils.validation import check_choice, check_flag, check_int, check_text
 from ncps_mlx.data._cross_validation import fold_rows
 from ncps_mlx.data._source import TaskSource
 from ncps_mlx.data._split import (
@@ -27,7 +27,7 @@ from ncps_mlx.data._split import (
     warn_of_equal_sequences,
     with_classes_of_training,
 )
-from ncps_mlx.data._time_scaler import TimeScaler
+from ncps_mlx.data._time_scaler import KINDS, TimeScaler
 from ncps_mlx.data._time_steps import refuse_time_stamps
 
 __all__ = ["Task"]
@@ -144,6 +144,8 @@ class Task:
     ) -> None:
         """Check and set all fields, for a new task and for one made of another."""
         _check_name(name)
+        check_text("units", units)
+        check_text("time_unit", time_unit)
         check_choice("kind", kind, tuple(METRICS))
         metric = METRICS[kind][0] if metric is None else check_choice("metric", metric, METRICS[kind])
         for argument, function in (("inverse", inverse), ("baselines", baselines)):
@@ -170,7 +172,7 @@ class Task:
         named = () if train.classes is None else (train.classes,)
         self._set(
             name=name, train=train, validation=validation, test=test, kind=kind, metric=metric, inverse=inverse,
-            units=str(units), time_unit=str(time_unit), labels=labels, score_at=score_at,
+            units=units, time_unit=time_unit, labels=labels, score_at=score_at,
             allow_unsafe_time=allow_unsafe_time, data_hash=digest((train, validation, test), labels, kind, *named),
             _baselines=baselines, _parent=None, _source=None, _measured={}, _scalers={},
         )  # fmt: skip
@@ -462,7 +464,7 @@ class Task:
         """
         if self.train.time_delta is None:
             raise ValueError(f"time_delta must be there to be scaled, got None in the task {self.name!r}.")
-        if kind not in self._scalers:
+        if check_choice("kind", kind, KINDS) not in self._scalers:
             self._scalers[kind] = TimeScaler(kind).fit(self.train.time_delta, self.train.mask)
         return self._scalers[kind]
 
