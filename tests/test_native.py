@@ -157,7 +157,7 @@ def test_what_c_keeps_is_measured_and_freed_with_its_gradient():
         gc.disable()
         try:
             train(model, task)
-            assert not [each for each in gc.get_objects() if isinstance(each, LayerCall)]
+            assert not [each for each in gc.get_objects() if issubclass(type(each), LayerCall)]  # some have no class
         finally:
             gc.enable()
 
