@@ -32,8 +32,10 @@ class Distribution:
         (0.01, False)
     """
 
-    size: float = math.inf
-    """How many values there are; infinite where they are continuous."""
+    @property
+    def size(self) -> float:
+        """How many values there are; infinite where they are continuous."""
+        return math.inf
 
     def quantile(self, q: float) -> Any:
         """Return the value below which the share ``q`` of the draws lies, 0 <= q < 1."""
@@ -95,7 +97,7 @@ class Choice(Distribution):
                 raise ValueError(f"values must be distinct, got {one!r} and {other!r}.")
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         """How many choices there are."""
         return len(self.values)
 
@@ -234,7 +236,7 @@ class Integer(Distribution):
         check_int("high", self.high, minimum=self.low + 1)
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         """How many values there are."""
         return self.high - self.low + 1
 

@@ -155,7 +155,7 @@ def find_learning_rate(
         for t in range(steps):
             affinity.step()
             losses.append(trainer.step(t))
-            mx.eval(losses[-1], trainer.matrix, trainer.optimizer.state)
+            mx.eval(losses[-1], trainer.matrix, trainer.optimizer.state)  # else the graph of all steps grows
             bar.reach(t + 1)
     return read_range(members[0].learning_rate_schedule(steps), np.array(mx.stack(losses, axis=1), dtype=np.float64))
 
@@ -299,7 +299,7 @@ def measure(
     updates = 1 + steps * repeats
     config, member = FitConfig(steps=updates, batch_size=size), MemberConfig(learning_rate=1e-3, schedule="constant")
     trainer = PopulationTrainer([model], task, config, [member])
-    mx.eval(trainer.matrix, trainer.optimizer.state, trainer.data)
+    mx.eval(trainer.matrix, trainer.optimizer.state, trainer.data)  # so that only the step is measured
     megabytes = peak_memory_mb(lambda: [trainer.step(0), trainer.matrix, trainer.optimizer.state])
     speeds = []
     with WorkerThreadAffinity() as affinity:

@@ -87,14 +87,14 @@ class NativeLayer(ABC):
         masks = [full(each, 3) for each in self.masks]
 
         def forward(arrays: Several[mx.array], keep: bool) -> tuple[list[mx.array], LayerCall]:
-            mx.eval(*arrays, *masks)
+            mx.eval(*arrays, *masks)  # C reads their memory
             call = self.call(list(map(members, arrays)), list(map(members, masks)))
             states, last = call.forward(sequences=sequences, keep=keep)
             end = to_mlx(last)
             return [end if states is None else to_mlx(states), end], call
 
         def backward(call: LayerCall, cotangents: Several[mx.array]) -> list[mx.array]:
-            mx.eval(*cotangents)
+            mx.eval(*cotangents)  # C reads their memory
             by_states, by_last = (np.ascontiguousarray(view(each)) for each in cotangents)
             return list(map(to_mlx, call.backward(by_states if sequences else None, by_last)))
 
