@@ -12,7 +12,7 @@ from ncps_mlx import LTC, AutoNCP, CfC
 from ncps_mlx._kernels.activations import ACTIVATIONS, LOWER_BOUNDS
 from ncps_mlx.cells._stack import dropout_masks
 from ncps_mlx.wirings import Circuit
-from tests.contracts import AUTO, KINDS, B, D, H, T, U, close, data, equal, finite, flat, gradients, make
+from tests.contracts import AUTO, KINDS, B, D, H, T, U, close, data, equal, flat, gradients, make
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -115,7 +115,6 @@ def test_reference_step_of_each_mode():
 def test_time_delta_may_be_a_numpy_number(kind):
     model, (x, _) = CfC(D, H, seed=0), data()
     equal(model(x, time_delta=kind(2)), model(x, time_delta=2))
-    finite(model(x, time_delta=10**400))
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -297,7 +297,7 @@ BIAS, DECAY = "layers.0.backbone.bias", "layers.0.backbone.biases.0"
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (change("format", "2"), r"is of format '2', .*this version reads format 1. Upgrade ncps-mlx"),
+        (change("format", "3"), r"is of format '3', .*this version reads formats up to 2. Upgrade ncps-mlx"),
         (change("class", "GRU"), "must hold a CfC or a LTC, got 'GRU'"),
         (change("class", "LTC"), "bad configuration: config must hold the arguments of LTC, got unknown"),
         (change("class", 3), "was not written by save"),

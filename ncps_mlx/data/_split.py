@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +15,13 @@ import numpy.typing as npt
 
 from ncps_mlx._utils.arrays import as_array, check_mask, real_array
 from ncps_mlx.data._labels import Classes, check_classes, encode, recode
-from ncps_mlx.data._time_scaler import check_time_delta
+from ncps_mlx.data._time_scaler import TimeScaler, check_time_delta
 from ncps_mlx.data._time_steps import add_time_over_holes, refuse_lost_differences
 
 __all__ = [
     "Array",
     "Split",
+    "check_inputs",
     "check_like",
     "check_values",
     "digest",
@@ -52,6 +54,8 @@ class Split:
             ``time_delta`` must be finite too (0 will do).
         classes: The labels that the integers of ``y`` stand for, different strings, booleans or integers. Default:
             the strings of ``y``, sorted, or False and True; ``None`` for integers.
+        scaled_by: The fitted :class:`~ncps_mlx.TimeScaler` that ``time_delta`` went through already, as
+            :meth:`Task.scaled_time` notes it, so that no model scales it again; ``None``: raw time.
 
     Raises:
         ValueError: A shape or dtype is wrong, or a label is negative, beyond int32, or not among ``classes``;
@@ -75,6 +79,7 @@ class Split:
     time_delta: Array | None = None
     mask: Array | None = None
     classes: Classes | None = None
+    scaled_by: TimeScaler | None = None
 
     def __post_init__(self) -> None:
         x = real_array("x", self.x)
@@ -96,11 +101,20 @@ class Split:
             _freeze(self, "time_delta", _to_float32(time_delta))
         if mask is not None:
             _freeze(self, "mask", mask)
+        scaled_by: Any = self.scaled_by
+        if scaled_by is not None:
+            if self.time_delta is None or not isinstance(scaled_by, TimeScaler) or scaled_by.scale is None:
+                raise ValueError(
+                    "scaled_by must be the fitted TimeScaler that gave time_delta, or None, got "
+                    f"{scaled_by!r:.80}{'' if self.time_delta is not None else ' without time_delta'}."
+                )
+            object.__setattr__(self, "scaled_by", copy.copy(scaled_by))
 
     def __repr__(self) -> str:
         names = ("x", "y", "time_delta", "mask")
         arrays = ((name, getattr(self, name)) for name in names)
-        return f"Split({', '.join(f'{name}={array.shape}' for name, array in arrays if array is not None)})"
+        shown = [f"{name}={array.shape}" for name, array in arrays if array is not None]
+        return f"Split({', '.join(shown if self.scaled_by is None else [*shown, f'scaled_by={self.scaled_by}'])})"
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
@@ -109,13 +123,18 @@ class Split:
         """Return the sequences of both, one split after the other.
 
         Raises:
-            ValueError: They differ in shapes or in the kind of target, or only one has time steps or a mask.
+            ValueError: They differ in shapes, in the kind of target or in the scale of time, or only one has time
+                steps or a mask.
         """
         if not isinstance(other, Split):
             return NotImplemented
         if self.y.dtype != other.y.dtype:
             raise ValueError(f"y must be of one kind in both splits, got {self.y.dtype} and {other.y.dtype}.")
-        joined: dict[str, Any] = {}
+        joined: dict[str, Any] = {"scaled_by": self.scaled_by}
+        if self.scaled_by != other.scaled_by:
+            raise ValueError(
+                f"time_delta must be on one scale in both splits, got scaled_by={self.scaled_by} and {other.scaled_by}."
+            )
         for name in ("x", "y", "time_delta", "mask"):
             first, second = getattr(self, name), getattr(other, name)
             if (first is None) != (second is None):
@@ -147,6 +166,7 @@ class Split:
             time_delta=None if self.time_delta is None else self.time_delta[rows],
             mask=None if self.mask is None else self.mask[rows],
             classes=self.classes,
+            scaled_by=self.scaled_by,
         )
 
 
@@ -154,12 +174,21 @@ def check_values(name: str, split: Split, kind: str, allow_unsafe_time: bool) ->
     """Refuse a split that is empty, holds what no model can learn from, or does not fit the kind of task."""
     if not isinstance(split, Split):
         raise ValueError(f"{name} must be a Split, got {type(split).__name__}.")
+    check_inputs(name, split, allow_unsafe_time)
+    check_finite(f"{name}.y", split.y)
+    classes = split.y.dtype.kind == "i"
+    if classes != (kind == "classification"):
+        rule = "integer classes (n,)" if kind == "classification" else "real numbers (n, O) or (n, T, O)"
+        raise ValueError(f"{name}.y must be {rule} for {kind}, got {split.y.dtype} {split.y.shape}.")
+    if classes and np.unique(split.y).size < 2:
+        raise ValueError(f"{name}.y must hold at least 2 classes, got only class {labels_of(split)[split.y[0]]!r}.")
+
+
+def check_inputs(name: str, split: Split, allow_unsafe_time: bool = False) -> None:
+    """Refuse a split that is empty, or holds inputs that no model can read."""
     if len(split) == 0:
         raise ValueError(f"{name} must hold at least 1 sequence, got 0.")
-    for part in ("x", "y"):
-        bad = ~np.isfinite(getattr(split, part))
-        if bad.any():
-            raise ValueError(f"{name}.{part} must be finite, got {int(bad.sum())} values that are not.")
+    check_finite(f"{name}.x", split.x)
     if split.time_delta is not None:
         check_time_delta(f"{name}.time_delta", split.time_delta, allow_unsafe=allow_unsafe_time)
     if split.mask is not None:
@@ -169,12 +198,13 @@ def check_values(name: str, split: Split, kind: str, allow_unsafe_time: bool) ->
                 f"{name}.mask must have a reading in every sequence, got none in {int(empty.sum())} of "
                 f"{len(split)} (the first is sequence {int(empty.argmax())})."
             )
-    classes = split.y.dtype.kind == "i"
-    if classes != (kind == "classification"):
-        rule = "integer classes (n,)" if kind == "classification" else "real numbers (n, O) or (n, T, O)"
-        raise ValueError(f"{name}.y must be {rule} for {kind}, got {split.y.dtype} {split.y.shape}.")
-    if classes and np.unique(split.y).size < 2:
-        raise ValueError(f"{name}.y must hold at least 2 classes, got only class {labels_of(split)[split.y[0]]!r}.")
+
+
+def check_finite(name: str, array: Array) -> None:
+    """Refuse values that are not finite."""
+    bad = ~np.isfinite(array)
+    if bad.any():
+        raise ValueError(f"{name} must be finite, got {int(bad.sum())} values that are not.")
 
 
 def check_like(name: str, split: Split, train: Split) -> None:
@@ -188,6 +218,9 @@ def check_like(name: str, split: Split, train: Split) -> None:
     for part in ("time_delta", "mask"):
         if (getattr(split, part) is None) != (getattr(train, part) is None):
             raise ValueError(f"{name}.{part} must be given in all splits or in none, got only some.")
+    if split.scaled_by != train.scaled_by:
+        scales = [each.scaled_by or "raw" for each in (train, split)]
+        raise ValueError(f"{name}.time_delta must be on the scale of train, {scales[0]}, got {scales[1]}.")
     if split.y.dtype.kind == "i" and (split.classes is None) != (train.classes is None):
         raise ValueError(f"{name}.y must hold labels of the kind that train has, got integers and other labels.")
 

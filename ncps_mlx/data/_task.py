@@ -423,13 +423,14 @@ class Task:
     def scaled_time(self, kind: str) -> Task:
         """Return the task with its time steps scaled by a :class:`~ncps_mlx.TimeScaler`.
 
-        The scaler is fitted on the training split alone, on its valid steps.
+        The scaler is fitted on the training split alone, on its valid steps. A model that is trained on the result
+        owns the scaler, as after ``fit(model, task, time_scaling=kind)``: either task can then evaluate it.
 
         Args:
             kind: ``"raw"``, ``"log"``, ``"normalized"`` or ``"bounded"``.
 
         Raises:
-            ValueError: The kind is unknown, or the task has no ``time_delta``.
+            ValueError: The kind is unknown, or the task has no ``time_delta``, or one that is scaled already.
 
         Example:
             >>> from ncps_mlx.data import irregular_sines
@@ -438,11 +439,11 @@ class Task:
             >>> round(float(scaled.train.time_delta.mean()), 3)
             1.0
         """
+        scaler, unit = (None, self.time_unit) if kind == "raw" else (self.time_scaler(kind), "")
         splits = {
-            name: replace(self.splits[name], time_delta=time_delta)
+            name: replace(self.splits[name], time_delta=time_delta, scaled_by=scaler)
             for name, time_delta in self._scaled_steps(kind).items()
         }
-        unit = self.time_unit if kind == "raw" else ""
         task = self._with(**splits, time_unit=unit, parent=self._parent or self)
         return task._after(self, "scaled_time", kind)
 
@@ -453,7 +454,7 @@ class Task:
             kind: ``"raw"``, ``"log"``, ``"normalized"`` or ``"bounded"``.
 
         Raises:
-            ValueError: The kind is unknown, or the task has no ``time_delta``.
+            ValueError: The kind is unknown, or the task has no ``time_delta``, or one that is scaled already.
 
         Example:
             >>> from ncps_mlx.data import irregular_sines
@@ -464,6 +465,11 @@ class Task:
         """
         if self.train.time_delta is None:
             raise ValueError(f"time_delta must be there to be scaled, got None in the task {self.name!r}.")
+        if self.train.scaled_by is not None:
+            raise ValueError(
+                f"time_delta of {self.name!r} must be raw to be scaled, got what {self.train.scaled_by} gave. Take the "
+                "task from before scaled_time."
+            )
         if check_choice("kind", kind, KINDS) not in self._scalers:
             self._scalers[kind] = TimeScaler(kind).fit(self.train.time_delta, self.train.mask)
         return self._scalers[kind]
@@ -474,7 +480,7 @@ class Task:
         The same information by another road: a plain input instead of the model's clock.
 
         Raises:
-            ValueError: The task has no ``time_delta``.
+            ValueError: The task has no ``time_delta``, or one that is scaled already.
 
         Example:
             >>> from ncps_mlx.data import irregular_sines
@@ -487,6 +493,7 @@ class Task:
                 self.splits[name],
                 x=np.concatenate([self.splits[name].x, gap[..., None]], axis=2),
                 time_delta=None,
+                scaled_by=None,
             )
             for name, gap in self._scaled_steps("log").items()
         }
@@ -502,7 +509,7 @@ class Task:
             >>> task.without_time().train.time_delta is None
             True
         """
-        splits = {name: replace(split, time_delta=None) for name, split in self.splits.items()}
+        splits = {name: replace(split, time_delta=None, scaled_by=None) for name, split in self.splits.items()}
         task = self._with(**splits, time_unit="", parent=self._parent or self)
         return task._after(self, "without_time")
 

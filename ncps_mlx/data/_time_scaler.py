@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx._utils.arrays import check_mask, real_array
-from ncps_mlx._utils.validation import check_choice
+from ncps_mlx._utils.validation import check_choice, check_number
 
 __all__ = ["KINDS", "TimeScaler", "check_time_delta"]
 
@@ -46,7 +47,8 @@ class TimeScaler:
     - ``normalized``: Δt / mean, which only changes the unit of time;
     - ``bounded``: tanh(Δt / median), which never exceeds 1, however long the gap.
 
-    All four keep the order of the steps, keep 0 at 0 and never turn a step negative.
+    All four keep the order of the steps, keep 0 at 0 and never turn a step negative. Two scalers are equal if their
+    kinds and scales are. A model owns the one it was trained with (``model.time_scaler``).
 
     Args:
         kind: One of ``raw``, ``log``, ``normalized``, ``bounded``.
@@ -146,6 +148,36 @@ class TimeScaler:
                 f"with scale {self.scale:g}."
             )
         return np.asarray(scaled, dtype=np.float32)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """``kind`` and ``scale``, ready for JSON; :meth:`from_config` makes an equal scaler."""
+        return {"kind": self.kind, "scale": self.scale}
+
+    @classmethod
+    def from_config(cls, config: Any) -> TimeScaler:
+        """Make a scaler from its :attr:`config`.
+
+        Raises:
+            ValueError: The kind is unknown, the scale is no number above 0, or there is anything else.
+
+        Example:
+            >>> from ncps_mlx import TimeScaler
+            >>> scaler = TimeScaler("log").fit([1.0, 2.0, 6.0])
+            >>> TimeScaler.from_config(scaler.config) == scaler
+            True
+        """
+        if not isinstance(config, Mapping) or config.keys() != {"kind", "scale"}:
+            raise ValueError(f"config must be a dictionary of kind and scale, got {config!r:.200}.")
+        scaler = cls(config["kind"])
+        if config["scale"] is not None:
+            scaler.scale = check_number("scale", config["scale"], low=0, open_low=True)
+        return scaler
+
+    def __eq__(self, other: object) -> bool:
+        return self.config == other.config if isinstance(other, TimeScaler) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # fit() changes it
 
     def __repr__(self) -> str:
         fitted = "unfitted" if self.scale is None else f"scale={self.scale:g}"

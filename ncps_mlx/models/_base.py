@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from ncps_mlx.cells._base import Cell, State, TimeSteps
 from ncps_mlx.cells._initializers import LARGEST_SEED, Initializer, get_initializer
 from ncps_mlx.cells._mixed_memory import MixedMemory
 from ncps_mlx.cells._stack import run_stack
+from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.models._serialization import save
+from ncps_mlx.models._time_steps import as_time_steps
 from ncps_mlx.models._validation import (
-    as_time_steps,
     check_dropout_applies,
     check_inapplicable,
     check_wiring,
@@ -68,6 +70,7 @@ class RecurrentModel(nn.Module):
         """
         super().__init__()
         self._config = config
+        self._time_scaler: TimeScaler | None = None
         self.input_size = store_int(config, "input_size", maximum=LARGEST_SIZE)
         self.wiring: Wiring | None = check_wiring(config["hidden_size"], config["wiring"])
         if self.wiring is None:
@@ -158,15 +161,42 @@ class RecurrentModel(nn.Module):
         """The number of backbone layers, in each layer, that dropout acts on."""
         return self.layers[0].dropout_shape[0]
 
+    @property
+    def time_scaler(self) -> TimeScaler | None:
+        """How the model reads time: the fitted scaler that it was trained with; ``None``: as it comes.
+
+        :func:`~ncps_mlx.fit` sets it, :func:`~ncps_mlx.evaluate`, :func:`~ncps_mlx.predict` and a call apply it, and
+        a saved model keeps it. So time goes in raw, in the unit of the training data. Set it, to a fitted scaler or to
+        ``None``, only for a model that was trained by other means.
+
+        Example:
+            >>> from ncps_mlx import CfC, fit
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> model = CfC(1, 4, backbone_units=8, output_size=1, return_sequences=False, seed=0)
+            >>> history = fit(model, task, steps=2, time_scaling="log", progress=False)
+            >>> model.time_scaler == task.time_scaler("log")
+            True
+        """
+        return self._time_scaler
+
+    @time_scaler.setter
+    def time_scaler(self, scaler: Any) -> None:
+        if scaler is not None and (not isinstance(scaler, TimeScaler) or scaler.scale is None):
+            raise ValueError(f"time_scaler must be a fitted TimeScaler or None, got {scaler!r:.80}.")
+        self._time_scaler = copy.copy(scaler)  # its own: the caller may fit the other anew
+
     def _extra_repr(self) -> str:
-        return ", ".join(f"{name}={value!r}" for name, value in self._config.items())
+        shown = self._config if self.time_scaler is None else {**self._config, "time_scaler": self.time_scaler}
+        return ", ".join(f"{name}={value!r}" for name, value in shown.items())
 
     def save(self, path: str | Path) -> None:
         """Write parameters and configuration into one safetensors file, for :func:`ncps_mlx.load`.
 
-        The file appears complete or not at all: an error or a crash leaves the old one. Parameters keep their dtype. An
-        ``initializer`` that is a callable is stored as ``None``: it has done its work, and storing it would need
-        pickling. Not stored: training or evaluation mode, frozen parameters, the state of a stream.
+        The file appears complete or not at all: an error or a crash leaves the old one. Parameters keep their dtype,
+        and the model its :attr:`time_scaler`. An ``initializer`` that is a callable is stored as ``None``: it has done
+        its work, and storing it would need pickling. Not stored: training or evaluation mode, frozen parameters, the
+        state of a stream.
 
         Args:
             path: The file's name, used as it is; ``.safetensors`` is the customary ending.
@@ -198,9 +228,17 @@ class RecurrentModel(nn.Module):
             x: Inputs, (B, T, D), or (T, D) for one sequence.
             state: What an earlier call returned, to continue from there; ``None`` starts at zero. A bidirectional model
                 takes none: it needs the whole sequence.
-            time_delta: Time between the readings: a number, (T,), or (B, T); ``None`` means 1.
+            time_delta: Time that passes before each reading since the one before: a number, (T,), or (B, T), in the
+                unit of the training data, which :attr:`time_scaler` brings to the model's own scale. ``None`` means 1
+                (a model with a scaler must be told). Time passes over holes too, as in a
+                :class:`~ncps_mlx.Split`: that of masked steps between two readings is part of the later one's; the
+                last reading of ``state`` counts as one. After the last reading no time passes: it is not in the state.
             mask: (B, T), or (T,) for one sequence: true where there is a reading. Elsewhere the state is held and its
                 output repeated. ``None``: everywhere.
+
+        Numbers are checked: a time step is finite and at least 0. The values of arrays are not looked at, so that
+        calls can be compiled; a :class:`~ncps_mlx.Split` is checked by :func:`~ncps_mlx.predict`. A sequence without
+        any reading keeps the state it began with.
 
         Returns:
             Outputs (B, T, O), or with ``return_sequences=False`` (B, O) of the last reading (in a bidirectional model,
@@ -208,7 +246,8 @@ class RecurrentModel(nn.Module):
             memory; of both directions, one after the other. For one sequence, without B.
 
         Raises:
-            ValueError: An array's shape or dtype does not fit.
+            ValueError: An array's shape or dtype does not fit, a number is negative or not finite, or a model with a
+                scaler is given no time steps.
 
         Example:
             >>> import mlx.core as mx
@@ -258,11 +297,14 @@ class RecurrentModel(nn.Module):
                 )
         if state is not None:
             state = self._checked_state(state, () if single else (batch,))
-        dt = as_time_steps(time_delta, batch, steps, x.dtype)
+        if single:
+            x, mask = x[None], None if mask is None else mask[None]
+        dt = as_time_steps(
+            time_delta, batch, steps, x.dtype, mask=mask, continued=state is not None, scaler=self.time_scaler
+        )
         if not single:
             return x, dt, mask, state, False
-        state = None if state is None else [tuple(a[None] for a in layer) for layer in state]
-        return x[None], dt, None if mask is None else mask[None], state, True
+        return x, dt, mask, None if state is None else [tuple(a[None] for a in layer) for layer in state], True
 
     def forward(
         self,
@@ -279,7 +321,7 @@ class RecurrentModel(nn.Module):
         Args:
             x: (..., B, T, D).
             state: One tuple per layer, or ``None``.
-            time_delta: A number, or (..., B, T).
+            time_delta: A number, or (..., B, T), scaled already, with the time over holes in the next reading's step.
             mask: (..., B, T), or ``None``.
             dropout_rate: A number, or (N,); 0 for evaluation.
             keys: Dropout keys, (2,) or (N, 2); ``None`` draws from MLX's global stream.

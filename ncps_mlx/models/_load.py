@@ -12,6 +12,7 @@ from typing import Any, cast
 import mlx.core as mx
 from mlx.utils import tree_unflatten
 
+from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.models._cfc import CfC
 from ncps_mlx.models._ltc import LTC
 from ncps_mlx.models._serialization import (
@@ -29,7 +30,7 @@ __all__ = ["load"]
 
 
 def load(path: str | os.PathLike[str]) -> CfC | LTC:
-    """Read a saved model: the same class, configuration and parameters, bit for bit.
+    """Read a saved model: the same class, configuration, time scaler and parameters, bit for bit.
 
     The file is one that :meth:`~ncps_mlx.models.RecurrentModel.save` wrote. Nothing in it is executed or unpickled.
     A wiring of your own class must be imported first. The model is in training mode, as from its constructor: before
@@ -76,10 +77,10 @@ def _model(path: Path, metadata: Any) -> CfC | LTC:
     if not written_by_save:
         raise ValueError(f"{path} was not written by save(): it has parameters, but not of which model.")
     version, writer = metadata["ncps_mlx.format"], metadata["ncps_mlx.version"]
-    if version != str(FORMAT):
+    if version not in map(str, range(1, FORMAT + 1)):
         raise ValueError(
-            f"{path} is of format {version!r}, written by ncps-mlx {writer}; this version reads format {FORMAT}. "
-            "Upgrade ncps-mlx."
+            f"{path} is of format {version!r}, written by ncps-mlx {writer}; this version reads formats up to "
+            f"{FORMAT}. Upgrade ncps-mlx."
         )
     name = metadata["ncps_mlx.class"]
     if name not in CLASSES:
@@ -95,6 +96,9 @@ def _model(path: Path, metadata: Any) -> CfC | LTC:
             raise ValueError(
                 f"config must hold the arguments of {name}, got unknown {sorted(unknown)}, missing {sorted(missing)}."
             )
-        return cast("CfC | LTC", _build(CLASSES[name], config))
+        model = cast("CfC | LTC", _build(CLASSES[name], config))
+        scaler = metadata.get("ncps_mlx.time_scaler")
+        model.time_scaler = None if scaler is None else TimeScaler.from_config(json.loads(scaler))
+        return model
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}, written by ncps-mlx {writer}, has a bad configuration: {error}") from error

@@ -27,8 +27,8 @@ Model = TypeVar("Model", bound=nn.Module)
 CLASSES: dict[str, type[nn.Module]] = {}
 """The classes a file can name; each registers itself."""
 
-FORMAT = 1
-"""The version of the file format; a reader refuses newer ones."""
+FORMAT = 2
+"""The version of the file format; a reader refuses newer ones. Before 2, files had no time scaler."""
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes of a number in each dtype that a parameter may have
 
 
@@ -54,6 +54,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         "ncps_mlx.class": type(model).__name__,
         "ncps_mlx.config": json.dumps(config, allow_nan=False),
     }
+    if model.time_scaler is not None:
+        metadata["ncps_mlx.time_scaler"] = json.dumps(model.time_scaler.config, allow_nan=False)
     buffer = io.BytesIO()
     mx.save_safetensors(buffer, parameters, metadata)  # given a path, it would append an ending
     atomic_write(Path(os.path.realpath(path)), buffer.getvalue(), "The model")

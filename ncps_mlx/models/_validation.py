@@ -1,4 +1,4 @@
-"""Checks that both models share: sizes, state, time steps, arguments that do not apply."""
+"""Checks that both models share: sizes, state, arguments that do not apply."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from ncps_mlx._utils.validation import as_float, check_int
-from ncps_mlx.cells._base import TimeSteps
+from ncps_mlx._utils.validation import check_int
 from ncps_mlx.wirings._base import Wiring
 
-__all__ = ["as_time_steps", "check_dropout_applies"]
+__all__ = ["check_dropout_applies"]
 
 
 def is_layer_state(layer: object, count: int, shape: tuple[int, ...]) -> bool:
@@ -76,29 +75,3 @@ def check_dropout_applies(rate: float, layers: int) -> None:
             f"backbone_dropout must be 0 when backbone_layers is 0, got {rate}: there is no backbone to drop from. "
             "Set backbone_layers to at least 1."
         )
-
-
-def as_time_steps(
-    time_delta: mx.array | float | None, batch: int, steps: int, dtype: mx.Dtype = mx.float32
-) -> TimeSteps:
-    """Bring ``time_delta`` to one number or (B, T), within what ``dtype`` can hold; ``None`` means 1.
-
-    An array's values are not looked at, so that calls can be compiled.
-    """
-    if time_delta is None:
-        return 1.0
-    greatest = float(mx.finfo(dtype).max) / 16  # 4094 in float16: its product with a rate fits too
-    number = as_float(time_delta)
-    if number is not None:
-        return min(number, greatest)
-    if not isinstance(time_delta, mx.array):
-        raise ValueError(f"time_delta must be a number or an mx.array, got {type(time_delta).__name__}.")
-    if time_delta.dtype in (mx.bool_, mx.complex64):
-        raise ValueError(f"time_delta must hold real numbers, got {time_delta.dtype}.")
-    if time_delta.shape not in ((), (steps,), (batch, steps)):
-        raise ValueError(
-            f"time_delta must be a number or have shape ({steps},) or ({batch}, {steps}), got {time_delta.shape}."
-        )
-    if not time_delta.dtype == dtype == mx.float32:
-        time_delta = mx.minimum(time_delta, greatest).astype(dtype)
-    return mx.broadcast_to(time_delta, (batch, steps))

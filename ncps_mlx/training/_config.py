@@ -110,7 +110,7 @@ class MemberConfig:
     schedule: str = setting("cosine", one_of(SCHEDULES))
     warmup_steps: int = setting(0, at_least(0))
     backbone_dropout: float | None = setting(None, optional(dropout_rate))
-    time_scaling: str = setting("raw", one_of(KINDS))
+    time_scaling: str | None = setting(None, optional(one_of(KINDS)))
     initial_scale: float = setting(1.0, positive)
     seed: int = setting(0, at_least(0))
 

@@ -329,6 +329,7 @@ def tune(
     copies = [parameterless_copy(model) for _ in rates]
     for copy in copies:
         copy.update(model.parameters())
+        copy.time_scaler = model.time_scaler
     histories = fit(
         copies,
         task,

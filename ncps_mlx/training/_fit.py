@@ -13,7 +13,7 @@ from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx._trials import History
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.validation import check_choice, check_flag
-from ncps_mlx.data._split import Split
+from ncps_mlx.data._split import Split, check_inputs
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._config import FitConfig, MemberConfig
@@ -45,7 +45,7 @@ class FitArguments(TypedDict, total=False):
     warmup_steps: int | Sequence[int]
     grad_accumulation_steps: int
     backbone_dropout: float | Sequence[float | None] | None
-    time_scaling: str | Sequence[str]
+    time_scaling: str | Sequence[str | None] | None
     initial_scale: float | Sequence[float]
     patience: int | None
     evaluate_every: int | None
@@ -75,7 +75,7 @@ def fit(
     warmup_steps: int | Sequence[int] = 0,
     grad_accumulation_steps: int = 1,
     backbone_dropout: float | Sequence[float | None] | None = None,
-    time_scaling: str | Sequence[str] = "raw",
+    time_scaling: str | Sequence[str | None] | None = None,
     initial_scale: float | Sequence[float] = 1.0,
     patience: int | None = None,
     evaluate_every: int | None = None,
@@ -102,8 +102,10 @@ def fit(
         warmup_steps: Steps of linear rise before the schedule.
         grad_accumulation_steps: Batches whose gradients are averaged for one update.
         backbone_dropout: Rate to train with; ``None`` takes each model's own.
-        time_scaling: A kind of :class:`~ncps_mlx.TimeScaler`: train and validate as on ``task.scaled_time(kind)``. The
-            model then knows time in that scale alone: evaluate it with ``evaluate(model, task.scaled_time(kind))``.
+        time_scaling: A kind of :class:`~ncps_mlx.TimeScaler`, fitted on the training split: train and validate as on
+            ``task.scaled_time(kind)``. The model owns the scaler from then on (``model.time_scaler``), so raw time goes
+            in wherever it is used. ``None`` keeps the model's own: for a new one raw time, or that of a task made by
+            :meth:`Task.scaled_time`.
         initial_scale: What the weight matrices (of two axes: what the model's initializer filled) are multiplied by
             when training begins.
         patience: Stop after this many evaluations without a better one; ``None`` never stops early.
@@ -120,8 +122,8 @@ def fit(
     Raises:
         ValueError: An argument is out of its range, a sequence of settings has not one value for each model, a model is
             there twice or has frozen parameters, the model does not fit the task, the batch is larger than the training
-            split, there are no time steps to scale, or the model is a wired LTC, whose parameters are no weight
-            matrices, and its initial scale is not 1.
+            split, there are no time steps to scale or they are scaled already, or the model is a wired LTC, whose
+            parameters are no weight matrices, and its initial scale is not 1.
 
     Example:
         >>> from ncps_mlx import CfC, fit
@@ -164,6 +166,8 @@ def fit(
         with Progress(steps, label, "step", shown=progress, higher_is_better=higher) as bar:
             best = trainer.train(bar, share=steps)
     unstack_parameters(models, best)
+    for each, scaler in zip(models, trainer.time_scalers, strict=True):
+        each.time_scaler = scaler
     histories = [member.history() for member in trainer.members]
     return histories[0] if isinstance(model, RecurrentModel) else histories
 
@@ -174,7 +178,6 @@ def predict(model: RecurrentModel, split: Split) -> npt.NDArray[np.float32]: ...
 def predict(model: Sequence[RecurrentModel], split: Split) -> list[npt.NDArray[np.float32]]: ...
 
 
-@training_stream()
 def predict(
     model: RecurrentModel | Sequence[RecurrentModel], split: Split
 ) -> npt.NDArray[np.float32] | list[npt.NDArray[np.float32]]:
@@ -182,14 +185,17 @@ def predict(
 
     Args:
         model: A model, or N models of one shape.
-        split: The sequences, such as ``task.test``.
+        split: The sequences, such as ``task.test``, with raw time: each model's ``time_scaler`` is applied, unless the
+            split says that it is already (``split.scaled_by``).
 
     Returns:
         Outputs in the scale of ``split.y``, (n, O), or (n, T, O) for models that return sequences; a list of them for
         a sequence of models. ``task.inverse`` brings them to real units, :meth:`Task.score` scores them.
 
     Raises:
-        ValueError: The models have different shapes, or the split's features do not fit.
+        ValueError: The models have different shapes, the split's features do not fit, or its time is on another scale
+            than a model's; the split is empty, a value is not finite, a time step is negative, or a sequence has no
+            reading.
 
     Example:
         >>> from ncps_mlx import CfC, predict
@@ -201,18 +207,25 @@ def predict(
     if not isinstance(split, Split):
         raise ValueError(f"split must be a Split such as task.test, got {type(split).__name__}.")
     models = to_model_list(model)
+    check_inputs("split", split)
+    outputs = compute_outputs(models, split)
+    return outputs[0] if isinstance(model, RecurrentModel) else list(outputs)
+
+
+@training_stream()
+def compute_outputs(models: Sequence[RecurrentModel], split: Split) -> npt.NDArray[np.float32]:
+    """What each model puts out for a split that has been checked (N, n, O), or (N, n, T, O)."""
     parameters = stack_parameters(models)
     if split.x.shape[2] != models[0].input_size:
         raise ValueError(
             f"split must have the model's {models[0].input_size} features, got {split.x.shape[2]}."
         )
-    copy, time_steps = parameterless_copy(models[0]), MemberTimeSteps(split.time_delta, [None] * len(models))
+    copy, time_steps = parameterless_copy(models[0]), MemberTimeSteps(split, [each.time_scaler for each in models])
     group_size = 1
     if len(models) > 1:
         each = peak_memory_mb(lambda: predict_first(copy, parameters, split, time_steps))
         group_size = members_at_once(len(models), each, limit_mb=None)
-    outputs = predict_population(copy, parameters, split, time_steps, group_size)
-    return outputs[0] if isinstance(model, RecurrentModel) else list(outputs)
+    return predict_population(copy, parameters, split, time_steps, group_size)
 
 
 @overload
@@ -228,11 +241,11 @@ def evaluate(
 
     Args:
         model: A model, or N models of one shape.
-        task: What was learnt.
+        task: What was learnt, with raw time, or scaled as the model has learnt it.
         split: ``"train"``, ``"validation"`` or ``"test"``.
 
     Raises:
-        ValueError: No such split, or the model does not fit the task.
+        ValueError: No such split, the model does not fit the task, or it reads time on another scale.
 
     Example:
         >>> from ncps_mlx import CfC, evaluate
@@ -244,5 +257,5 @@ def evaluate(
     models = to_model_list(model)
     check_fits(models[0], task)
     check_choice("split", split, task.splits)
-    scores = [task.score(outputs, split) for outputs in predict(models, task.splits[split])]
+    scores = [task.score(outputs, split) for outputs in compute_outputs(models, task.splits[split])]
     return scores[0] if isinstance(model, RecurrentModel) else scores

@@ -15,6 +15,7 @@ from ncps_mlx.cells._initializers import get_initializer
 from ncps_mlx.cells._ltc import STABILITY
 from ncps_mlx.cells._wired_ltc import MAPPINGS
 from ncps_mlx.data._task import Task
+from ncps_mlx.data._time_scaler import KINDS
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.models._cfc import CfC
 from ncps_mlx.models._ltc import LTC, check_ranges
@@ -80,6 +81,10 @@ MODEL_DEFAULTS = {
 """The hyperparameters of each model with their defaults, as its constructor has them."""
 
 
+OF_NEW_MODELS: dict[str, tuple[Any, Check]] = {"time_scaling": ("raw", one_of(KINDS))}
+"""Default and check, in a configuration, of settings whose ``None`` in fit means the model's own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameter:
     """Something about a model or its training that can be set.
@@ -98,19 +103,22 @@ class Hyperparameter:
 def _of_fit(config: type[FitConfig] | type[MemberConfig], kind: str) -> dict[str, Hyperparameter]:
     """The settings of fit that a configuration holds: not its seed, nor how much memory there is.
 
-    The dropout rate is the model's too, whose default and check a configuration takes: fit's ``None`` means that rate.
+    Fit's ``None`` for the dropout rate and the scale of time means the model's own: a configuration, whose model is
+    new, has the model's default and check of the one, and raw time as the default of the other.
     """
-    return {
-        item.name: Hyperparameter(
-            name=item.name,
-            owner="fit",
-            kind=kind,
-            defaults={model: own.get(item.name, item.default) for model, own in MODEL_DEFAULTS.items()},
-            check=MODEL_CHECKS.get(item.name, item.metadata["check"]),
-        )
-        for item in fields(config)
-        if item.name not in ("seed", "memory_mb")
-    }
+    found = {}
+    for item in fields(config):
+        check: Check
+        default, check = OF_NEW_MODELS.get(item.name, (item.default, item.metadata["check"]))
+        if item.name not in ("seed", "memory_mb"):
+            found[item.name] = Hyperparameter(
+                name=item.name,
+                owner="fit",
+                kind=kind,
+                defaults={model: own.get(item.name, default) for model, own in MODEL_DEFAULTS.items()},
+                check=MODEL_CHECKS.get(item.name, check),
+            )
+    return found
 
 
 HYPERPARAMETERS: dict[str, Hyperparameter] = {
@@ -183,4 +191,4 @@ def check_config(task: Task, model: str, config: Mapping[str, Any]) -> None:
     shared = FitConfig.from_config(config)
     check_batch(task, shared.batch_size)
     member = MemberConfig.from_config(config, seed=0).for_model(built, shared)
-    check_time_scaling(member.time_scaling, task)
+    check_time_scaling(member.time_scaling, built, task)

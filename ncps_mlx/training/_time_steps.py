@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,27 +10,36 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx._utils.validation import check_choice
+from ncps_mlx.data._split import Split
 from ncps_mlx.data._task import Task
-from ncps_mlx.data._time_scaler import KINDS, TimeScaler
+from ncps_mlx.data._time_scaler import TimeScaler
+from ncps_mlx.data._time_steps import add_time_over_holes
+from ncps_mlx.models._base import RecurrentModel
 
 __all__ = ["MemberTimeSteps", "check_time_scaling"]
 
 
 class MemberTimeSteps:
-    """The time steps of sequences (n, T) in each member's scale; a scaler of ``None`` leaves them raw.
+    """The time steps (n, T) of a split in each member's scale; a scaler of ``None`` leaves them as they are.
 
-    ``time_delta`` is ``None`` for a split without time steps, and so is then what the methods return.
+    What a member's scaler has scaled already is not scaled again; what another one has is refused. For a split without
+    time steps the methods return ``None``, or where its mask has holes, over which time passes, steps of 1.
     """
 
-    def __init__(self, time_delta: npt.NDArray[Any] | None, scalers: Sequence[TimeScaler | None]) -> None:
-        used = {"raw" if each is None else each.kind: each for each in scalers}
-        kinds = list(used)
+    def __init__(self, split: Split, scalers: Sequence[TimeScaler | None]) -> None:
+        used: list[TimeScaler | None] = []
+        for scaler in scalers:
+            check_reads(scaler, split)
+            if scaler not in used:
+                used.append(scaler)
         # Which of the scales in use each member has (N,).
-        self.scale_index = np.array([kinds.index("raw" if each is None else each.kind) for each in scalers])
+        self.scale_index = np.array([used.index(each) for each in scalers])
         self.scaled: mx.array | None = None  # (scales in use, n, T)
+        time_delta = steps_of_holes(split) if split.time_delta is None else split.time_delta
         if time_delta is not None:
-            arrays = [time_delta if each is None else each.transform(time_delta) for each in used.values()]
+            arrays = [
+                time_delta if each is None or each == split.scaled_by else each.transform(time_delta) for each in used
+            ]
             self.scaled = mx.stack([mx.array(array) for array in arrays])
 
     def of_batch(self, rows: mx.array, members: slice) -> mx.array | None:
@@ -52,17 +62,47 @@ class MemberTimeSteps:
 
     def take(self, members: Sequence[int]) -> MemberTimeSteps:
         """The time steps of these members alone."""
-        taken = MemberTimeSteps(None, [])
-        taken.scaled, taken.scale_index = self.scaled, self.scale_index[list(members)]
+        taken = copy.copy(self)
+        taken.scale_index = self.scale_index[list(members)]
         return taken
 
 
-def check_time_scaling(kind: Any, task: Task) -> TimeScaler | None:
-    """The scaler of a kind, fitted on a task's training split, or ``None`` for ``"raw"``; refuses what it cannot be."""
-    if check_choice("time_scaling", kind, KINDS) == "raw":
-        return None
-    if task.train.time_delta is None:
+def check_reads(scaler: TimeScaler | None, split: Split) -> None:
+    """Refuse a split whose time a model with this scaler cannot read: none at all, or on another scale."""
+    if scaler is None or scaler == split.scaled_by:
+        return
+    if split.time_delta is None:
         raise ValueError(
-            f"time_scaling must be 'raw' for {task.name!r}, a task without time_delta, got {kind!r}."
+            f"time_delta must be given to a model that has learnt to read it by {scaler}, got None. Where every step "
+            "lasts 1, give ones; to train such a model without time, set its time_scaler to None."
         )
+    if split.scaled_by is not None:
+        raise ValueError(
+            f"time_delta must be raw for a model that has learnt to read it by {scaler}, got what {split.scaled_by} "
+            "gave. Take the task from before scaled_time; to train on its scale, set the model's time_scaler to None."
+        )
+
+
+def steps_of_holes(split: Split) -> npt.NDArray[Any] | None:
+    """Steps that each last 1, with those over holes given to the next reading; ``None`` if there are no holes."""
+    if split.mask is None:
+        return None
+    ones = np.ones(split.mask.shape, dtype=np.float32)
+    steps = add_time_over_holes(ones, split.mask)
+    return None if steps is ones else steps.astype(np.float32)
+
+
+def check_time_scaling(kind: str | None, model: RecurrentModel, task: Task) -> TimeScaler | None:
+    """The scaler by which a model reads a task's time from now on; refuses a kind that cannot be.
+
+    ``None`` takes the model's own, or for a model without one what the task is scaled by; ``"raw"`` the latter. Other
+    kinds are fitted on the task's training split.
+    """
+    if kind is None and model.time_scaler is not None:
+        return model.time_scaler
+    if kind is None or kind == "raw":
+        return task.train.scaled_by
+    if task.train.time_delta is None or task.train.scaled_by is not None:
+        what = f"whose time {task.train.scaled_by} has scaled" if task.train.scaled_by else "without time_delta"
+        raise ValueError(f"time_scaling must be 'raw' for {task.name!r}, a task {what}, got {kind!r}.")
     return task.time_scaler(kind)

@@ -77,9 +77,11 @@ class PopulationTrainer:
         self.clip_norms = mx.array(norms) if any(map(math.isfinite, norms)) else None
 
         self.data = as_arrays(task.train)
-        scalers = [check_time_scaling(each.time_scaling, task) for each in configs]
-        self.time_steps = MemberTimeSteps(task.train.time_delta, scalers)
-        self.validation_time_steps = MemberTimeSteps(task.validation.time_delta, scalers)
+        self.time_scalers = [
+            check_time_scaling(each.time_scaling, model, task) for each, model in zip(configs, models, strict=True)
+        ]
+        self.time_steps = MemberTimeSteps(task.train, self.time_scalers)
+        self.validation_time_steps = MemberTimeSteps(task.validation, self.time_scalers)
 
         # What each member needs for each step (steps, N), or for each batch (batches, N, ...).
         rates = [each.learning_rate_schedule(config.steps) for each in configs]
