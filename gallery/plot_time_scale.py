@@ -117,7 +117,8 @@ for name, score in sugar.baselines().items():
 # %%
 # What to do
 # ----------
-# Call ``task.scaled_time("log")`` or ``"normalized"`` and go on to the knobs that matter more. If in doubt whether the
+# Call ``fit(..., time_scaling="log")`` or ``"normalized"``, which the model keeps, and go on to the knobs that matter
+# more. If in doubt whether the
 # clock is read at all, train once with ``task.without_time()``: a model with time that does not beat it has the wrong
 # unit, or a task in which time says nothing. Keep classical baselines beside it, as the figures do, and see where
 # exponential decay stands on glucose and boosted trees on the sines: a CfC trained as briefly as here has to earn its

@@ -32,7 +32,7 @@ def glucose(
     A sensor reported every 5 minutes for 200 days. A sequence starts at a random reading; each next one lies
     a log-uniform 5 to 240 minutes on, at the nearest real reading. Sequences over a hole in the record (no
     reading within 5 minutes of the drawn time) are drawn again. ``time_delta[:, i]`` is the gap from reading
-    i to reading i + 1, in minutes, the last one leading to the target: scale it (:meth:`Task.scaled_time`) or
+    i to reading i + 1, in minutes, the last one leading to the target: scale it (``fit(time_scaling="log")``) or
     the time gates saturate. Split by day: before 120, 120 to 155, from 156; sequences lie wholly inside.
 
     Args:

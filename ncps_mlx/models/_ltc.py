@@ -166,11 +166,11 @@ class LTC(RecurrentModel):
             mask: As in a call.
 
         Returns:
-            For each layer (H,) without ``x``, or (B, T, H) after each reading, in units of ``time_delta``. In a
-            bidirectional model those of both directions, (..., 2H). For one sequence, without B.
+            For each layer (H,) without ``x``, or (B, T, H) after each reading, in units of ``time_delta``, or on the
+            scale of the model's ``time_scaler``. In a bidirectional model those of both directions, (..., 2H). For one sequence, without B.
 
         Raises:
-            ValueError: An array's shape or dtype does not fit.
+            ValueError: As in a call.
 
         Example:
             >>> import mlx.core as mx

@@ -67,7 +67,7 @@ class Record(TrialResult):
     """
 
     def build(self) -> RecurrentModel:
-        """Build the untrained model with the record's seed: what the trial began with.
+        """Build the untrained model with the record's seed: what the trial began with. Training gives it its time scaler.
 
         Raises:
             ValueError: The record lacks the sizes that the task decided.
