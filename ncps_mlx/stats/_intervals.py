@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ncps_mlx._utils.arrays import as_array, flat_numbers
 from ncps_mlx._utils.validation import check_number
 
-__all__ = ["Interval", "Paired", "failure_rate", "interval", "paired"]
+__all__ = ["Interval", "Paired", "failure_rate", "finite_numbers", "interval", "paired"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ def interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
         0.31 [0.28, 0.35]
     """
     confidence = check_number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
-    data = _finite("values", values)
+    data = finite_numbers("values", values)
     if data.size < 2:
         raise ValueError(f"values must hold at least 2 numbers, got {data.size}. Train more seeds.")
     from scipy.special import stdtrit
@@ -138,7 +138,7 @@ def paired(a: Iterable[float], b: Iterable[float], confidence: float = 0.95) -> 
         >>> print(difference, difference.p_greater)
         -0.9 [-1.4, -0.5] 0.0
     """
-    first, second = _finite("a", a), _finite("b", b)
+    first, second = finite_numbers("a", a), finite_numbers("b", b)
     if first.size != second.size:
         raise ValueError(f"b must have as many values as a ({first.size}), got {second.size}.")
     if first.size < 2:
@@ -200,7 +200,7 @@ def failure_rate(failed: Iterable[bool], confidence: float = 0.95) -> Interval:
     return Interval(mean=share, low=low, high=high, n=n, confidence=confidence)
 
 
-def _finite(name: str, values: Iterable[float]) -> NDArray[np.float64]:
+def finite_numbers(name: str, values: Iterable[float]) -> NDArray[np.float64]:
     """Return the values as a flat float64 array, or say which one is not finite."""
     data = flat_numbers(name, values)
     finite = np.isfinite(data)
