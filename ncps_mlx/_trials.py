@@ -33,7 +33,7 @@ __all__ = [
 Result = TypeVar("Result", bound="TrialResult")
 NON_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
-STATUSES = ("finished", "stopped early", "diverged", "pruned")
+STATUSES = ("finished", "stopped early", "diverged", "pruned", "interrupted")
 SHARED_WITH_HISTORY = {"best_score": "score", "status": "status", "reason": "reason", "seconds": "seconds"}
 """What a history and its record both hold, by the names in each: a record writes it once, unless they differ."""
 
@@ -51,8 +51,8 @@ class History:
         validation_score: The task's metric on the validation split, in its units.
         best_step: The evaluation whose parameters were kept; 0 if there was none.
         best_score: Its score; infinitely bad if training diverged.
-        status: ``"finished"``, ``"stopped early"``, ``"diverged"``, or in a study ``"pruned"``.
-        reason: Why it diverged or was pruned; ``None`` otherwise.
+        status: ``"finished"``, ``"stopped early"``, ``"diverged"``, ``"interrupted"``, or in a study ``"pruned"``.
+        reason: Why it diverged, was pruned or interrupted, or who stopped it; ``None`` for ``patience``.
         seconds: Its share of the population's wall-clock seconds, divided among those in training at the time.
 
     Example:

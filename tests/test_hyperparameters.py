@@ -41,10 +41,11 @@ def keywords(function: Any) -> dict[str, Any]:
 def test_the_table_agrees_with_fit() -> None:
     arguments = keywords(fit)
     assert arguments.keys() == FitArguments.__annotations__.keys()
-    defaults = {name: default for name, default in arguments.items() if name != "progress"}
+    about_the_run = {"on_evaluate", "checkpoint", "progress"}
+    defaults = {name: default for name, default in arguments.items() if name not in about_the_run}
     configs = {**vars(FitConfig()), **vars(MemberConfig())}
     assert configs == defaults
-    assert arguments.keys() - {"progress", "memory_mb"} == FIT_PARAMETERS | MEMBER_PARAMETERS
+    assert arguments.keys() - about_the_run - {"memory_mb"} == FIT_PARAMETERS | MEMBER_PARAMETERS
     assert vars(MemberConfig()).keys() == MEMBER_PARAMETERS
     of_fit = {name for name, each in HYPERPARAMETERS.items() if each.owner == "fit"}
     assert of_fit == (FIT_PARAMETERS | MEMBER_PARAMETERS) - {"seed"}

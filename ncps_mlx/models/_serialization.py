@@ -119,14 +119,14 @@ def _mismatch(wanted: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int
     return "; ".join(parts)
 
 
-def _header(path: Path, content: bytes) -> tuple[Any, dict[str, tuple[int, ...]]]:
+def _header(path: Path, content: bytes, cure: str = CURE) -> tuple[Any, dict[str, tuple[int, ...]]]:
     """The metadata and the shapes in a file, after checking that every byte belongs to one."""
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or content[8:9] != b"{":
-        raise ValueError(f"{path} is not a safetensors file: it begins with {content[:12]!r}. {CURE}")
+        raise ValueError(f"{path} is not a safetensors file: it begins with {content[:12]!r}. {cure}")
     if length > len(content) - 8:
         raise ValueError(
-            f"{path} is truncated: its header has {length} bytes, of which {len(content) - 8} are there. {CURE}"
+            f"{path} is truncated: its header has {length} bytes, of which {len(content) - 8} are there. {cure}"
         )
     try:
         header = json.loads(content[8 : 8 + length])
@@ -136,12 +136,12 @@ def _header(path: Path, content: bytes) -> tuple[Any, dict[str, tuple[int, ...]]
         if [0, *(end for _, end in ends)][:-1] != [begin for begin, _ in ends]:
             raise ValueError("the parameters' bytes do not follow one another")
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} has a header that does not make sense ({error}). {CURE}") from None
+        raise ValueError(f"{path} has a header that does not make sense ({error}). {cure}") from None
     wanted, found = ends[-1][1] if ends else 0, len(content) - 8 - length
     if wanted != found:
         raise ValueError(
             f"{path} {'is truncated' if found < wanted else 'has too many bytes'}: "
-            f"its parameters need {wanted} bytes, of which {found} are there. {CURE}"
+            f"its parameters need {wanted} bytes, of which {found} are there. {cure}"
         )
     return metadata, {name: shape for name, (shape, _, _) in entries.items()}
 

@@ -1,12 +1,14 @@
 """Training and evaluation: N configurations of one shape in one graph, one model being a population of one."""
 
 from ncps_mlx._trials import History
+from ncps_mlx.training._evaluation import Evaluation
 from ncps_mlx.training._finders import BatchSize, RateRange, find_batch_size, find_learning_rate
 from ncps_mlx.training._fit import evaluate, fit, predict
 from ncps_mlx.training._hyperparameters import FIT_PARAMETERS, MEMBER_PARAMETERS
 
 __all__ = [
     "BatchSize",
+    "Evaluation",
     "FIT_PARAMETERS",
     "History",
     "MEMBER_PARAMETERS",

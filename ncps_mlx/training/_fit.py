@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypedDict, Unpack, overload
 
 import numpy as np
@@ -17,13 +18,13 @@ from ncps_mlx.data._split import Split, check_inputs
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._config import FitConfig, MemberConfig
+from ncps_mlx.training._evaluation import OnEvaluate
 from ncps_mlx.training._population import (
     parameterless_copy,
     predict_first,
     predict_population,
     stack_parameters,
     to_model_list,
-    unstack_parameters,
 )
 from ncps_mlx.training._time_steps import MemberTimeSteps
 from ncps_mlx.training._trainer import PopulationTrainer
@@ -51,6 +52,8 @@ class FitArguments(TypedDict, total=False):
     evaluate_every: int | None
     seed: int | Sequence[int]
     memory_mb: float | None
+    on_evaluate: OnEvaluate | None
+    checkpoint: str | Path | None
     progress: bool | Progress
 
 
@@ -81,6 +84,8 @@ def fit(
     evaluate_every: int | None = None,
     seed: int | Sequence[int] = 0,
     memory_mb: float | None = None,
+    on_evaluate: OnEvaluate | None = None,
+    checkpoint: str | Path | None = None,
     progress: bool | Progress = True,
 ) -> History | list[History]:
     """Train a model, or a population of models of one shape in one graph, and keep the best parameters.
@@ -88,6 +93,9 @@ def fit(
     Learning rate, weight decay, clip norm, schedule, warm-up, dropout rate, time scaling, initial scale and seed take
     one value, or one for each model. On the CPU each member ends with the same bits as the same model trained alone.
     Several Python threads may train at once, each its own models.
+
+    An interruption loses nothing: after Ctrl-C, or any other exception, the models hold the best parameters so far (one
+    that was not evaluated yet, those it had), and the exception's ``histories`` is a list with the history of each.
 
     Args:
         model: A model, or N models of one shape. Each ends with the parameters of its best validation score.
@@ -114,6 +122,12 @@ def fit(
         memory_mb: Megabytes that the gradients of all models, or their predictions for the validation split, may take
             together; where they would take more, they are computed in groups, to the same bits. ``None``: a quarter of
             the machine's.
+        on_evaluate: A function that is called with an :class:`~ncps_mlx.training.Evaluation` of each model after each
+            evaluation. If it returns True, that model stops; the others end with the same bits.
+        checkpoint: Name of a file to which the training is written when it begins and after each evaluation, and from
+            which it goes on if the file is there: in another process too, to the same bits as without a pause. That of
+            a finished training gives back its result; that of another training (other settings, data or models) is
+            refused.
         progress: Show a progress bar with the best score (or move the bar of the study that this belongs to).
 
     Returns:
@@ -122,8 +136,13 @@ def fit(
     Raises:
         ValueError: An argument is out of its range, a sequence of settings has not one value for each model, a model is
             there twice or has frozen parameters, the model does not fit the task, the batch is larger than the training
-            split, there are no time steps to scale or they are scaled already, or the model is a wired LTC, whose
-            parameters are no weight matrices, and its initial scale is not 1.
+            split, there are no time steps to scale or they are scaled already, the model is a wired LTC, whose
+            parameters are no weight matrices, and its initial scale is not 1, or the checkpoint is no file of this
+            training.
+        OSError: The checkpoint cannot be written.
+
+    Warns:
+        UserWarning: The checkpoint was written with other versions, BLAS, layers in C or device: it says which.
 
     Example:
         >>> from ncps_mlx import CfC, fit
@@ -156,20 +175,26 @@ def fit(
         "seed": seed,
     }
     member_configs = MemberConfig.for_each(len(models), member_settings)
-    trainer = PopulationTrainer(models, task, config, member_configs)
-    if isinstance(progress, Progress):  # a study's bar, which counts members
-        best = trainer.train(progress, share=len(models))
-    else:
+    if not isinstance(progress, Progress):
         check_flag("progress", progress)
-        label = task.name if len(models) == 1 else f"{task.name}, {len(models)} members"
-        higher = task.higher_is_better
-        with Progress(steps, label, "step", shown=progress, higher_is_better=higher) as bar:
-            best = trainer.train(bar, share=steps)
-    unstack_parameters(models, best)
-    for each, scaler in zip(models, trainer.time_scalers, strict=True):
-        each.time_scaler = scaler
-    histories = [member.history() for member in trainer.members]
-    return histories[0] if isinstance(model, RecurrentModel) else histories
+    trainer = PopulationTrainer(models, task, config, member_configs, on_evaluate, checkpoint)
+    try:
+        if isinstance(progress, Progress):  # a study's bar, which counts members
+            trainer.train(progress, share=len(models))
+        else:
+            label = task.name if len(models) == 1 else f"{task.name}, {len(models)} members"
+            higher, taken = task.higher_is_better, trainer.steps_taken
+            with Progress(steps, label, "step", done=taken, shown=progress, higher_is_better=higher) as bar:
+                if taken:
+                    bar.write(f"{checkpoint}: {taken} of {steps} steps were taken before")
+                trainer.train(bar, share=steps - taken)
+        trainer.give_best(models)
+    except BaseException as error:
+        trainer.interrupt(error)
+        trainer.give_best(models)
+        vars(error)["histories"] = trainer.histories
+        raise
+    return trainer.histories[0] if isinstance(model, RecurrentModel) else trainer.histories
 
 
 @overload

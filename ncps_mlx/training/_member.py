@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,40 +15,59 @@ from ncps_mlx.training._config import MemberConfig
 __all__ = ["MemberState"]
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class MemberState:
     """One configuration in training, and what has happened so far."""
 
     config: MemberConfig
     higher_is_better: bool
-    step: list[int] = field(default_factory=list)
-    train_loss: list[float] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
+    step: tuple[int, ...] = ()
+    train_loss: tuple[float, ...] = ()
+    scores: tuple[float, ...] = ()
     best: int | None = None  # index of the best evaluation
     status: str = "finished"
     reason: str | None = None
     seconds: float = 0.0
 
-    def record(self, step: int, losses: npt.NDArray[np.float32], score: float) -> bool:
-        """Note an evaluation, with the losses since the one before; returns whether it is the best so far."""
+    def evaluated(self, step: int, losses: npt.NDArray[np.float32], score: float, seconds: float) -> Self:
+        """The state after an evaluation, given the losses and the seconds since the one before."""
         bad = np.flatnonzero(~np.isfinite(losses))
         loss = float(np.mean(losses, dtype=np.float64)) if not bad.size else float(losses[bad[0]])
-        self.step.append(step)
-        self.train_loss.append(loss)
-        self.scores.append(score)
+        reason = None
         if bad.size:
             first = step - len(losses) + 1 + int(bad[0])
-            self.status, self.reason = "diverged", f"the training loss became {loss} at step {first}"
+            reason = f"the training loss became {loss} at step {first}"
         elif not math.isfinite(score):
-            self.status, self.reason = "diverged", f"the validation score became {score} at step {step}"
-        if self.status == "diverged":
-            return False
-        if self.best is not None:
-            best = self.scores[self.best]
-            if score == best or (score > best) != self.higher_is_better:
-                return False
-        self.best = len(self.scores) - 1
-        return True
+            reason = f"the validation score became {score} at step {step}"
+        return replace(
+            self,
+            step=(*self.step, step),
+            train_loss=(*self.train_loss, loss),
+            scores=(*self.scores, score),
+            best=len(self.scores) if reason is None and self.is_better(score) else self.best,
+            status=self.status if reason is None else "diverged",
+            reason=reason,
+            seconds=self.seconds + seconds,
+        )
+
+    def is_better(self, score: float) -> bool:
+        """Whether a score would be the best so far."""
+        if self.best is None:
+            return True
+        best = self.scores[self.best]
+        return score != best and (score > best) == self.higher_is_better
+
+    @property
+    def improved(self) -> bool:
+        """Whether the last evaluation is the best so far."""
+        return self.best is not None and self.best == len(self.scores) - 1
+
+    @property
+    def best_score(self) -> float:
+        """The best score so far, infinitely bad without one and once training has diverged."""
+        if self.best is None or self.status == "diverged":
+            return -math.inf if self.higher_is_better else math.inf
+        return self.scores[self.best]
 
     def should_stop(self, patience: int | None) -> bool:
         """Whether ``patience`` evaluations have passed since the best one."""
@@ -57,14 +77,12 @@ class MemberState:
 
     def history(self) -> History:
         """What :func:`~ncps_mlx.fit` returns."""
-        diverged = self.status == "diverged"
-        worst = -math.inf if self.higher_is_better else math.inf
         return History(
-            step=tuple(self.step),
-            train_loss=tuple(self.train_loss),
-            validation_score=tuple(self.scores),
+            step=self.step,
+            train_loss=self.train_loss,
+            validation_score=self.scores,
             best_step=0 if self.best is None else self.step[self.best],
-            best_score=worst if diverged or self.best is None else self.scores[self.best],
+            best_score=self.best_score,
             status=self.status,
             reason=self.reason,
             seconds=self.seconds,

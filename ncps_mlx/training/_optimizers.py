@@ -101,6 +101,10 @@ class PopulationAdam:
         self.first, self.second = (tree_map(lambda a: a[members], tree) for tree in (self.first, self.second))
         self.weight_decay = self.weight_decay[members]
 
+    def restore(self, first: Any, second: Any, count: int) -> None:
+        """Go on with the moments that there were after ``count`` steps."""
+        self.first, self.second, self.count = first, second, count
+
     @property
     def state(self) -> list[Any]:
         """What a training step must evaluate."""

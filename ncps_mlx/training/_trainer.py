@@ -6,7 +6,9 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -18,11 +20,15 @@ from ncps_mlx._kernels.native import training_kernels
 from ncps_mlx._runtime.memory_budget import members_at_once, peak_memory_mb
 from ncps_mlx._runtime.thread_affinity import WorkerThreadAffinity
 from ncps_mlx._runtime.training_stream import training_stream
+from ncps_mlx._trials import History
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
+from ncps_mlx.training._checkpoint import Checkpoint, Saved, describe_run
 from ncps_mlx.training._config import FitConfig, MemberConfig
+from ncps_mlx.training._evaluation import OnEvaluate, Reporter
 from ncps_mlx.training._member import MemberState
+from ncps_mlx.training._numerics import warn_of_differences
 from ncps_mlx.training._optimizers import PopulationAdam, clip
 from ncps_mlx.training._parameter_matrix import ParameterLayout
 from ncps_mlx.training._population import (
@@ -32,6 +38,7 @@ from ncps_mlx.training._population import (
     predict_population,
     scale_matrices,
     stack_parameters,
+    unstack_parameters,
 )
 from ncps_mlx.training._time_steps import MemberTimeSteps, check_time_scaling
 from ncps_mlx.training._validation import check_batch, check_fits, check_trainable
@@ -39,11 +46,18 @@ from ncps_mlx.training._validation import check_batch, check_fits, check_trainab
 __all__ = ["PopulationTrainer"]
 
 
+class Reached(NamedTuple):
+    """What members have reached, replaced as one: an interruption leaves histories and parameters that agree."""
+
+    members: Sequence[MemberState]
+    best: mx.array  # the best parameters of each (N, P)
+
+
 class PopulationTrainer:
     """N models of one shape in training as one population: its arrays, its one training step and the loop.
 
     Refuses models that do not fit each other, the task or their settings. ``active`` lists the members still in
-    training; the arrays hold only theirs, a row for each.
+    training; the arrays hold only theirs, a row for each. Where the file ``checkpoint`` is there, it is taken up.
     """
 
     @training_stream()
@@ -53,25 +67,28 @@ class PopulationTrainer:
         task: Task,
         config: FitConfig,
         member_configs: Sequence[MemberConfig],
+        on_evaluate: OnEvaluate | None = None,
+        checkpoint: str | Path | None = None,
     ) -> None:
+        self.reporter = None if on_evaluate is None else Reporter(on_evaluate, models)
         check_trainable(models)
         parameters = stack_parameters(models)
         check_fits(models[0], task)
         check_batch(task, config.batch_size)
         configs = [each.for_model(model, config) for each, model in zip(member_configs, models, strict=True)]
         self.model, self.task, self.config = parameterless_copy(models[0]), task, config
-        self.members = [
-            MemberState(config=each, higher_is_better=task.higher_is_better) for each in configs
-        ]
         self.active = list(range(len(configs)))
         self.steps_taken = 0
+        self.memory_is_planned = False
         self.group_size = len(configs)  # whose gradients are computed together
         self.prediction_group_size = len(configs)
 
-        parameters = scale_matrices(parameters, [each.initial_scale for each in configs])
         self.layout = ParameterLayout(parameters)
+        unscaled = parameters
+        parameters = scale_matrices(parameters, [each.initial_scale for each in configs])
         self.matrix = self.layout.to_matrix(parameters)
-        self.best = self.matrix
+        members = [MemberState(config=each, higher_is_better=task.higher_is_better) for each in configs]
+        self.reached = Reached(members, self.matrix)
         self.optimizer = PopulationAdam(self.matrix, mx.array([each.weight_decay for each in configs]))
         norms = [math.inf if each.clip_norm is None else each.clip_norm for each in configs]
         self.clip_norms = mx.array(norms) if any(map(math.isfinite, norms)) else None
@@ -94,6 +111,26 @@ class PopulationTrainer:
         self.dropout_keys = (
             np.stack([each.dropout_keys(batches) for each in configs], axis=1) if any(dropout) else None
         )
+
+        self.checkpoint, self.is_reported = None, True
+        if checkpoint is not None:
+            run = describe_run(models, task, config, configs)
+            self.checkpoint = Checkpoint(checkpoint, run, self.layout.to_matrix(unscaled))
+            if saved := self.checkpoint.read():
+                self.checkpoint.accept(saved, self.layout.to_matrix(self.layout.to_tree(saved.arrays["best"])))
+                self.restore(saved)
+                if self.active and self.steps_taken < config.steps:
+                    warn_of_differences(f"{checkpoint} was trained", [saved.numerics], stacklevel=5)
+
+    @property
+    def members(self) -> Sequence[MemberState]:
+        """What has happened to each member."""
+        return self.reached.members
+
+    @property
+    def histories(self) -> list[History]:
+        """The history of each member so far."""
+        return [member.history() for member in self.members]
 
     @property
     def parameters(self) -> Any:
@@ -156,6 +193,7 @@ class PopulationTrainer:
 
     def plan_memory(self, progress: Progress) -> None:
         """Measure one member's gradient and its predictions, and say so if not all fit together."""
+        self.memory_is_planned = True
         if len(self.active) < 2:
             return
         split, time_steps = self.task.validation, self.validation_time_steps
@@ -203,8 +241,12 @@ class PopulationTrainer:
         first, bar_before = self.steps_taken, progress.done
         losses: list[mx.array] = []
         last_evaluation = time.perf_counter()
-        if first == 0:
+        if first < until and self.active and not self.memory_is_planned:
             self.plan_memory(progress)
+        if not self.is_reported:  # it was interrupted while on_evaluate ran
+            self.report()
+        elif first == 0:
+            self.save()  # an error now costs nothing
         with WorkerThreadAffinity() as affinity:
             for t in range(first, until if self.active else first):
                 affinity.step()
@@ -224,15 +266,16 @@ class PopulationTrainer:
                     self.validation_time_steps,
                     self.prediction_group_size,
                 )
-                affinity.release_affinity()  # a custom metric may start threads or processes
+                affinity.release_affinity()  # a custom metric, or on_evaluate, may start threads or processes
                 now = time.perf_counter()
                 self.record_evaluation(t + 1, loss_table, outputs, now - last_evaluation, progress)
+                self.report()
                 last_evaluation = now
                 if not self.active:
                     break
-        self.steps_taken = until
+        self.steps_taken = max(self.steps_taken, until)
         progress.reach(int(bar_before + share))
-        return self.layout.to_tree(self.best)
+        return self.layout.to_tree(self.reached.best)
 
     def record_evaluation(
         self,
@@ -242,29 +285,90 @@ class PopulationTrainer:
         seconds: float,
         progress: Progress,
     ) -> None:
-        """Note losses (steps, N) and predictions (N, ...), keep what improved, go on without what has ended."""
-        improved, ended = [], []
-        seconds = seconds / len(self.active)
+        """Note losses (steps, N) and predictions (N, ...), and keep what improved."""
+        members, improved = list(self.members), []
         for position, i in enumerate(self.active):
-            member = self.members[i]
-            score = self.score(outputs[position])
-            if member.record(step, losses[:, position], score):
+            score, each = self.score(outputs[position]), seconds / len(self.active)
+            member = members[i].evaluated(step, losses[:, position], score, each)
+            if member.improved:
                 improved.append(position)
-            member.seconds += seconds
+                progress.add_score(score)
             if step < self.config.steps and member.should_stop(self.config.patience):
-                member.status = "stopped early"
-            if member.status != "finished":
-                ended.append(position)
-        self.best = self.keep(self.best, improved)
-        for position in improved:
-            progress.add_score(self.members[self.active[position]].scores[-1])
-        self.drop(ended)
+                member = replace(member, status="stopped early")
+            members[i] = member
+        self.reached = Reached(members, self.keep(self.reached.best, improved))
+        self.steps_taken = step
+
+    def report(self) -> None:
+        """Tell of the evaluation, go on without what has ended, and save what a killed process is to go on with."""
+        if self.reporter is not None:
+            self.is_reported = False
+            self.save()  # what on_evaluate raises, or a kill meanwhile, loses nothing
+            told = [(i, self.members[i]) for i in self.active]
+            for i in self.reporter.report(told, self.config.steps, self.parameters):
+                if self.steps_taken < self.config.steps and self.members[i].status == "finished":
+                    self.end(i, "stopped early", f"on_evaluate returned True at step {self.steps_taken}")
+        self.is_reported = True
+        self.drop([position for position, i in enumerate(self.active) if self.members[i].status != "finished"])
+        self.save()
+
+    def end(self, member: int, status: str, reason: str | None) -> None:
+        """Note why a member trains no further."""
+        members = list(self.members)
+        members[member] = replace(members[member], status=status, reason=reason)
+        self.reached = Reached(members, self.reached.best)
+
+    def interrupt(self, error: BaseException) -> None:
+        """Note that those still in training have not come to their end, and why."""
+        when = f"after the evaluation at step {self.steps_taken}" if self.steps_taken else "before any evaluation"
+        for i in self.active:
+            member = self.members[i]
+            if member.status == "finished" and member.step[-1:] != (self.config.steps,):
+                self.end(i, "interrupted", f"{type(error).__name__} {when}")
+
+    def give_best(self, models: Sequence[RecurrentModel]) -> None:
+        """Give each model the best parameters of its member; one that never had a finite score keeps its own."""
+        kept = [i for i, member in enumerate(self.members) if member.best is not None]
+        if kept:
+            best = self.layout.to_tree(self.reached.best[mx.array(kept)])
+            unstack_parameters([models[i] for i in kept], best)
+
+    def save(self) -> None:
+        """Write the checkpoint, if there is to be one."""
+        if self.checkpoint is None:
+            return
+        arrays = {"best": self.reached.best}
+        if self.active:
+            first, second = self.optimizer.state
+            arrays |= {"parameters": self.matrix, "first_moment": first, "second_moment": second}
+        names = [item.name for item in fields(MemberState) if item.name not in ("config", "higher_is_better")]
+        state = {
+            "steps_taken": self.steps_taken,
+            "active": self.active,
+            "is_reported": self.is_reported,
+            "members": [{name: getattr(member, name) for name in names} for member in self.members],
+        }
+        self.checkpoint.write(arrays, state)
+
+    def restore(self, saved: Saved) -> None:
+        """Go on from what :meth:`save` wrote: with the same bits as if nothing had happened, by the same means."""
+        state, arrays = saved.state, saved.arrays
+        members = [
+            replace(member, **{name: tuple(value) if isinstance(value, list) else value for name, value in each.items()})
+            for member, each in zip(self.members, state["members"], strict=True)
+        ]
+        self.drop([position for position, i in enumerate(self.active) if i not in state["active"]])
+        self.reached = Reached(members, arrays["best"])
+        self.steps_taken, self.is_reported = state["steps_taken"], state["is_reported"]
+        if self.active:
+            self.matrix = arrays["parameters"]
+            self.optimizer.restore(arrays["first_moment"], arrays["second_moment"], self.steps_taken)
 
     @training_stream()
     def prune(self, reasons: Mapping[int, str]) -> None:
         """Go on without these members, which keep what they have reached; each with its reason."""
         for i, reason in reasons.items():
-            self.members[i].status, self.members[i].reason = "pruned", reason
+            self.end(i, "pruned", reason)
         self.drop([position for position, i in enumerate(self.active) if i in reasons])
 
     def score(self, outputs: npt.NDArray[np.float32]) -> float:
