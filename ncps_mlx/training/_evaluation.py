@@ -18,13 +18,6 @@ from ncps_mlx.training._population import unstack_parameters
 __all__ = ["Evaluation", "OnEvaluate", "Reporter"]
 
 
-def ended() -> RecurrentModel:
-    """Refuse to copy a model that training has gone on with."""
-    raise RuntimeError(
-        "model() must be called while on_evaluate runs: training has gone on. Keep what it returns."
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One evaluation of one model in training: what ``on_evaluate`` of :func:`~ncps_mlx.fit` is called with.
@@ -59,7 +52,7 @@ class Evaluation:
     best_score: float
     improved: bool
     seconds: float
-    _copy: Callable[[], RecurrentModel] = field(default=ended, init=False, repr=False, compare=False)
+    _copy: Callable[[], RecurrentModel] | None = field(default=None, init=False, repr=False, compare=False)
 
     def model(self) -> RecurrentModel:
         """Make a copy of the model with the parameters that it has at this step, not its best ones.
@@ -77,6 +70,10 @@ class Evaluation:
             ...     history = fit(model, task, steps=2, progress=False,
             ...                   on_evaluate=lambda e: e.model().save(f"{folder}/{e.step}.safetensors"))
         """
+        if self._copy is None:
+            raise RuntimeError(
+                "model() must be called while on_evaluate runs: training has gone on. Keep what it returns."
+            )
         return self._copy()
 
 
@@ -110,7 +107,7 @@ class Reporter:
             copy = functools.partial(self.copy, i, parameters, position)
             object.__setattr__(evaluation, "_copy", copy)
             answer = self.on_evaluate(evaluation)
-            object.__setattr__(evaluation, "_copy", ended)  # who keeps it keeps no parameters
+            object.__setattr__(evaluation, "_copy", None)  # who keeps it keeps no parameters
             if not isinstance(answer, bool | np.bool_ | None):
                 raise ValueError(
                     f"on_evaluate must return True (to stop this model), False or None, got {answer!r:.80}."
