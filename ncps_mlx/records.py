@@ -16,7 +16,7 @@ from ncps_mlx._utils.json_values import format_value, to_json_value
 from ncps_mlx._utils.validation import check_flag, check_int, check_text, did_you_mean
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
-from ncps_mlx.search._record import Record, train_again
+from ncps_mlx.search._record import Record, train_again, warn_of_other_means
 
 __all__ = [
     "Record",
@@ -307,7 +307,12 @@ def refit(
         list: a trained model for each record, or with ``seeds`` for each seed of each record, in their order.
 
     Raises:
-        ValueError: No records, a task with other data, or a setting that is no hyperparameter.
+        ValueError: No records, one that lacks a hyperparameter, a task with other data, or a setting that is no
+            hyperparameter.
+
+    Warns:
+        UserWarning: Versions, BLAS, layers in C or device are others than the records': it says which. Not where other
+            seeds or settings make other trainings of them anyway.
 
     Example:
         >>> from ncps_mlx import Space, Study, evaluate
@@ -329,6 +334,8 @@ def refit(
         kept = [replace(record, seed=seed) for record in kept for seed in numbers]
         if not kept:
             raise ValueError("seeds must hold at least 1 seed, got none. Leave it out for the records' own.")
+    if seeds is None and not settings:
+        warn_of_other_means(kept, stacklevel=2)
     return train_again(kept, task, settings, progress=progress)
 
 

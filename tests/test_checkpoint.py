@@ -333,7 +333,7 @@ def test_other_means_are_named(interrupted, tmp_path):
     path.write_bytes(interrupted.read_bytes())
     with (
         tanh_implementation("mlx"),
-        pytest.warns(UserWarning, match=r"run\.safetensors was trained by other means .*: tanh \w+, now mlx") as told,
+        pytest.warns(UserWarning, match=r"What .*run\.safetensors holds was trained by other means .*: tanh \w+, now mlx") as told,
     ):
         train(build(), path)
     assert told[0].filename == __file__

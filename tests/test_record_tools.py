@@ -1,6 +1,9 @@
 """Records selected, put together, as a table, made of scores, and trained again."""
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +55,86 @@ def test_refit_refuses_what_is_not_the_records(task: Task, records: list[Record]
         refit(records, task, learnin_rate=0.1)
     with pytest.raises(ValueError, match="seeds must hold at least 1 seed"):
         refit(records, task, seeds=())
+
+
+def test_a_record_that_lacks_a_hyperparameter_is_not_trained_again(task: Task, records: list[Record]) -> None:
+    config = {name: value for name, value in records[0].config.items() if name not in ("batch_size", "schedule")}
+    lacking = replace(records[0], config=config)
+    message = r"got none of batch_size, schedule: .* refit\(\[record\], task, batch_size=\.\.\., \.\.\.\)"
+    with pytest.raises(ValueError, match=message):
+        lacking.rerun(task)
+    with pytest.raises(ValueError, match=message):
+        refit([records[1], lacking], task, progress=False)
+    (model,) = refit([lacking], task, progress=False, batch_size=32, schedule="cosine")  # what the record had
+    assert evaluate(model, task, "validation") == records[0].score
+
+
+@pytest.mark.parametrize("wrong", [None, "sunspots", Task, {}])
+def test_a_record_is_trained_again_on_a_task(records: list[Record], wrong: Any) -> None:
+    with pytest.raises(ValueError, match="task must be a Task, the one of the record"):
+        records[0].rerun(wrong)
+
+
+def test_a_score_without_a_model_is_not_trained_again(task: Task) -> None:
+    (record,) = from_scores({1: [0.3]}, "network", task=task)
+    with pytest.raises(ValueError, match="record must name the model that was trained"):
+        record.rerun(task)
+    with pytest.raises(ValueError, match="record must name the model that was trained"):
+        refit([record], task)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("blas", "reference BLAS", "BLAS reference BLAS, now .+"),
+        ("mlx", "0.1.0", r"MLX 0\.1\.0, now [0-9.]+"),
+        ("numpy", "1.0", r"NumPy 1\.0, now [0-9.]+"),
+        ("ncps_mlx", "0.0.1", r"ncps-mlx 0\.0\.1, now .+"),
+        ("native", "0123", r"layers in C 0123, now \w+"),
+        ("device", "gpu, Darwin arm64", "device gpu, Darwin arm64, now .+"),
+    ],
+)
+def test_a_record_trained_by_other_means_says_which(
+    task: Task, records: list[Record], name: str, value: str, text: str
+) -> None:
+    def elsewhere(record: Record) -> Record:
+        if name == "device":
+            return replace(record, device=value)
+        return replace(record, versions={**record.versions, name: value})
+
+    message = f"The record was trained by other means than there are here: {text}. The last digits may differ"
+    with pytest.warns(UserWarning, match=message) as told:
+        elsewhere(records[0]).rerun(task)
+    assert [each.filename for each in told] == [__file__]
+    with pytest.warns(UserWarning, match=message) as told:
+        refit([records[1], *map(elsewhere, records[:3])], task, progress=False)
+    assert [each.filename for each in told] == [__file__]
+    refit([elsewhere(records[0])], task, progress=False, seeds=[7])  # another training anyway: no warning
+
+
+def test_what_changes_no_digit_or_is_not_told_is_no_difference(task: Task, records: list[Record]) -> None:
+    other = replace(records[0], versions={**records[0].versions, "python": "3.0.0"})
+    untold = replace(records[0], versions={"native": records[0].versions["native"]}, device="")
+    for record in (records[0], other, untold):
+        assert record.rerun(task).score == records[0].score
+
+
+def test_another_blas_is_named(task: Task, records: list[Record]) -> None:
+    code = """
+import sys, warnings
+from ncps_mlx import Record
+from ncps_mlx.data import irregular_sines
+warnings.simplefilter("always")
+record = Record.from_json(sys.argv[1])
+print(record.rerun(irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)).versions["blas"])
+"""
+    child = subprocess.run(
+        [sys.executable, "-c", code, records[0].to_json()],
+        env=os.environ | {"NCPS_MLX_BLAS": "none"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    blas = child.stdout.strip()
+    assert (blas != records[0].versions["blas"]) == ("UserWarning" in child.stderr)
+    assert blas == records[0].versions["blas"] or f"BLAS {records[0].versions['blas']}, now {blas}" in child.stderr
 
 
 def test_select_keeps_what_has_the_values(records: list[Record]) -> None:

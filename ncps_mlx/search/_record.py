@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
-
-import mlx.core as mx
 
 from ncps_mlx._kernels.native import OFF, current_native, native_layers
 from ncps_mlx._kernels.tanh import current_tanh, tanh_implementation
@@ -20,11 +17,12 @@ from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._fit import fit
-from ncps_mlx.training._hyperparameters import FIT_PARAMETERS, MEMBER_PARAMETERS, build_model, complete_config
+from ncps_mlx.training._hyperparameters import FIT_PARAMETERS, MEMBER_PARAMETERS, build_model, recorded_config
+from ncps_mlx.training._numerics import device_name, differences, warn_of_differences
 from ncps_mlx.training._population import scale_matrices, stack_parameters, unstack_parameters
 from ncps_mlx.training._trainer import PopulationTrainer
 
-__all__ = ["Record", "TrialPopulation", "train_again"]
+__all__ = ["Record", "TrialPopulation", "train_again", "warn_of_other_means"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +97,10 @@ class Record(TrialResult):
             Record: a new one, with the time, versions and device of this run.
 
         Raises:
-            ValueError: The task holds other data, or scores by another metric.
+            ValueError: The task holds other data, or scores by another metric, or the record lacks a hyperparameter.
+
+        Warns:
+            UserWarning: Versions, BLAS, layers in C or device are others than the record's: it says which.
 
         Example:
             >>> from ncps_mlx import Space, Study
@@ -111,11 +112,9 @@ class Record(TrialResult):
             True
         """
         check_data(self, task)
-        config = complete_config(self.model, self.config)  # an older record lacks later hyperparameters
-        with (
-            tanh_implementation(self.versions.get("tanh", "auto")),
-            native_layers(self.versions.get("native", OFF) != OFF),
-        ):
+        config = recorded_config(self.model, self.config, {})
+        warn_of_other_means([self], stacklevel=2)
+        with kernels_of(self):
             population = TrialPopulation(task, self.model, [config], [self.seed], [self.trial])
         if self.status == "pruned" and self.history is not None:
             population.train(until=self.history.step[-1])
@@ -175,7 +174,7 @@ class TrialPopulation:
 
     def records(self) -> list[Record]:
         """Say what became of each trial, or has become of it so far."""
-        now, device, task = versions() | {"tanh": self.tanh, "native": self.native}, _device(), self.task
+        now, device, task = versions() | {"tanh": self.tanh, "native": self.native}, device_name(), self.task
         histories = [member.history() for member in self._trainer.members]
         return [
             Record(
@@ -220,9 +219,10 @@ def train_again(
     groups: dict[str, list[tuple[int, Record, dict[str, Any]]]] = {}
     for i, record in enumerate(records):
         check_data(record, task)
-        config = complete_config(record.model, {**record.config, **changes})
+        config = recorded_config(record.model, record.config, changes)
         shape = {name: value for name, value in config.items() if name not in MEMBER_PARAMETERS}
-        key = json.dumps([record.model, shape, record.versions.get("tanh", "auto")], sort_keys=True)
+        kernels = [record.versions.get("tanh", "auto"), record.versions.get("native", OFF) != OFF]
+        key = json.dumps([record.model, shape, kernels], sort_keys=True)
         groups.setdefault(key, []).append((i, record, config))
     found: dict[int, RecurrentModel] = {}
     for group in groups.values():
@@ -231,14 +231,37 @@ def train_again(
         settings: dict[str, Any] = {name: shared[name] for name in FIT_PARAMETERS}
         settings |= {name: [config[name] for *_, config in group] for name in MEMBER_PARAMETERS - {"seed"}}
         settings["seed"] = [record.seed for _, record, _ in group]
-        with tanh_implementation(first.versions.get("tanh", "auto")):
+        with kernels_of(first):
             fit(models, task, progress=progress, **settings)
         found |= {i: model for (i, *_), model in zip(group, models, strict=True)}
     return [found[i] for i in range(len(records))]
 
 
+@contextmanager
+def kernels_of(record: Record) -> Iterator[None]:
+    """Compute tanh as a record was trained, and layers in C if they did then."""
+    with (
+        tanh_implementation(record.versions.get("tanh", "auto")),
+        native_layers(record.versions.get("native", OFF) != OFF),
+    ):
+        yield
+
+
+def warn_of_other_means(records: Iterable[Record], *, stacklevel: int) -> None:
+    """Warn, once, if records were trained by other means than those that train them again."""
+    found: list[str] = []
+    for record in records:
+        with kernels_of(record):
+            found += differences({**record.versions, **({"device": record.device} if record.device else {})})
+    warn_of_differences("The record", found, stacklevel=stacklevel + 1)
+
+
 def check_data(record: Record, task: Task) -> None:
-    """Refuse a task with other data, or another metric, than the record's."""
+    """Refuse what is no task, and one with other data, or another metric, than the record's."""
+    if not isinstance(task, Task):
+        raise ValueError(f"task must be a Task, the one of the record ({record.task!r}), got {type(task).__name__}.")
+    if not record.model:
+        raise ValueError("record must name the model that was trained, got a score that no study measured.")
     if task.data_hash != record.data_hash:
         raise ValueError(
             f"task must hold the data of the record, {record.task!r} with hash {record.data_hash}, "
@@ -246,9 +269,3 @@ def check_data(record: Record, task: Task) -> None:
         )
     if task.metric != record.metric:
         raise ValueError(f"task must be scored by {record.metric!r} as in the record, got {task.metric!r}.")
-
-
-def _device() -> str:
-    """Name the device MLX computes on, and the machine."""
-    kind = str(mx.default_device()).removeprefix("Device(").split(",")[0]
-    return f"{kind}, {platform.system()} {platform.machine()}"

@@ -36,6 +36,7 @@ __all__ = [
     "check_name",
     "complete_config",
     "hyperparameter_names",
+    "recorded_config",
     "steps_of",
 ]
 
@@ -47,6 +48,9 @@ FROM_TASK = ("input_size", "output_size", "return_sequences", "seed")
 
 RENAMED = {"warmup": "warmup_steps", "accumulate": "grad_accumulation_steps"}
 """Names in records and studies of earlier versions."""
+
+BEFORE = {"time_scaling": "raw", "initial_scale": 1.0}
+"""What trainings had before these hyperparameters came: records of that time lack them."""
 
 MODEL_CHECKS: dict[str, Check] = {
     "wiring": lambda _, value: None if value is None else Wiring.from_config(value),
@@ -167,6 +171,18 @@ def complete_config(model: str, config: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {name: HYPERPARAMETERS[name].defaults[model] for name in hyperparameter_names(model)}
     merged = defaults | dict(config)
     return {name: to_json_value(name, merged[name]) for name in sorted(merged)}
+
+
+def recorded_config(model: str, config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The complete configuration of a record, with changes; refuses one that does not say all that was trained with."""
+    merged = {**BEFORE, **config, **changes}
+    if missing := sorted(hyperparameter_names(model) - merged.keys()):
+        raise ValueError(
+            f"config must hold every hyperparameter to train a record again, got none of {', '.join(missing)}: what "
+            "it was trained with is not known. Say it as settings: refit([record], task, "
+            f"{missing[0]}=..., ...)."
+        )
+    return complete_config(model, merged)
 
 
 def steps_of(config: Mapping[str, Any]) -> tuple[int, int]:

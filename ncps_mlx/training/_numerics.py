@@ -12,7 +12,7 @@ from ncps_mlx._kernels.native import current_native
 from ncps_mlx._kernels.tanh import current_tanh
 from ncps_mlx._runtime.versions import versions
 
-__all__ = ["device_name", "numerics", "warn_of_differences"]
+__all__ = ["device_name", "differences", "numerics", "warn_of_differences"]
 
 NAMES = {
     "ncps_mlx": "ncps-mlx",
@@ -37,18 +37,17 @@ def device_name() -> str:
     return f"{kind}, {platform.system()} {platform.machine()}"
 
 
-def warn_of_differences(what: str, before: Iterable[Mapping[str, str]], *, stacklevel: int) -> None:
-    """Warn, once, if anything was trained by other means than would be used now; what is not told counts as equal."""
+def differences(then: Mapping[str, str]) -> list[str]:
+    """By what other means something was trained than there are here and now; what is not told counts as equal."""
     now = numerics()
-    found = [
-        f"{text} {then[name]}, now {now[name]}"
-        for then in before
-        for name, text in NAMES.items()
-        if then.get(name, now[name]) != now[name]
-    ]
-    if found:
+    return [f"{text} {then[name]}, now {now[name]}" for name, text in NAMES.items() if then.get(name, now[name]) != now[name]]
+
+
+def warn_of_differences(what: str, found: Iterable[str], *, stacklevel: int) -> None:
+    """Warn of what :func:`differences` found, if anything."""
+    if text := "; ".join(dict.fromkeys(found)):
         warnings.warn(
-            f"{what} by other means than there are here: {'; '.join(dict.fromkeys(found))}. The last digits may "
-            "differ, and training amplifies that.",
+            f"{what} was trained by other means than there are here: {text}. The last digits may differ, and training "
+            "amplifies that.",
             stacklevel=stacklevel + 1,
         )

@@ -28,7 +28,7 @@ from ncps_mlx.training._checkpoint import Checkpoint, Saved, describe_run
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._evaluation import OnEvaluate, Reporter
 from ncps_mlx.training._member import MemberState
-from ncps_mlx.training._numerics import warn_of_differences
+from ncps_mlx.training._numerics import differences, warn_of_differences
 from ncps_mlx.training._optimizers import PopulationAdam, clip
 from ncps_mlx.training._parameter_matrix import ParameterLayout
 from ncps_mlx.training._population import (
@@ -120,7 +120,7 @@ class PopulationTrainer:
                 self.checkpoint.accept(saved, self.layout.to_matrix(self.layout.to_tree(saved.arrays["best"])))
                 self.restore(saved)
                 if self.active and self.steps_taken < config.steps:
-                    warn_of_differences(f"{checkpoint} was trained", [saved.numerics], stacklevel=5)
+                    warn_of_differences(f"What {checkpoint} holds", differences(saved.numerics), stacklevel=5)
 
     @property
     def members(self) -> Sequence[MemberState]:
