@@ -84,10 +84,11 @@ def doctest(session: nox.Session) -> None:
 def parity(session: nox.Session) -> None:
     """Compare converted models with live ncps on PyTorch, in new random configurations each time. Long.
 
+    The programs beside how-to pages run here too; one logs to MLflow, whose fifty packages are in no other session.
     Outside the lock, and by pip, which takes 2.13.0+cpu where it is on offer; uv passes it by. `-- ARGS` go to pytest.
     """
     groups = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
-    session.install("torch==2.13.0", "ncps==1.0.1", *groups, "-e", ".")
+    session.install("torch==2.13.0", "ncps==1.0.1", "mlflow-skinny==3.17.2", *groups, "-e", ".")
     session.run("pytest", "tests/parity", *session.posargs, env=environment())
 
 

@@ -1,4 +1,4 @@
-"""Programs beside pages that need what the build does not have, such as PyTorch: shown with recorded outputs.
+"""Programs beside pages that need what the build does not have (PyTorch, MLflow): shown with recorded outputs.
 
 ``docs/howto/NAME.py`` is a program in cells, each under a line ``# %% name``. ``NAME.txt`` beside it records what
 each cell printed, with its contract, and the digest of the code that did. The build shows both and fails if the code
@@ -27,10 +27,10 @@ from digest import code_digest, digest_of
 from pageblocks import Block, Page, Problem
 from pagerun import ROOT, execute
 
-__all__ = ["Entry", "Record", "cells_of", "check", "code_of", "programs", "read_record", "run", "shown_cells"]
+__all__ = ["Entry", "Record", "cells_of", "check", "code_of", "imports", "programs", "read_record", "run", "shown_cells"]
 
-NAMED = ("ncps", "torch", "mlx", "numpy")
-"""Packages whose versions a record names, where they are installed."""
+NAMED = {"ncps": "ncps", "torch": "torch", "mlflow-skinny": "mlflow"}
+"""Packages whose versions a record names where a program imports them, by the name that it imports; MLX's and NumPy's always."""
 
 ENTRY = re.compile(
     r"^(?P<name>\S[^\n]*)\n\n\.\. output::(?P<contract>[^\n]*)\n(?:   :range:(?P<range>[^\n]*)\n)?"
@@ -172,18 +172,21 @@ def refresh(program: Path, printed: dict[str, str]) -> None:
             old = before.get(cell, Entry(name=cell, text=""))
             kept = "\n".join(line.rstrip() for line in text.strip("\n").splitlines())
             entries[cell] = Entry(name=cell, contract=old.contract, range=old.range, text=kept)
-    record = Record(code=code_of(program), versions=versions(), entries=entries)
+    record = Record(code=code_of(program), versions=versions(program), entries=entries)
     program.with_suffix(".txt").write_text(record.text, encoding="utf-8")
 
 
-def versions() -> str:
+def versions(program: Path) -> str:
     """Return what a program runs with, in one line."""
-    named = [f"{name} {importlib.metadata.version(name).partition('+')[0]}" for name in NAMED if _has(name)]
+    names = [name for name, module in NAMED.items() if imports(program, module)]
+    named = [f"{name} {importlib.metadata.version(name).partition('+')[0]}" for name in [*names, "mlx", "numpy"]]
     return ", ".join([*named, f"Python {platform.python_version()}"])
 
 
-def _has(name: str) -> bool:
-    return any(True for _ in importlib.metadata.distributions(name=name))
+def imports(program: Path, module: str) -> bool:
+    """Return whether a program imports a module, or a part of it."""
+    text = program.read_text(encoding="utf-8")
+    return re.search(rf"^(import|from) {module}\b", text, re.MULTILINE) is not None
 
 
 def shown_cells(page: Path) -> list[tuple[Path, str]]:

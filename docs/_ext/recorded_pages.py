@@ -14,11 +14,12 @@ from sphinx.application import Sphinx
 from sphinx.directives.code import container_wrapper
 from sphinx.util.docutils import SphinxDirective
 
-from recorded import cells_of, code_of, read_record
+from recorded import cells_of, code_of, imports, read_record
 
 __all__ = ["Recorded", "setup"]
 
-LABEL = "ncps (PyTorch)"
+LABELS = {"torch": "ncps (PyTorch)", "mlflow": "MLflow"}
+"""What a program is labelled with, by the package that the build does not have."""
 CHECKED = {
     "exact": "The session parity prints the same.",
     "approx": "The session parity prints nearly the same numbers.",
@@ -50,7 +51,8 @@ class Recorded(SphinxDirective):
             )
         code = cells[cell].code
         block = nodes.literal_block(code, code, language="python", classes=["recorded"])
-        shown: list[nodes.Node] = [container_wrapper(self, block, LABEL)]
+        label = next(label for package, label in LABELS.items() if imports(program, package))
+        shown: list[nodes.Node] = [container_wrapper(self, block, label)]
         entry = record.entries.get(cell)
         if entry is not None:
             stamp = f"Recorded with {record.versions}. {CHECKED[entry.promise.kind]}"
