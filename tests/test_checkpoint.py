@@ -110,7 +110,8 @@ def test_a_killed_training_goes_on_to_the_same_bits(whole, tmp_path, step):
 def test_other_models_go_on_to_the_same_bits(tmp_path, kind):
     def make():
         if kind == "wired":
-            return [LTC(D, wiring=AutoNCP(7, O, seed=1), ode_unfolds=2, return_sequences=False, seed=i) for i in range(2)]
+            wired = {"wiring": AutoNCP(7, O, seed=1), "ode_unfolds": 2, "return_sequences": False}
+            return [LTC(D, seed=i, **wired) for i in range(2)]
         models = build(2, mixed_memory=True)
         for model in models if kind == "half precision" else []:
             model.set_dtype(mx.float16)
@@ -244,13 +245,14 @@ def interrupted(tmp_path_factory):
 )
 def test_another_trainings_file_is_refused(interrupted, change, message):
     content = interrupted.read_bytes()
-    with pytest.raises(ValueError, match=f"checkpoint must be this run's, got .*run.safetensors of another: .*{message}"):
+    message = rf"checkpoint must be this run's, got .*run\.safetensors of another: .*{message}"
+    with pytest.raises(ValueError, match=message):
         train(checkpoint=interrupted, **{"models": build()} | change)
     assert interrupted.read_bytes() == content
 
 
 def test_other_numbers_of_models_are_refused(interrupted):
-    with pytest.raises(ValueError, match="of another: models 4 instead of 1;? ?[^;]*Delete"):
+    with pytest.raises(ValueError, match=r"of another: models 4 instead of 1\. Delete"):
         fit(build(1), make_task(), checkpoint=interrupted, progress=False, **SHARED)
 
 
@@ -331,10 +333,8 @@ def test_a_full_disk_in_training_leaves_the_best_in_the_models(monkeypatch, tmp_
 def test_other_means_are_named(interrupted, tmp_path):
     path = tmp_path / "run.safetensors"
     path.write_bytes(interrupted.read_bytes())
-    with (
-        tanh_implementation("mlx"),
-        pytest.warns(UserWarning, match=r"What .*run\.safetensors holds was trained by other means .*: tanh \w+, now mlx") as told,
-    ):
+    message = r"What .*run\.safetensors holds was trained by other means .*: tanh \w+, now mlx"
+    with tanh_implementation("mlx"), pytest.warns(UserWarning, match=message) as told:
         train(build(), path)
     assert told[0].filename == __file__
     with tanh_implementation("exp2"):

@@ -103,9 +103,9 @@ def test_a_model_of_an_evaluation_is_a_copy_of_the_present_one(task):
     ("on_evaluate", "message"),
     [
         (3, "on_evaluate must be a function of an Evaluation, or None, got 3"),
-        (lambda e: "stop", r"on_evaluate must return True \(to stop this model\), False or None, got 'stop'"),
+        (lambda _: "stop", r"on_evaluate must return True \(to stop this model\), False or None, got 'stop'"),
         (lambda e: e.score, "on_evaluate must return True .* False or None, got"),
-        (lambda e: mx.array(True), "on_evaluate must return True .* False or None, got array"),
+        (lambda _: mx.array(True), "on_evaluate must return True .* False or None, got array"),
     ],
 )
 def test_what_is_no_on_evaluate_is_named(task, on_evaluate, message):

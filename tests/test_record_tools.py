@@ -119,7 +119,7 @@ def test_what_changes_no_digit_or_is_not_told_is_no_difference(task: Task, recor
         assert record.rerun(task).score == records[0].score
 
 
-def test_another_blas_is_named(task: Task, records: list[Record]) -> None:
+def test_another_blas_is_named(records: list[Record]) -> None:
     code = """
 import sys, warnings
 from ncps_mlx import Record

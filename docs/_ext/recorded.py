@@ -27,10 +27,21 @@ from digest import code_digest, digest_of
 from pageblocks import Block, Page, Problem
 from pagerun import ROOT, execute
 
-__all__ = ["Entry", "Record", "cells_of", "check", "code_of", "imports", "programs", "read_record", "run", "shown_cells"]
+__all__ = [
+    "Entry",
+    "Record",
+    "cells_of",
+    "check",
+    "code_of",
+    "imports",
+    "programs",
+    "read_record",
+    "run",
+    "shown_cells",
+]
 
 NAMED = {"ncps": "ncps", "torch": "torch", "mlflow-skinny": "mlflow"}
-"""Packages whose versions a record names where a program imports them, by the name that it imports; MLX's and NumPy's always."""
+"""Packages whose versions a record names beside MLX's and NumPy's, and what a program imports that needs them."""
 
 ENTRY = re.compile(
     r"^(?P<name>\S[^\n]*)\n\n\.\. output::(?P<contract>[^\n]*)\n(?:   :range:(?P<range>[^\n]*)\n)?"

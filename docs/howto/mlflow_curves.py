@@ -11,7 +11,8 @@ model = CfC(1, 16, output_size=1, return_sequences=False, backbone_units=16, see
 
 mlflow.set_tracking_uri("sqlite:///mlflow.db")
 with mlflow.start_run():
-    history = fit(model, task, steps=90, on_evaluate=lambda e: mlflow.log_metric("rmse", e.score, e.step), progress=False)
+    history = fit(model, task, steps=90, progress=False,
+                  on_evaluate=lambda e: mlflow.log_metric("rmse", e.score, e.step))
 
 # %% read
 client = mlflow.MlflowClient()

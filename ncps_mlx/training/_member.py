@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Self
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from ncps_mlx._trials import History
 from ncps_mlx.training._config import MemberConfig
 
 __all__ = ["MemberState"]
+
+GIVEN = ("config", "higher_is_better")  # what a member begins with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,17 @@ class MemberState:
         if patience is None or self.best is None or self.status == "diverged":
             return False
         return len(self.scores) - 1 - self.best >= patience
+
+    def to_json(self) -> dict[str, Any]:
+        """What has happened, as JSON holds it."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in GIVEN}
+
+    def from_json(self, written: Mapping[str, Any]) -> Self:
+        """The same configuration, with what has happened to it as :meth:`to_json` wrote it."""
+        happened: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in written.items()
+        }
+        return replace(self, **happened)
 
     def history(self) -> History:
         """What :func:`~ncps_mlx.fit` returns."""

@@ -40,7 +40,11 @@ def device_name() -> str:
 def differences(then: Mapping[str, str]) -> list[str]:
     """By what other means something was trained than there are here and now; what is not told counts as equal."""
     now = numerics()
-    return [f"{text} {then[name]}, now {now[name]}" for name, text in NAMES.items() if then.get(name, now[name]) != now[name]]
+    return [
+        f"{text} {then[name]}, now {now[name]}"
+        for name, text in NAMES.items()
+        if then.get(name, now[name]) != now[name]
+    ]
 
 
 def warn_of_differences(what: str, found: Iterable[str], *, stacklevel: int) -> None:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from ncps_mlx._trials import History
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
-from ncps_mlx.training._checkpoint import Checkpoint, Saved, describe_run
+from ncps_mlx.training._checkpoint import Checkpoint, describe_run
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._evaluation import OnEvaluate, Reporter
 from ncps_mlx.training._member import MemberState
@@ -112,15 +112,12 @@ class PopulationTrainer:
             np.stack([each.dropout_keys(batches) for each in configs], axis=1) if any(dropout) else None
         )
 
-        self.checkpoint, self.is_reported = None, True
+        self.is_reported = True  # to on_evaluate: the last evaluation
+        self.checkpoint: Checkpoint | None = None
         if checkpoint is not None:
             run = describe_run(models, task, config, configs)
             self.checkpoint = Checkpoint(checkpoint, run, self.layout.to_matrix(unscaled))
-            if saved := self.checkpoint.read():
-                self.checkpoint.accept(saved, self.layout.to_matrix(self.layout.to_tree(saved.arrays["best"])))
-                self.restore(saved)
-                if self.active and self.steps_taken < config.steps:
-                    warn_of_differences(f"What {checkpoint} holds", differences(saved.numerics), stacklevel=5)
+            self.take_up(self.checkpoint)
 
     @property
     def members(self) -> Sequence[MemberState]:
@@ -341,28 +338,30 @@ class PopulationTrainer:
         if self.active:
             first, second = self.optimizer.state
             arrays |= {"parameters": self.matrix, "first_moment": first, "second_moment": second}
-        names = [item.name for item in fields(MemberState) if item.name not in ("config", "higher_is_better")]
         state = {
             "steps_taken": self.steps_taken,
             "active": self.active,
             "is_reported": self.is_reported,
-            "members": [{name: getattr(member, name) for name in names} for member in self.members],
+            "members": [member.to_json() for member in self.members],
         }
         self.checkpoint.write(arrays, state)
 
-    def restore(self, saved: Saved) -> None:
-        """Go on from what :meth:`save` wrote: with the same bits as if nothing had happened, by the same means."""
+    def take_up(self, checkpoint: Checkpoint) -> None:
+        """Go on from what :meth:`save` wrote, if it did: by the same means, with the bits of one without a pause."""
+        saved = checkpoint.read()
+        if saved is None:
+            return
         state, arrays = saved.state, saved.arrays
-        members = [
-            replace(member, **{name: tuple(value) if isinstance(value, list) else value for name, value in each.items()})
-            for member, each in zip(self.members, state["members"], strict=True)
-        ]
+        checkpoint.accept(saved, self.layout.to_matrix(self.layout.to_tree(arrays["best"])))  # as models hold it
+        members = [member.from_json(each) for member, each in zip(self.members, state["members"], strict=True)]
         self.drop([position for position, i in enumerate(self.active) if i not in state["active"]])
         self.reached = Reached(members, arrays["best"])
         self.steps_taken, self.is_reported = state["steps_taken"], state["is_reported"]
         if self.active:
             self.matrix = arrays["parameters"]
             self.optimizer.restore(arrays["first_moment"], arrays["second_moment"], self.steps_taken)
+        if self.active and self.steps_taken < self.config.steps:
+            warn_of_differences(f"What {checkpoint.path} holds", differences(saved.numerics), stacklevel=6)
 
     @training_stream()
     def prune(self, reasons: Mapping[int, str]) -> None:
