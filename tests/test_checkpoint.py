@@ -263,6 +263,19 @@ def test_models_with_other_parameters_are_refused(interrupted):
         train(models, interrupted)
 
 
+def test_models_that_read_time_otherwise_are_refused(tmp_path):
+    path, task, settings = tmp_path / "run.safetensors", make_task(), {"steps": 2, "batch_size": 8, "progress": False}
+    fit(build(1), task, checkpoint=path, **settings)
+    model, expected = build(1)[0], build(1)[0]
+    model.time_scaler = task.time_scaler("log")  # what time_scaling=None keeps
+    with pytest.raises(ValueError, match=r"of another: time_scaler None instead of \{'kind': 'log'"):
+        fit(model, task, checkpoint=path, **settings)
+    fit(expected, task, time_scaling="log", **settings)
+    fit(again := build(1)[0], task, time_scaling="log", checkpoint=tmp_path / "log.safetensors", **settings)
+    fit(again, task, time_scaling="log", checkpoint=tmp_path / "log.safetensors", **settings)
+    assert again.time_scaler == expected.time_scaler == model.time_scaler and equal([again], [expected])
+
+
 def test_other_files_are_refused_and_left_alone(interrupted, tmp_path):
     path = tmp_path / "model.safetensors"
     build(1)[0].save(path)
@@ -324,9 +337,9 @@ def test_a_full_disk_in_training_leaves_the_best_in_the_models(monkeypatch, tmp_
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="The checkpoint could not be saved") as error:
             train(models, path)
-    for model, history, scaling in zip(models, error.value.histories, OWN["time_scaling"], strict=True):
+    for model, history in zip(models, error.value.histories, strict=True):
         assert history.status == "interrupted" and history.step == (3, 6)
-        assert evaluate(model, make_task().scaled_time(scaling), "validation") == history.best_score
+        assert evaluate(model, make_task(), "validation") == history.best_score
     assert train(build(), path)[0].step[0] == 3  # what was written before is whole
 
 

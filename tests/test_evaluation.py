@@ -89,7 +89,8 @@ def test_a_model_of_an_evaluation_is_a_copy_of_the_present_one(task):
     assert mx.random.state[0].tolist() == state
     for told, copy in copies:
         assert copy.config == models[told.member].config and copy is not models[told.member]
-        assert evaluate(copy, task.scaled_time(scaling[told.member]), "validation") == told.score
+        assert copy.time_scaler == models[told.member].time_scaler
+        assert evaluate(copy, task, "validation") == told.score
         with pytest.raises(RuntimeError, match=r"model\(\) must be called while on_evaluate runs"):
             told.model()
     assert any(not told.improved for told, _ in copies)
@@ -153,12 +154,12 @@ def interrupt_in(where, monkeypatch):
 
 @pytest.mark.parametrize("where", ["on_evaluate", "step", "metric"])
 def test_ctrl_c_leaves_the_best_so_far(task, monkeypatch, where):
-    expected = fit(build(), task, **SETTINGS)
+    expected = fit(build(), task, time_scaling="log", **SETTINGS)
     models, steps = build(), 2 if where == "metric" else 3
     with monkeypatch.context() as patch:
         on_evaluate = interrupt_in(where, patch)
         with pytest.raises(KeyboardInterrupt) as error:
-            fit(models, task, on_evaluate=on_evaluate, **SETTINGS)
+            fit(models, task, on_evaluate=on_evaluate, time_scaling="log", **SETTINGS)
     histories = error.value.histories
     assert len(histories) == 3
     for model, history, whole in zip(models, histories, expected, strict=True):
@@ -210,8 +211,8 @@ def test_an_interruption_before_any_evaluation_leaves_a_model_as_it_was(task, mo
     with monkeypatch.context() as patch:
         patch.setattr(PopulationTrainer, "step", lambda *_: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt) as error:
-            fit(models, task, initial_scale=1.5, **SETTINGS)
-    assert all(map(equal, models, build()))
+            fit(models, task, initial_scale=1.5, time_scaling="log", **SETTINGS)
+    assert all(map(equal, models, build())) and models[0].time_scaler is None
     for history in error.value.histories:
         assert (history.step, history.best_score) == ((), math.inf)
         assert (history.status, history.reason) == ("interrupted", "KeyboardInterrupt before any evaluation")

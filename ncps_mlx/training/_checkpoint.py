@@ -17,6 +17,7 @@ import numpy as np
 from ncps_mlx._runtime.version import __version__
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx.data._task import Task
+from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.models._serialization import _header, _to_json_value
 from ncps_mlx.training._config import FitConfig, MemberConfig
@@ -99,7 +100,11 @@ class Saved:
 
 
 def describe_run(
-    models: Sequence[RecurrentModel], task: Task, config: FitConfig, member_configs: Sequence[MemberConfig]
+    models: Sequence[RecurrentModel],
+    task: Task,
+    config: FitConfig,
+    member_configs: Sequence[MemberConfig],
+    time_scalers: Sequence[TimeScaler | None],
 ) -> dict[str, Any]:
     """What tells a run from others, by name: all that its bits depend on, but the models' parameters."""
     shared = {name: value for name, value in asdict(config).items() if name != "memory_mb"}
@@ -113,6 +118,7 @@ def describe_run(
         "units": task.units,
         **shared,
         **{name: [each[name] for each in settings] for name in settings[0]},
+        "time_scaler": [None if each is None else each.config for each in time_scalers],
         **{f"the models' {name}": [each[name] for each in configs] for name in configs[0]},
     }
 

@@ -11,6 +11,7 @@ import numpy as np
 from mlx.utils import tree_map
 
 from ncps_mlx.cells._initializers import seeded
+from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._member import MemberState
 from ncps_mlx.training._population import unstack_parameters
@@ -83,12 +84,17 @@ OnEvaluate = Callable[[Evaluation], Any]
 class Reporter:
     """Calls ``on_evaluate``, and says which members are to stop."""
 
-    def __init__(self, on_evaluate: OnEvaluate, models: Sequence[RecurrentModel]) -> None:
+    def __init__(
+        self,
+        on_evaluate: OnEvaluate,
+        models: Sequence[RecurrentModel],
+        time_scalers: Sequence[TimeScaler | None],
+    ) -> None:
         if not callable(on_evaluate):
             raise ValueError(
                 f"on_evaluate must be a function of an Evaluation, or None, got {on_evaluate!r:.80}."
             )
-        self.on_evaluate, self.models = on_evaluate, models
+        self.on_evaluate, self.models, self.time_scalers = on_evaluate, models, time_scalers
 
     def report(self, members: Sequence[tuple[int, MemberState]], steps: int, parameters: Any) -> list[int]:
         """Tell of the last evaluation of each member, by its index; ``parameters`` are theirs (n, ...)."""
@@ -123,4 +129,5 @@ class Reporter:
             copy = type(model)(**model.config)
         unstack_parameters([copy], tree_map(lambda array: array[position : position + 1], parameters))
         copy.train(model.training)
+        copy.time_scaler = self.time_scalers[member]
         return copy

@@ -70,7 +70,6 @@ class PopulationTrainer:
         on_evaluate: OnEvaluate | None = None,
         checkpoint: str | Path | None = None,
     ) -> None:
-        self.reporter = None if on_evaluate is None else Reporter(on_evaluate, models)
         check_trainable(models)
         parameters = stack_parameters(models)
         check_fits(models[0], task)
@@ -97,6 +96,7 @@ class PopulationTrainer:
         self.time_scalers = [
             check_time_scaling(each.time_scaling, model, task) for each, model in zip(configs, models, strict=True)
         ]
+        self.reporter = None if on_evaluate is None else Reporter(on_evaluate, models, self.time_scalers)
         self.time_steps = MemberTimeSteps(task.train, self.time_scalers)
         self.validation_time_steps = MemberTimeSteps(task.validation, self.time_scalers)
 
@@ -115,7 +115,7 @@ class PopulationTrainer:
         self.is_reported = True  # to on_evaluate: the last evaluation
         self.checkpoint: Checkpoint | None = None
         if checkpoint is not None:
-            run = describe_run(models, task, config, configs)
+            run = describe_run(models, task, config, configs, self.time_scalers)
             self.checkpoint = Checkpoint(checkpoint, run, self.layout.to_matrix(unscaled))
             self.take_up(self.checkpoint)
 
@@ -324,11 +324,13 @@ class PopulationTrainer:
                 self.end(i, "interrupted", f"{type(error).__name__} {when}")
 
     def give_best(self, models: Sequence[RecurrentModel]) -> None:
-        """Give each model the best parameters of its member; one that never had a finite score keeps its own."""
+        """Give each model its member's best parameters and scale of time; one without a finite score keeps its own."""
         kept = [i for i, member in enumerate(self.members) if member.best is not None]
         if kept:
             best = self.layout.to_tree(self.reached.best[mx.array(kept)])
             unstack_parameters([models[i] for i in kept], best)
+        for i in kept:
+            models[i].time_scaler = self.time_scalers[i]
 
     def save(self) -> None:
         """Write the checkpoint, if there is to be one."""
