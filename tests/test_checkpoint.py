@@ -208,6 +208,23 @@ train(build(), sys.argv[1], on_evaluate=decide)
     assert told[:3] == [(9, 0), (9, 1), (9, 2)] and min(told[3:]) > (9, 9)
 
 
+def test_what_diverged_or_stopped_stays_so(tmp_path):
+    """Also where nobody is left to train, and where scores and losses are no numbers."""
+
+    def stop(evaluation):
+        return evaluation.step == 6
+
+    rates = {"learning_rate": [1e30, 1e-2, 1e30, 1e-2]}
+    expected = train(whole := build(), on_evaluate=stop, **rates)
+    assert [each.status for each in expected] == ["diverged", "stopped early"] * 2
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train(build(), path, on_evaluate=interrupting_at(6), **rates)
+    for _ in range(2):
+        assert train(models := build(), path, on_evaluate=stop, **rates) == expected
+        assert equal(models, whole)
+
+
 def test_a_limit_of_memory_holds_for_what_goes_on(whole, tmp_path, capsys):
     path = tmp_path / "run.safetensors"
     with pytest.raises(KeyboardInterrupt):
@@ -303,7 +320,9 @@ def test_other_files_are_refused_and_left_alone(interrupted, tmp_path):
     [
         (True, "checkpoint must be the path of a file, or None, got True"),
         ("", "checkpoint must be the path of a file, or None, got ''"),
-        (Path(), "checkpoint must name a file, got the folder ."),
+        ("a\0b", r"checkpoint must be the path of a file, or None, got 'a\\x00b'"),
+        (Path(), r"checkpoint must name a file, got the folder \."),
+        ("/dev/zero", "checkpoint must name a file, got the device /dev/zero"),
         ("nowhere/run.safetensors", "checkpoint must lie in a folder that exists, got nowhere/run.safetensors"),
     ],
 )

@@ -146,11 +146,12 @@ def digests(matrix: mx.array) -> list[str]:
 
 def check_path(path: Any) -> Path:
     """The path of a file that can be written, or refuse it."""
-    if not isinstance(path, str | Path) or not str(path).strip():
+    if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path):
         raise ValueError(f"checkpoint must be the path of a file, or None, got {path!r:.80}.")
     file = Path(path)
-    if file.is_dir():
-        raise ValueError(f"checkpoint must name a file, got the folder {file}.")
+    if file.exists() and not file.is_file():
+        what = "folder" if file.is_dir() else "device"
+        raise ValueError(f"checkpoint must name a file, got the {what} {file}.")
     if not file.parent.is_dir():
         raise ValueError(f"checkpoint must lie in a folder that exists, got {file}. Make {file.parent} first.")
     return file
