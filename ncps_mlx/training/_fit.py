@@ -94,8 +94,8 @@ def fit(
     one value, or one for each model. On the CPU each member ends with the same bits as the same model trained alone.
     Several Python threads may train at once, each its own models.
 
-    An interruption loses nothing: after Ctrl-C, or any other exception, the models hold the best parameters so far (one
-    that was not evaluated yet, those it had), and the exception's ``histories`` is a list with the history of each.
+    An interruption loses nothing: after Ctrl-C, or any other exception, each model holds its best parameters so far
+    (before the first evaluation, those it had), and the exception's ``histories`` lists the history of each.
 
     Args:
         model: A model, or N models of one shape. Each ends with the parameters of its best validation score.
