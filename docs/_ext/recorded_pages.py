@@ -51,7 +51,7 @@ class Recorded(SphinxDirective):
             )
         code = cells[cell].code
         block = nodes.literal_block(code, code, language="python", classes=["recorded"])
-        label = next(label for package, label in LABELS.items() if imports(program, package))
+        label = next((label for package, label in LABELS.items() if imports(program, package)), "recorded")
         shown: list[nodes.Node] = [container_wrapper(self, block, label)]
         entry = record.entries.get(cell)
         if entry is not None:
