@@ -12,11 +12,15 @@ from ncps_mlx.data._japanese_vowels import japanese_vowels
 from ncps_mlx.data._loading import load_task
 from ncps_mlx.data._split import Split
 from ncps_mlx.data._sunspots import sunspots
+from ncps_mlx.data._table import FittedTable, Table
+from ncps_mlx.data._table_file import from_file
 from ncps_mlx.data._task import Task
 from ncps_mlx.data._time_scaler import TimeScaler
 
 __all__ = [
+    "FittedTable",
     "Split",
+    "Table",
     "Task",
     "TimeScaler",
     "baselines",
@@ -29,4 +33,5 @@ __all__ = [
     "japanese_vowels",
     "load_task",
     "sunspots",
+    "from_file",
 ]

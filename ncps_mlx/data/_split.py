@@ -35,6 +35,7 @@ Array = npt.NDArray[Any]
 ABSENT = {
     "time_delta": "Where every step lasts 1, that is np.ones((n, T)).",
     "mask": "Where every step is a reading, that is np.ones((n, T), dtype=bool).",
+    "group": "It names whose each sequence is.",
 }
 
 
@@ -56,6 +57,7 @@ class Split:
             the strings of ``y``, sorted, or False and True; ``None`` for integers.
         scaled_by: The fitted :class:`~ncps_mlx.TimeScaler` that ``time_delta`` went through already, as
             :meth:`Task.scaled_time` notes it, so that no model scales it again; ``None``: raw time.
+        group: Whose each sequence is (n,), such as the names of patients; no model sees it.
 
     Raises:
         ValueError: A shape or dtype is wrong, or a label is negative, beyond int32, or not among ``classes``;
@@ -80,6 +82,7 @@ class Split:
     mask: Array | None = None
     classes: Classes | None = None
     scaled_by: TimeScaler | None = None
+    group: Array | None = None
 
     def __post_init__(self) -> None:
         x = real_array("x", self.x)
@@ -109,6 +112,11 @@ class Split:
                     f"{scaled_by!r:.80}{'' if self.time_delta is not None else ' without time_delta'}."
                 )
             object.__setattr__(self, "scaled_by", copy.copy(scaled_by))
+        if self.group is not None:
+            group = as_array("group", self.group)
+            if group.shape != (len(x),):
+                raise ValueError(f"group must have one label for each of the {len(x)} sequences, got {group.shape}.")
+            _freeze(self, "group", group)
 
     def __repr__(self) -> str:
         names = ("x", "y", "time_delta", "mask")
@@ -124,7 +132,7 @@ class Split:
 
         Raises:
             ValueError: They differ in shapes, in the kind of target or in the scale of time, or only one has time
-                steps or a mask.
+                steps, a mask or groups.
         """
         if not isinstance(other, Split):
             return NotImplemented
@@ -135,7 +143,7 @@ class Split:
             raise ValueError(
                 f"time_delta must be on one scale in both splits, got scaled_by={self.scaled_by} and {other.scaled_by}."
             )
-        for name in ("x", "y", "time_delta", "mask"):
+        for name in ("x", "y", "time_delta", "mask", "group"):
             first, second = getattr(self, name), getattr(other, name)
             if (first is None) != (second is None):
                 raise ValueError(f"{name} must be given in both splits or in neither, got only one. {ABSENT[name]}")
@@ -167,6 +175,7 @@ class Split:
             mask=None if self.mask is None else self.mask[rows],
             classes=self.classes,
             scaled_by=self.scaled_by,
+            group=None if self.group is None else self.group[rows],
         )
 
 

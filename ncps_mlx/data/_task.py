@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ from ncps_mlx.data._split import (
 )
 from ncps_mlx.data._time_scaler import KINDS, TimeScaler
 from ncps_mlx.data._time_steps import refuse_time_stamps
+
+if TYPE_CHECKING:
+    from ncps_mlx.data._table import FittedTable
 
 __all__ = ["Task"]
 
@@ -99,6 +102,7 @@ class Task:
     _source: TaskSource | None
     _measured: dict[str, dict[str, float]]
     _scalers: dict[str, TimeScaler]
+    _table: FittedTable | None  # which made the arrays, where they still are as it made them
 
     def __init__(
         self,
@@ -174,7 +178,7 @@ class Task:
             name=name, train=train, validation=validation, test=test, kind=kind, metric=metric, inverse=inverse,
             units=units, time_unit=time_unit, labels=labels, score_at=score_at,
             allow_unsafe_time=allow_unsafe_time, data_hash=digest((train, validation, test), labels, kind, *named),
-            _baselines=baselines, _parent=None, _source=None, _measured={}, _scalers={},
+            _baselines=baselines, _parent=None, _source=None, _measured={}, _scalers={}, _table=None,
         )  # fmt: skip
 
     def _set(self, **values: Any) -> None:
@@ -191,6 +195,14 @@ class Task:
     def source(self) -> TaskSource | None:
         """How the task can be made again; ``None`` for one made from arrays."""
         return self._source
+
+    @property
+    def table(self) -> FittedTable | None:
+        """What the arrays were made of, for a task of a :class:`~ncps_mlx.data.Table`: its columns and scales.
+
+        ``None`` for other tasks, and once time steps were scaled or left out, which the table knows nothing of.
+        """
+        return self._table
 
     def with_source(self, factory: str, /, **arguments: Any) -> Task:
         """Return the same task, noting what made it. Loaders and :func:`~ncps_mlx.data.load_task` do.
@@ -532,7 +544,12 @@ class Task:
         }  # fmt: skip
         task = object.__new__(Task)
         task._build(baselines=self._baselines, **(arguments | changes))
-        task._set(_parent=parent)
+        task._set(_parent=parent, _table=self._table if parent is None else None)
+        return task
+
+    def _with_table(self, table: FittedTable) -> Task:
+        task = copy.copy(self)
+        task._set(_table=table)
         return task
 
     def _after(self, former: Task, method: str, *arguments: Any) -> Task:

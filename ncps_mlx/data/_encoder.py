@@ -1,0 +1,179 @@
+"""Raw readings of a table as a model's inputs: carried forward, standardised, with flags and ages of holes.
+
+One function does it for a whole table and, reading by reading, for a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ncps_mlx._utils.validation import did_you_mean
+from ncps_mlx.data._frame import as_time, is_missing
+from ncps_mlx.data._split import Array
+
+if TYPE_CHECKING:
+    from ncps_mlx.data._table import FittedTable
+
+__all__ = ["TIME_KINDS", "UNITS", "Encoder", "elapsed", "encode"]
+
+UNITS = {"ns": "ns", "us": "us", "ms": "ms", "s": "s", "min": "m", "h": "h", "d": "D"}
+"""By our names of units, NumPy's."""
+
+TIME_KINDS = {"M": "a date", "m": "a duration", "f": "a number", None: "None"}
+"""By NumPy's kind of a column of times, what one is."""
+
+
+@dataclass(frozen=True)
+class Last:
+    """What is known of a group after a reading: its time, each feature's last value (NaN: none yet) and its time."""
+
+    time: Array  # ()
+    values: Array  # (D,)
+    seen: Array  # (D,), the group's first time where there is none yet
+
+
+def elapsed(later: Array, earlier: Array, unit: str) -> Array:
+    """Return the time between, in double precision, the same however finely the times are kept."""
+    passed = later - earlier
+    if passed.dtype.kind != "m":
+        return np.asarray(passed)
+    one = np.timedelta64(1, UNITS[unit])
+    whole, rest = np.divmod(passed, one)
+    return np.asarray(whole + rest / one)
+
+
+def encode(
+    table: FittedTable, times: Array, values: Array, begins: Array, last: Last | None = None
+) -> tuple[Array, Array, Last]:
+    """Return inputs (n, F) float32 and gaps since the reading before (n,) of readings in the order of their times.
+
+    ``values`` (n, D) are NaN where missing; ``begins`` (n,) is true at the first reading of each group, where the
+    typical gap stands for one that is not known. ``last`` is what was known before the first row, if its group goes on.
+    """
+    if last is not None:
+        times = np.concatenate([last.time[None], times])
+        values = np.concatenate([last.values[None], values])
+        begins = np.concatenate([[True], begins])
+    rows = np.arange(len(times))[:, None]
+    found = np.maximum.accumulate(np.where(~np.isnan(values) | begins[:, None], rows, 0), axis=0)
+    carried, seen = np.take_along_axis(values, found, axis=0), times[found]
+    unit = table.settings.unit
+    gaps = np.full(len(times), table.typical_gap)
+    gaps[1:][~begins[1:]] = elapsed(times[1:], times[:-1], unit)[~begins[1:]]
+    if last is not None:
+        seen = np.where(found == 0, last.seen, seen)
+        times, values, carried, seen, gaps = (part[1:] for part in (times, values, carried, seen, gaps))
+    x = np.nan_to_num((carried - table.means) / table.deviations, nan=0.0, posinf=np.inf, neginf=-np.inf)
+    parts = [x]
+    if table.settings.missing == "flag" and any(table.holes):
+        holes = np.array(table.holes)
+        ages = elapsed(times[:, None], seen[:, holes], unit) / table.typical_gap
+        parts += [~np.isnan(values[:, holes]), np.log1p(ages)]
+    with np.errstate(over="ignore"):  # named by who knows the rows
+        inputs = np.concatenate(parts, axis=1).astype(np.float32)
+    return inputs, gaps, Last(times[-1], carried[-1], seen[-1])
+
+
+class Encoder:
+    """Turns the readings of one group, one after the other, into what a model takes: the table's own way, as a stream.
+
+    Made by :meth:`FittedTable.encoder`.
+    """
+
+    def __init__(self, table: FittedTable, last: Last | None = None) -> None:
+        self._table = table
+        self._last = last
+
+    def push(self, time: Any, reading: Mapping[str, Any] | Sequence[Any]) -> tuple[Array, float]:
+        """Take a reading and return its inputs (F,) float32 and the gap since the one before, in the table's unit.
+
+        ``time`` is a date or a number, as in the table (``None`` for a table without times); ``reading`` holds each
+        feature's value by name, or all in order. A value that is missing may be left out, None or NaN.
+        """
+        values = self._values(reading)
+        now = self._time(time)
+        first = self._last is None
+        x, gaps, last = encode(self._table, now[None], values[None], np.array([first]), self._last)
+        if not np.isfinite(x).all():
+            raise ValueError(f"reading must stay within float32 once standardised, got {reading!r:.200}.")
+        self._last = last
+        return x[0], float(gaps[0])
+
+    def gap_until(self, time: Any) -> float:
+        """Return the time from the last reading to ``time``, in the table's unit."""
+        if self._last is None:
+            raise ValueError("push must come before gap_until, got no reading yet.")
+        return float(elapsed(self._time(time), self._last.time, self._table.settings.unit))
+
+    def state(self) -> dict[str, Any] | None:
+        """Return what is known so far, as JSON can hold it: ``table.encoder(state)`` goes on from there."""
+        if self._last is None:
+            return None
+
+        def written(times: Array) -> Any:
+            return times.tolist() if times.dtype.kind == "f" else times.astype(np.int64).tolist()
+
+        values = [None if np.isnan(value) else value for value in self._last.values.tolist()]
+        dtype = self._last.time.dtype.str[1:]
+        return {"dtype": dtype, "time": written(self._last.time), "values": values, "seen": written(self._last.seen)}
+
+    @classmethod
+    def from_state(cls, table: FittedTable, state: Mapping[str, Any] | None) -> Encoder:
+        """Go on from what :meth:`state` gave."""
+        if state is None:
+            return cls(table)
+        keys = {"dtype", "time", "values", "seen"}
+        features = len(table.settings.features)
+        if not isinstance(state, Mapping) or set(state) != keys or len(state["values"]) != features:
+            raise ValueError(f"state must be what state() of an encoder of this table gave, got {state!r:.200}.")
+
+        def read(times: Any) -> Array:
+            return np.array(times, dtype=np.float64 if state["dtype"] == "f8" else np.int64).astype(state["dtype"])
+
+        values = np.array([np.nan if value is None else value for value in state["values"]], dtype=np.float64)
+        return cls(table, Last(read(state["time"]), values, read(state["seen"])))
+
+    def _time(self, time: Any) -> Array:
+        name = self._table.settings.time
+        if name is None:
+            if time is not None:
+                raise ValueError(f"time must be None for a table without times, got {time!r:.40}.")
+            return np.float64(0.0 if self._last is None else self._last.time + 1)
+        now = as_time("time", time, name)
+        if now.dtype.kind != self._table.time_kind:
+            wanted = TIME_KINDS[self._table.time_kind]
+            raise ValueError(f"time must be {wanted}, as in the table, got {time!r:.40}.")
+        if np.isnat(now) if now.dtype.kind in "mM" else not np.isfinite(now):
+            raise ValueError(f"time must be a time, got {time!r:.40}.")
+        if self._last is not None and not now > self._last.time:
+            raise ValueError(f"time must be after that of the last reading, {self._last.time}, got {time!r:.40}.")
+        return now
+
+    def _values(self, reading: Mapping[str, Any] | Sequence[Any]) -> Array:
+        features = self._table.settings.features
+        if isinstance(reading, Mapping):
+            for name in reading:
+                if name not in features:
+                    raise ValueError(
+                        f"reading must hold the table's features {', '.join(features)}, got {name!r:.40}."
+                        f"{did_you_mean(str(name), features)}"
+                    )
+            reading = [reading.get(name) for name in features]
+        elif isinstance(reading, str) or not hasattr(reading, "__len__") or len(reading) != len(features):
+            raise ValueError(f"reading must hold {len(features)} values, {', '.join(features)}, got {reading!r:.80}.")
+        values = np.empty(len(features))
+        for place, (name, value) in enumerate(zip(features, reading, strict=True)):
+            if is_missing(value):
+                if self._table.settings.missing == "refuse":
+                    raise ValueError(f"reading must hold {name!r}, as missing='refuse' says, got none.")
+                values[place] = np.nan
+            elif not isinstance(value, Real | np.bool_) or not np.isfinite(float(value)):
+                raise ValueError(f"reading[{name!r}] must be a finite number, None or NaN, got {value!r:.40}.")
+            else:
+                values[place] = float(value)
+        return values
