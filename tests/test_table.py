@@ -27,7 +27,6 @@ Array = npt.NDArray[Any]
 Columns = dict[str, Array]
 FEATURES = ["current", "speed", "ambient", "voltage", "vibration", "sound"]
 HOLES = (0.0, 0.05, 0.3, 0.1, 0.5, 0.6)
-STEP = 9
 
 
 def motors(n: int = 40, seed: int = 0) -> Columns:
@@ -47,9 +46,9 @@ def motors(n: int = 40, seed: int = 0) -> Columns:
     return {name: np.concatenate(column) for name, column in zip(names, zip(*parts, strict=True), strict=True)}
 
 
-def table(**changes: Any) -> Table:
-    given = {"features": FEATURES, "target": "winding", "time": "time", "group": "motor", "window": STEP, "unit": "min"}
-    return Table(**(given | changes))
+def table(**changes: Any) -> Any:
+    given: Any = {"features": FEATURES, "target": "winding", "time": "time", "group": "motor"}
+    return Table(**given | {"window": 9, "unit": "min"} | changes)
 
 
 def rows_of(frame: Columns, rows: Array) -> Columns:
@@ -165,8 +164,9 @@ SMALL: Columns = {
 }
 
 
-def small(**changes: Any) -> Table:
-    return Table(**({"features": ["x"], "target": "y", "time": "t", "group": "who", "window": 3} | changes))
+def small(**changes: Any) -> Any:
+    given: Any = {"features": ["x"], "target": "y", "time": "t", "group": "who", "window": 3}
+    return Table(**given | changes)
 
 
 def test_a_target_at_every_reading_by_hand() -> None:
@@ -219,7 +219,7 @@ def test_windows_may_overlap_and_a_short_group_sets_their_length() -> None:
     assert small(missing="carry").task(SMALL, by="part").input_size == 1
     without = small(time=None).task(SMALL, by="part")
     assert without.train.time_delta is None and without.table.typical_gap == 1
-    alone = Table(features=["x"], target="y", time="t", window=3, least=1)
+    alone: Any = Table(features=["x"], target="y", time="t", window=3, least=1)
     task = alone.task({"t": np.arange(8.0), "x": SMALL["x"][:8], "y": SMALL["y"][:8]})
     assert [len(split) for split in task.splits.values()] == [2, 1, 1] and task.train.group is None
 
@@ -227,7 +227,7 @@ def test_windows_may_overlap_and_a_short_group_sets_their_length() -> None:
 def test_a_later_split_carries_values_from_an_earlier_one() -> None:
     frame = {"t": np.arange(12.0), "x": np.full(12, np.nan), "y": np.arange(12.0)}
     frame["x"][[0, 1]] = [5.0, 7.0]
-    task = Table(features=["x"], target="y", time="t", window=4).task(frame)
+    task: Any = Table(features=["x"], target="y", time="t", window=4).task(frame)
     value, measured, age = task.test.x[0, task.test.mask[0]].T
     np.testing.assert_allclose(value, 1.0)
     np.testing.assert_array_equal(measured, 0)
@@ -276,7 +276,8 @@ def test_an_encoder_gives_what_the_table_gives_to_the_bit(times: str, missing: s
         encoder = fitted.encoder()
         for step, row in enumerate(np.flatnonzero(frame["motor"] == group)):
             time = None if times == "none" else frame["time"][row]
-            time = time.astype("datetime64[ns]") if times == "dates" and row % 3 else time
+            if times == "dates" and row % 3:
+                time = np.datetime64(time, "ns")
             reading = {name: frame[name][row] for name in FEATURES if row % 2 or not np.isnan(frame[name][row])}
             x, gap = encoder.push(time, reading)
             assert x.tobytes() == task.test.x[place, step].tobytes()
@@ -288,17 +289,18 @@ def test_an_encoder_gives_what_the_table_gives_to_the_bit(times: str, missing: s
                 encoder = fitted.encoder(json.loads(json.dumps(encoder.state())))
 
 
+@pytest.mark.filterwarnings("ignore:.* should hold no sequence of")  # with nothing measured, two may be equal
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_any_readings_stream_as_the_table_has_them(data: st.DataObject) -> None:
     n = data.draw(st.integers(6, 20))
     number = st.one_of(st.just(np.nan), st.floats(-1e6, 1e6, width=32))
-    gaps = data.draw(st.lists(st.floats(1e-3, 1e4), min_size=n, max_size=n))
+    gaps = data.draw(st.lists(st.floats(1e-3, 900), min_size=n, max_size=n))
     frame = {
         "t": np.cumsum(gaps), "a": np.array([1.0, *data.draw(st.lists(number, min_size=n - 1, max_size=n - 1))]),
         "y": np.arange(float(n)),
     }  # fmt: skip
-    task = Table(features=["a"], target="y", time="t", window=n, least=1).task(frame)
+    task: Any = Table(features=["a"], target="y", time="t", window=n, least=1).task(frame)
     encoder = task.table.encoder()
     pushed = np.array([encoder.push(time, [value])[0] for time, value in zip(frame["t"], frame["a"], strict=True)])
     cut = [split.x[0] if split.mask is None else split.x[0, split.mask[0]] for split in task.splits.values()]
@@ -337,7 +339,7 @@ def test_predictions_come_back_as_the_table_went_in() -> None:
     frame = motors()
     task = table(window=30).task(frame)
     model = CfC(**task.sizes, hidden_size=5, seed=0)
-    fit(model, task, steps=5, batch_size=16, progress=False)
+    fit(model, task, steps=5, batch_size=16, time_scaling="log", progress=False)
     given = pd.DataFrame(frame).sample(frac=1, random_state=1)
     back = task.table.predict(model, given.drop(columns="winding"))
     assert list(back.columns) == ["motor", "time", "winding"] and back.index.equals(given.index)
@@ -395,11 +397,11 @@ def test_a_file_is_a_task_that_workers_can_make(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     frame = motors()
     pd.DataFrame(frame).to_csv("motors.csv.gz", index=False)
-    columns = {"features": FEATURES, "target": "winding", "time": "time", "group": "motor", "unit": "min", "window": 9}
+    columns: Any = {"features": FEATURES, "target": "winding", "time": "time", "group": "motor", "window": 9}
     task = load_task("ncps_mlx.data:from_file", file="motors.csv.gz", **columns)
     assert task.source is not None
     assert build_task(TaskSource.from_json(task.source.to_json())).data_hash == task.data_hash
-    direct = from_file("motors.csv.gz", **columns, seed=1)
+    direct: Any = from_file("motors.csv.gz", **columns, seed=1)
     assert build_task(direct.source).data_hash == direct.data_hash != task.data_hash
     study = Study(
         "study.db", direct, Space(learning_rate=[1e-2]), sampler="grid", fixed={"hidden_size": 4, "steps": 2}

@@ -21,8 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = ["TIME_KINDS", "UNITS", "Encoder", "elapsed", "encode"]
 
-UNITS = {"ns": "ns", "us": "us", "ms": "ms", "s": "s", "min": "m", "h": "h", "d": "D"}
-"""By our names of units, NumPy's."""
+UNITS: dict[str, Any] = {
+    "ns": np.timedelta64(1, "ns"),
+    "us": np.timedelta64(1, "us"),
+    "ms": np.timedelta64(1, "ms"),
+    "s": np.timedelta64(1, "s"),
+    "min": np.timedelta64(1, "m"),
+    "h": np.timedelta64(1, "h"),
+    "d": np.timedelta64(1, "D"),
+}
+"""Units of time by name."""
 
 TIME_KINDS = {"M": "a date", "m": "a duration", "f": "a number", None: "None"}
 """By NumPy's kind of a column of times, what one is."""
@@ -42,9 +50,8 @@ def elapsed(later: Array, earlier: Array, unit: str) -> Array:
     passed = later - earlier
     if passed.dtype.kind != "m":
         return np.asarray(passed)
-    one = np.timedelta64(1, UNITS[unit])
-    whole, rest = np.divmod(passed, one)
-    return np.asarray(whole + rest / one)
+    whole, rest = np.divmod(passed, UNITS[unit])
+    return np.asarray(whole + rest / UNITS[unit])
 
 
 def encode(
@@ -123,7 +130,7 @@ class Encoder:
         return {"dtype": dtype, "time": written(self._last.time), "values": values, "seen": written(self._last.seen)}
 
     @classmethod
-    def from_state(cls, table: FittedTable, state: Mapping[str, Any] | None) -> Encoder:
+    def from_state(cls, table: FittedTable, state: Any) -> Encoder:
         """Go on from what :meth:`state` gave."""
         if state is None:
             return cls(table)
@@ -143,7 +150,7 @@ class Encoder:
         if name is None:
             if time is not None:
                 raise ValueError(f"time must be None for a table without times, got {time!r:.40}.")
-            return np.float64(0.0 if self._last is None else self._last.time + 1)
+            return np.asarray(0.0 if self._last is None else self._last.time + 1)
         now = as_time("time", time, name)
         if now.dtype.kind != self._table.time_kind:
             wanted = TIME_KINDS[self._table.time_kind]

@@ -13,10 +13,13 @@ __all__ = ["Standardizer"]
 
 @dataclass(frozen=True, kw_only=True)
 class Standardizer:
-    """Map standardised values back to real units; ``square`` them where a square-root scale was learned."""
+    """Map standardised values back to real units; ``square`` them where a square-root scale was learned.
 
-    mean: float
-    deviation: float
+    ``mean`` and ``deviation`` are numbers, or of each target (O,).
+    """
+
+    mean: float | Array
+    deviation: float | Array
     square: bool = False
 
     def __call__(self, values: Array) -> Array:

@@ -179,7 +179,7 @@ class Table:
         steps = int(min(self.window, max(1, lengths[training].max(initial=1) - (self.horizon or 0))))
         windows = self._windows(starts, lengths, steps, self.stride, self.least)
         if self.horizon is not None:  # a sequence with no target teaches nothing
-            windows = windows[~_unknown(targets[windows.target]).all(axis=-1)]
+            windows = windows[np.flatnonzero(_known(targets[windows.target]).any(axis=1))]
         of_part = [windows[part[windows.start] == number] for number in range(3)]
         for number, (name, own) in enumerate(zip(SPLITS, of_part, strict=True)):
             if not len(own):
@@ -236,7 +236,7 @@ class Table:
         empty = np.isnan(values).all(axis=0)
         if empty.any():
             raise ValueError(
-                f"frame[{self.features[empty.argmax()]!r}] must have a value in the training rows, got none in "
+                f"frame[{self.features[int(empty.argmax())]!r}] must have a value in the training rows, got none in "
                 f"{len(values)}."
             )
         both = rows[1:] & rows[:-1] & ~readings.begins[1:]
@@ -257,7 +257,7 @@ class Table:
             empty = np.isnan(known).all(axis=0)
             if empty.any():
                 raise ValueError(
-                    f"frame[{self.targets[empty.argmax()]!r}] must have a value in the training rows, got none in "
+                    f"frame[{self.targets[int(empty.argmax())]!r}] must have a value in the training rows, got none in "
                     f"{len(known)}."
                 )
             target_means, target_deviations = _moments(known)
@@ -266,7 +266,7 @@ class Table:
             settings=self,
             means=means,
             deviations=deviations,
-            holes=tuple(np.isnan(values).any(axis=0).tolist()),
+            holes=tuple(bool(np.isnan(column).any()) for column in values.T),
             target_means=target_means,
             target_deviations=target_deviations,
             classes=classes,
@@ -555,7 +555,7 @@ class FittedTable:
         )
 
 
-def _call(model: Callable[..., Any], split: Split) -> Array:
+def _call(model: Any, split: Split) -> Array:
     """What a model puts out for sequences, without dropout."""
     if not callable(model):
         raise ValueError(f"model must be callable, got {type(model).__name__}.")
@@ -614,6 +614,6 @@ def _moments(values: Array) -> tuple[Array, Array]:
     return means, np.where(deviations <= 1e-12 * np.abs(means), 1.0, deviations)
 
 
-def _unknown(targets: Array) -> Array:
-    """Where targets are missing."""
-    return np.equal(targets, None) if targets.dtype == object else np.isnan(targets)
+def _known(targets: Array) -> Array:
+    """Where targets are not missing."""
+    return np.asarray(targets != np.array(None) if targets.dtype == object else ~np.isnan(targets), dtype=bool)
