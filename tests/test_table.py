@@ -104,8 +104,11 @@ def test_classes_and_holes_are_those_of_training() -> None:
     spoiled["state"][outside] = np.where(frame["state"][outside] == "hot", "cold", "hot")
     other = made.task(spoiled)
     assert arrays(other.train) == arrays(task.train) and other.table.to_json() == task.table.to_json()
-    spoiled["state"][np.flatnonzero(outside)[7]] = "warm"
     row = outside.nonzero()[0][7]
+    first = np.flatnonzero(outside & np.append(True, frame["motor"][1:] != frame["motor"][:-1]))
+    spoiled["state"][first] = "new"  # no sequence has these as its target
+    assert arrays(made.task(spoiled).train) == arrays(task.train)
+    spoiled["state"][np.flatnonzero(outside)[7]] = "warm"
     with pytest.raises(ValueError, match=rf"'state'\] must hold classes that training .*'warm' in row {row}"):
         made.task(spoiled)
 
@@ -290,6 +293,7 @@ def test_an_encoder_gives_what_the_table_gives_to_the_bit(times: str, missing: s
 
 
 @pytest.mark.filterwarnings("ignore:.* should hold no sequence of")  # with nothing measured, two may be equal
+@pytest.mark.filterwarnings("ignore:.* should be the time that passes")  # gaps may happen to grow
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_any_readings_stream_as_the_table_has_them(data: st.DataObject) -> None:
@@ -444,6 +448,7 @@ def put(name: str, rows: Any, value: Any) -> Columns:
         ({"window": 0}, "window must be at least 1"),
         ({"stride": 0}, "stride must be at least 1"),
         ({"horizon": -1}, "horizon must be at least 0"),
+        ({"horizon": 2**64}, "horizon must be at most 2147483648"),
         ({"least": 4}, "least must be at most the window, 3, got 4"),
         ({"missing": "zero"}, "missing must be one of"),
         ({"kind": "ranking"}, "kind must be one of"),
@@ -462,6 +467,11 @@ def test_wrong_settings_are_refused(arguments: dict[str, Any], message: str) -> 
     [
         ([1, 2], "frame must be a DataFrame of pandas or polars, or a dict of arrays, got list"),
         ({}, "frame must have at least 1 row"),
+        ({"x": 3.0}, r"frame\['x'\] must have a value for each row, got shape \(\)"),
+        (changed("x", 4, 10**400), r"frame\['x'\] must hold finite numbers, got inf in row 4"),
+        (changed("t", 4, 10**400), r"frame\['t'\] must hold a time in each row, got inf in row 4"),
+        (SMALL | {"who": [[1]] * 12}, r"frame\['who'\] must have one value for each of the 12 rows"),
+        (changed("who", 3, {"a"}), r"frame\['who'\] must hold names of groups"),
         ({"X": [1.0]}, r"frame must have the column 'x' once, got 'X'"),
         (SMALL | {"x": SMALL["x"][:3]}, r"must have one value for each of the 12 rows"),
         (changed("x", 4, "high"), r"frame\['x'\] must hold numbers, got 'high' in row 4"),
@@ -476,6 +486,7 @@ def test_wrong_settings_are_refused(arguments: dict[str, Any], message: str) -> 
         (changed("who", 8, None), r"frame\['who'\] must name a group in each row, got none in row 8"),
         (changed("part", 8, "Test"), r"'part'\] must hold 'train', 'validation' or 'test', got 'Test' in row 8"),
         (put("part", slice(8, 12), "train"), "test must have a sequence, got none from 0"),
+        (put("x", 1, 1e200), r"'x'\] must have a finite standard deviation"),
         (put("x", slice(5), np.nan), r"'x'\] must have a value in the training rows"),
         (SMALL | {"t": SMALL["t"].astype("timedelta64[M]")}, "units of a fixed length"),
     ],
@@ -507,6 +518,10 @@ def test_a_frame_of_pandas_is_refused_as_clearly() -> None:
         fitted.predict(None, frame)
     with pytest.raises(ValueError, match="outputs must have the shape"):
         fitted.to_frame(frame, np.zeros((3, 1)))
+    with pytest.raises(ValueError, match=r"more.'spread'. must have the shape"):
+        fitted.to_frame(frame, np.zeros((12, 1)), {"spread": np.zeros(3)})
+    with pytest.raises(ValueError, match="function must be callable"):
+        fitted.outputs(3, frame)
 
 
 def test_wrong_splits_are_refused() -> None:
@@ -546,6 +561,7 @@ def test_wrong_readings_are_refused_by_an_encoder() -> None:
         (2, {"X": 3}, "reading must hold the table's features x, got 'X'"),
         (2, [1, 2], "reading must hold 1 values, x, got"),
         (2, {"x": "3"}, r"reading\['x'\] must be a finite number"),
+        (2, {"x": 10**400}, r"reading\['x'\] must be a finite number"),
         (2, {"x": np.inf}, r"reading\['x'\] must be a finite number"),
         (2, {"x": 1e200}, "reading must stay within float32"),
     ):
@@ -553,8 +569,10 @@ def test_wrong_readings_are_refused_by_an_encoder() -> None:
             encoder.push(time, reading)
     x, gap = encoder.push(4.0, {})  # what was refused left nothing behind
     assert gap == 3 and x[1] == 0 and x[2] == np.float32(np.log1p(3 / 1.5))
-    with pytest.raises(ValueError, match="state must be what state"):
-        fitted.encoder({"time": 3})
+    state = encoder.state()
+    for wrong in ({"time": 3}, 3, state | {"values": 3}, state | {"values": [1, 2]}, state | {"dtype": "M8[s]"}):
+        with pytest.raises(ValueError, match="state must be what state"):
+            fitted.encoder(wrong)
     refusing = small(missing="refuse").task(SMALL | {"x": np.arange(12.0)}, by="part").table
     with pytest.raises(ValueError, match="reading must hold 'x', as missing='refuse' says"):
         refusing.encoder().push(1, {"x": None})

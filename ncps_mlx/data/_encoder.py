@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncps_mlx._utils.validation import did_you_mean
+from ncps_mlx._utils.validation import as_float, check_number, did_you_mean
 from ncps_mlx.data._frame import as_time, is_missing
 from ncps_mlx.data._split import Array
 
@@ -134,16 +133,23 @@ class Encoder:
         """Go on from what :meth:`state` gave."""
         if state is None:
             return cls(table)
-        keys = {"dtype", "time", "values", "seen"}
-        features = len(table.settings.features)
-        if not isinstance(state, Mapping) or set(state) != keys or len(state["values"]) != features:
-            raise ValueError(f"state must be what state() of an encoder of this table gave, got {state!r:.200}.")
-
-        def read(times: Any) -> Array:
-            return np.array(times, dtype=np.float64 if state["dtype"] == "f8" else np.int64).astype(state["dtype"])
-
-        values = np.array([np.nan if value is None else value for value in state["values"]], dtype=np.float64)
-        return cls(table, Last(read(state["time"]), values, read(state["seen"])))
+        try:
+            if set(state) != {"dtype", "time", "values", "seen"}:
+                raise ValueError("it has other fields")
+            numbers = [np.nan if value is None else check_number("values", value) for value in state["values"]]
+            kind = np.dtype(state["dtype"])
+            time, seen = (
+                np.array(state[name], dtype=np.float64 if kind.kind == "f" else np.int64).astype(kind)
+                for name in ("time", "seen")
+            )
+            sizes = {len(numbers), len(seen), len(table.means)}
+            if kind.kind != (table.time_kind or "f") or time.shape != () or len(sizes) > 1:
+                raise ValueError("it is of another table")
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"state must be what state() of an encoder of this table gave, got {state!r:.200}: {error}."
+            ) from error
+        return cls(table, Last(time, np.array(numbers), seen))
 
     def _time(self, time: Any) -> Array:
         name = self._table.settings.time
@@ -179,8 +185,9 @@ class Encoder:
                 if self._table.settings.missing == "refuse":
                     raise ValueError(f"reading must hold {name!r}, as missing='refuse' says, got none.")
                 values[place] = np.nan
-            elif not isinstance(value, Real | np.bool_) or not np.isfinite(float(value)):
-                raise ValueError(f"reading[{name!r}] must be a finite number, None or NaN, got {value!r:.40}.")
             else:
-                values[place] = float(value)
+                number = float(value) if isinstance(value, bool | np.bool_) else as_float(value)
+                if number is None or not np.isfinite(number):
+                    raise ValueError(f"reading[{name!r}] must be a finite number, None or NaN, got {value!r:.40}.")
+                values[place] = number
         return values

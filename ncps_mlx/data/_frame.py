@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ncps_mlx._utils.arrays import as_array
-from ncps_mlx._utils.validation import did_you_mean
+from ncps_mlx._utils.validation import as_float, did_you_mean
 from ncps_mlx.data._split import Array
 
 __all__ = ["Frame", "as_time", "is_missing"]
@@ -37,11 +37,16 @@ class Frame:
                 f"frame must be a DataFrame of pandas or polars, or a dict of arrays, got {type(frame).__name__}."
             )
         self.frame, self.kind, self.names = frame, kind, names
+        if kind == "dict":
+            first = as_array("frame", next(iter(frame.values()), []))
+            if first.ndim != 1:
+                raise ValueError(f"frame[{names[0]!r}] must have a value for each row, got shape {first.shape}.")
+            self.rows = len(first)
+        else:
+            self.rows = len(frame)
 
     def __len__(self) -> int:
-        if self.kind == "dict":
-            return len(as_array("frame", next(iter(self.frame.values())))) if self.frame else 0
-        return len(self.frame)
+        return self.rows
 
     def array(self, name: str) -> Array:
         """Return a column (n,) as NumPy holds it; times with a zone become UTC."""
@@ -74,7 +79,9 @@ class Frame:
             for row, value in enumerate(values):
                 if is_missing(value):
                     values[row] = np.nan
-                elif not isinstance(value, Real | Decimal):
+                elif isinstance(value, Real | Decimal):
+                    values[row] = float(value) if isinstance(value, Decimal | bool) else as_float(value)
+                else:
                     raise ValueError(f"frame[{name!r}] must hold numbers, got {value!r:.40} in row {row}.{cure}")
             array = np.array(values, dtype=np.float64)
         elif array.dtype.kind not in "fiub":
@@ -140,7 +147,7 @@ def as_time(what: str, value: Any, name: str | None) -> Array:
     elif is_missing(value) or isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"{what} must be a time or a number, got {value!r:.40}.")
     else:
-        value = np.float64(value)
+        value = as_float(value)
     return _in_fixed_units(np.asarray(value))
 
 

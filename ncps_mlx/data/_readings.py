@@ -53,7 +53,10 @@ def read(table: Table, frame: Any) -> Readings:
     labels = [None] * n if table.group is None else source.labels(table.group)
     if table.group is not None and None in labels:
         raise ValueError(f"frame[{table.group!r}] must name a group in each row, got none in row {labels.index(None)}.")
-    names = sorted(set(labels), key=lambda label: (type(label).__name__, label)) if table.group else [None]
+    try:
+        names = sorted(set(labels), key=lambda label: (type(label).__name__, label)) if table.group else [None]
+    except TypeError as error:
+        raise ValueError(f"frame[{table.group!r}] must hold names of groups, texts or integers: {error}.") from error
     code = {label: number for number, label in enumerate(names)}
     groups = np.array([code[label] for label in labels])
     times = np.arange(n, dtype=np.float64) if table.time is None else source.times(table.time)

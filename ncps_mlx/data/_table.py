@@ -7,24 +7,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-import mlx.core as mx
 import numpy as np
 
 from ncps_mlx._utils.validation import check_choice, check_int, check_text
-from ncps_mlx.data import baselines
 from ncps_mlx.data._encoder import TIME_KINDS, Encoder, elapsed, encode
 from ncps_mlx.data._frame import Frame
 from ncps_mlx.data._readings import Readings, assign, read
-from ncps_mlx.data._split import Array, Split, last_valid_step
+from ncps_mlx.data._scales import classes_of, is_known, moments, read_targets, scale_targets
+from ncps_mlx.data._sequences import as_split, call_model, cut
+from ncps_mlx.data._split import Array, Split
 from ncps_mlx.data._standardizer import Standardizer
+from ncps_mlx.data._table_baselines import table_baselines
 from ncps_mlx.data._table_json import read_fitted, write_fitted
 from ncps_mlx.data._task import SPLITS, Task
-from ncps_mlx.data._windows import Windows, every_reading, one_target
+from ncps_mlx.data._windows import Windows
 
 __all__ = ["FittedTable", "Table"]
 
 MISSING = ("flag", "carry", "refuse")
 LARGE = 2**31  # bytes of inputs that are worth a word
+LONGEST = 2**31  # readings
 CHUNK = 2**22  # numbers of inputs predicted at once
 
 
@@ -99,11 +101,11 @@ class Table:
         for argument in ("time", "group"):
             if getattr(self, argument) is not None:
                 check_text(argument, getattr(self, argument))
-        check_int("window", self.window)
+        check_int("window", self.window, maximum=LONGEST)
         if self.stride is not None:
-            check_int("stride", self.stride)
+            check_int("stride", self.stride, maximum=LONGEST)
         if self.horizon is not None:
-            check_int("horizon", self.horizon, minimum=0)
+            check_int("horizon", self.horizon, minimum=0, maximum=LONGEST)
         check_choice("kind", self.kind, ("regression", "classification"))
         if check_int("least", self.least) > self.window:
             raise ValueError(f"least must be at most the window, {self.window}, got {self.least}.")
@@ -172,14 +174,14 @@ class Table:
         edges = readings.begins | np.append(True, part[1:] != part[:-1])
         if by not in (None, "group", "time"):
             readings = replace(readings, begins=edges)
-        targets = self._targets(readings)
+        targets = read_targets(self, readings)
         starts = np.flatnonzero(edges)
         lengths = np.diff(np.append(starts, len(part)))
         training = part[starts] == 0
         steps = int(min(self.window, max(1, lengths[training].max(initial=1) - (self.horizon or 0))))
-        windows = self._windows(starts, lengths, steps, self.stride, self.least)
+        windows = cut(self, starts, lengths, steps, self.stride, self.least)
         if self.horizon is not None:  # a sequence with no target teaches nothing
-            windows = windows[np.flatnonzero(_known(targets[windows.target]).any(axis=1))]
+            windows = windows[is_known(targets[windows.target])]
         of_part = [windows[part[windows.start] == number] for number in range(3)]
         for number, (name, own) in enumerate(zip(SPLITS, of_part, strict=True)):
             if not len(own):
@@ -198,70 +200,23 @@ class Table:
                 stacklevel=2,
             )
         x, gaps = fitted._encode(readings)
-        y = fitted._scale_targets(targets, readings, part)
+        y = scale_targets(fitted, targets, readings, part, windows.target)
         full = bool((windows.length == steps).all())
-        splits = [fitted._split(own, x, gaps, y, readings, with_mask=not full) for own in of_part]
-        inverse = None
-        if self.kind == "regression":
-            one = len(self.targets) == 1
-            mean, deviation = fitted.target_means, fitted.target_deviations
-            inverse = Standardizer(
-                mean=float(mean[0]) if one else mean, deviation=float(deviation[0]) if one else deviation
-            )
+        splits = [as_split(fitted, own, x, gaps, y, readings, with_mask=not full) for own in of_part]
         task = Task(
-            self.name, *splits, kind=self.kind, metric=metric, inverse=inverse, units=self.units,
-            time_unit="" if self.time is None else self.unit, baselines=_baselines,
+            self.name, *splits, kind=self.kind, metric=metric, inverse=fitted._inverse(), units=self.units,
+            time_unit="" if self.time is None else self.unit, baselines=table_baselines,
         )  # fmt: skip
         return task._with_table(fitted)
-
-    def _targets(self, readings: Readings) -> Array:
-        """The targets of all readings (n, O): numbers, NaN where unknown; or labels, ``None`` where unknown."""
-        if self.kind == "classification":
-            labels = np.empty((len(readings), 1), dtype=object)
-            labels[:, 0] = readings.frame.labels(self.targets[0])
-            return labels[readings.order]
-        cure = " For labels of classes: kind='classification'."
-        columns = [readings.frame.numbers(name, cure) for name in self.targets]
-        return np.stack(columns, axis=1)[readings.order]
-
-    def _windows(self, starts: Array, lengths: Array, steps: int, stride: int | None, least: int) -> Windows:
-        """The sequences of stretches of readings, of ``steps`` readings at most."""
-        if self.horizon is None:
-            return every_reading(starts, lengths, steps, stride or steps, least)
-        return one_target(starts, lengths, steps, stride or 1, least, self.horizon)
 
     def _fit(self, readings: Readings, targets: Array, rows: Array, steps: int, windows: Windows) -> FittedTable:
         """Learn scales from training readings, and classes from the targets of training sequences."""
         values = readings.values[rows]
-        empty = np.isnan(values).all(axis=0)
-        if empty.any():
-            raise ValueError(
-                f"frame[{self.features[int(empty.argmax())]!r}] must have a value in the training rows, got none in "
-                f"{len(values)}."
-            )
+        means, deviations = moments(self.features, values)
+        classification = self.kind == "classification"
+        target_means, target_deviations = np.zeros((2, 0)) if classification else moments(self.targets, targets[rows])
         both = rows[1:] & rows[:-1] & ~readings.begins[1:]
         gaps = elapsed(readings.times[1:][both], readings.times[:-1][both], self.unit)
-        classes = None
-        target_means, target_deviations = np.zeros(0), np.zeros(0)
-        if self.kind == "classification":
-            found = {label for label in targets[windows.target, 0].tolist() if label is not None}
-            kinds = {type(label) for label in found}
-            if len(kinds) > 1 or not kinds <= {str, bool, int}:
-                raise ValueError(
-                    f"frame[{self.targets[0]!r}] must hold labels of one kind, strings, booleans or integers, got "
-                    f"{sorted(map(repr, found))!s:.80}. Numbers that are no classes: kind='regression'."
-                )
-            classes = tuple(sorted(found))
-        else:
-            known = targets[rows]
-            empty = np.isnan(known).all(axis=0)
-            if empty.any():
-                raise ValueError(
-                    f"frame[{self.targets[int(empty.argmax())]!r}] must have a value in the training rows, got none in "
-                    f"{len(known)}."
-                )
-            target_means, target_deviations = _moments(known)
-        means, deviations = _moments(values)
         return FittedTable(
             settings=self,
             means=means,
@@ -269,7 +224,7 @@ class Table:
             holes=tuple(bool(np.isnan(column).any()) for column in values.T),
             target_means=target_means,
             target_deviations=target_deviations,
-            classes=classes,
+            classes=classes_of(self.targets[0], targets[windows.target]) if classification else None,
             typical_gap=float(np.median(gaps)) if len(gaps) else 1.0,
             steps=steps,
             time_kind=None if self.time is None else readings.times.dtype.kind,
@@ -342,7 +297,7 @@ class FittedTable:
         Raises:
             ValueError: As :meth:`Table.task`, or the model's outputs do not fit.
         """
-        return self.to_frame(frame, self.outputs(lambda split: _call(model, split), frame))
+        return self.to_frame(frame, self.outputs(lambda split: call_model(model, split), frame))
 
     def outputs(self, function: Callable[[Split], Array], frame: Any) -> Array:
         """Return what a function says of each row of a table, (rows, O), in the scale of a model's outputs.
@@ -357,6 +312,8 @@ class FittedTable:
         Raises:
             ValueError: As :meth:`predict`.
         """
+        if not callable(function):
+            raise ValueError(f"function must be callable, got {function!r:.80}.")
         readings = read(self.settings, frame)
         found = None if self.settings.time is None else readings.times.dtype.kind
         if found != self.time_kind:
@@ -410,12 +367,15 @@ class FittedTable:
             more: Further columns (rows,) by name.
 
         Raises:
-            ValueError: The outputs do not fit the table.
+            ValueError: The outputs or further columns do not fit the table.
         """
         source = Frame(frame)
         outputs = np.asarray(outputs, dtype=np.float64)
         if outputs.shape != (len(source), self.output_size):
             raise ValueError(f"outputs must have the shape {(len(source), self.output_size)}, got {outputs.shape}.")
+        for name, column in (more or {}).items():
+            if np.shape(column) != (len(source),):
+                raise ValueError(f"more[{name!r}] must have the shape {(len(source),)}, got {np.shape(column)}.")
         keep = [name for name in (self.settings.group, self.settings.time) if name is not None]
         if self.classes is None:
             values = outputs * self.target_deviations + self.target_means
@@ -486,27 +446,14 @@ class FittedTable:
             )
         return x, gaps
 
-    def _scale_targets(self, targets: Array, readings: Readings, part: Array) -> Array:
-        """Targets as a model learns them: standardised (n, O) float32, or numbers of classes (n, 1), -1 if unknown."""
-        if self.classes is None:
-            if self.settings.horizon is None and np.isnan(targets).any():
-                row = readings.order[np.isnan(targets).any(axis=1)].min()
-                raise ValueError(
-                    f"target must be known in every row where each reading has one, got none in row {row}. Leave such "
-                    "rows out, or take a horizon."
-                )
-            return ((targets - self.target_means) / self.target_deviations).astype(np.float32)
-        places = {label: number for number, label in enumerate(self.classes)} | {None: -1}
-        numbers = np.array([places.get(label, -2) for label in targets[:, 0]], dtype=np.int32)
-        unknown = numbers == -2
-        if unknown.any():
-            first = int(unknown.argmax())
-            raise ValueError(
-                f"frame[{self.settings.targets[0]!r}] must hold classes that training sequences have, got "
-                f"{targets[first, 0]!r} in row {readings.order[first]} of {SPLITS[part[first]]}. Split otherwise, or "
-                "leave such rows out."
-            )
-        return numbers[:, None]
+    def _inverse(self) -> Standardizer | None:
+        """The way back of a regression's targets to real units."""
+        if self.classes is not None:
+            return None
+        means, deviations = self.target_means, self.target_deviations
+        if len(means) == 1:
+            return Standardizer(mean=float(means[0]), deviation=float(deviations[0]))
+        return Standardizer(mean=means, deviation=deviations)
 
     def _sequences(self, readings: Readings) -> Iterator[tuple[Windows, Split]]:
         """All readings as sequences to predict from, so many at once as memory bears."""
@@ -514,88 +461,13 @@ class FittedTable:
         starts = np.flatnonzero(readings.begins)
         lengths = np.diff(np.append(starts, len(readings)))
         least = 1 if self.settings.horizon is None else self.settings.least
-        windows = self.settings._windows(starts, lengths, self.steps, self._stride, least)
+        windows = cut(self.settings, starts, lengths, self.steps, self._stride, least)
         at_once = max(1, CHUNK // (self.steps * x.shape[1]))
         nothing = np.zeros((len(readings), 1), dtype=np.float32)
         for first in range(0, len(windows), at_once):
             own = windows[first : first + at_once]
-            yield own, self._split(own, x, gaps, nothing, readings, with_mask=bool((own.length < self.steps).any()))
-
-    def _split(
-        self, windows: Windows, x: Array, gaps: Array, y: Array, readings: Readings, *, with_mask: bool
-    ) -> Split:
-        """The sequences of windows, padded with 0."""
-        rows, there = windows.rows(self.steps)
-        time_delta = None
-        if self.settings.time is not None:
-            time_delta = gaps[rows]
-            if self.settings.horizon:  # until the next reading, the last one's until the target
-                time_delta[:, :-1] = time_delta[:, 1:]
-                last = windows.length - 1
-                ahead = elapsed(
-                    readings.times[windows.target], readings.times[windows.start + last], self.settings.unit
-                )
-                time_delta[np.arange(len(windows)), last] = ahead
-            time_delta = np.where(there, time_delta, 0.0).astype(np.float32)
-        inputs = x[rows]
-        inputs[~there] = 0.0
-        if self.settings.horizon is None:
-            targets = y[rows]
-            targets[~there] = 0.0
-        else:
-            targets = y[windows.target]
-        classes = self.classes if y.dtype.kind == "i" else None
-        return Split(
-            x=inputs,
-            y=targets[:, 0] if y.dtype.kind == "i" else targets,
-            time_delta=time_delta,
-            mask=there if with_mask else None,
-            classes=classes,
-            group=None if self.settings.group is None else readings.labels[readings.groups[windows.start]],
-        )
-
-
-def _call(model: Any, split: Split) -> Array:
-    """What a model puts out for sequences, without dropout."""
-    if not callable(model):
-        raise ValueError(f"model must be callable, got {type(model).__name__}.")
-    training = getattr(model, "training", False)
-    if training:
-        model.eval()
-    given = {
-        name: mx.array(array)
-        for name, array in (("time_delta", split.time_delta), ("mask", split.mask))
-        if array is not None
-    }
-    try:
-        outputs = model(mx.array(split.x), **given)
-    finally:
-        if training:
-            model.train()
-    return np.array(outputs[0] if isinstance(outputs, tuple) else outputs, dtype=np.float64)
-
-
-def _baselines(task: Task) -> dict[str, float]:
-    """The training mean, and least squares on one reading: what memory has to beat."""
-    if task.kind == "classification":
-        return {"majority": baselines.majority(task)}
-    x, y = _one_reading(task.train), task.train.y
-    known = np.isfinite(y).all(axis=-1)
-    if y.ndim == 3 and task.train.mask is not None:
-        known &= task.train.mask
-    weights = np.linalg.lstsq(x[known], y[known].astype(np.float64))[0]
-    return {
-        "train mean": task.score(np.zeros_like(task.test.y)),
-        "least squares on one reading": task.score(_one_reading(task.test) @ weights),
-    }
-
-
-def _one_reading(split: Split) -> Array:
-    """The inputs at each target, and 1: (n, T, F + 1), or (n, F + 1) of the last reading."""
-    x = np.insert(split.x.astype(np.float64), 0, 1.0, axis=2)
-    if split.y.ndim == 3:
-        return x
-    return np.asarray(x[np.arange(len(split)), last_valid_step(split.mask, *x.shape[:2])])
+            ragged = bool((own.length < self.steps).any())
+            yield own, as_split(self, own, x, gaps, nothing, readings, with_mask=ragged)
 
 
 def _check_columns(name: str, columns: Any) -> tuple[str, ...]:
@@ -605,15 +477,3 @@ def _check_columns(name: str, columns: Any) -> tuple[str, ...]:
         if not isinstance(column, str) or not column or list(columns).count(column) > 1:
             raise ValueError(f"{name} must be names of different columns, got {column!r:.80}.")
     return tuple(columns)
-
-
-def _moments(values: Array) -> tuple[Array, Array]:
-    """Means and standard deviations of columns over what is there; a constant one's deviation is 1."""
-    means = np.nanmean(values, axis=0)
-    deviations = np.nanstd(values, axis=0)
-    return means, np.where(deviations <= 1e-12 * np.abs(means), 1.0, deviations)
-
-
-def _known(targets: Array) -> Array:
-    """Where targets are not missing."""
-    return np.asarray(targets != np.array(None) if targets.dtype == object else ~np.isnan(targets), dtype=bool)
