@@ -27,7 +27,7 @@ __all__ = ["FittedTable", "Table"]
 MISSING = ("flag", "carry", "refuse")
 LARGE = 2**31  # bytes of inputs that are worth a word
 LONGEST = 2**31  # readings
-CHUNK = 2**22  # numbers of inputs predicted at once
+CHUNK = 2**16  # readings predicted at once; bounds memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -462,7 +462,7 @@ class FittedTable:
         lengths = np.diff(np.append(starts, len(readings)))
         least = 1 if self.settings.horizon is None else self.settings.least
         windows = cut(self.settings, starts, lengths, self.steps, self._stride, least)
-        at_once = max(1, CHUNK // (self.steps * x.shape[1]))
+        at_once = max(1, CHUNK // self.steps)
         nothing = np.zeros((len(readings), 1), dtype=np.float32)
         for first in range(0, len(windows), at_once):
             own = windows[first : first + at_once]
