@@ -180,8 +180,7 @@ class Table:
         training = part[starts] == 0
         steps = int(min(self.window, max(1, lengths[training].max(initial=1) - (self.horizon or 0))))
         windows = cut(self, starts, lengths, steps, self.stride, self.least)
-        if self.horizon is not None:  # a sequence with no target teaches nothing
-            windows = windows[is_known(targets[windows.target])]
+        windows = windows.with_target(is_known(targets), steps, self.horizon)
         of_part = [windows[part[windows.start] == number] for number in range(3)]
         for number, (name, own) in enumerate(zip(SPLITS, of_part, strict=True)):
             if not len(own):
@@ -200,7 +199,7 @@ class Table:
                 stacklevel=2,
             )
         x, gaps = fitted._encode(readings)
-        y = scale_targets(fitted, targets, readings, part, windows.target)
+        y = scale_targets(fitted, targets, readings, part, windows.target_rows(steps, self.horizon))
         full = bool((windows.length == steps).all())
         splits = [as_split(fitted, own, x, gaps, y, readings, with_mask=not full) for own in of_part]
         task = Task(
@@ -213,7 +212,7 @@ class Table:
         """Learn scales from training readings, and classes from the targets of training sequences."""
         values = readings.values[rows]
         means, deviations = moments(self.features, values)
-        classification = self.kind == "classification"
+        classification, learnt = self.kind == "classification", windows.target_rows(steps, self.horizon)
         target_means, target_deviations = np.zeros((2, 0)) if classification else moments(self.targets, targets[rows])
         both = rows[1:] & rows[:-1] & ~readings.begins[1:]
         gaps = elapsed(readings.times[1:][both], readings.times[:-1][both], self.unit)
@@ -224,7 +223,7 @@ class Table:
             holes=tuple(bool(np.isnan(column).any()) for column in values.T),
             target_means=target_means,
             target_deviations=target_deviations,
-            classes=classes_of(self.targets[0], targets[windows.target]) if classification else None,
+            classes=classes_of(self.targets[0], targets[learnt]) if classification else None,
             typical_gap=float(np.median(gaps)) if len(gaps) else 1.0,
             steps=steps,
             time_kind=None if self.time is None else readings.times.dtype.kind,

@@ -31,6 +31,20 @@ class Windows:
         last = self.length[:, None] - 1
         return self.start[:, None] + np.minimum(step, last), step <= last
 
+    def target_rows(self, steps: int, horizon: int | None) -> Array:
+        """Return the rows of all their targets, those of one window after another's."""
+        if horizon is not None:
+            return self.target
+        rows, there = self.rows(steps)
+        return np.asarray(rows[there])
+
+    def with_target(self, known: Array, steps: int, horizon: int | None) -> Windows:
+        """Leave out those without any target; ``known`` says where there is one, of all rows."""
+        if horizon is not None:
+            return self[known[self.target]]
+        rows, there = self.rows(steps)
+        return self[(known[rows] & there).any(axis=1)]
+
 
 def every_reading(starts: Array, lengths: Array, window: int, stride: int, least: int) -> Windows:
     """Cut stretches of rows into windows that begin every ``stride`` rows; the last may be shorter."""
