@@ -289,9 +289,9 @@ class FittedTable:
                 groups and times than the training table.
 
         Returns:
-            A table like the one given (pandas with its index, polars, or dict), row by row: group, time, and each
-            target in real units, or the label of the likeliest class. NaN (null in polars; None for labels) stands
-            where there are fewer than ``least`` readings to predict from (with a horizon).
+            A table like the one given (pandas with its index, polars, or dict), row by row. It holds group, time, and
+            each target in real units, or the label of the likeliest class. NaN (null in polars; None for labels)
+            stands where there are fewer than ``least`` readings to predict from (with a horizon).
 
         Raises:
             ValueError: As :meth:`Table.task`, or the model's outputs do not fit.
