@@ -43,7 +43,7 @@ class Windows:
         if horizon is not None:
             return self[known[self.target]]
         rows, there = self.rows(steps)
-        return self[(known[rows] & there).any(axis=1)]
+        return self[np.flatnonzero((known[rows] & there).any(axis=1))]
 
 
 def every_reading(starts: Array, lengths: Array, window: int, stride: int, least: int) -> Windows:
