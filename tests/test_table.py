@@ -379,6 +379,8 @@ def test_a_fitted_table_is_written_to_the_bit_and_read_strictly() -> None:
     parts = json.loads(text)
     for changes, message in (
         ({"version": 2}, "version must be 1 .* got 2"),
+        ({"version": True}, "version must be 1 .* got True"),
+        ({"time_kind": []}, "time_kind must fit"),
         ({"more": 1}, r"unknown: \['more'\]"),
         ({"settings": parts["settings"] | {"colour": 1}}, r"unknown: \['colour'\]"),
         ({"means": [1.0]}, "means must be 2 numbers"),
@@ -520,6 +522,10 @@ def test_a_frame_of_pandas_is_refused_as_clearly() -> None:
         fitted.to_frame(frame, np.zeros((3, 1)))
     with pytest.raises(ValueError, match=r"more.'spread'. must have the shape"):
         fitted.to_frame(frame, np.zeros((12, 1)), {"spread": np.zeros(3)})
+    with pytest.raises(ValueError, match="more must map names to columns, got 3"):
+        fitted.to_frame(frame, np.zeros((12, 1)), 3)
+    with pytest.raises(ValueError, match="what a model or function returns must hold real numbers"):
+        fitted.outputs(lambda _: {}, frame)
     with pytest.raises(ValueError, match="function must be callable"):
         fitted.outputs(3, frame)
 
@@ -560,6 +566,8 @@ def test_wrong_readings_are_refused_by_an_encoder() -> None:
         (datetime.datetime(2026, 1, 1), {"x": 3}, "time must be a number, as in the table"),
         (2, {"X": 3}, "reading must hold the table's features x, got 'X'"),
         (2, [1, 2], "reading must hold 1 values, x, got"),
+        (2, b"x", "reading must hold 1 values, x, got"),
+        (2, [[1, 2]], r"reading\['x'\] must be a finite number"),
         (2, {"x": "3"}, r"reading\['x'\] must be a finite number"),
         (2, {"x": 10**400}, r"reading\['x'\] must be a finite number"),
         (2, {"x": np.inf}, r"reading\['x'\] must be a finite number"),
@@ -570,7 +578,9 @@ def test_wrong_readings_are_refused_by_an_encoder() -> None:
     x, gap = encoder.push(4.0, {})  # what was refused left nothing behind
     assert gap == 3 and x[1] == 0 and x[2] == np.float32(np.log1p(3 / 1.5))
     state = encoder.state()
-    for wrong in ({"time": 3}, 3, state | {"values": 3}, state | {"values": [1, 2]}, state | {"dtype": "M8[s]"}):
+    wrong_parts: list[Any] = [{"values": 3}, {"values": [1, 2]}, {"values": b"x"}]
+    wrong_parts += [{"dtype": "M8[s]"}, {"time": None}, {"seen": [9.0]}]
+    for wrong in ({"time": 3}, 3, *(state | part for part in wrong_parts)):
         with pytest.raises(ValueError, match="state must be what state"):
             fitted.encoder(wrong)
     refusing = small(missing="refuse").task(SMALL | {"x": np.arange(12.0)}, by="part").table

@@ -136,12 +136,17 @@ class Encoder:
         try:
             if set(state) != {"dtype", "time", "values", "seen"}:
                 raise ValueError("it has other fields")
-            numbers = [np.nan if value is None else check_number("values", value) for value in state["values"]]
+            values = list(state["values"]) if isinstance(state["values"], list) else []
+            numbers = [np.nan if value is None else check_number("values", value) for value in values]
             kind = np.dtype(state["dtype"])
             time, seen = (
                 np.array(state[name], dtype=np.float64 if kind.kind == "f" else np.int64).astype(kind)
                 for name in ("time", "seen")
             )
+            if np.isnat([time, *seen]).any() if kind.kind in "mM" else not np.isfinite([time, *seen]).all():
+                raise ValueError("it lacks a time")
+            if (seen > time).any():
+                raise ValueError("something was seen later than its time")
             sizes = {len(numbers), len(seen), len(table.means)}
             if kind.kind != (table.time_kind or "f") or time.shape != () or len(sizes) > 1:
                 raise ValueError("it is of another table")
@@ -177,7 +182,8 @@ class Encoder:
                         f"{did_you_mean(str(name), features)}"
                     )
             reading = [reading.get(name) for name in features]
-        elif isinstance(reading, str) or not hasattr(reading, "__len__") or len(reading) != len(features):
+        flat = isinstance(reading, list | tuple) or (isinstance(reading, np.ndarray) and reading.ndim == 1)
+        if not flat or len(reading) != len(features):
             raise ValueError(f"reading must hold {len(features)} values, {', '.join(features)}, got {reading!r:.80}.")
         values = np.empty(len(features))
         for place, (name, value) in enumerate(zip(features, reading, strict=True)):

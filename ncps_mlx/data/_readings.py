@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ncps_mlx.data._table import Table
 
 __all__ = ["Readings", "assign", "read"]
+
+GROUPS = (str, int, float, datetime.date, type(None))  # a datetime is a date too
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,13 @@ def read(table: Table, frame: Any) -> Readings:
     labels = [None] * n if table.group is None else source.labels(table.group)
     if table.group is not None and None in labels:
         raise ValueError(f"frame[{table.group!r}] must name a group in each row, got none in row {labels.index(None)}.")
-    try:
-        names = sorted(set(labels), key=lambda label: (type(label).__name__, label)) if table.group else [None]
-    except TypeError as error:
-        raise ValueError(f"frame[{table.group!r}] must hold names of groups, texts or integers: {error}.") from error
+    for row, label in enumerate(labels):
+        if not isinstance(label, GROUPS):
+            raise ValueError(
+                f"frame[{table.group!r}] must hold names of groups, texts, numbers or dates, got {label!r:.40} in row "
+                f"{row}."
+            )
+    names = sorted(set(labels), key=lambda label: (type(label).__name__, label)) if table.group else [None]
     code = {label: number for number, label in enumerate(names)}
     groups = np.array([code[label] for label in labels])
     times = np.arange(n, dtype=np.float64) if table.time is None else source.times(table.time)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ncps_mlx._utils.arrays import real_array
 from ncps_mlx._utils.validation import check_choice, check_int, check_text
 from ncps_mlx.data._encoder import TIME_KINDS, Encoder, elapsed, encode
 from ncps_mlx.data._frame import Frame
@@ -323,7 +324,7 @@ class FittedTable:
         result = np.full((len(readings), self.output_size), np.nan)
         for windows, split in self._sequences(readings):
             every = self.settings.horizon is None
-            outputs = np.asarray(function(split), dtype=np.float64)
+            outputs = real_array("what a model or function returns", function(split))
             shape = (len(windows), *((self.steps,) if every else ()), self.output_size)
             if outputs.shape != shape:
                 raise ValueError(f"model must put out the shape {shape} for this table, got {outputs.shape}.")
@@ -369,10 +370,12 @@ class FittedTable:
             ValueError: The outputs or further columns do not fit the table.
         """
         source = Frame(frame)
-        outputs = np.asarray(outputs, dtype=np.float64)
+        outputs = real_array("outputs", outputs).astype(np.float64)
         if outputs.shape != (len(source), self.output_size):
             raise ValueError(f"outputs must have the shape {(len(source), self.output_size)}, got {outputs.shape}.")
-        for name, column in (more or {}).items():
+        if more is not None and not isinstance(more, Mapping):
+            raise ValueError(f"more must map names to columns, got {more!r:.80}.")
+        for name, column in ({} if more is None else more).items():
             if np.shape(column) != (len(source),):
                 raise ValueError(f"more[{name!r}] must have the shape {(len(source),)}, got {np.shape(column)}.")
         keep = [name for name in (self.settings.group, self.settings.time) if name is not None]

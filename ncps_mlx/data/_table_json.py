@@ -36,7 +36,7 @@ def read_fitted(text: str, table: type[Table], names: Collection[str]) -> dict[s
     except (TypeError, ValueError) as error:
         raise ValueError(f"text must be the JSON of a fitted table, got {text!r:.80}.") from error
     version = parts.pop("version", None) if isinstance(parts, dict) else None
-    if version != VERSION:
+    if isinstance(version, bool) or version != VERSION:
         raise ValueError(f"version must be {VERSION} in the JSON of a fitted table, got {version!r}.")
     _check_fields("a fitted table", parts, names)
     _check_fields("a table's settings", parts["settings"], [field.name for field in fields(table)])
@@ -48,7 +48,8 @@ def read_fitted(text: str, table: type[Table], names: Collection[str]) -> dict[s
         raise ValueError(f"holes must be {features} booleans, got {holes!r:.80}.")
     if (parts["classes"] is None) != regression:
         raise ValueError(f"classes must be there for classification alone, got {parts['classes']!r:.80}.")
-    if parts["time_kind"] not in TIME_KINDS or (parts["time_kind"] is None) != (settings.time is None):
+    kinds = list(TIME_KINDS)  # of a list, as what is looked for may be anything
+    if parts["time_kind"] not in kinds or (parts["time_kind"] is None) != (settings.time is None):
         raise ValueError(f"time_kind must fit the table's time, {settings.time!r}, got {parts['time_kind']!r}.")
     return {
         "settings": settings,
