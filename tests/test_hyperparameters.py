@@ -49,7 +49,7 @@ def test_the_table_agrees_with_fit() -> None:
     assert vars(MemberConfig()).keys() == MEMBER_PARAMETERS
     of_fit = {name for name, each in HYPERPARAMETERS.items() if each.owner == "fit"}
     assert of_fit == (FIT_PARAMETERS | MEMBER_PARAMETERS) - {"seed"}
-    for name in of_fit - {"backbone_dropout", "time_scaling"}:
+    for name in of_fit - {"backbone_dropout", "batch_size", "time_scaling"}:
         assert set(HYPERPARAMETERS[name].defaults.values()) == {arguments[name]}
 
 
@@ -89,6 +89,7 @@ def test_every_default_passes_its_own_check() -> None:
         ("input_mapping", "log", "input_mapping must be one of"),
         ("initializer", "ones", "initializer must be one of"),
         ("backbone_dropout", None, "backbone_dropout must be a finite number, got None."),
+        ("batch_size", None, "batch_size must be an integer, got None."),
         ("time_scaling", None, "time_scaling must be one of 'raw', 'log', 'normalized', 'bounded', got None."),
     ],
 )
@@ -102,7 +103,7 @@ def test_a_configuration_is_completed_by_the_defaults_of_its_model() -> None:
     assert list(config) == sorted(hyperparameter_names("CfC"))
     assert (config["hidden_size"], config["learning_rate"], config["mode"]) == (16, 0.01, "default")
     assert config["backbone_dropout"] == 0.0  # the model's, not fit's None
-    assert config["time_scaling"] == "raw"  # a new model's
+    assert (config["time_scaling"], config["batch_size"]) == ("raw", 32)
     assert (config["backbone_layers"], complete_config("LTC", {})["backbone_layers"]) == (1, 0)
     assert "ode_unfolds" in hyperparameter_names("LTC") and "ode_unfolds" not in hyperparameter_names("CfC")
     assert steps_of(complete_config("CfC", {"steps": 250})) == (250, 25)

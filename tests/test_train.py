@@ -14,7 +14,20 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten, tree_map
 
-from ncps_mlx import LTC, AutoNCP, CfC, FullyConnected, Random, Split, Task, evaluate, fit, predict
+from ncps_mlx import (
+    LTC,
+    AutoNCP,
+    CfC,
+    FullyConnected,
+    Random,
+    Space,
+    Split,
+    Study,
+    Task,
+    evaluate,
+    fit,
+    predict,
+)
 
 # Private: the optimizer and the schedule alone, to compare with MLX's; what fits in memory; training that pauses.
 from ncps_mlx._kernels.native import native_layers
@@ -22,7 +35,7 @@ from ncps_mlx._runtime import memory_budget
 from ncps_mlx._runtime.memory_budget import peak_memory_mb
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data._time_scaler import KINDS, TimeScaler
-from ncps_mlx.training import MEMBER_PARAMETERS
+from ncps_mlx.training import MEMBER_PARAMETERS, find_batch_size, find_learning_rate
 from ncps_mlx.training import _population as population
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._optimizers import PopulationAdam, clip, schedule_factors
@@ -487,6 +500,23 @@ def test_progress_shows_the_best_score(capsys):
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         fit(build(), make_task(), **settings)
+
+
+def test_fewer_sequences_than_the_default_batch_are_the_batch():
+    task = make_task().take(20)
+    default, explicit = build(), build()
+    fit(default, task, steps=3, progress=False)
+    fit(explicit, task, steps=3, batch_size=20, progress=False)
+    assert equal_parameters(default, explicit)
+    with pytest.raises(ValueError, match="batch_size must be at most the 20 training sequences, got 32"):
+        fit(build(), task, steps=3, batch_size=32, progress=False)
+    curves = [find_learning_rate(build(), task, steps=20, batch_size=size, progress=False) for size in (None, 20)]
+    np.testing.assert_array_equal(curves[0].loss, curves[1].loss)
+    sizes, _ = find_batch_size(build(), task.take(5), steps=1, repeats=1, progress=False)
+    assert [size.batch_size for size in sizes] == [5]
+    study = Study(None, task, Space(learning_rate=[1e-2]), sampler="grid", fixed={"hidden_size": 4, "steps": 2})
+    record = study.run(progress=False).best
+    assert record.config["batch_size"] == 20 and record.rerun(task).score == record.score
 
 
 def test_scales_that_cannot_apply_are_named():

@@ -49,8 +49,8 @@ class Split:
             integers from 0, strings or booleans, stored as int32: integers as they are, others as places in
             ``classes``.
         time_delta: Time that passes before each reading since the one before (n, T), in the task's unit; ``None``:
-            every step lasts 1, a masked one too. Time passes over holes too: that of masked steps between two readings is added to the
-            later one's, and theirs becomes 0.
+            every step lasts 1, a masked one too. Time passes over holes: that of masked steps between two readings is
+            added to the later one's, and theirs becomes 0.
         mask: Booleans (n, T), true where there is a reading; ``None``: everywhere. Padding in ``x`` and
             ``time_delta`` must be finite too (0 will do).
         classes: The labels that the integers of ``y`` stand for, different strings, booleans or integers. Default:

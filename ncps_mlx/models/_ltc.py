@@ -167,7 +167,8 @@ class LTC(RecurrentModel):
 
         Returns:
             For each layer (H,) without ``x``, or (B, T, H) after each reading, in units of ``time_delta``, or on the
-            scale of the model's ``time_scaler``. In a bidirectional model those of both directions, (..., 2H). For one sequence, without B.
+            scale of the model's ``time_scaler``. In a bidirectional model those of both directions, (..., 2H). For one
+            sequence, without B.
 
         Raises:
             ValueError: As in a call.

@@ -19,7 +19,7 @@ from ncps_mlx.search._halving import Bracket, Halving, Hyperband, rung_step
 from ncps_mlx.search._samplers import check_size, grid_plan, quasi_random_plan, random_plan
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.trial_store import TrialSpec
-from ncps_mlx.training._hyperparameters import MODELS, check_config, complete_config, steps_of
+from ncps_mlx.training._hyperparameters import MODELS, check_config, complete_config, steps_of, task_defaults
 
 __all__ = ["StudyConfig"]
 
@@ -75,7 +75,7 @@ class StudyConfig:
         if "seed" in fixed:
             raise ValueError("seed must be given as seeds=(0, 1, 2), got it in fixed.")
         complete_config(self.model, {name: each.bounds()[0] for name, each in space.distributions.items()})
-        self._defaults = complete_config(self.model, fixed)
+        self._defaults = complete_config(self.model, task_defaults(task) | fixed)
         self.fixed = {
             name: value for name, value in self._defaults.items() if name not in space.distributions
         }

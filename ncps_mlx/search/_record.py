@@ -65,7 +65,9 @@ class Record(TrialResult):
     """
 
     def build(self) -> RecurrentModel:
-        """Build the untrained model with the record's seed: what the trial began with. Training gives it its time scaler.
+        """Build the untrained model with the record's seed: what the trial began with.
+
+        Its scale of time comes with training.
 
         Raises:
             ValueError: The record lacks the sizes that the task decided.

@@ -17,15 +17,20 @@ from ncps_mlx.training._optimizers import OPTIMIZERS, SCHEDULES, schedule_factor
 from ncps_mlx.training._validation import check_scale_applies
 
 __all__ = [
+    "BATCH_SIZE",
     "Check",
     "FitConfig",
     "MemberConfig",
     "at_least",
+    "default_batch_size",
     "dropout_rate",
     "one_of",
     "positive",
     "setting",
 ]
+
+BATCH_SIZE = 32
+"""Sequences per gradient, where there are as many."""
 
 Check = Callable[[str, Any], Any]
 """Takes a setting's name and value, and returns the value or raises a ValueError that names the setting."""
@@ -61,6 +66,11 @@ def dropout_rate(name: str, value: Any) -> float:
     return check_number(name, value, low=0, high=1, open_high=True)
 
 
+def default_batch_size(sequences: int) -> int:
+    """The sequences per gradient where no number is given: 32, or all if they are fewer."""
+    return min(BATCH_SIZE, sequences)
+
+
 def setting(default: Any, check: Check) -> Any:
     """A dataclass field with its default and its check."""
     return field(default=default, metadata={"check": check})
@@ -78,7 +88,7 @@ class FitConfig:
     """What all members of a population share in training; :func:`~ncps_mlx.fit` describes each setting."""
 
     steps: int = setting(500, at_least(1))
-    batch_size: int = setting(32, at_least(1))
+    batch_size: int | None = setting(None, optional(at_least(1)))
     grad_accumulation_steps: int = setting(1, at_least(1))
     optimizer: str = setting("adam", one_of(OPTIMIZERS))
     patience: int | None = setting(None, optional(at_least(1)))
@@ -93,6 +103,10 @@ class FitConfig:
         """Take the shared settings out of a complete configuration, which says nothing about memory."""
         names = [item.name for item in fields(cls) if item.name != "memory_mb"]
         return cls(**{name: config[name] for name in names}, memory_mb=memory_mb)
+
+    def for_task(self, sequences: int) -> Self:
+        """The same with a batch of the default size if none is given, for so many training sequences."""
+        return self if self.batch_size is not None else replace(self, batch_size=default_batch_size(sequences))
 
     @property
     def evaluation_interval(self) -> int:

@@ -99,7 +99,7 @@ def find_learning_rate(
     low: float = 1e-5,
     high: float = 1.0,
     steps: int = 100,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> RateRange:
@@ -117,7 +117,7 @@ def find_learning_rate(
         low: First learning rate.
         high: Last one.
         steps: Updates, the rate rising by the same factor at each; at least 20.
-        batch_size: B.
+        batch_size: B; ``None``: 32, or all training sequences if there are fewer.
         seed: Of the order of the data and of dropout; model i takes ``seed + i``.
         progress: Show a progress bar.
 
@@ -140,7 +140,6 @@ def find_learning_rate(
     check_number("low", low, low=0, open_low=True)
     check_number("high", high, low=low, open_low=True)
     check_int("steps", steps, minimum=POINTS)
-    check_batch(task, batch_size)
     check_int("seed", seed, minimum=0)
     check_flag("progress", progress)
     members = [
@@ -199,7 +198,7 @@ def find_batch_size(
     model: RecurrentModel,
     task: Task,
     *,
-    smallest: int = 8,
+    smallest: int | None = None,
     memory_mb: float = 4000.0,
     gain: float = 1.1,
     steps: int = 10,
@@ -217,7 +216,8 @@ def find_batch_size(
     Args:
         model: The model.
         task: What to learn.
-        smallest: First batch size; each next one is twice as large.
+        smallest: First batch size; each next one is twice as large. ``None``: 8, or all training sequences if there
+            are fewer.
         memory_mb: Stop before a step needs more, in megabytes; the tuning stays below it as :func:`~ncps_mlx.fit` does.
         gain: Stop once doubling brings less than this factor in examples per second, twice in a row.
         steps: Updates in one timing; one untimed update goes before.
@@ -246,7 +246,7 @@ def find_batch_size(
         raise ValueError(f"model must be a CfC or an LTC, got {type(model).__name__}.")
     check_trainable([model])
     check_fits(model, task)
-    check_batch(task, smallest, "smallest")
+    size = check_batch(task, min(8, len(task.train)) if smallest is None else smallest, "smallest")
     check_number("memory_mb", memory_mb, low=0, open_low=True)
     check_number("gain", gain, low=0, open_low=True)
     check_int("steps", steps)
@@ -257,9 +257,8 @@ def find_batch_size(
         raise ValueError(f"learning_rates must be a sequence of numbers, got {learning_rates!r}.")
     rates = [check_number("learning_rates", rate, low=0, open_low=True) for rate in learning_rates]
     found: list[BatchSize] = []
-    most = int(np.log2(len(task.train) // smallest)) + 1
+    most = int(np.log2(len(task.train) // size)) + 1
     with Progress(most, f"{task.name}, batch sizes", "size", shown=progress) as bar:
-        size = smallest
         while True:
             found.append(measure(model, task, size, steps, repeats, rates, tuning_steps, memory_mb))
             bar.reach(len(found))

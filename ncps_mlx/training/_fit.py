@@ -37,7 +37,7 @@ class FitArguments(TypedDict, total=False):
     """The keyword arguments of :func:`fit`, for type checkers and editors: both overloads take them."""
 
     steps: int
-    batch_size: int
+    batch_size: int | None
     learning_rate: float | Sequence[float]
     optimizer: str
     weight_decay: float | Sequence[float]
@@ -69,7 +69,7 @@ def fit(
     task: Task,
     *,
     steps: int = 500,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     learning_rate: float | Sequence[float] = 1e-2,
     optimizer: str = "adam",
     weight_decay: float | Sequence[float] = 0.0,
@@ -101,7 +101,7 @@ def fit(
         model: A model, or N models of one shape. Each ends with the parameters of its best validation score.
         task: What to learn.
         steps: Updates of the parameters.
-        batch_size: B, sequences per gradient.
+        batch_size: B, sequences per gradient. ``None``: 32, or all if there are fewer.
         learning_rate: Peak of the schedule.
         optimizer: ``"adam"``, or ``"adamw"`` (needed for weight decay).
         weight_decay: Decoupled, times the learning rate.

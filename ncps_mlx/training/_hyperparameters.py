@@ -19,7 +19,16 @@ from ncps_mlx.data._time_scaler import KINDS
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.models._cfc import CfC
 from ncps_mlx.models._ltc import LTC, check_ranges
-from ncps_mlx.training._config import Check, FitConfig, MemberConfig, at_least, dropout_rate, one_of
+from ncps_mlx.training._config import (
+    BATCH_SIZE,
+    Check,
+    FitConfig,
+    MemberConfig,
+    at_least,
+    default_batch_size,
+    dropout_rate,
+    one_of,
+)
 from ncps_mlx.training._time_steps import check_time_scaling
 from ncps_mlx.training._validation import check_batch
 from ncps_mlx.wirings._base import Wiring
@@ -38,6 +47,7 @@ __all__ = [
     "hyperparameter_names",
     "recorded_config",
     "steps_of",
+    "task_defaults",
 ]
 
 MODELS: dict[str, type[CfC] | type[LTC]] = {"CfC": CfC, "LTC": LTC}
@@ -85,8 +95,11 @@ MODEL_DEFAULTS = {
 """The hyperparameters of each model with their defaults, as its constructor has them."""
 
 
-OF_NEW_MODELS: dict[str, tuple[Any, Check]] = {"time_scaling": ("raw", one_of(KINDS))}
-"""Default and check, in a configuration, of settings whose ``None`` in fit means the model's own."""
+IN_CONFIGS: dict[str, tuple[Any, Check]] = {
+    "batch_size": (BATCH_SIZE, at_least(1)),
+    "time_scaling": ("raw", one_of(KINDS)),
+}
+"""Default and check, in a configuration, of settings whose ``None`` in fit depends on the task or the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,13 +120,13 @@ class Hyperparameter:
 def _of_fit(config: type[FitConfig] | type[MemberConfig], kind: str) -> dict[str, Hyperparameter]:
     """The settings of fit that a configuration holds: not its seed, nor how much memory there is.
 
-    Fit's ``None`` for the dropout rate and the scale of time means the model's own: a configuration, whose model is
-    new, has the model's default and check of the one, and raw time as the default of the other.
+    Where fit's ``None`` depends on the model or the task, a configuration says what it means: the model's own dropout
+    rate, raw time, a batch of 32 (:func:`task_defaults` for fewer sequences).
     """
     found = {}
     for item in fields(config):
         check: Check
-        default, check = OF_NEW_MODELS.get(item.name, (item.default, item.metadata["check"]))
+        default, check = IN_CONFIGS.get(item.name, (item.default, item.metadata["check"]))
         if item.name not in ("seed", "memory_mb"):
             found[item.name] = Hyperparameter(
                 name=item.name,
@@ -183,6 +196,11 @@ def recorded_config(model: str, config: Mapping[str, Any], changes: Mapping[str,
             f"{missing[0]}=..., ...)."
         )
     return complete_config(model, merged)
+
+
+def task_defaults(task: Task) -> dict[str, Any]:
+    """The defaults of a configuration that depend on its task."""
+    return {"batch_size": default_batch_size(len(task.train))}
 
 
 def steps_of(config: Mapping[str, Any]) -> tuple[int, int]:

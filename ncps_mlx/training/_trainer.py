@@ -73,7 +73,8 @@ class PopulationTrainer:
         check_trainable(models)
         parameters = stack_parameters(models)
         check_fits(models[0], task)
-        check_batch(task, config.batch_size)
+        config = config.for_task(len(task.train))
+        batch_size = check_batch(task, config.batch_size)
         configs = [each.for_model(model, config) for each, model in zip(member_configs, models, strict=True)]
         self.model, self.task, self.config = parameterless_copy(models[0]), task, config
         self.active = list(range(len(configs)))
@@ -104,7 +105,7 @@ class PopulationTrainer:
         rates = [each.learning_rate_schedule(config.steps) for each in configs]
         self.learning_rates = np.stack(rates, axis=1).astype(np.float32)
         batches = config.steps * config.grad_accumulation_steps
-        rows = [each.batch_rows(len(task.train), batches, config.batch_size) for each in configs]
+        rows = [each.batch_rows(len(task.train), batches, batch_size) for each in configs]
         self.batch_rows = np.stack(rows, axis=1)
         dropout = [each.backbone_dropout or 0.0 for each in configs]
         self.dropout_rates = mx.array(dropout) if any(dropout) else 0.0

@@ -25,10 +25,12 @@ def check_trainable(models: Sequence[RecurrentModel]) -> None:
             )
 
 
-def check_batch(task: Task, size: int, name: str = "batch_size") -> None:
+def check_batch(task: Task, size: int | None, name: str = "batch_size") -> int:
     """Refuse a batch larger than the training split."""
-    if check_int(name, size) > len(task.train):
+    count = check_int(name, size)
+    if count > len(task.train):
         raise ValueError(f"{name} must be at most the {len(task.train)} training sequences, got {size}.")
+    return count
 
 
 def check_fits(model: RecurrentModel, task: Task) -> None:
