@@ -20,12 +20,32 @@ LARGEST_SEED = 2**64 - 1
 Initializer = Callable[[mx.array], mx.array]
 """From an array of a parameter's shape to its initial values."""
 
+LARGEST_ORTHOGONAL = 2**12
+"""The longest side of an orthogonal matrix, which takes time by its third power."""
+
+
+def orthogonal() -> Initializer:
+    """MLX's initializer, for matrices that it can make in seconds."""
+    make: Any = init.orthogonal()
+
+    def initializer(array: mx.array) -> mx.array:
+        if max(array.shape) > LARGEST_ORTHOGONAL:
+            raise ValueError(
+                f"initializer must not be 'orthogonal' (as recurrent weights of mixed memory are by default) for sizes "
+                f"above {LARGEST_ORTHOGONAL}, got a matrix of shape {array.shape}. Choose another initializer."
+            )
+        values: mx.array = make(array)
+        return values
+
+    return initializer
+
+
 INITIALIZERS: dict[str, Callable[[], Any]] = {
     "glorot_uniform": init.glorot_uniform,
     "glorot_normal": init.glorot_normal,
     "he_uniform": init.he_uniform,
     "he_normal": init.he_normal,
-    "orthogonal": init.orthogonal,
+    "orthogonal": orthogonal,
     "normal": init.normal,
     "uniform": init.uniform,
 }

@@ -39,6 +39,10 @@ INITIAL_RANGES: dict[str, tuple[float, float]] = {
 EPSILON = 1e-8  # as in ncps: keeps the denominator above zero where nothing leaks and no synapse acts
 
 
+LARGEST_MATRIX = 2**28
+"""The most numbers in a matrix of synapses by neurons: 1 GiB."""
+
+
 class WiredLTCCell(FusedCell):
     r"""Neurons that leak, and synapses whose conductance depends on the neuron they come from.
 
@@ -289,10 +293,22 @@ class Synapses:
     """
 
     def __init__(self, adjacency: Array) -> None:
+        self.count = int(np.count_nonzero(adjacency))
+        if max(adjacency.shape) * self.count > LARGEST_MATRIX:
+            raise ValueError(
+                f"wiring must have at most {LARGEST_MATRIX} synapses times neurons for an LTC, got {self.count} "
+                f"synapses from {adjacency.shape[0]} to {adjacency.shape[1]}. Choose a sparser or a smaller one."
+            )
         pairs = np.argwhere(adjacency)
-        self.count = len(pairs)
         self.polarity = adjacency[adjacency != 0].astype(np.float32)
         self.by_target = SynapseList(pairs, adjacency.shape[1])
-        one = np.eye(max(adjacency.shape), dtype=np.float32)
-        self.sources = mx.array(np.ascontiguousarray(one[pairs[:, 0], : adjacency.shape[0]].T))
-        self.targets = mx.array(np.ascontiguousarray(one[pairs[:, 1], : adjacency.shape[1]]))
+        each = np.arange(self.count)
+        self.sources = ones_at(pairs[:, 0], each, (adjacency.shape[0], self.count))
+        self.targets = ones_at(each, pairs[:, 1], (self.count, adjacency.shape[1]))
+
+
+def ones_at(rows: Array, columns: Array, shape: tuple[int, int]) -> mx.array:
+    """A matrix of ones in these places, and zeros."""
+    matrix = np.zeros(shape, dtype=np.float32)
+    matrix[rows, columns] = 1
+    return mx.array(matrix)

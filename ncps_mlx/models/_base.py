@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.models._serialization import save
 from ncps_mlx.models._time_steps import as_time_steps
 from ncps_mlx.models._validation import (
+    MOST_LAYERS,
     check_dropout_applies,
     check_inapplicable,
     check_wiring,
@@ -36,6 +38,7 @@ BACKBONE = {"backbone_units": 128, "backbone_dropout": 0.0}
 """Arguments of every dense model that no wired one takes, with their defaults."""
 
 LARGEST_SIZE = 2**24  # MLX counts in 32 bits, and cells join arrays of several sizes
+MOST_PARAMETERS = 2**28  # 1 GiB in single precision; training takes several times that
 
 
 class RecurrentModel(nn.Module):
@@ -79,7 +82,7 @@ class RecurrentModel(nn.Module):
         else:
             self.hidden_size = self.wiring.units
             check_inapplicable(config, dense, "with a wiring", "hidden_size instead of wiring")
-        self.num_layers = store_int(config, "num_layers")
+        self.num_layers = store_int(config, "num_layers", maximum=MOST_LAYERS)
         self.residual: bool = check_flag("residual", config["residual"])
         self.bidirectional: bool = check_flag("bidirectional", config["bidirectional"])
         self.mixed_memory: bool = check_flag("mixed_memory", config["mixed_memory"])
@@ -90,7 +93,7 @@ class RecurrentModel(nn.Module):
                 "parameters. Set num_layers to at least 3."
             )
         store_int(config, "backbone_units", maximum=LARGEST_SIZE)
-        layers = store_int(config, "backbone_layers", minimum=0)
+        layers = store_int(config, "backbone_layers", minimum=0, maximum=MOST_LAYERS)
         backbone_dropout = check_number("backbone_dropout", config["backbone_dropout"], low=0, high=1, open_high=True)
         check_dropout_applies(backbone_dropout, layers)
         config["backbone_dropout"] = self.backbone_dropout = backbone_dropout
@@ -106,10 +109,11 @@ class RecurrentModel(nn.Module):
         self.layers = []
         if self.bidirectional:
             self.backward_layers: list[Cell] = []
-        width = self.input_size
+        width, parameters = self.input_size, 0
         for _ in range(count):
             for layers in self._directions():
                 layers.append(self._layer(width, initializer))
+                parameters = self._check_size(parameters, layers[-1].parameters())
             width = self.layers[-1].output_size * len(self._directions())
         self.output_size: int = width if config["output_size"] is None else config["output_size"]
         if config["output_size"] is not None:
@@ -117,7 +121,21 @@ class RecurrentModel(nn.Module):
                 "weight": initializer(mx.zeros((self.output_size, width))),
                 "bias": mx.zeros((self.output_size,)),
             }
+            self._check_size(parameters, self.readout)
         mx.eval(self.parameters())  # a thread cannot compute what another left uncomputed
+
+    def _check_size(self, before: int, added: Any) -> int:
+        """Refuse a model with too many parameters, before any is computed; returns how many there are so far."""
+        arrays: Any = tree_flatten(added)
+        count = before + sum(math.prod(array.shape) for _, array in arrays)
+        if count > MOST_PARAMETERS:
+            names = ("input_size", "hidden_size", "backbone_units", "num_layers", "output_size")
+            sizes = ", ".join(f"{name}={self._config[name]}" for name in names)
+            raise ValueError(
+                f"hidden_size and the other sizes must make at most {MOST_PARAMETERS} parameters, got {count} or more "
+                f"with {sizes}."
+            )
+        return count
 
     def _directions(self) -> list[list[Cell]]:
         return [self.layers, self.backward_layers] if self.bidirectional else [self.layers]

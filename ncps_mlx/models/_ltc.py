@@ -15,7 +15,7 @@ from ncps_mlx.cells._stack import reverse_time
 from ncps_mlx.cells._wired_ltc import INITIAL_RANGES, MAPPINGS, WiredLTCCell
 from ncps_mlx.models._base import BACKBONE, RecurrentModel, time_first
 from ncps_mlx.models._serialization import register_model
-from ncps_mlx.models._validation import store_int
+from ncps_mlx.models._validation import MOST_LAYERS, store_int
 from ncps_mlx.wirings._base import Wiring
 
 __all__ = ["LTC"]
@@ -114,7 +114,7 @@ class LTC(RecurrentModel):
         config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         super().__init__(config, DENSE_LTC, WIRED_LTC)
         check_choice("activation", activation, ACTIVATIONS)
-        store_int(config, "ode_unfolds")
+        store_int(config, "ode_unfolds", maximum=MOST_LAYERS)
         check_choice("stability", stability, STABILITY)
         check_choice("input_mapping", input_mapping, MAPPINGS)
         check_choice("output_mapping", output_mapping, MAPPINGS)

@@ -32,6 +32,9 @@ __all__ = [
 BATCH_SIZE = 32
 """Sequences per gradient, where there are as many."""
 
+MOST_DRAWN = 2**28
+"""Sequences that one training draws, whose order is drawn when it begins: 1 GiB."""
+
 Check = Callable[[str, Any], Any]
 """Takes a setting's name and value, and returns the value or raises a ValueError that names the setting."""
 
@@ -105,8 +108,15 @@ class FitConfig:
         return cls(**{name: config[name] for name in names}, memory_mb=memory_mb)
 
     def for_task(self, sequences: int) -> Self:
-        """The same with a batch of the default size if none is given, for so many training sequences."""
-        return self if self.batch_size is not None else replace(self, batch_size=default_batch_size(sequences))
+        """The same with a batch of the default size, for so many training sequences, if none is given."""
+        batch_size = default_batch_size(sequences) if self.batch_size is None else self.batch_size
+        drawn = self.steps * self.grad_accumulation_steps * batch_size
+        if drawn > MOST_DRAWN:
+            raise ValueError(
+                f"steps times grad_accumulation_steps times batch_size must be at most {MOST_DRAWN}, got {self.steps} "
+                f"times {self.grad_accumulation_steps} times {batch_size}. Train in several calls."
+            )
+        return replace(self, batch_size=batch_size)
 
     @property
     def evaluation_interval(self) -> int:

@@ -22,6 +22,14 @@ __all__ = ["Circuit", "Wiring"]
 
 Array = npt.NDArray[Any]
 
+MOST_NEURONS = 2**13
+"""The most inputs, and the most neurons, of a circuit, whose synapses are dense matrices."""
+
+
+def check_neurons(name: str, value: object, *, minimum: int = 1) -> int:
+    """Return a number of inputs or neurons that a circuit can have."""
+    return check_int(name, value, minimum=minimum, maximum=MOST_NEURONS)
+
 
 class Wiring(ABC):
     """An immutable recipe that builds a circuit for a number of inputs: the base of all wirings.
@@ -159,11 +167,13 @@ class Circuit(Wiring):
         units = len(synapses)
         if synapses.shape[1] != units:
             raise ValueError(f"adjacency must be square, got the shape {synapses.shape}.")
+        check_neurons("the rows of adjacency", units)
         sensory = _polarities("sensory_adjacency", sensory_adjacency)
         if sensory.shape[1] != units:
             raise ValueError(
                 f"sensory_adjacency must have a column for each of the {units} neurons, got the shape {sensory.shape}."
             )
+        check_neurons("the rows of sensory_adjacency", len(sensory))
         motor = units if output_size is None else check_int("output_size", output_size)
         if motor > units:
             raise ValueError(f"output_size must be at most the number of neurons ({units}), got {motor}.")

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ncps_mlx._utils.validation import check_int, check_number
-from ncps_mlx.wirings._base import Array, Circuit, Wiring
+from ncps_mlx.wirings._base import Array, Circuit, Wiring, check_neurons
 
 __all__ = ["AutoNCP", "NCP"]
 
 LARGEST_SEED = 2**32 - 1
+MOST_DRAWS = 2**16
+"""The most draws of a recurrent synapse, which are made one by one."""
 
 
 @dataclass(frozen=True, init=False)
@@ -26,10 +28,11 @@ class NCP(Wiring):
     Args:
         inter_neurons: Number of inter neurons.
         command_neurons: Number of command neurons.
-        motor_neurons: Number of motor neurons, the size of the output.
+        motor_neurons: Number of motor neurons, the size of the output. Of all neurons there are at most 8192.
         sensory_fanout: Number of inter neurons that each input is connected to.
         inter_fanout: Number of command neurons that each inter neuron is connected to.
-        recurrent_command_synapses: Draws of a synapse between command neurons; two draws may hit the same pair.
+        recurrent_command_synapses: Draws of a synapse between command neurons, at most 65536; two draws may hit the
+            same pair.
         motor_fanin: Number of command neurons that are connected to each motor neuron.
         seed: Seed of the synapses and their polarities, below 2**32.
 
@@ -73,9 +76,10 @@ class NCP(Wiring):
         motor_fanin: int,
         seed: int = 22222,
     ) -> None:
-        inter = check_int("inter_neurons", inter_neurons)
-        command = check_int("command_neurons", command_neurons)
-        motor = check_int("motor_neurons", motor_neurons)
+        inter = check_neurons("inter_neurons", inter_neurons)
+        command = check_neurons("command_neurons", command_neurons)
+        motor = check_neurons("motor_neurons", motor_neurons)
+        check_neurons("the sum of inter_neurons, command_neurons and motor_neurons", inter + command + motor)
         self._set(
             inter_neurons=inter,
             command_neurons=command,
@@ -83,7 +87,7 @@ class NCP(Wiring):
             sensory_fanout=_at_most("sensory_fanout", sensory_fanout, "inter_neurons", inter),
             inter_fanout=_at_most("inter_fanout", inter_fanout, "command_neurons", command),
             recurrent_command_synapses=check_int(
-                "recurrent_command_synapses", recurrent_command_synapses, minimum=0
+                "recurrent_command_synapses", recurrent_command_synapses, minimum=0, maximum=MOST_DRAWS
             ),
             motor_fanin=_at_most("motor_fanin", motor_fanin, "command_neurons", command),
             seed=_legacy_seed(seed),
@@ -92,7 +96,7 @@ class NCP(Wiring):
         )
 
     def build(self, input_size: int) -> Circuit:
-        """Return the circuit for ``input_size`` inputs D.
+        """Return the circuit for ``input_size`` inputs D, at most 8192.
 
         Example:
             >>> from ncps_mlx import NCP
@@ -103,7 +107,7 @@ class NCP(Wiring):
             [[ 0  0  0 -1  0 -1]
              [ 0  0  0  1 -1  0]]
         """
-        D = check_int("input_size", input_size)
+        D = check_neurons("input_size", input_size)
         # The generator of ncps; NumPy promises never to change its stream.
         rng = np.random.RandomState(self.seed)
         inputs, motor = np.arange(D), np.arange(self.motor_neurons)
@@ -132,7 +136,7 @@ class AutoNCP(Wiring):
     Pictures: :doc:`/models/wirings`.
 
     Args:
-        units: Number of neurons U, at least ``output_size + 3``.
+        units: Number of neurons U, at least ``output_size + 3`` and at most 8192.
         output_size: Number of motor neurons; about 0.3 U is a usual choice.
         sparsity_level: Share of possible synapses left out, in [0, 1].
         seed: Seed of the synapses and their polarities, below 2**32.
@@ -154,7 +158,7 @@ class AutoNCP(Wiring):
     def __init__(
         self, units: int, output_size: int, *, sparsity_level: float = 0.5, seed: int = 22222
     ) -> None:
-        units, motor = check_int("units", units, minimum=4), check_int("output_size", output_size)
+        units, motor = check_neurons("units", units, minimum=4), check_int("output_size", output_size)
         if motor > units - 3:
             raise ValueError(
                 f"output_size must be at most units - 3 ({units - 3}), to leave inter and command neurons, "
@@ -192,7 +196,7 @@ class AutoNCP(Wiring):
         )
 
     def build(self, input_size: int) -> Circuit:
-        """Return the circuit for ``input_size`` inputs D.
+        """Return the circuit for ``input_size`` inputs D, at most 8192.
 
         Example:
             >>> from ncps_mlx import AutoNCP

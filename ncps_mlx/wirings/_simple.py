@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ncps_mlx._utils.validation import check_flag, check_int, check_number
-from ncps_mlx.wirings._base import Array, Circuit, Wiring
+from ncps_mlx.wirings._base import Array, Circuit, Wiring, check_neurons
 
 __all__ = ["FullyConnected", "Random"]
 
@@ -20,7 +20,7 @@ class FullyConnected(Wiring):
     inputs. Pictures: :doc:`/models/wirings`.
 
     Args:
-        units: Number of neurons U.
+        units: Number of neurons U, at most 8192.
         output_size: Number of motor neurons; default: all.
         self_connections: Whether each neuron also has a synapse to itself.
         seed: Seed of the polarities (``erev_init_seed`` in ncps).
@@ -43,14 +43,14 @@ class FullyConnected(Wiring):
         self, units: int, output_size: int | None = None, *, self_connections: bool = True, seed: int = 1111
     ) -> None:
         self._set(
-            units=check_int("units", units),
+            units=check_neurons("units", units),
             output_size=_output_size(output_size, units),
             self_connections=check_flag("self_connections", self_connections),
             seed=check_int("seed", seed, minimum=0),
         )
 
     def build(self, input_size: int) -> Circuit:
-        """Return the circuit for ``input_size`` inputs D.
+        """Return the circuit for ``input_size`` inputs D, at most 8192.
 
         Example:
             >>> from ncps_mlx import FullyConnected
@@ -58,7 +58,7 @@ class FullyConnected(Wiring):
             [[-1 -1  1]
              [ 1  1 -1]]
         """
-        D = check_int("input_size", input_size)
+        D = check_neurons("input_size", input_size)
         rng = np.random.default_rng(self.seed)
         present = np.ones((self.units, self.units), dtype=bool)
         if not self.self_connections:
@@ -77,7 +77,7 @@ class Random(Wiring):
     :doc:`/models/wirings`.
 
     Args:
-        units: Number of neurons U.
+        units: Number of neurons U, at most 8192.
         output_size: Number of motor neurons; default: all.
         sparsity_level: Share of synapses left out, in [0, 1); 0 connects everything.
         seed: Seed of the synapses and their polarities (``random_seed`` in ncps).
@@ -100,14 +100,14 @@ class Random(Wiring):
         self, units: int, output_size: int | None = None, *, sparsity_level: float = 0.0, seed: int = 1111
     ) -> None:
         self._set(
-            units=check_int("units", units),
+            units=check_neurons("units", units),
             output_size=_output_size(output_size, units),
             sparsity_level=check_number("sparsity_level", sparsity_level, low=0, high=1, open_high=True),
             seed=check_int("seed", seed, minimum=0),
         )
 
     def build(self, input_size: int) -> Circuit:
-        """Return the circuit for ``input_size`` inputs D.
+        """Return the circuit for ``input_size`` inputs D, at most 8192.
 
         Example:
             >>> from ncps_mlx import Random
@@ -116,7 +116,7 @@ class Random(Wiring):
              [ 1  0  0  0]
              [-1  1  0  1]]
         """
-        D = check_int("input_size", input_size)
+        D = check_neurons("input_size", input_size)
         rng = np.random.default_rng(self.seed)
         adjacency = self._scatter(rng, self.units)
         # ncps draws the polarity of a synapse from an input twice and keeps the second.
