@@ -34,11 +34,11 @@ SYNAPSES = {"sensory_fanout": 1, "inter_fanout": 1, "recurrent_command_synapses"
         (lambda: AutoNCP(9, 2).build(HUGE), "input_size must be at most 8192, got 1000000000."),
         (lambda: FullyConnected(9).build(HUGE), "input_size must be at most 8192, got 1000000000."),
         (lambda: Random(9).build(HUGE), "input_size must be at most 8192, got 1000000000."),
-        (lambda: NCP(**NEURONS | {"inter_neurons": HUGE}, **SYNAPSES), "inter_neurons must be at most 8192, got"),
-        (lambda: NCP(8190, 5, 2, **SYNAPSES), "the sum of inter_neurons, command_neurons and .* at most 8192, got 8197"),
+        (lambda: NCP(**NEURONS | {"inter_neurons": HUGE}, **SYNAPSES), "inter_neurons must be at most 8192"),
+        (lambda: NCP(8190, 5, 2, **SYNAPSES), "the sum of inter_neurons, command_neurons and .* at most 8192, got"),
         (lambda: NCP(**NEURONS, **SYNAPSES | {"recurrent_command_synapses": HUGE}), "synapses must be at most 65536"),
         (lambda: Circuit([[0]], [[1]] * 9000), "the rows of sensory_adjacency must be at most 8192, got 9000."),
-        (lambda: LTC(3, wiring=FullyConnected(700)), "wiring must have at most 268435456 synapses times neurons for an"),
+        (lambda: LTC(3, wiring=FullyConnected(700)), "wiring must have at most 268435456 synapses times neurons for"),
     ],
 )  # fmt: skip
 def test_what_no_machine_can_hold_is_refused_at_once(make: Callable[[], Any], message: str) -> None:
@@ -49,7 +49,7 @@ def test_what_no_machine_can_hold_is_refused_at_once(make: Callable[[], Any], me
 
 
 @pytest.mark.parametrize("settings", [{"steps": HUGE}, {"grad_accumulation_steps": HUGE}])
-def test_a_training_that_could_not_even_be_ordered_is_refused(task: Task, settings: dict[str, int]) -> None:
+def test_a_training_that_could_not_even_be_ordered_is_refused(task: Task, settings: Any) -> None:
     with pytest.raises(ValueError, match="steps times grad_accumulation_steps times batch_size must be at most 2684"):
         fit(CfC(**task.sizes, hidden_size=4), task, progress=False, **settings)
 

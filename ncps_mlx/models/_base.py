@@ -127,7 +127,7 @@ class RecurrentModel(nn.Module):
     def _check_size(self, before: int, added: Any) -> int:
         """Refuse a model with too many parameters, before any is computed; returns how many there are so far."""
         arrays: Any = tree_flatten(added)
-        count = before + sum(math.prod(array.shape) for _, array in arrays)
+        count: int = before + sum(math.prod(array.shape) for _, array in arrays)
         if count > MOST_PARAMETERS:
             names = ("input_size", "hidden_size", "backbone_units", "num_layers", "output_size")
             sizes = ", ".join(f"{name}={self._config[name]}" for name in names)
