@@ -213,7 +213,7 @@ def from_scores(
         raise ValueError("scores must hold at least 1 level, got none.")
     own = task is not None and metric in (None, task.metric)
     if task is not None and own:
-        metric, units = metric or task.metric, task.units if units is None else units
+        metric, units = metric or task.metric, task.score_units if units is None else units
         higher_is_better = task.higher_is_better if higher_is_better is None else higher_is_better
     places = None if seeds is None else _seeds(seeds)
     higher_is_better = None if higher_is_better is None else check_flag("higher_is_better", higher_is_better)

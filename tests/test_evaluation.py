@@ -142,11 +142,11 @@ def interrupt_in(where, monkeypatch):
     else:
         score, calls = Task.score, []
 
-        def slow_score(self, outputs, split="test"):
+        def slow_score(self, outputs, split="test", **settings):
             calls.append(split)
             if len(calls) == 8:  # of the second model, at step 12
                 signal.raise_signal(signal.SIGINT)
-            return score(self, outputs, split)
+            return score(self, outputs, split, **settings)
 
         monkeypatch.setattr(Task, "score", slow_score)
     return None

@@ -237,7 +237,7 @@ def test_unsafe_time_has_to_be_asked_for() -> None:
         ({"x": [[["a"]]]}, "x must hold real numbers, got dtype <U1"),
         ({"y": np.zeros((5, 2))}, r"y must have 4 targets, as many as x has sequences, got shape \(5, 2\)"),
         ({"y": np.zeros(4)}, r"y must be \(n, O\) .* One target per sequence is y\[:, None\]"),
-        ({"y": np.array([0, 1, -1, 2])}, "y must hold classes from 0, got -1"),
+        ({"y": np.array([0, 1, -2, 2])}, "y must hold classes from 0, or -1 where there is no label, got -2"),
         ({"y": np.zeros((4, 9, 1))}, r"y must be \(n, O\), \(n, T, O\) with T = 7, .* got \(4, 9, 1\)"),
         ({"y": np.zeros((4, 1), dtype=bool)}, "y must hold real numbers, got dtype bool"),
         ({"y": np.array([0, 1, 2**32, 2**32 + 1])}, r"y must hold classes up to 2147483647, got 4294967297\. As"),
@@ -275,7 +275,8 @@ def _with_nan(array: Array) -> Array:
             {"test": split(4, 0, x=_with_nan(split(4, 0).x))},
             "test.x must be finite, got 1 values that are not",
         ),
-        ({"test": split(4, 0, y=_with_nan(split(4, 0).y))}, "test.y must be finite"),
+        ({"test": split(4, 0, y=np.full_like(split(4, 0).y, np.inf))}, "test.y must be finite"),
+        ({"test": split(4, 0, y=np.full_like(split(4, 0).y, np.nan))}, "test.y must hold a target that was observed"),
         (
             {"test": split(4, 0, mask=np.arange(4)[:, None] != [2] * T)},
             "test.mask must have a reading .* sequence 2",
@@ -289,7 +290,7 @@ def _with_nan(array: Array) -> Array:
         ({"test": split(4, 0, time_delta=None)}, "test.time_delta must be given in all splits or in none"),
         ({"train": classes(11)}, r"train.y must be real numbers \(n, O\) or \(n, T, O\) for regression"),
         ({"kind": "ranking"}, "kind must be one of 'regression', 'classification', got 'ranking'"),
-        ({"metric": "accuracy"}, "metric must be one of 'rmse', 'mae', got 'accuracy'"),
+        ({"metric": "accuracy"}, "metric must be one of 'rmse', 'mae', .* got 'accuracy'"),
         ({"score_at": "first"}, "score_at must be one of 'all', 'last', got 'first'"),
         ({"allow_unsafe_time": 1}, "allow_unsafe_time must be True or False, got 1"),
         ({"inverse": 2.0}, "inverse must be callable or None, got 2.0"),
@@ -312,7 +313,7 @@ def test_a_classification_task_names_what_is_wrong() -> None:
         Task("toy", classes(11), one_class, classes(4), kind="classification")
     with pytest.raises(ValueError, match=r"test\.y must hold classes that train has, got class 2"):
         Task("toy", split(4, 0, y=np.arange(4) % 2), classes(5)[:2], classes(4), kind="classification")
-    with pytest.raises(ValueError, match=r"train.y must be integer classes \(n,\) for classification"):
+    with pytest.raises(ValueError, match=r"train.y must be integer classes \(n,\) or \(n, T\) for classification"):
         make(kind="classification")
     with pytest.raises(ValueError, match="inverse must be None for classification"):
         make_classes(inverse=np.exp)

@@ -103,9 +103,9 @@ def test_a_metric_runs_on_all_cores(monkeypatch, own_cores):
     monkeypatch.setattr(thread_affinity, "DIVERGED_RATIO", math.inf)
     plain, cores = Task.score, []
 
-    def score(task, outputs, split="test"):
+    def score(task, outputs, split="test", **settings):
         cores.append(os.sched_getaffinity(0))
-        return plain(task, outputs, split)
+        return plain(task, outputs, split, **settings)
 
     monkeypatch.setattr(Task, "score", score)
     model = CfC(1, 4, backbone_units=4, output_size=1, return_sequences=False)

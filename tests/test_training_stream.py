@@ -58,9 +58,9 @@ def seen(monkeypatch):
     """What a metric sees: of MLX's arithmetic in training, and of its own thread's."""
     plain, found = Task.score, []
 
-    def score(task, outputs, split="test"):
+    def score(task, outputs, split="test", **settings):
         found.append((subnormal_in_mlx(), subnormal_in_numpy()))
-        return plain(task, outputs, split)
+        return plain(task, outputs, split, **settings)
 
     monkeypatch.setattr(Task, "score", score)
     return found
@@ -104,7 +104,7 @@ def test_so_it_is_in_prediction_and_in_the_finders(small_task, monkeypatch):
 
 def test_an_error_restores_the_caller_s_stream(small_task, monkeypatch):
     stream = mx.default_stream(mx.cpu)
-    monkeypatch.setattr(Task, "score", lambda *_: 1 // 0)
+    monkeypatch.setattr(Task, "score", lambda *_, **__: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         fit(model(), small_task, steps=1, batch_size=8, progress=False)
     assert mx.default_stream(mx.cpu) == stream

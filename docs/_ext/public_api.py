@@ -20,8 +20,8 @@ PACKAGE = "ncps_mlx"
 # The reader's order: build a model, train it on data, search, look at what was found; then the parts.
 ORDER = (
     PACKAGE,
-    *(f"{PACKAGE}.{name}" for name in ("models", "training", "data", "data.baselines", "search", "records")),
-    *(f"{PACKAGE}.{name}" for name in ("stats", "plots", "wirings", "cells")),
+    *(f"{PACKAGE}.{name}" for name in ("models", "training", "losses", "data", "data.baselines", "search")),
+    *(f"{PACKAGE}.{name}" for name in ("records", "stats", "plots", "wirings", "cells")),
 )
 
 

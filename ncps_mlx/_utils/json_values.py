@@ -45,9 +45,10 @@ def to_json_value(name: str, value: Any) -> Any:
         or (isinstance(value, float) and math.isfinite(value))
     ):
         return value
+    cure = " Name a loss of your own: 'module:function'." if name == "loss" and callable(value) else ""
     raise ValueError(
         f"{name} must be None, a bool, a finite number, a str, or a tuple or mapping of them, got {value!r}. "
-        "A record can hold nothing else."
+        f"A record can hold nothing else.{cure}"
     )
 
 

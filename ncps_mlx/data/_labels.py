@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Classes", "check_classes", "encode", "recode"]
+__all__ = ["UNLABELLED", "Classes", "check_classes", "encode", "recode"]
 
 Array = npt.NDArray[Any]
 Classes = tuple[Any, ...]  # the labels, the place of each its number
+UNLABELLED = -1
+"""What stands in ``y`` where a target has no label."""
 LARGEST = int(np.iinfo(np.int32).max)
 
 
@@ -25,14 +27,22 @@ def check_classes(classes: Any) -> Classes:
 
 
 def encode(labels: Array, classes: Classes | None) -> tuple[Array, Classes | None]:
-    """Return labels (n,) as numbers (n,) int32, and the classes that these count; ``None`` if they count themselves."""
-    if labels.dtype.kind == "O" and len({type(label) for label in labels}) == 1:
-        labels = np.array(labels.tolist())
+    """Return labels as numbers int32, and the classes that these count; ``None`` if they count themselves."""
+    if labels.dtype.kind == "O":
+        given = np.array([label is not None for label in labels.ravel()], dtype=bool).reshape(labels.shape)
+        if len({type(label) for label in labels[given]}) == 1:
+            known = np.array(labels[given].tolist())
+            if given.all():
+                return encode(known.reshape(labels.shape), classes)
+            numbers, classes = encode(known, classes)
+            whole = np.full(labels.shape, UNLABELLED, dtype=np.int32)
+            whole[given] = numbers
+            return whole, classes
     if labels.dtype.kind in "iu":
         low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
         cure = " As strings, y.astype(str), it may hold any labels." if classes is None else ""
-        if low < 0:
-            raise ValueError(f"y must hold classes from 0, got {low}.{cure}")
+        if low < UNLABELLED:
+            raise ValueError(f"y must hold classes from 0, or -1 where there is no label, got {low}.{cure}")
         limit = LARGEST if classes is None else len(classes) - 1
         if high > limit:
             raise ValueError(f"y must hold classes up to {limit}, got {high}.{cure}")
@@ -41,14 +51,18 @@ def encode(labels: Array, classes: Classes | None) -> tuple[Array, Classes | Non
         raise ValueError(f"y must hold labels of one kind, strings, booleans or integers, got dtype {labels.dtype}.")
     if classes is None:
         classes = (False, True) if labels.dtype.kind == "b" else tuple(np.unique(labels).tolist())
-    return _numbers("y", labels.tolist(), classes, "classes has"), classes
+    return _numbers("y", labels.ravel().tolist(), classes, "classes has").reshape(labels.shape), classes
 
 
 def recode(name: str, numbers: Array, classes: Classes | None, wanted: Classes) -> Array:
-    """Return numbers (n,) of ``classes`` (``None``: of themselves) as numbers of the classes of training."""
-    present = np.unique(numbers)
+    """Return numbers of ``classes`` (``None``: of themselves) as numbers of the classes of training."""
+    labelled = numbers != UNLABELLED
+    present = np.unique(numbers[labelled])
     labels = [int(number) if classes is None else classes[number] for number in present]
-    return _numbers(f"{name}.y", labels, wanted, "train has")[np.searchsorted(present, numbers)]
+    renumbered = np.full(numbers.shape, UNLABELLED, dtype=np.int32)
+    places = np.searchsorted(present, numbers[labelled])
+    renumbered[labelled] = _numbers(f"{name}.y", labels, wanted, "train has")[places]
+    return renumbered
 
 
 def _numbers(name: str, labels: Sequence[Any], classes: Classes, known: str) -> Array:

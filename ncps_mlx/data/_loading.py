@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
-import sys
 from collections.abc import Mapping
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from ncps_mlx._utils.by_name import import_by_name
 from ncps_mlx._utils.validation import check_text
 from ncps_mlx.data._source import TaskSource
 from ncps_mlx.data._task import Task
@@ -57,38 +53,10 @@ def build_task(source: TaskSource) -> Task:
 
 
 def _call_factory(path: str, arguments: Mapping[str, Any]) -> Task:
-    module, _, name = check_text("path", path).rpartition(":")
-    if not module or not name.isidentifier():
-        raise ValueError(f"path must be 'module:function' or 'file.py:function', got {path!r}.")
-    function = getattr(_import_module(module), name, None)
-    if not callable(function):
-        raise ValueError(f"path must name a function, got {path!r}: {module} has no function {name}.")
+    function = import_by_name("path", check_text("path", path))
     task = function(**arguments)
     if not isinstance(task, Task):
         raise ValueError(
             f"path must name a function that returns a Task, got {type(task).__name__} from {path!r}."
         )
     return task
-
-
-def _import_module(name: str) -> ModuleType:
-    """Import a module by its name, or a file that lies here."""
-    if not name.endswith(".py"):
-        folder = str(Path.cwd())  # a worker looks where it was started, as a script would
-        if folder not in sys.path:
-            sys.path.append(folder)
-        return importlib.import_module(name)
-    path = Path(name).resolve()
-    known = f"_ncps_mlx_task_{path.stem}_{abs(hash(path))}"
-    if known not in sys.modules:
-        spec = importlib.util.spec_from_file_location(known, path)
-        if spec is None or spec.loader is None or not path.is_file():
-            raise ValueError(f"path must name a file that is there, got {name}.")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[known] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[known]
-            raise
-    return sys.modules[known]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx._utils.arrays import as_array, check_mask, real_array
-from ncps_mlx.data._labels import Classes, check_classes, encode, recode
+from ncps_mlx.data._labels import UNLABELLED, Classes, check_classes, encode, recode
 from ncps_mlx.data._time_scaler import TimeScaler, check_time_delta
 from ncps_mlx.data._time_steps import add_time_over_holes, refuse_lost_differences
 
@@ -25,17 +25,21 @@ __all__ = [
     "check_like",
     "check_values",
     "digest",
+    "is_observed",
     "labels_of",
     "last_valid_step",
+    "target_weights",
     "warn_of_equal_sequences",
     "with_classes_of_training",
 ]
 
 Array = npt.NDArray[Any]
+PARTS = ("x", "y", "time_delta", "mask", "weight")
 ABSENT = {
     "time_delta": "Where every step lasts 1, that is np.ones((n, T)).",
     "mask": "Where every step is a reading, that is np.ones((n, T), dtype=bool).",
     "group": "It names whose each sequence is.",
+    "weight": "Where every sequence counts once, that is np.ones(n).",
 }
 
 
@@ -45,14 +49,17 @@ class Split:
 
     Args:
         x: Inputs (n, T, D); stored as float32.
-        y: Targets: (n, O) or, one per step, (n, T, O), stored as float32; or labels of classes (n,),
-            integers from 0, strings or booleans, stored as int32: integers as they are, others as places in
-            ``classes``.
+        y: Targets: (n, O) or, one per step, (n, T, O), stored as float32, NaN where one was not observed; or labels
+            of classes (n,) or, one per step, (n, T), integers from 0, strings or booleans, stored as int32: integers
+            as they are, others as places in ``classes``. -1 (among strings ``None``) is no class: not labelled.
+            What was not observed or labelled counts neither in training nor in scores.
         time_delta: Time that passes before each reading since the one before (n, T), in the task's unit; ``None``:
             every step lasts 1, a masked one too. Time passes over holes: that of masked steps between two readings is
             added to the later one's, and theirs becomes 0.
         mask: Booleans (n, T), true where there is a reading; ``None``: everywhere. Padding in ``x`` and
             ``time_delta`` must be finite too (0 will do).
+        weight: How much each sequence counts (n,), or with a target at every step also each step (n, T), at least 0,
+            in training and in scores; ``None``: all alike. 0 is as if it were not there.
         classes: The labels that the integers of ``y`` stand for, different strings, booleans or integers. Default:
             the strings of ``y``, sorted, or False and True; ``None`` for integers.
         scaled_by: The fitted :class:`~ncps_mlx.TimeScaler` that ``time_delta`` went through already, as
@@ -80,6 +87,7 @@ class Split:
     y: Array
     time_delta: Array | None = None
     mask: Array | None = None
+    weight: Array | None = None
     classes: Classes | None = None
     scaled_by: TimeScaler | None = None
     group: Array | None = None
@@ -104,6 +112,8 @@ class Split:
             _freeze(self, "time_delta", _to_float32(time_delta))
         if mask is not None:
             _freeze(self, "mask", mask)
+        if self.weight is not None:
+            _freeze(self, "weight", _check_weight(self.weight, x.shape[:2] if self.every_step else x.shape[:1]))
         scaled_by: Any = self.scaled_by
         if scaled_by is not None:
             if self.time_delta is None or not isinstance(scaled_by, TimeScaler) or scaled_by.scale is None:
@@ -118,9 +128,13 @@ class Split:
                 raise ValueError(f"group must have one label for each of the {len(x)} sequences, got {group.shape}.")
             _freeze(self, "group", group)
 
+    @property
+    def every_step(self) -> bool:
+        """Whether there is a target at every step, rather than one for each sequence."""
+        return self.y.ndim == (2 if self.y.dtype.kind == "i" else 3)
+
     def __repr__(self) -> str:
-        names = ("x", "y", "time_delta", "mask")
-        arrays = ((name, getattr(self, name)) for name in names)
+        arrays = ((name, getattr(self, name)) for name in PARTS)
         shown = [f"{name}={array.shape}" for name, array in arrays if array is not None]
         return f"Split({', '.join(shown if self.scaled_by is None else [*shown, f'scaled_by={self.scaled_by}'])})"
 
@@ -132,7 +146,7 @@ class Split:
 
         Raises:
             ValueError: They differ in shapes, in the kind of target or in the scale of time, or only one has time
-                steps, a mask or groups.
+                steps, a mask, weights or groups.
         """
         if not isinstance(other, Split):
             return NotImplemented
@@ -143,7 +157,7 @@ class Split:
             raise ValueError(
                 f"time_delta must be on one scale in both splits, got scaled_by={self.scaled_by} and {other.scaled_by}."
             )
-        for name in ("x", "y", "time_delta", "mask", "group"):
+        for name in (*PARTS, "group"):
             first, second = getattr(self, name), getattr(other, name)
             if (first is None) != (second is None):
                 raise ValueError(f"{name} must be given in both splits or in neither, got only one. {ABSENT[name]}")
@@ -173,6 +187,7 @@ class Split:
             y=self.y[rows],
             time_delta=None if self.time_delta is None else self.time_delta[rows],
             mask=None if self.mask is None else self.mask[rows],
+            weight=None if self.weight is None else self.weight[rows],
             classes=self.classes,
             scaled_by=self.scaled_by,
             group=None if self.group is None else self.group[rows],
@@ -184,13 +199,23 @@ def check_values(name: str, split: Split, kind: str, allow_unsafe_time: bool) ->
     if not isinstance(split, Split):
         raise ValueError(f"{name} must be a Split, got {type(split).__name__}.")
     check_inputs(name, split, allow_unsafe_time)
-    check_finite(f"{name}.y", split.y)
+    if np.isinf(split.y).any():
+        raise ValueError(f"{name}.y must be finite, got {int(np.isinf(split.y).sum())} values that are not.")
     classes = split.y.dtype.kind == "i"
     if classes != (kind == "classification"):
-        rule = "integer classes (n,)" if kind == "classification" else "real numbers (n, O) or (n, T, O)"
-        raise ValueError(f"{name}.y must be {rule} for {kind}, got {split.y.dtype} {split.y.shape}.")
-    if classes and np.unique(split.y).size < 2:
-        raise ValueError(f"{name}.y must hold at least 2 classes, got only class {labels_of(split)[split.y[0]]!r}.")
+        rule = "integer classes (n,) or (n, T)" if kind == "classification" else "real numbers (n, O) or (n, T, O)"
+        cure = " Whole numbers as targets of a regression are y.astype(float)." if classes and split.every_step else ""
+        raise ValueError(f"{name}.y must be {rule} for {kind}, got {split.y.dtype} {split.y.shape}.{cure}")
+    counts = is_observed(split) if (weight := target_weights(split)) is None else weight > 0
+    if not counts.any():
+        raise ValueError(f"{name}.y must hold a target that was observed and has a weight above 0, got none.")
+    if not classes:
+        return
+    present = np.unique(split.y[counts])
+    if present.size < 2:
+        rest = " Others are -1, not labelled." if (split.y == UNLABELLED).any() else ""
+        only = labels_of(split)[present[0]]
+        raise ValueError(f"{name}.y must hold at least 2 classes, got only class {only!r}.{rest}")
 
 
 def check_inputs(name: str, split: Split, allow_unsafe_time: bool = False) -> None:
@@ -224,6 +249,12 @@ def check_like(name: str, split: Split, train: Split) -> None:
             raise ValueError(
                 f"{name}.{part} must have the shape {_format_shape(expected)} of train, got {_format_shape(shape)}."
             )
+    if train.y.dtype.kind == "f":
+        unseen = np.isnan(train.y).reshape(-1, train.y.shape[-1]).all(axis=0)
+        if unseen.any():
+            raise ValueError(
+                f"train.y must hold an observed value of every target, got none of y[..., {int(unseen.argmax())}]."
+            )
     for part in ("time_delta", "mask"):
         if (getattr(split, part) is None) != (getattr(train, part) is None):
             raise ValueError(f"{name}.{part} must be given in all splits or in none, got only some.")
@@ -237,7 +268,7 @@ def check_like(name: str, split: Split, train: Split) -> None:
 def with_classes_of_training(splits: Sequence[Split]) -> list[Split]:
     """Return the splits with classes that count from 0 without a gap, in the order of the training split's labels."""
     train = splits[0]
-    present = np.unique(train.y)
+    present = np.unique(train.y[train.y != UNLABELLED])
     classes = tuple(labels_of(train)[number] for number in present)
     aligned = []
     for name, split in zip(("train", "validation", "test"), splits, strict=True):
@@ -251,6 +282,33 @@ def with_classes_of_training(splits: Sequence[Split]) -> list[Split]:
 def labels_of(split: Split) -> Sequence[Any]:
     """The label of each number in a split's ``y``."""
     return range(int(split.y.max(initial=-1)) + 1) if split.classes is None else split.classes
+
+
+def is_observed(split: Split) -> Array:
+    """Where a target was observed or labelled: booleans of the shape of ``y``."""
+    return np.asarray(split.y != UNLABELLED) if split.y.dtype.kind == "i" else ~np.isnan(split.y)
+
+
+def target_weights(split: Split) -> Array | None:
+    """What each target counts: mask x observed x weight, float32; ``None`` if all count the same.
+
+    Its shape is that of ``y``; of a regression without the last axis if a row's targets are all observed or none.
+    """
+    weight: Array | None = None
+    if split.every_step and split.mask is not None:  # what is predicted of a sequence counts whatever it lacks
+        weight = split.mask.astype(np.float32)
+    if split.weight is not None:
+        own = split.weight[:, None] if split.every_step and split.weight.ndim == 1 else split.weight
+        own = np.broadcast_to(own, split.x.shape[: 2 if split.every_step else 1])
+        weight = own if weight is None else weight * own
+    observed: Array = is_observed(split)
+    if split.y.dtype.kind != "i" and (observed.all(axis=-1) == observed.any(axis=-1)).all():
+        observed = np.asarray(observed.all(axis=-1))
+    if observed.all():
+        return weight
+    if weight is None:
+        return observed.astype(np.float32)
+    return np.where(observed, weight if weight.ndim == observed.ndim else weight[..., None], np.float32(0))
 
 
 def warn_of_equal_sequences(splits: Mapping[str, Split]) -> None:
@@ -285,8 +343,10 @@ def last_valid_step(mask: Array | None, sequences: int, steps: int) -> Array:
 def digest(splits: Iterable[Split], *more: object) -> str:
     """Return 16 hexadecimal digits of the SHA-256 of all arrays, with their shapes and dtypes."""
     sha = hashlib.sha256()
-    arrays = [part for split in splits for part in (split.x, split.y, split.time_delta, split.mask)]
-    for part in (*arrays, *more):
+    given = list(splits)
+    arrays = [part for split in given for part in (split.x, split.y, split.time_delta, split.mask)]
+    weights = [part for split in given if split.weight is not None for part in ("weight", split.weight)]
+    for part in (*arrays, *more, *weights):
         if isinstance(part, np.ndarray):
             sha.update(f"{part.dtype}{part.shape}".encode())
             sha.update(np.ascontiguousarray(part).data)
@@ -309,21 +369,38 @@ def _check_targets(value: npt.ArrayLike, shape: tuple[int, ...], classes: Any) -
     if y.shape[:1] != shape[:1]:
         raise ValueError(f"y must have {shape[0]} targets, as many as x has sequences, got shape {y.shape}.")
     classes = None if classes is None else check_classes(classes)
-    if y.ndim == 1:
+    if y.ndim == 1 or (y.shape == shape[:2] and y.dtype.kind in "iubUTO"):
         if y.dtype.kind == "f":
             raise ValueError(
-                f"y must be (n, O) or (n, T, O) for regression or integers (n,) for classes, "
+                f"y must be (n, O) or (n, T, O) for regression or integers (n,) or (n, T) for classes, "
                 f"got {y.dtype} {y.shape}. One target per sequence is y[:, None]."
             )
         return encode(y, classes)
     if classes is not None:
-        raise ValueError(f"classes must be None unless y holds classes (n,), got {classes!r:.80} for {y.shape}.")
+        rule = "classes must be None unless y holds classes (n,) or (n, T)"
+        raise ValueError(f"{rule}, got {classes!r:.80} for {y.shape}.")
     y = real_array("y", y)
     per_step = y.ndim == 3 and y.shape[1] == shape[1]
     if not (y.ndim == 2 or per_step) or y.shape[-1] == 0:
-        raise ValueError(f"y must be (n, O), (n, T, O) with T = {shape[1]}, or classes (n,), got {y.shape}.")
-    refuse_lost_differences("y", y, None)
-    return _to_float32(y), None
+        raise ValueError(f"y must be (n, O), (n, T, O) with T = {shape[1]}, or classes (n,) or (n, T), got {y.shape}.")
+    missing = np.isnan(y)
+    if missing.any() and not missing.all(axis=tuple(range(y.ndim - 1))).any():
+        least = np.fmin.reduce(y.reshape(-1, y.shape[-1]), axis=0)
+        refuse_lost_differences("y", np.where(missing, least, y), None)
+    else:
+        refuse_lost_differences("y", y, None)
+    y = _to_float32(y)
+    return np.where(missing, np.float32(np.nan), y) if missing.any() else y, None  # NaN of one kind, for the hash
+
+
+def _check_weight(value: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
+    weight = _to_float32(real_array("weight", value))
+    if weight.shape not in (shape, shape[:1]):
+        rule = " or ".join(str(each) for each in dict.fromkeys((shape[:1], shape)))
+        raise ValueError(f"weight must have the shape {rule}, got {weight.shape}.")
+    if weight.size and not (np.isfinite(weight).all() and weight.min() >= 0):
+        raise ValueError(f"weight must be finite and at least 0, got {weight.min():g} to {weight.max():g}.")
+    return weight
 
 
 def _freeze(split: Split, name: str, array: Array) -> None:

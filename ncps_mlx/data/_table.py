@@ -297,7 +297,8 @@ class FittedTable:
         Raises:
             ValueError: As :meth:`Table.task`, or the model's outputs do not fit.
         """
-        return self.to_frame(frame, self.outputs(lambda split: call_model(model, split), frame))
+        point = getattr(getattr(model, "loss", None), "point", lambda outputs: outputs)  # of several quantiles, one
+        return self.to_frame(frame, self.outputs(lambda split: point(call_model(model, split)), frame))
 
     def outputs(self, function: Callable[[Split], Array], frame: Any) -> Array:
         """Return what a function says of each row of a table, (rows, O), in the scale of a model's outputs.

@@ -15,6 +15,7 @@ from ncps_mlx._utils.arrays import as_array, real_array
 from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx._utils.validation import check_choice, check_flag, check_int, check_text
 from ncps_mlx.data._cross_validation import fold_rows
+from ncps_mlx.data._metrics import METRICS, Metric, as_metric, pinball
 from ncps_mlx.data._source import TaskSource
 from ncps_mlx.data._split import (
     Array,
@@ -22,8 +23,10 @@ from ncps_mlx.data._split import (
     check_like,
     check_values,
     digest,
+    is_observed,
     labels_of,
     last_valid_step,
+    target_weights,
     warn_of_equal_sequences,
     with_classes_of_training,
 )
@@ -32,10 +35,11 @@ from ncps_mlx.data._time_steps import refuse_time_stamps
 
 if TYPE_CHECKING:
     from ncps_mlx.data._table import FittedTable
+    from ncps_mlx.losses import Loss
 
 __all__ = ["Task"]
 
-METRICS = {"regression": ("rmse", "mae"), "classification": ("accuracy",)}
+KINDS_OF_TASK = tuple(dict.fromkeys(each.kind for each in METRICS.values()))
 SPLITS = ("train", "validation", "test")
 
 
@@ -52,9 +56,16 @@ class Task:
         validation: What configurations and stopping points are chosen on.
         test: What the final score is measured on.
         kind: ``"regression"`` or ``"classification"``.
-        metric: ``"rmse"``, ``"mae"`` or ``"accuracy"``. Default: rmse, or accuracy for classes.
+        metric: Of a regression ``"rmse"`` (default), ``"mae"``, ``"r2"``, ``"mape"``, ``"smape"`` (shares, not per
+            cent) or ``"pinball"`` (of a quantile loss, over its levels: comparable between equal levels alone); of
+            classes ``"accuracy"`` (default), ``"balanced accuracy"``, ``"f1"`` (of the second of two classes, else the
+            mean over classes), ``"roc auc"`` or ``"log loss"``; or a function, itself or as ``"module:function"``:
+            scikit-learn's, or your own ``f(y_true, y_pred, sample_weight=None)``. It is given what was observed:
+            values (m, O) in real units, or numbers of classes (m,); as second argument, if that is called
+            ``y_proba``, probabilities (m, C).
+        greater_is_better: Direction of a metric of your own. Scikit-learn's are known.
         inverse: Maps model outputs and ``y`` to real units, elementwise in shape. Default: identity.
-        units: Unit of the score, such as ``"mg/dl"``.
+        units: Unit of the targets, and so of the score by most metrics, such as ``"mg/dl"``.
         time_unit: Unit of ``time_delta``, such as ``"min"``.
         baselines: A function of the task that returns classical scores on the test split.
         labels: Booleans (n_test,), true where the test split holds an anomaly.
@@ -62,9 +73,9 @@ class Task:
         allow_unsafe_time: Accept negative time steps, to measure what z-scoring does.
 
     Raises:
-        ValueError: A split is empty or holds one class, shapes disagree, a value is not finite, a time step
-            is negative, a sequence has no reading, ``time_delta`` looks like time stamps, or an argument is not
-            one of its choices.
+        ValueError: A split is empty, holds one class or nothing that was observed, shapes disagree, a value is not
+            finite, a time step is negative, a sequence has no reading, ``time_delta`` looks like time stamps, or an
+            argument is not one of its choices.
 
     Warns:
         UserWarning: Validation or test holds sequences of the training split, or test of validation; or time steps
@@ -103,6 +114,8 @@ class Task:
     _measured: dict[str, dict[str, float]]
     _scalers: dict[str, TimeScaler]
     _table: FittedTable | None  # which made the arrays, where they still are as it made them
+    _metric: Metric
+    _mean_scores: dict[tuple[str, tuple[float, ...]], float]
 
     def __init__(
         self,
@@ -112,7 +125,8 @@ class Task:
         test: Split,
         *,
         kind: str = "regression",
-        metric: str | None = None,
+        metric: str | Callable[..., float] | None = None,
+        greater_is_better: bool | None = None,
         inverse: Callable[[Array], Array] | None = None,
         units: str = "",
         time_unit: str = "",
@@ -121,9 +135,10 @@ class Task:
         score_at: str = "all",
         allow_unsafe_time: bool = False,
     ) -> None:
+        check_choice("kind", kind, KINDS_OF_TASK)
         self._build(
-            name, train, validation, test, kind, metric, inverse, units, time_unit, baselines, labels, score_at,
-            allow_unsafe_time,
+            name, train, validation, test, kind, as_metric(metric, kind, greater_is_better), inverse, units, time_unit,
+            baselines, labels, score_at, allow_unsafe_time,
         )  # fmt: skip
         for split_name, split in self.splits.items():
             if split.time_delta is not None and not allow_unsafe_time:
@@ -137,7 +152,7 @@ class Task:
         validation: Split,
         test: Split,
         kind: str,
-        metric: str | None,
+        metric: Metric,
         inverse: Callable[[Array], Array] | None,
         units: str,
         time_unit: str,
@@ -150,8 +165,6 @@ class Task:
         _check_name(name)
         check_text("units", units)
         check_text("time_unit", time_unit)
-        check_choice("kind", kind, tuple(METRICS))
-        metric = METRICS[kind][0] if metric is None else check_choice("metric", metric, METRICS[kind])
         for argument, function in (("inverse", inverse), ("baselines", baselines)):
             if function is not None and not callable(function):
                 raise ValueError(f"{argument} must be callable or None, got {function!r}.")
@@ -175,11 +188,18 @@ class Task:
             labels.flags.writeable = False
         named = () if train.classes is None else (train.classes,)
         self._set(
-            name=name, train=train, validation=validation, test=test, kind=kind, metric=metric, inverse=inverse,
+            name=name, train=train, validation=validation, test=test, kind=kind, metric=metric.name, inverse=inverse,
             units=units, time_unit=time_unit, labels=labels, score_at=score_at,
             allow_unsafe_time=allow_unsafe_time, data_hash=digest((train, validation, test), labels, kind, *named),
             _baselines=baselines, _parent=None, _source=None, _measured={}, _scalers={}, _table=None,
+            _metric=metric, _mean_scores={},
         )  # fmt: skip
+        for split_name, split in self.splits.items():
+            if not _counting(split, score_at)[0].any():
+                raise ValueError(f"score_at must be 'all' where no {score_at} step of {split_name}.y was observed.")
+        if metric.name == "mape":  # refuses targets of 0 before anything is trained
+            for split_name in SPLITS:
+                self.mean_score(split_name)
 
     def _set(self, **values: Any) -> None:
         """Set fields of a task that nobody else holds yet."""
@@ -261,26 +281,43 @@ class Task:
             >>> CfC(**task.sizes, hidden_size=8).output_size
             1
         """
-        every_step = self.train.y.ndim == 3
-        return {"input_size": self.input_size, "output_size": self.output_size, "return_sequences": every_step}
+        sizes = {"input_size": self.input_size, "output_size": self.output_size}
+        return sizes | {"return_sequences": self.train.every_step}
 
     @property
     def higher_is_better(self) -> bool:
-        """True for accuracy, false for errors."""
-        return self.metric == "accuracy"
+        """Direction of the metric: true for accuracy, false for errors."""
+        return self._metric.greater_is_better
 
-    def score(self, predictions: npt.ArrayLike, split: str = "test") -> float:
-        """Score raw model outputs against a split, in real units.
+    @property
+    def score_units(self) -> str:
+        """Unit of the score: ``units``, or ``""`` by a metric that has none, such as r2."""
+        return self.units if self._metric.has_unit else ""
+
+    def score(
+        self,
+        predictions: npt.ArrayLike,
+        split: str = "test",
+        *,
+        metric: str | Callable[..., float] | None = None,
+        loss: Loss | None = None,
+    ) -> float:
+        """Score raw model outputs against a split, in real units, where targets were observed.
 
         Args:
-            predictions: Of the shape of ``y``; for classification logits (n, ``output_size``).
+            predictions: Of the shape of ``y``; for classification logits (n, ``output_size``), or (n, T, ...) with a
+                class at every step.
             split: ``"train"``, ``"validation"`` or ``"test"``.
+            metric: Another metric than the task's, by name or as a function.
+            loss: The loss of a model that puts out more than one number for each target, as quantiles are: what is
+                scored is then :meth:`ncps_mlx.losses.Loss.point` of its outputs.
 
         Returns:
-            The metric; NaN if any prediction is not finite (a diverged model).
+            The metric; NaN if any prediction is not finite (a diverged model). Weights of the split apply.
 
         Raises:
-            ValueError: The shape or dtype is wrong, or the split is unknown.
+            ValueError: The shape or dtype is wrong, or the split or the metric is unknown.
+            ImportError: The metric is scikit-learn's, which is not installed.
 
         Example:
             >>> import numpy as np
@@ -290,24 +327,60 @@ class Task:
             (0.0, nan)
         """
         data: Split = getattr(self, check_choice("split", split, SPLITS))
-        outputs = real_array("predictions", predictions)
+        chosen = self._metric if metric is None else as_metric(metric, self.kind, "unknown")
+        return self._score(real_array("predictions", predictions), data, chosen, loss)
+
+    def _score(self, outputs: Array, data: Split, chosen: Metric, loss: Loss | None) -> float:
+        """Score as :meth:`score`, whose arguments have been read."""
         classes = self.kind == "classification"
-        shape = (len(data), self.output_size) if classes else data.y.shape
-        if outputs.shape != shape:
-            raise ValueError(f"predictions must have the shape {shape}, got {outputs.shape}.")
+        shape = (*data.y.shape, self.output_size) if classes else data.y.shape
+        wide = shape if loss is None else (*shape[:-1], loss.outputs(shape[-1]))
+        if outputs.shape != wide:
+            raise ValueError(f"predictions must have the shape {wide}, got {outputs.shape}.")
         if not np.isfinite(outputs).all():
             return float("nan")
+        counts, weight = _counting(data, self.score_at)
         if classes:
-            return float(np.mean(outputs.argmax(axis=1) == data.y))
-        error = self.to_units(outputs) - self.to_units(data.y)
-        if error.ndim == 3:
-            if self.score_at == "last":
-                error = error[np.arange(len(data)), last_valid_step(data.mask, *error.shape[:2])]
-            elif data.mask is not None:
-                error = error[data.mask]
-        if self.metric == "mae":
-            return float(np.mean(np.abs(error)))
-        return float(np.sqrt(np.mean(np.square(error))))
+            return chosen.score(data.y[counts], (outputs if loss is None else loss.point(outputs))[counts], weight)
+        true = self.to_units(data.y)[counts]
+        if chosen.name == "pinball" and (levels := getattr(loss, "levels", None)) is not None:
+            chosen = replace(chosen, function=lambda y, q, w: pinball(y, q, np.array(levels), w))
+            quantiles = getattr(loss, "by_level")(outputs)  # noqa: B009  # of the class that has levels
+            each = [self.to_units(quantiles[..., i])[counts] for i in range(len(levels))]
+            return chosen.score(true, np.stack(each, axis=-1), weight)
+        return chosen.score(true, self.to_units(outputs if loss is None else loss.point(outputs))[counts], weight)
+
+    def mean_score(self, split: str = "validation", *, loss: Loss | None = None) -> float:
+        """The score of a constant answer, which anything that has learnt should beat.
+
+        It is the mean of the training targets; for classes their frequencies in training, so the most frequent class
+        where one is asked for; for a quantile loss scored by pinball the training quantiles.
+
+        Args:
+            split: ``"train"``, ``"validation"`` or ``"test"``.
+            loss: A quantile loss, if the task is scored by pinball.
+
+        Example:
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=24, n_validation=12, n_test=12, readings=7)
+            >>> 0.5 < task.mean_score("test") < 2
+            True
+        """
+        data: Split = getattr(self, check_choice("split", split, SPLITS))
+        levels: tuple[float, ...] = getattr(loss, "levels", ()) if self.metric == "pinball" else ()
+        if (split, levels) not in self._mean_scores:
+            counts, weight = _counting(self.train, "all")
+            known = self.train.y[counts]
+            if self.kind == "classification":
+                totals = np.bincount(known, weight, minlength=self.output_size)
+                constant = np.log(np.maximum(totals, 1e-9) / totals.sum())
+                shape: tuple[int, ...] = (*data.y.shape, self.output_size)
+            else:
+                shape = (*data.y.shape[:-1], data.y.shape[-1] * max(1, len(levels)))
+                constant = np.nanquantile(known, levels, axis=0).T.ravel() if levels else _mean(known, weight)
+            answer = np.broadcast_to(constant, shape)
+            self._mean_scores[split, levels] = self._score(answer, data, self._metric, loss if levels else None)
+        return self._mean_scores[split, levels]
 
     def to_units(self, values: npt.ArrayLike) -> Array:
         """Map outputs or targets of a regression to real units, in double precision.
@@ -535,10 +608,10 @@ class Task:
 
     def _with(self, *, parent: Task | None, **changes: Any) -> Task:
         """Return a task made anew with other values of some arguments."""
-        arguments = {
+        arguments = {"metric": self._metric} | {
             name: getattr(self, name)
             for name in (
-                "name", *SPLITS, "kind", "metric", "inverse", "units", "time_unit", "labels", "score_at",
+                "name", *SPLITS, "kind", "inverse", "units", "time_unit", "labels", "score_at",
                 "allow_unsafe_time",
             )
         }  # fmt: skip
@@ -562,10 +635,39 @@ class Task:
         return task
 
     def __repr__(self) -> str:
-        metric = f"{self.metric} in {self.units}" if self.units else self.metric
+        metric = f"{self.metric} in {self.score_units}" if self.score_units else self.metric
         sizes = "/".join(str(len(split)) for split in self.splits.values())
         shape = f"T={self.steps}, D={self.input_size}, O={self.output_size}"
-        return f"Task({self.name!r}, {self.kind}, {metric}, {shape}, {sizes} sequences)"
+        there = is_observed(self.train)
+        padded = self.train.mask is not None and self.train.every_step
+        observed = float((there[self.train.mask] if padded else there).mean())
+        known = "" if observed == 1 else f", {observed:.0%} {'labelled' if self.classes else 'observed'}"
+        return f"Task({self.name!r}, {self.kind}, {metric}, {shape}, {sizes} sequences{known})"
+
+
+def _counting(split: Split, score_at: str) -> tuple[Array, Array | None]:
+    """Which readings count, booleans (n,) or (n, T), or their indices; and the weight of each, if they differ."""
+    shape = split.x.shape[: 2 if split.every_step else 1]
+    weight = target_weights(split)
+    rows: Array = np.ones(shape, dtype=bool)
+    if weight is not None:
+        rows = np.asarray((weight.reshape(*shape, -1) > 0).any(axis=-1))
+    if score_at == "last" and split.every_step:
+        last = np.zeros(shape, dtype=bool)
+        last[np.arange(len(split)), last_valid_step(split.mask, *shape)] = True
+        rows = rows & last
+    if split.weight is None:
+        return rows, None
+    own = split.weight if split.weight.ndim == rows.ndim else split.weight[:, None]
+    return rows, np.broadcast_to(own, shape)[rows].astype(np.float64)
+
+
+def _mean(known: Array, weight: Array | None) -> Array:
+    """The mean of each target (O,) over readings (m, O), where it was observed."""
+    there = ~np.isnan(known)
+    share = there * (np.ones(len(known)) if weight is None else weight)[:, None]
+    total = (np.where(there, known, 0.0).astype(np.float64) * share).sum(axis=0)
+    return np.asarray(total / share.sum(axis=0))
 
 
 def _check_name(name: object) -> None:

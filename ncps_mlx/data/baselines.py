@@ -2,17 +2,19 @@
 
 Each takes a task, fits on its training split, chooses its own hyperparameter (if it has one) on the validation split,
 as a network does, and returns scores in the task's units. None is refitted on the validation split. Methods that learn
-are scikit-learn's, which the extra ``guide`` installs.
+are scikit-learn's, which the extra ``guide`` installs. Targets that were not observed or labelled, and those of weight
+0, are left out; weights of the training split apply where a method learns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ncps_mlx._utils.optional import import_optional
-from ncps_mlx.data._split import Array, Split, last_valid_step
+from ncps_mlx.data._split import Array, Split, is_observed, last_valid_step, target_weights
 from ncps_mlx.data._task import Task
 
 __all__ = [
@@ -50,8 +52,36 @@ def train_mean(task: Task) -> float:
         >>> round(train_mean(task), 2)
         0.92
     """
-    mean = task.train.y.mean(axis=0)
+    if task.kind == "classification":
+        raise ValueError(f"task must be a regression, got classes in {task.name!r}: take task.mean_score or majority.")
+    weights, y = target_weights(task.train), task.train.y
+    if weights is None:
+        mean = y.mean(axis=0)
+    else:
+        weights = np.broadcast_to(weights.reshape(*weights.shape, *[1] * (y.ndim - weights.ndim)), y.shape)
+        known = np.where(is_observed(task.train), y, 0).astype(np.float64)
+        total = weights.sum(axis=0)
+        overall = (known * weights).sum(axis=tuple(range(y.ndim - 1))) / weights.sum(axis=tuple(range(y.ndim - 1)))
+        mean = np.where(total > 0, (known * weights).sum(axis=0) / np.where(total > 0, total, 1), overall)
     return task.score(np.broadcast_to(mean, task.test.y.shape))
+
+
+def _known(task: Task, features: Features) -> tuple[Array, Array, Array | None]:
+    """Features, targets and weights of the training sequences whose targets were observed and count."""
+    split = task.train
+    if split.every_step and task.kind == "classification":
+        raise ValueError(f"task must have one class per sequence for this baseline, got one per step in {task.name!r}.")
+    weights = target_weights(split)
+    inputs = features(split)
+    if weights is None:
+        return inputs, split.y, None
+    if weights.ndim > 1:
+        raise ValueError(
+            "train.y must be observed in all targets of a sequence or in none for this baseline, and have one target "
+            f"per sequence where there are masks or weights, got {task.name!r}."
+        )
+    rows = weights > 0
+    return inputs[rows], split.y[rows], None if split.weight is None else weights[rows]
 
 
 def last_value(task: Task) -> float:
@@ -143,10 +173,11 @@ def ridge_predictions(task: Task, features: Features) -> Array:
         (16, 1)
     """
     linear_model = import_optional("sklearn.linear_model", "The ridge baseline")
-    inputs, targets = features(task.train).astype(np.float64), task.train.y.astype(np.float64)
+    inputs, targets, weights = _known(task, features)
+    inputs, targets = inputs.astype(np.float64), targets.astype(np.float64)
 
     def candidate(penalty: float) -> Predict:
-        model = linear_model.Ridge(alpha=penalty).fit(inputs, targets)
+        model = linear_model.Ridge(alpha=penalty).fit(inputs, targets, sample_weight=weights)
         return lambda split: np.reshape(model.predict(features(split).astype(np.float64)), split.y.shape)
 
     return _best_on_validation(task, [candidate(penalty) for penalty in PENALTIES])(task.test)
@@ -166,16 +197,19 @@ def boosted_trees(task: Task, features: Features) -> float:
     """
     ensemble = import_optional("sklearn.ensemble", "The boosted-trees baseline")
     threads = import_optional("threadpoolctl", "The boosted-trees baseline")
-    inputs, test_inputs = features(task.train), features(task.test)
+    (inputs, targets, weights), test_inputs = _known(task, features), features(task.test)
     with threads.threadpool_limits(1):  # on busy cores, many small parallel loops wait for one another
         if task.kind == "classification":
             model = ensemble.HistGradientBoostingClassifier(
                 min_samples_leaf=5, early_stopping=False, random_state=0
             )
-            classes = model.fit(inputs, task.train.y).predict(test_inputs)
-            return task.score(_one_hot(classes, task))
+            model.fit(inputs, targets, sample_weight=weights)
+            return task.score(_logits(task, model, test_inputs))
         model = ensemble.HistGradientBoostingRegressor(max_iter=300, early_stopping=False, random_state=0)
-        return task.score(model.fit(inputs, task.train.y[:, 0]).predict(test_inputs)[:, None])
+        if targets.ndim != 2 or targets.shape[1] > 1:
+            raise ValueError(f"task must have one target for boosted trees, got {task.output_size} in {task.name!r}.")
+        model.fit(inputs, targets[:, 0], sample_weight=weights)
+        return task.score(model.predict(test_inputs)[:, None])
 
 
 def majority(task: Task) -> float:
@@ -194,7 +228,10 @@ def majority(task: Task) -> float:
         >>> majority(task)
         0.5
     """
-    return float(np.bincount(task.test.y).max() / len(task.test))
+    if task.metric != "accuracy":
+        raise ValueError(f"task must be scored by accuracy, got {task.metric!r}: take task.mean_score('test').")
+    every = np.eye(task.output_size)
+    return max(task.score(np.broadcast_to(answer, (*task.test.y.shape, task.output_size))) for answer in every)
 
 
 def nearest_neighbour(task: Task, features: Features) -> float:
@@ -213,9 +250,10 @@ def nearest_neighbour(task: Task, features: Features) -> float:
         >>> nearest_neighbour(task, lambda split: split.x[..., 0])
         1.0
     """
-    train, test = features(task.train).astype(np.float64), features(task.test).astype(np.float64)
+    inputs, targets, _ = _known(task, features)
+    train, test = inputs.astype(np.float64), features(task.test).astype(np.float64)
     squared = (train**2).sum(axis=1) - 2 * test @ train.T  # the test's own norm does not change the order
-    return task.score(_one_hot(task.train.y[squared.argmin(axis=1)], task))
+    return task.score(_one_hot(targets[squared.argmin(axis=1)], task))
 
 
 def logistic_regression(task: Task, features: Features) -> float:
@@ -237,12 +275,13 @@ def logistic_regression(task: Task, features: Features) -> float:
     linear_model = import_optional("sklearn.linear_model", "The logistic baseline")
     pipeline = import_optional("sklearn.pipeline", "The logistic baseline")
     preprocessing = import_optional("sklearn.preprocessing", "The logistic baseline")
-    inputs = features(task.train)
+    inputs, targets, weights = _known(task, features)
 
     def candidate(inverse_penalty: float) -> Predict:
         classifier = linear_model.LogisticRegression(C=inverse_penalty, max_iter=2000)
-        model = pipeline.make_pipeline(preprocessing.StandardScaler(), classifier).fit(inputs, task.train.y)
-        return lambda split: _one_hot(model.predict(features(split)), task)
+        model = pipeline.make_pipeline(preprocessing.StandardScaler(), classifier)
+        model.fit(inputs, targets, logisticregression__sample_weight=weights)
+        return lambda split: _logits(task, model, features(split))
 
     return task.score(_best_on_validation(task, [candidate(c) for c in (0.01, 0.1, 1.0, 10.0)])(task.test))
 
@@ -280,6 +319,13 @@ def dtw_distances(a: Split, b: Split) -> Array:
             previous = current
         result[row] = previous[last_b, rows_b]
     return result
+
+
+def _logits(task: Task, model: Any, inputs: Array) -> Array:
+    """What a classifier puts out (n, O): logarithms of its probabilities, if the task is scored by them."""
+    if task.metric in ("roc auc", "log loss"):
+        return np.asarray(np.log(np.maximum(model.predict_proba(inputs), 1e-12)))
+    return _one_hot(model.predict(inputs), task)
 
 
 def _one_hot(classes: Array, task: Task) -> Array:

@@ -19,6 +19,7 @@ from ncps_mlx.cells._initializers import LARGEST_SEED, Initializer, get_initiali
 from ncps_mlx.cells._mixed_memory import MixedMemory
 from ncps_mlx.cells._stack import run_stack
 from ncps_mlx.data._time_scaler import TimeScaler
+from ncps_mlx.losses import Loss
 from ncps_mlx.models._serialization import save
 from ncps_mlx.models._time_steps import as_time_steps
 from ncps_mlx.models._validation import (
@@ -47,6 +48,7 @@ class RecurrentModel(nn.Module):
     Attributes:
         layers: The cells that run forward in time; with ``share_layers`` only two, the second for all upper layers.
         backward_layers: With ``bidirectional``, the cells that run backward.
+        loss: What it was trained with, so that its outputs are read rightly; ``None`` before :func:`~ncps_mlx.fit`.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -62,6 +64,7 @@ class RecurrentModel(nn.Module):
     """
 
     layers: list[Cell]
+    loss: Loss | None
 
     def __init__(self, config: dict[str, Any], dense: Mapping[str, Any], wired: Mapping[str, Any]) -> None:
         """Check the arguments that all models share.
@@ -74,6 +77,7 @@ class RecurrentModel(nn.Module):
         super().__init__()
         self._config = config
         self._time_scaler: TimeScaler | None = None
+        self.loss = None
         self.input_size = store_int(config, "input_size", maximum=LARGEST_SIZE)
         self.wiring: Wiring | None = check_wiring(config["hidden_size"], config["wiring"])
         if self.wiring is None:

@@ -21,6 +21,7 @@ from ncps_mlx.models._serialization import (
     FORMAT,
     _build,
     _header,
+    _loss_from_json,
     _mismatch,
     _parameters_by_name,
     _shapes,
@@ -33,8 +34,8 @@ def load(path: str | os.PathLike[str]) -> CfC | LTC:
     """Read a saved model: the same class, configuration, time scaler and parameters, bit for bit.
 
     The file is one that :meth:`~ncps_mlx.models.RecurrentModel.save` wrote. Nothing in it is executed or unpickled.
-    A wiring of your own class must be imported first. The model is in training mode, as from its constructor: before
-    predicting with dropout, call ``model.eval()``.
+    A wiring or a loss of your own class must be imported first. The model is in training mode, as from its constructor:
+    before predicting with dropout, call ``model.eval()``.
 
     Args:
         path: The file's name.
@@ -99,6 +100,8 @@ def _model(path: Path, metadata: Any) -> CfC | LTC:
         model = cast("CfC | LTC", _build(CLASSES[name], config))
         scaler = metadata.get("ncps_mlx.time_scaler")
         model.time_scaler = None if scaler is None else TimeScaler.from_config(json.loads(scaler))
+        if isinstance(loss := metadata.get("ncps_mlx.loss"), str):
+            model.loss = _loss_from_json(loss)
         return model
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}, written by ncps-mlx {writer}, has a bad configuration: {error}") from error

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from mlx.utils import tree_flatten
 from ncps_mlx._runtime.version import __version__
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx.cells._initializers import seeded
+from ncps_mlx.losses import FunctionLoss, Loss, as_loss
 from ncps_mlx.wirings._base import Wiring
 
 __all__ = ["CLASSES", "FORMAT", "register_model", "save"]
@@ -56,6 +58,8 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
     }
     if model.time_scaler is not None:
         metadata["ncps_mlx.time_scaler"] = json.dumps(model.time_scaler.config, allow_nan=False)
+    if (loss := _loss_to_json(model.loss)) is not None:
+        metadata["ncps_mlx.loss"] = loss
     buffer = io.BytesIO()
     mx.save_safetensors(buffer, parameters, metadata)  # given a path, it would append an ending
     atomic_write(Path(os.path.realpath(path)), buffer.getvalue(), "The model")
@@ -75,6 +79,26 @@ def _to_json_value(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_to_json_value(name, part) for part in value]
     return None if callable(value) else value
+
+
+def _loss_to_json(loss: Loss | None) -> str | None:
+    """The loss a model was trained with, as JSON; ``None`` for a function, and for a class that lives here alone."""
+    if loss is None or isinstance(loss, FunctionLoss):
+        return None
+    try:
+        return json.dumps(loss.spec(), allow_nan=False)
+    except ValueError:
+        return None  # whoever evaluates the model is told that it has more outputs than targets
+
+
+def _loss_from_json(text: str) -> Loss:
+    """The loss that :func:`_loss_to_json` wrote; nothing is imported for it."""
+    spec = _from_json_value(json.loads(text))
+    name = str(spec["name"] if isinstance(spec, dict) else spec)
+    module = name.rpartition(":")[0]
+    if module and module not in sys.modules:
+        raise ValueError(f"its loss is {name!r}: import {module} first, for loading a file imports nothing.")
+    return as_loss(spec)
 
 
 def _from_json_value(value: Any) -> Any:

@@ -17,7 +17,13 @@ from ncps_mlx.data._task import Task
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._fit import fit
-from ncps_mlx.training._hyperparameters import FIT_PARAMETERS, MEMBER_PARAMETERS, build_model, recorded_config
+from ncps_mlx.training._hyperparameters import (
+    FIT_PARAMETERS,
+    MEMBER_PARAMETERS,
+    build_model,
+    model_sizes,
+    recorded_config,
+)
 from ncps_mlx.training._numerics import device_name, differences, warn_of_differences
 from ncps_mlx.training._population import scale_matrices, stack_parameters, unstack_parameters
 from ncps_mlx.training._trainer import PopulationTrainer
@@ -39,14 +45,14 @@ class Record(TrialResult):
         seed: Seed of the initial parameters, the data order and the dropout.
         task: Name of the task.
         data_hash: Hash of the task's arrays.
-        metric: ``"rmse"``, ``"mae"`` or ``"accuracy"``.
+        metric: Name of what the score is: that of the :class:`~ncps_mlx.Task`.
         units: Unit of the score, ``""`` if it has none.
         higher_is_better: Direction of the score.
         score: Best validation score, in the task's unit: of a pruned trial, so far; infinite in the worse direction if
             it diverged.
         history: Losses and scores over the training, as :func:`~ncps_mlx.fit` returns them.
         status: ``"finished"``, ``"stopped early"``, ``"diverged"`` or ``"pruned"``.
-        reason: Why it diverged or was pruned; ``None`` otherwise.
+        reason: Why it diverged or was pruned, ``None`` otherwise.
         seconds: Wall time, a population's divided by its members.
         versions: Of Python, the packages and the BLAS; as ``"tanh"`` how that was computed
             (:func:`ncps_mlx.tanh_implementation`); and as ``"native"`` what names the compiled layers in C that it ran
@@ -141,7 +147,7 @@ class TrialPopulation:
         trials: Sequence[int],
         memory_mb: float | None = None,
     ) -> None:
-        self.task, self.model, self.sizes = task, model, task.sizes
+        self.task, self.model, self.sizes = task, model, model_sizes(task, configs[0])
         self.configs, self.seeds, self.trials = list(configs), list(seeds), list(trials)
         pairs = list(zip(self.configs, self.seeds, strict=True))
         models = [build_model(model, config, self.sizes, seed) for config, seed in pairs]
@@ -188,7 +194,7 @@ class TrialPopulation:
                 task=task.name,
                 data_hash=task.data_hash,
                 metric=task.metric,
-                units=task.units,
+                units=task.score_units,
                 higher_is_better=task.higher_is_better,
                 score=history.best_score,
                 history=history,
@@ -229,7 +235,8 @@ def train_again(
     found: dict[int, RecurrentModel] = {}
     for group in groups.values():
         first, shared = group[0][1], group[0][2]
-        models = [build_model(first.model, config, task.sizes, record.seed) for _, record, config in group]
+        sizes = model_sizes(task, shared)
+        models = [build_model(first.model, config, sizes, record.seed) for _, record, config in group]
         settings: dict[str, Any] = {name: shared[name] for name in FIT_PARAMETERS}
         settings |= {name: [config[name] for *_, config in group] for name in MEMBER_PARAMETERS - {"seed"}}
         settings["seed"] = [record.seed for _, record, _ in group]

@@ -7,7 +7,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from ncps_mlx._runtime.version import __version__
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx.data._task import Task
 from ncps_mlx.data._time_scaler import TimeScaler
+from ncps_mlx.losses import Loss
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.models._serialization import _header, _to_json_value
 from ncps_mlx.training._config import FitConfig, MemberConfig
@@ -107,7 +108,8 @@ def describe_run(
     time_scalers: Sequence[TimeScaler | None],
 ) -> dict[str, Any]:
     """What tells a run from others, by name: all that its bits depend on, but the models' parameters."""
-    shared = {name: value for name, value in asdict(config).items() if name != "memory_mb"}
+    shared = {item.name: getattr(config, item.name) for item in fields(config) if item.name != "memory_mb"}
+    shared["loss"] = None if config.loss is None else describe_loss(config.loss)
     settings = [asdict(each) for each in member_configs]
     configs = [{name: _to_json_value(name, value) for name, value in model.config.items()} for model in models]
     return {
@@ -121,6 +123,15 @@ def describe_run(
         "time_scaler": [None if each is None else each.config for each in time_scalers],
         **{f"the models' {name}": [each[name] for each in configs] for name in configs[0]},
     }
+
+
+def describe_loss(loss: Loss) -> Any:
+    """What tells a loss from others, also one that no record could hold."""
+    try:
+        return loss.spec()
+    except ValueError:
+        function = getattr(loss, "function", None)
+        return repr(loss) if function is None else getattr(function, "__qualname__", type(function).__name__)
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ncps_mlx._utils.validation import check_choice, check_int, check_number
 from ncps_mlx.data._time_scaler import KINDS
+from ncps_mlx.losses import as_loss
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.models._validation import check_dropout_applies
 from ncps_mlx.training._optimizers import OPTIMIZERS, SCHEDULES, schedule_factors
@@ -94,6 +95,7 @@ class FitConfig:
     batch_size: int | None = setting(None, optional(at_least(1)))
     grad_accumulation_steps: int = setting(1, at_least(1))
     optimizer: str = setting("adam", one_of(OPTIMIZERS))
+    loss: Any = setting(None, optional(lambda name, value: as_loss(value, name)))  # noqa: RUF009  # a field, as above
     patience: int | None = setting(None, optional(at_least(1)))
     evaluate_every: int | None = setting(None, optional(at_least(1)))
     memory_mb: float | None = setting(None, optional(positive))

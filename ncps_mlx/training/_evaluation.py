@@ -12,6 +12,7 @@ from mlx.utils import tree_map
 
 from ncps_mlx.cells._initializers import seeded
 from ncps_mlx.data._time_scaler import TimeScaler
+from ncps_mlx.losses import Loss
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._member import MemberState
 from ncps_mlx.training._population import unstack_parameters
@@ -89,12 +90,13 @@ class Reporter:
         on_evaluate: OnEvaluate,
         models: Sequence[RecurrentModel],
         time_scalers: Sequence[TimeScaler | None],
+        loss: Loss,
     ) -> None:
         if not callable(on_evaluate):
             raise ValueError(
                 f"on_evaluate must be a function of an Evaluation, or None, got {on_evaluate!r:.80}."
             )
-        self.on_evaluate, self.models, self.time_scalers = on_evaluate, models, time_scalers
+        self.on_evaluate, self.models, self.time_scalers, self.loss = on_evaluate, models, time_scalers, loss
 
     def report(self, members: Sequence[tuple[int, MemberState]], steps: int, parameters: Any) -> list[int]:
         """Tell of the last evaluation of each member, by its index; ``parameters`` are theirs (n, ...)."""
@@ -129,5 +131,5 @@ class Reporter:
             copy = type(model)(**model.config)
         unstack_parameters([copy], tree_map(lambda array: array[position : position + 1], parameters))
         copy.train(model.training)
-        copy.time_scaler = self.time_scalers[member]
+        copy.time_scaler, copy.loss = self.time_scalers[member], self.loss
         return copy

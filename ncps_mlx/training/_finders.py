@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,13 @@ from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.validation import check_flag, check_int, check_number
 from ncps_mlx.data._task import Task
+from ncps_mlx.losses import Loss, loss_of
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._config import FitConfig, MemberConfig, positive, setting
 from ncps_mlx.training._fit import fit
 from ncps_mlx.training._population import parameterless_copy, to_model_list
 from ncps_mlx.training._trainer import PopulationTrainer
-from ncps_mlx.training._validation import check_batch, check_fits, check_trainable
+from ncps_mlx.training._validation import check_batch, check_fits, check_task, check_trainable
 
 __all__ = ["BatchSize", "RateRange", "find_batch_size", "find_learning_rate"]
 
@@ -100,6 +101,7 @@ def find_learning_rate(
     high: float = 1.0,
     steps: int = 100,
     batch_size: int | None = None,
+    loss: str | Loss | Callable[..., Any] | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> RateRange:
@@ -118,6 +120,7 @@ def find_learning_rate(
         high: Last one.
         steps: Updates, the rate rising by the same factor at each; at least 20.
         batch_size: B; ``None``: 32, or all training sequences if there are fewer.
+        loss: As :func:`~ncps_mlx.fit` takes it.
         seed: Of the order of the data and of dropout; model i takes ``seed + i``.
         progress: Show a progress bar.
 
@@ -136,7 +139,7 @@ def find_learning_rate(
         ((3, 20), True)
     """
     models = to_model_list(model)
-    check_fits(models[0], task)
+    check_task(task)
     check_number("low", low, low=0, open_low=True)
     check_number("high", high, low=low, open_low=True)
     check_int("steps", steps, minimum=POINTS)
@@ -146,7 +149,8 @@ def find_learning_rate(
         RangeTestConfig(learning_rate=low, last_learning_rate=high, clip_norm=None, seed=seed + i)
         for i in range(len(models))
     ]
-    trainer = PopulationTrainer(models, task, FitConfig(steps=steps, batch_size=batch_size), members)
+    config = FitConfig(steps=steps, batch_size=batch_size, loss=loss)
+    trainer = PopulationTrainer(models, task, config, members)
     losses = []
     bar = Progress(steps, f"{task.name}, learning rates", "step", shown=progress)
     with bar, WorkerThreadAffinity() as affinity:
@@ -205,6 +209,7 @@ def find_batch_size(
     repeats: int = 3,
     learning_rates: Sequence[float] = (),
     tuning_steps: int = 100,
+    loss: str | Loss | Callable[..., Any] | None = None,
     progress: bool = True,
 ) -> tuple[list[BatchSize], str]:
     """Double the batch until that no longer pays, measuring real training steps.
@@ -224,6 +229,7 @@ def find_batch_size(
         repeats: Timings of each size.
         learning_rates: Rates to tune over at each size.
         tuning_steps: Updates of that tuning.
+        loss: As :func:`~ncps_mlx.fit` takes it.
         progress: Show a progress bar.
 
     Returns:
@@ -245,7 +251,9 @@ def find_batch_size(
     if not isinstance(model, RecurrentModel):
         raise ValueError(f"model must be a CfC or an LTC, got {type(model).__name__}.")
     check_trainable([model])
-    check_fits(model, task)
+    check_task(task)
+    wanted = FitConfig(loss=loss).loss
+    check_fits(model, task, loss_of(wanted, task.kind))
     size = check_batch(task, min(8, len(task.train)) if smallest is None else smallest, "smallest")
     check_number("memory_mb", memory_mb, low=0, open_low=True)
     check_number("gain", gain, low=0, open_low=True)
@@ -260,7 +268,7 @@ def find_batch_size(
     most = int(np.log2(len(task.train) // size)) + 1
     with Progress(most, f"{task.name}, batch sizes", "size", shown=progress) as bar:
         while True:
-            found.append(measure(model, task, size, steps, repeats, rates, tuning_steps, memory_mb))
+            found.append(measure(model, task, size, steps, repeats, rates, tuning_steps, memory_mb, wanted))
             bar.reach(len(found))
             size *= 2
             reason = why_stop(found, len(task.train), memory_mb, gain)
@@ -293,10 +301,12 @@ def measure(
     learning_rates: Sequence[float],
     tuning_steps: int,
     memory_mb: float,
+    loss: Loss | None,
 ) -> BatchSize:
     """Time one batch size, and tune it."""
     updates = 1 + steps * repeats
-    config, member = FitConfig(steps=updates, batch_size=size), MemberConfig(learning_rate=1e-3, schedule="constant")
+    config = FitConfig(steps=updates, batch_size=size, loss=loss)
+    member = MemberConfig(learning_rate=1e-3, schedule="constant")
     trainer = PopulationTrainer([model], task, config, [member])
     mx.eval(trainer.matrix, trainer.optimizer.state, trainer.data)  # so that only the step is measured
     megabytes = peak_memory_mb(lambda: [trainer.step(0), trainer.matrix, trainer.optimizer.state])
@@ -308,7 +318,7 @@ def measure(
                 affinity.step()
                 mx.eval(trainer.step(t), trainer.matrix, trainer.optimizer.state)
             speeds.append(steps * size / (time.perf_counter() - start))
-    rate, score = tune(model, task, size, learning_rates, tuning_steps, memory_mb)
+    rate, score = tune(model, task, size, learning_rates, tuning_steps, memory_mb, loss)
     return BatchSize(
         batch_size=size,
         examples_per_second=float(np.median(speeds)),
@@ -320,7 +330,8 @@ def measure(
 
 
 def tune(
-    model: RecurrentModel, task: Task, size: int, rates: Sequence[float], steps: int, memory_mb: float
+    model: RecurrentModel, task: Task, size: int, rates: Sequence[float], steps: int, memory_mb: float,
+    loss: Loss | None,
 ) -> tuple[float | None, float | None]:
     """The best of the rates at this batch size, and its validation score."""
     if not rates:
@@ -336,6 +347,7 @@ def tune(
         batch_size=size,
         learning_rate=list(rates),
         seed=0,
+        loss=loss,
         memory_mb=memory_mb,
         progress=False,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypedDict, Unpack, overload
+from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,10 @@ from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx._trials import History
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.validation import check_choice, check_flag
+from ncps_mlx.data._metrics import as_metric
 from ncps_mlx.data._split import Split, check_inputs
 from ncps_mlx.data._task import Task
+from ncps_mlx.losses import Loss
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._evaluation import OnEvaluate
@@ -28,7 +30,7 @@ from ncps_mlx.training._population import (
 )
 from ncps_mlx.training._time_steps import MemberTimeSteps
 from ncps_mlx.training._trainer import PopulationTrainer
-from ncps_mlx.training._validation import check_fits
+from ncps_mlx.training._validation import check_fits, check_task, loss_of_model
 
 __all__ = ["evaluate", "fit", "predict"]
 
@@ -40,6 +42,7 @@ class FitArguments(TypedDict, total=False):
     batch_size: int | None
     learning_rate: float | Sequence[float]
     optimizer: str
+    loss: str | Loss | Callable[..., Any] | None
     weight_decay: float | Sequence[float]
     clip_norm: float | Sequence[float | None] | None
     schedule: str | Sequence[str]
@@ -72,6 +75,7 @@ def fit(
     batch_size: int | None = None,
     learning_rate: float | Sequence[float] = 1e-2,
     optimizer: str = "adam",
+    loss: str | Loss | Callable[..., Any] | None = None,
     weight_decay: float | Sequence[float] = 0.0,
     clip_norm: float | Sequence[float | None] | None = 1.0,
     schedule: str | Sequence[str] = "cosine",
@@ -104,6 +108,9 @@ def fit(
         batch_size: B, sequences per gradient. ``None``: 32, or all if there are fewer.
         learning_rate: Peak of the schedule.
         optimizer: ``"adam"``, or ``"adamw"`` (needed for weight decay).
+        loss: ``"mse"``, ``"mae"``, ``"huber"``, ``"quantile"`` or ``"cross entropy"``, a loss of
+            :mod:`ncps_mlx.losses`, or your own: a function of outputs and targets that gives a value for each, itself
+            or as ``"module:function"``. ``None``: mse, or cross entropy for classes. The model then knows its loss.
         weight_decay: Decoupled, times the learning rate.
         clip_norm: Greatest norm of a member's gradient over all its parameters; ``None`` for no limit.
         schedule: ``"cosine"`` (to 0), ``"exponential"`` (to 0.01 of the peak) or ``"constant"``.
@@ -136,9 +143,9 @@ def fit(
     Raises:
         ValueError: An argument is out of its range, a sequence of settings has not one value for each model, a model is
             there twice or has frozen parameters, the model does not fit the task, the batch is larger than the training
-            split, there are no time steps to scale or they are scaled already, the model is a wired LTC, whose
-            parameters are no weight matrices, and its initial scale is not 1, or the checkpoint is no file of this
-            training.
+            split, the loss does not suit the task or gives no value for each target, there are no time steps to scale
+            or they are scaled already, the model is a wired LTC, whose parameters are no weight matrices, and its
+            initial scale is not 1, or the checkpoint is no file of this training.
         OSError: The checkpoint cannot be written.
 
     Warns:
@@ -159,6 +166,7 @@ def fit(
         batch_size=batch_size,
         grad_accumulation_steps=grad_accumulation_steps,
         optimizer=optimizer,
+        loss=loss,
         patience=patience,
         evaluate_every=evaluate_every,
         memory_mb=memory_mb,
@@ -214,8 +222,9 @@ def predict(
             split says that it is already (``split.scaled_by``).
 
     Returns:
-        Outputs in the scale of ``split.y``, (n, O), or (n, T, O) for models that return sequences; a list of them for
-        a sequence of models. ``task.inverse`` brings them to real units, :meth:`Task.score` scores them.
+        Outputs in the scale of ``split.y``, (n, O), or (n, T, O) for models that return sequences; of a quantile loss
+        one for each target and level, of classes logits. A list of them for a sequence of models. ``task.inverse``
+        brings them to real units, :meth:`Task.score` scores them.
 
     Raises:
         ValueError: The models have different shapes, the split's features do not fit, or its time is on another scale
@@ -253,34 +262,76 @@ def compute_outputs(models: Sequence[RecurrentModel], split: Split) -> npt.NDArr
     return predict_population(copy, parameters, split, time_steps, group_size)
 
 
+Metric = str | Callable[..., float]
+Metrics = list[Any] | tuple[Any, ...]  # of metrics: list[str] is no list[Metric]
+
+
 @overload
-def evaluate(model: RecurrentModel, task: Task, split: str = "test") -> float: ...
+def evaluate(model: RecurrentModel, task: Task, split: str = "test", *, metric: Metric | None = None) -> float: ...
 @overload
-def evaluate(model: Sequence[RecurrentModel], task: Task, split: str = "test") -> list[float]: ...
+def evaluate(
+    model: RecurrentModel, task: Task, split: str = "test", *, metric: Metrics
+) -> dict[str, float]: ...
+@overload
+def evaluate(
+    model: Sequence[RecurrentModel], task: Task, split: str = "test", *, metric: Metric | None = None
+) -> list[float]: ...
+@overload
+def evaluate(
+    model: Sequence[RecurrentModel], task: Task, split: str = "test", *, metric: Metrics
+) -> list[dict[str, float]]: ...
 
 
 def evaluate(
-    model: RecurrentModel | Sequence[RecurrentModel], task: Task, split: str = "test"
-) -> float | list[float]:
+    model: RecurrentModel | Sequence[RecurrentModel],
+    task: Task,
+    split: str = "test",
+    *,
+    metric: Metric | Metrics | None = None,
+) -> float | dict[str, float] | list[float] | list[dict[str, float]]:
     """The task's metric of a model (or of each model of a population) on a split, in the task's units.
 
     Args:
         model: A model, or N models of one shape.
         task: What was learnt, with raw time, or scaled as the model has learnt it.
         split: ``"train"``, ``"validation"`` or ``"test"``.
+        metric: Another metric than the task's, as :class:`~ncps_mlx.Task` takes them, or a list of several.
+
+    Returns:
+        A score, or with a list of metrics a dict of scores by their names; for a sequence of models a list of these.
 
     Raises:
-        ValueError: No such split, the model does not fit the task, or it reads time on another scale.
+        ValueError: No such split or metric, the model does not fit the task, or it reads time on another scale.
 
     Example:
         >>> from ncps_mlx import CfC, evaluate
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-        >>> evaluate(CfC(1, 8, output_size=1, return_sequences=False, seed=0), task) > 0
+        >>> model = CfC(1, 8, output_size=1, return_sequences=False, seed=0)
+        >>> evaluate(model, task) > 0
         True
+        >>> sorted(evaluate(model, task, metric=["mae", "sklearn.metrics:median_absolute_error"]))
+        ['mae', 'sklearn.metrics:median_absolute_error']
     """
     models = to_model_list(model)
-    check_fits(models[0], task)
+    check_task(task)
     check_choice("split", split, task.splits)
-    scores = [task.score(outputs, split) for outputs in compute_outputs(models, task.splits[split])]
+    several = isinstance(metric, list | tuple)
+    metrics = _checked_metrics(metric if isinstance(metric, list | tuple) else [metric], task.kind)
+    losses = [loss_of_model(each) for each in models]
+    for each, loss in zip(models, losses, strict=True):
+        check_fits(each, task, loss)
+    scores: list[Any] = []
+    for outputs, loss in zip(compute_outputs(models, task.splits[split]), losses, strict=True):
+        found = {name: task.score(outputs, split, metric=each, loss=loss) for name, each in metrics.items()}
+        scores.append(found if several else next(iter(found.values())))
     return scores[0] if isinstance(model, RecurrentModel) else scores
+
+
+def _checked_metrics(given: Sequence[Any], kind: str) -> dict[str, Any]:
+    """Metrics by name; ``None`` stays, for the task's own."""
+    found = [None if each is None else as_metric(each, kind, "unknown") for each in given]
+    names = ["" if each is None else each.name for each in found]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"metric must be a metric or a list of different ones, got {', '.join(names) or 'none'}.")
+    return dict(zip(names, found, strict=True))

@@ -16,6 +16,7 @@ from ncps_mlx.cells._ltc import STABILITY
 from ncps_mlx.cells._wired_ltc import MAPPINGS
 from ncps_mlx.data._task import Task
 from ncps_mlx.data._time_scaler import KINDS
+from ncps_mlx.losses import loss_of
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.models._cfc import CfC
 from ncps_mlx.models._ltc import LTC, check_ranges
@@ -29,6 +30,7 @@ from ncps_mlx.training._config import (
     dropout_rate,
     one_of,
 )
+from ncps_mlx.training._loss_of_task import LossOfTask
 from ncps_mlx.training._time_steps import check_time_scaling
 from ncps_mlx.training._validation import check_batch
 from ncps_mlx.wirings._base import Wiring
@@ -45,6 +47,7 @@ __all__ = [
     "check_name",
     "complete_config",
     "hyperparameter_names",
+    "model_sizes",
     "recorded_config",
     "steps_of",
     "task_defaults",
@@ -59,7 +62,7 @@ FROM_TASK = ("input_size", "output_size", "return_sequences", "seed")
 RENAMED = {"warmup": "warmup_steps", "accumulate": "grad_accumulation_steps"}
 """Names in records and studies of earlier versions."""
 
-BEFORE = {"time_scaling": "raw", "initial_scale": 1.0}
+BEFORE = {"time_scaling": "raw", "initial_scale": 1.0, "loss": None}
 """What trainings had before these hyperparameters came: records of that time lack them."""
 
 MODEL_CHECKS: dict[str, Check] = {
@@ -209,6 +212,12 @@ def steps_of(config: Mapping[str, Any]) -> tuple[int, int]:
     return shared.steps, shared.evaluation_interval
 
 
+def model_sizes(task: Task, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the task, and the loss of a complete configuration, decide about a model."""
+    loss = loss_of(config["loss"], task.kind)
+    return task.sizes | {"output_size": loss.outputs(task.output_size)}
+
+
 def build_model(model: str, config: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> RecurrentModel:
     """Build the untrained model of a configuration, before its initial scale."""
     if "input_size" not in sizes:
@@ -221,8 +230,10 @@ def build_model(model: str, config: Mapping[str, Any], sizes: Mapping[str, Any],
 
 def check_config(task: Task, model: str, config: Mapping[str, Any]) -> None:
     """Refuse a complete configuration that could not be trained, as the model or fit would, before anything is."""
-    built = build_model(model, config, task.sizes, seed=0)
+    built = build_model(model, config, model_sizes(task, config), seed=0)
     shared = FitConfig.from_config(config)
+    if shared.loss is not None or task.metric == "pinball":  # a plan may have thousands of configurations
+        LossOfTask(task, shared.loss)
     check_batch(task, shared.batch_size)
     member = MemberConfig.from_config(config, seed=0).for_model(built, shared)
     check_time_scaling(member.time_scaling, built, task)

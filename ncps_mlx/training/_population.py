@@ -99,9 +99,9 @@ def parameterless_copy(model: RecurrentModel) -> RecurrentModel:
     return type(model)(**{**model.config, "seed": 0})
 
 
-def as_arrays(split: Split) -> tuple[mx.array, mx.array, mx.array | None]:
-    """The inputs, targets and mask of a split on MLX's device; its time steps are in :class:`MemberTimeSteps`."""
-    return mx.array(split.x), mx.array(split.y), None if split.mask is None else mx.array(split.mask)
+def as_arrays(split: Split) -> tuple[mx.array, mx.array | None]:
+    """The inputs and the mask of a split on MLX's device; its time steps are in :class:`MemberTimeSteps`."""
+    return mx.array(split.x), None if split.mask is None else mx.array(split.mask)
 
 
 def predict_population(
@@ -132,7 +132,7 @@ def predict_group(
     """As :func:`predict_population`, all members of a group at once."""
     model.update(parameters)
     members = leaves(parameters)[0].shape[0]
-    x, _, mask = as_arrays(split)
+    x, mask = as_arrays(split)
     chunks = []
     for start in range(0, len(split), CHUNK):
         rows = slice(start, start + CHUNK)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import mlx.core as mx
-import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
 
@@ -27,6 +26,7 @@ from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._checkpoint import Checkpoint, describe_run
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._evaluation import OnEvaluate, Reporter
+from ncps_mlx.training._loss_of_task import LossOfTask
 from ncps_mlx.training._member import MemberState
 from ncps_mlx.training._numerics import differences, warn_of_differences
 from ncps_mlx.training._optimizers import PopulationAdam, clip
@@ -41,7 +41,7 @@ from ncps_mlx.training._population import (
     unstack_parameters,
 )
 from ncps_mlx.training._time_steps import MemberTimeSteps, check_time_scaling
-from ncps_mlx.training._validation import check_batch, check_fits, check_trainable
+from ncps_mlx.training._validation import check_batch, check_fits, check_task, check_trainable
 
 __all__ = ["PopulationTrainer"]
 
@@ -72,7 +72,9 @@ class PopulationTrainer:
     ) -> None:
         check_trainable(models)
         parameters = stack_parameters(models)
-        check_fits(models[0], task)
+        check_task(task)
+        self.loss_of_task = LossOfTask(task, config.loss)
+        check_fits(models[0], task, self.loss_of_task.loss)
         config = config.for_task(len(task.train))
         batch_size = check_batch(task, config.batch_size)
         configs = [each.for_model(model, config) for each, model in zip(member_configs, models, strict=True)]
@@ -87,17 +89,24 @@ class PopulationTrainer:
         unscaled = parameters
         parameters = scale_matrices(parameters, [each.initial_scale for each in configs])
         self.matrix = self.layout.to_matrix(parameters)
-        members = [MemberState(config=each, higher_is_better=task.higher_is_better) for each in configs]
+        of_task: dict[str, Any] = {
+            "higher_is_better": task.higher_is_better,
+            "metric": task.metric,
+            "mean_score": task.mean_score("validation", loss=self.loss_of_task.loss),
+        }
+        members = [MemberState(config=each, **of_task) for each in configs]
         self.reached = Reached(members, self.matrix)
         self.optimizer = PopulationAdam(self.matrix, mx.array([each.weight_decay for each in configs]))
         norms = [math.inf if each.clip_norm is None else each.clip_norm for each in configs]
         self.clip_norms = mx.array(norms) if any(map(math.isfinite, norms)) else None
 
-        self.data = as_arrays(task.train)
+        self.data = *as_arrays(task.train), *self.loss_of_task.arrays()
         self.time_scalers = [
             check_time_scaling(each.time_scaling, model, task) for each, model in zip(configs, models, strict=True)
         ]
-        self.reporter = None if on_evaluate is None else Reporter(on_evaluate, models, self.time_scalers)
+        self.reporter = None
+        if on_evaluate is not None:
+            self.reporter = Reporter(on_evaluate, models, self.time_scalers, self.loss_of_task.loss)
         self.time_steps = MemberTimeSteps(task.train, self.time_scalers)
         self.validation_time_steps = MemberTimeSteps(task.validation, self.time_scalers)
 
@@ -138,26 +147,17 @@ class PopulationTrainer:
     def loss(
         self,
         parameters: Any,
-        batch: tuple[mx.array, mx.array, mx.array | None, mx.array | None],
+        batch: tuple[mx.array, mx.array, mx.array | None, mx.array | None, mx.array | None],
         dropout_rates: mx.array | float,
         dropout_keys: mx.array | None,
     ) -> tuple[mx.array, mx.array]:
         """Sum over members (whose gradient is each member's own), and the loss of each (N,)."""
-        x, y, time_delta, mask = batch
+        x, targets, time_delta, mask, weights = batch
         self.model.update(parameters)
         out, _ = self.model.forward(
             x, None, 1.0 if time_delta is None else time_delta, mask, dropout_rate=dropout_rates, keys=dropout_keys
         )
-        if self.task.kind == "classification":
-            each = nn.losses.cross_entropy(out, y)
-        else:
-            each = mx.square(out - y).mean(axis=-1)
-        each = each.reshape(each.shape[0], -1)
-        if mask is not None and y.ndim == 4:  # a target at every step: padded steps do not count
-            weight = mask.reshape(each.shape).astype(each.dtype)
-            losses = mx.sum(each * weight, axis=1) / mx.sum(weight, axis=1)
-        else:
-            losses = mx.mean(each, axis=1)
+        losses = self.loss_of_task.mean(out, targets, weights)
         return losses.sum(), losses
 
     def batch_gradient(self, i: int) -> tuple[mx.array, mx.array]:
@@ -175,8 +175,9 @@ class PopulationTrainer:
     def group_gradient(self, i: int, group: slice) -> tuple[mx.array, mx.array]:
         """The losses (n,) and gradients (n, P) of some members."""
         rows = mx.array(self.batch_rows[i][group])
-        x, y, mask = self.data
-        batch = (x[rows], y[rows], self.time_steps.of_batch(rows, group), None if mask is None else mask[rows])
+        x, mask, targets, weights = self.data
+        mask, weights = (None if array is None else array[rows] for array in (mask, weights))
+        batch = x[rows], targets[rows], self.time_steps.of_batch(rows, group), mask, weights
         keys = None if self.dropout_keys is None else mx.array(self.dropout_keys[i][group])
         rates = self.dropout_rates[group] if isinstance(self.dropout_rates, mx.array) else self.dropout_rates
         parameters = self.layout.to_tree(self.matrix[group])
@@ -325,13 +326,16 @@ class PopulationTrainer:
                 self.end(i, "interrupted", f"{type(error).__name__} {when}")
 
     def give_best(self, models: Sequence[RecurrentModel]) -> None:
-        """Give each model its member's best parameters and scale of time; one without a finite score keeps its own."""
+        """Give each model its member's best parameters, scale of time and loss; one without a score keeps its own."""
         kept = [i for i, member in enumerate(self.members) if member.best is not None]
         if kept:
             best = self.layout.to_tree(self.reached.best[mx.array(kept)])
             unstack_parameters([models[i] for i in kept], best)
         for i in kept:
             models[i].time_scaler = self.time_scalers[i]
+        for i, model in enumerate(models):
+            if i in kept or model.loss is None:
+                model.loss = self.loss_of_task.loss
 
     def save(self) -> None:
         """Write the checkpoint, if there is to be one."""
@@ -375,7 +379,8 @@ class PopulationTrainer:
 
     def score(self, outputs: npt.NDArray[np.float32]) -> float:
         """The validation score of one member, nan if its outputs are not finite."""
-        return self.task.score(outputs, "validation") if np.isfinite(outputs).all() else math.nan
+        finite = np.isfinite(outputs).all()
+        return self.task.score(outputs, "validation", loss=self.loss_of_task.loss) if finite else math.nan
 
     def keep(self, best: mx.array, improved: list[int]) -> mx.array:
         """Copy the parameters at these positions among the active members into the best so far."""
