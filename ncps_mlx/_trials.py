@@ -14,6 +14,7 @@ from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx._utils.validation import as_float, check_choice, check_flag, check_int, check_text, did_you_mean
 
 __all__ = [
+    "WORSE_THAN_MEAN",
     "History",
     "Result",
     "TrialResult",
@@ -34,6 +35,8 @@ Result = TypeVar("Result", bound="TrialResult")
 NON_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
 STATUSES = ("finished", "stopped early", "diverged", "pruned", "interrupted")
+WORSE_THAN_MEAN = "worse than predicting the mean"
+"""How the reason begins of a trial that trained to its end and has learnt nothing."""
 SHARED_WITH_HISTORY = {"best_score": "score", "status": "status", "reason": "reason", "seconds": "seconds"}
 """What a history and its record both hold, by the names in each: a record writes it once, unless they differ."""
 
@@ -46,13 +49,14 @@ class History:
 
     Attributes:
         step: After how many optimizer steps each evaluation took place.
-        train_loss: Mean training loss since the evaluation before (mean squared error of standardised targets, or
-            cross entropy in nats).
+        train_loss: Mean training loss since the evaluation before (by default the mean squared error of standardised
+            targets, or cross entropy in nats).
         validation_score: The task's metric on the validation split, in its units.
         best_step: The evaluation whose parameters were kept; 0 if there was none.
         best_score: Its score; infinitely bad if training diverged.
         status: ``"finished"``, ``"stopped early"``, ``"diverged"``, ``"interrupted"``, or in a study ``"pruned"``.
-        reason: Why it diverged, was pruned or interrupted, or who stopped it; ``None`` for ``patience``.
+        reason: Why it diverged, was pruned or interrupted, or who stopped it; of one that trained to its end, that it
+            is worse than predicting the mean of the training targets (for classes, their frequencies); else ``None``.
         seconds: Its share of the population's wall-clock seconds, divided among those in training at the time.
 
     Example:

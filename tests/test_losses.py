@@ -471,6 +471,31 @@ def test_the_finders_take_a_loss() -> None:
         find_batch_size(model, task, progress=False)
 
 
+def test_what_is_worse_than_predicting_the_mean_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """Targets far from 0 that were not standardised."""
+    rng = np.random.default_rng(0)
+
+    def split(n: int) -> Split:
+        x = rng.normal(size=(n, 4, 1))
+        return Split(x=x, y=5000 + 100 * x[:, -1])
+
+    task = Task("far", split(40), split(20), split(20), units="g")
+    assert task.mean_score() == pytest.approx(np.std(task.validation.y - task.train.y.mean(axis=0)), rel=0.2)
+    history = fit(build(task), task, **FIT | {"progress": True})
+    assert history.status == "finished" and history.best_score > 4000
+    assert history.reason == f"worse than predicting the mean, whose rmse is {task.mean_score():.4g}"
+    assert "Are the targets standardised?" in capsys.readouterr().err
+    fixed = {"hidden_size": 4, "backbone_units": 8, "steps": 4, "batch_size": 16}
+    study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed=fixed).run(progress=False)
+    assert "2 of 2 ended worse than predicting the mean, whose rmse is" in study.summary()
+    assert "(finished: worse than predicting the mean" in str(study.records[0])
+    mean, deviation = task.train.y.mean(), task.train.y.std()
+    good = [Split(x=each.x, y=(each.y - mean) / deviation) for each in task.splits.values()]
+    better = Task("near", *good, inverse=lambda y: y * deviation + mean)
+    model = build(better)
+    assert fit(model, better, steps=200, progress=False).reason is None
+
+
 def test_a_checkpoint_tells_losses_apart_and_a_copy_knows_its_loss(tmp_path: Path) -> None:
     task, path = make_task(), tmp_path / "run.safetensors"
     scores = []

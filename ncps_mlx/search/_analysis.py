@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ncps_mlx._trials import TrialResult, as_records, mean_scores
+from ncps_mlx._trials import WORSE_THAN_MEAN, TrialResult, as_records, mean_scores
 from ncps_mlx._utils.json_values import format_value
 from ncps_mlx._utils.validation import check_number
 from ncps_mlx.search._distributions import Choice, Distribution, Integer, LogUniform
@@ -116,8 +116,10 @@ def summary(space: Space, records: Sequence[Record], head: str, name: str) -> st
         for name, value in space.restrict(best[0].config).items()
     )
     lines.append(f"best: {best[0].metric} {score}{unit} with {values or 'the fixed values'}")
+    worse = [record.reason for record in records if str(record.reason).startswith(WORSE_THAN_MEAN)]
+    learnt_nothing = [f"{len(worse)} of {len(records)} ended {worse[0]}"] if worse else []
     edges = [str(edge) for edge in boundary(space, records)]
-    return "\n".join([*lines, *(edges or ["no best value lies at the edge of its range"])])
+    return "\n".join([*lines, *(edges or ["no best value lies at the edge of its range"]), *learnt_nothing])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,7 @@ class Record(TrialResult):
             it diverged.
         history: Losses and scores over the training, as :func:`~ncps_mlx.fit` returns them.
         status: ``"finished"``, ``"stopped early"``, ``"diverged"`` or ``"pruned"``.
-        reason: Why it diverged or was pruned, ``None`` otherwise.
+        reason: Why it diverged or was pruned, or that it is worse than predicting the mean; ``None`` otherwise.
         seconds: Wall time, a population's divided by its members.
         versions: Of Python, the packages and the BLAS; as ``"tanh"`` how that was computed
             (:func:`ncps_mlx.tanh_implementation`); and as ``"native"`` what names the compiled layers in C that it ran

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ncps_mlx._runtime.memory_budget import members_at_once, peak_memory_mb
 from ncps_mlx._runtime.training_stream import training_stream
-from ncps_mlx._trials import History
+from ncps_mlx._trials import WORSE_THAN_MEAN, History
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.validation import check_choice, check_flag
 from ncps_mlx.data._metrics import as_metric
@@ -196,6 +196,7 @@ def fit(
                 if taken:
                     bar.write(f"{checkpoint}: {taken} of {steps} steps were taken before")
                 trainer.train(bar, share=steps - taken)
+                note_worse_than_mean(trainer, bar)
         trainer.give_best(models)
     except BaseException as error:
         trainer.interrupt(error)
@@ -203,6 +204,14 @@ def fit(
         vars(error)["histories"] = trainer.histories
         raise
     return trainer.histories[0] if isinstance(model, RecurrentModel) else trainer.histories
+
+
+def note_worse_than_mean(trainer: PopulationTrainer, progress: Progress) -> None:
+    """Say which members ended worse than a constant answer."""
+    worse = [each.reason for each in trainer.histories if str(each.reason).startswith(WORSE_THAN_MEAN)]
+    if worse:
+        cure = " Are the targets standardised?" if trainer.task.kind == "regression" else ""
+        progress.write(f"{len(worse)} of {len(trainer.members)} ended {worse[0]}.{cure}")
 
 
 @overload

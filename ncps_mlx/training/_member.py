@@ -10,12 +10,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx._trials import History
+from ncps_mlx._trials import WORSE_THAN_MEAN, History
 from ncps_mlx.training._config import MemberConfig
 
 __all__ = ["MemberState"]
 
-GIVEN = ("config", "higher_is_better")  # what a member begins with
+GIVEN = ("config", "higher_is_better", "metric", "mean_score")  # what a member begins with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,8 @@ class MemberState:
 
     config: MemberConfig
     higher_is_better: bool
+    metric: str
+    mean_score: float  # of a constant answer
     step: tuple[int, ...] = ()
     train_loss: tuple[float, ...] = ()
     scores: tuple[float, ...] = ()
@@ -91,6 +93,10 @@ class MemberState:
 
     def history(self) -> History:
         """What :func:`~ncps_mlx.fit` returns."""
+        reason, mean = self.reason, self.mean_score
+        is_worse = self.best_score < mean if self.higher_is_better else self.best_score > mean  # neither if NaN
+        if reason is None and is_worse and self.status in ("finished", "stopped early"):
+            reason = f"{WORSE_THAN_MEAN}, whose {self.metric} is {mean:.4g}"
         return History(
             step=self.step,
             train_loss=self.train_loss,
@@ -98,6 +104,6 @@ class MemberState:
             best_step=0 if self.best is None else self.step[self.best],
             best_score=self.best_score,
             status=self.status,
-            reason=self.reason,
+            reason=reason,
             seconds=self.seconds,
         )
