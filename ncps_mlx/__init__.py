@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from ncps_mlx._runtime import blas as _blas  # noqa: F401  # it acts when it is imported
 from ncps_mlx._runtime import malloc as _malloc  # noqa: F401  # it acts when it is imported
 from ncps_mlx._runtime.version import __version__ as __version__
-from ncps_mlx.models import LTC, CfC
+from ncps_mlx.models import GRU, LSTM, LTC, CfC
 from ncps_mlx.wirings import NCP, AutoNCP, FullyConnected, Random
 
 if TYPE_CHECKING:
     from ncps_mlx._kernels.tanh import tanh_implementation
     from ncps_mlx.data import Split, Task, TimeScaler
-    from ncps_mlx.models import from_torch, load
+    from ncps_mlx.models import from_torch, load, save
     from ncps_mlx.search import (
         Halving,
         Hyperband,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ncps_mlx.training import History, evaluate, fit, predict
 
 _LAZY = {
-    "models": ("from_torch", "load"),
+    "models": ("from_torch", "load", "save"),
     "data": ("Split", "Task", "TimeScaler", "baselines"),
     "training": ("History", "evaluate", "fit", "predict"),
     "search": (
@@ -50,10 +50,12 @@ __all__ = [
     "AutoNCP",
     "CfC",
     "FullyConnected",
+    "GRU",
     "Halving",
     "History",
     "Hyperband",
     "Integer",
+    "LSTM",
     "LTC",
     "LogUniform",
     "NCP",
@@ -71,6 +73,7 @@ __all__ = [
     "from_torch",
     "load",
     "predict",
+    "save",
     "tanh_implementation",
 ]
 

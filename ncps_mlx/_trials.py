@@ -45,7 +45,7 @@ SHARED_WITH_HISTORY = {"best_score": "score", "status": "status", "reason": "rea
 class History:
     """How one model's training went.
 
-    Two histories are equal if all is but their ``seconds``: a training that runs again takes another time.
+    Two histories are equal if all is but their ``seconds`` and ``way``: a training that runs again takes another time.
 
     Attributes:
         step: After how many optimizer steps each evaluation took place.
@@ -58,6 +58,8 @@ class History:
         reason: Why it diverged, was pruned or interrupted, or who stopped it; of one that trained to its end, that it
             is worse than predicting the mean of the training targets (for classes, their frequencies); else ``None``.
         seconds: Its share of the population's wall-clock seconds, divided among those in training at the time.
+        way: How the gradients of a module of your own were computed: ``"alone"``; in a population ``"vmap(grad)"``,
+            ``"grad(vmap)"`` or ``"one by one"``, the first that was right; ``None`` for the library's models.
 
     Example:
         >>> from ncps_mlx import History
@@ -75,6 +77,7 @@ class History:
     status: str = "finished"
     reason: str | None = None
     seconds: float = field(default=0.0, compare=False)
+    way: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         steps = tuple(check_int("step", step, minimum=0) for step in _sequence("step", self.step))
@@ -88,6 +91,8 @@ class History:
         for name in ("best_score", "seconds"):
             object.__setattr__(self, name, _number(name, getattr(self, name)))
         _check_end(self.status, self.reason)
+        if not isinstance(self.way, str | None):
+            raise ValueError(f"way must be a string or None, got {self.way!r:.80}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +175,8 @@ class TrialResult:
             values["history"] = {
                 name: value
                 for name, value in values["history"].items()
-                if name not in SHARED_WITH_HISTORY or value != values[SHARED_WITH_HISTORY[name]]
+                if (name not in SHARED_WITH_HISTORY or value != values[SHARED_WITH_HISTORY[name]])
+                and (name, value) != ("way", None)  # of the library's models
             }
         return json.dumps(_encode(values), allow_nan=False, sort_keys=True)
 

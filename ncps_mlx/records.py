@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mlx.nn as nn
+
 from ncps_mlx._runtime.versions import versions
 from ncps_mlx._trials import Result, TrialResult, check_records, record_list, tuned, varied
 from ncps_mlx._utils.arrays import flat_numbers
@@ -15,7 +17,6 @@ from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.json_values import format_value, to_json_value
 from ncps_mlx._utils.validation import check_flag, check_int, check_text, did_you_mean
 from ncps_mlx.data._task import Task
-from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.search._record import Record, train_again, warn_of_other_means
 
 __all__ = [
@@ -290,7 +291,7 @@ def refit(
     seeds: Sequence[int] | None = None,
     progress: bool = True,
     **settings: Any,
-) -> list[RecurrentModel]:
+) -> list[nn.Module]:
     """Train the models of records again, to score them on the test split or to use them.
 
     Records of one shape are trained together, as a population. On the same machine and versions the CPU gives the same

@@ -12,7 +12,7 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten, tree_map
 
-from ncps_mlx import LTC, NCP, AutoNCP, CfC, FullyConnected, Random
+from ncps_mlx import GRU, LSTM, LTC, NCP, AutoNCP, CfC, FullyConnected, Random
 from ncps_mlx.models import RecurrentModel
 
 B, T, D, H, U, OUT = 5, 7, 3, 11, 13, 2
@@ -27,7 +27,7 @@ SHARED = {"num_layers": 4, "share_layers": True}
 BOTH_WAYS = {"bidirectional": True, "num_layers": 2, "residual": True}
 MIXED = {"mixed_memory": True}
 
-KINDS: dict[str, tuple[type[CfC] | type[LTC], dict[str, Any]]] = {
+KINDS: dict[str, tuple[type[RecurrentModel], dict[str, Any]]] = {
     "cfc": (CfC, {}),
     "cfc-no_gate": (CfC, {"mode": "no_gate"}),
     "cfc-pure": (CfC, {"mode": "pure"}),
@@ -67,14 +67,25 @@ KINDS: dict[str, tuple[type[CfC] | type[LTC], dict[str, Any]]] = {
     "ltc-auto-shared": (LTC, {"wiring": AUTO, "ode_unfolds": 2, **SHARED}),
     "ltc-auto-bidirectional": (LTC, {"wiring": AUTO, "ode_unfolds": 2, **BOTH_WAYS}),
     "ltc-auto-mixed": (LTC, {"wiring": AUTO, **MIXED}),
+    "gru": (GRU, {}),
+    "gru-decay": (GRU, {"time": "decay", "output_size": OUT}),
+    "gru-decay-deep": (GRU, {"time": "decay", **DEEP}),
+    "gru-shared": (GRU, {"output_size": OUT, **SHARED}),
+    "gru-bidirectional": (GRU, BOTH_WAYS),
+    "lstm": (LSTM, {}),
+    "lstm-decay": (LSTM, {"time": "decay", "output_size": OUT}),
+    "lstm-decay-bidirectional": (LSTM, {"time": "decay", **BOTH_WAYS}),
 }
 """Models by name: class and arguments, without the sizes."""
 
 
-def make(kind: str, **more: Any) -> CfC | LTC:
+def make(kind: str, **more: Any) -> Any:
     """A model of a kind."""
+    cls: Any
     cls, settings = KINDS[kind]
     sizes = {} if "wiring" in settings else {"hidden_size": H, "backbone_units": U}
+    if cls in (GRU, LSTM):
+        sizes = {"hidden_size": H}
     return cls(D, **{"seed": 0, **sizes, **settings, **more})
 
 
@@ -180,7 +191,7 @@ def primitives(tree: Any) -> Counter[str]:
     return Counter(re.findall(r'label ="(\w+)", shape=rectangle', graph.getvalue()))
 
 
-def members(kind: str, count: int, **more: Any) -> list[CfC | LTC]:
+def members(kind: str, count: int, **more: Any) -> list[Any]:
     """Models of one kind that differ in their parameters."""
     models = [make(kind, **{**more, "seed": seed}) for seed in range(count)]
     for i, model in enumerate(models):  # biases, which begin at zero, differ too

@@ -118,7 +118,7 @@ def test_what_watches_a_training_is_no_hyperparameter(task):
     assert not {"on_evaluate", "checkpoint"} & (FIT_PARAMETERS | MEMBER_PARAMETERS)
     for name in ("on_evaluate", "checkpoint"):
         with pytest.raises(ValueError, match=f"{name} must be a hyperparameter"):
-            Space(**{name: [None]})
+            Study(None, task, Space(**{name: [None]}), sampler="grid")
         with pytest.raises(ValueError, match=f"{name} must be a hyperparameter"):
             Study(None, task, Space(learning_rate=[1e-2]), sampler="grid", fixed={name: None})
 

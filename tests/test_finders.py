@@ -135,10 +135,10 @@ def test_why_it_stops(rows, reason):
         (find_learning_rate, {"batch_size": 65}, "batch_size must be at most the 64"),
         (find_batch_size, {"smallest": 65}, "smallest must be at most the 64"),
         (find_learning_rate, {"task": "task"}, "task must be a Task, got str."),
-        (find_learning_rate, {"model": None}, "model must be a CfC or an LTC, or a sequence of them, got NoneType."),
+        (find_learning_rate, {"model": None}, "model must be a CfC or another mlx.nn.Module, or"),
         (find_batch_size, {"learning_rates": [0.0]}, "learning_rates must be above 0"),
         (find_batch_size, {"learning_rates": 0.1}, "learning_rates must be a sequence of numbers"),
-        (find_batch_size, {"model": [build()]}, "model must be a CfC or an LTC, got list."),
+        (find_batch_size, {"model": [build()]}, "model must be a CfC or another mlx.nn.Module, got list."),
         (find_batch_size, {"task": "task"}, "task must be a Task, got str."),
     ],
 )

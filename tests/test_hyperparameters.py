@@ -51,13 +51,14 @@ def test_the_table_agrees_with_fit() -> None:
     assert of_fit == (FIT_PARAMETERS | MEMBER_PARAMETERS) - {"seed"}
     for name in of_fit - {"backbone_dropout", "batch_size", "time_scaling"}:
         assert set(HYPERPARAMETERS[name].defaults.values()) == {arguments[name]}
+    assert HYPERPARAMETERS["backbone_dropout"].defaults.keys() == {"CfC", "LTC"}  # the others have no backbone
 
 
 def test_the_table_agrees_with_the_models() -> None:
     found: set[str] = set()
     for model, cls in MODELS.items():
         arguments = {
-            name: item.default
+            name: None if item.default is inspect.Parameter.empty else item.default
             for name, item in inspect.signature(cls).parameters.items()
             if name not in FROM_TASK
         }
@@ -75,7 +76,7 @@ def test_every_default_passes_its_own_check() -> None:
     for name, each in HYPERPARAMETERS.items():
         assert name == each.name and each.owner in ("fit", "model") and each.kind in ("shape", "member")
         for default in each.defaults.values():
-            if (name, default) != ("hidden_size", None):  # of a model with a wiring
+            if (name, default) != ("hidden_size", None):  # there is none but with a wiring
                 each.check(name, default)
 
 
@@ -93,9 +94,10 @@ def test_every_default_passes_its_own_check() -> None:
         ("time_scaling", None, "time_scaling must be one of 'raw', 'log', 'normalized', 'bounded', got None."),
     ],
 )
-def test_a_model_s_choices_are_checked_in_the_space(name: str, value: Any, message: str) -> None:
+def test_a_model_s_choices_are_checked(task: Task, name: str, value: Any, message: str) -> None:
+    model = LTC if name in hyperparameter_names("LTC") else CfC
     with pytest.raises(ValueError, match=message):
-        Space(**{name: [value]})
+        Study(None, task, Space(**{name: [value]}), model=model, trials=1)
 
 
 def test_a_configuration_is_completed_by_the_defaults_of_its_model() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import pytest
 
 # Private: the lists of names that docstrings promise, and the dropout masks.
 import ncps_mlx.cells._stack
-from ncps_mlx import LTC, AutoNCP, CfC
+from ncps_mlx import GRU, LSTM, LTC, AutoNCP, CfC, fit
 from ncps_mlx._kernels.activations import ACTIVATIONS, LOWER_BOUNDS
 from ncps_mlx.cells._stack import dropout_masks
 from ncps_mlx.wirings import Circuit
@@ -21,7 +22,7 @@ def test_shapes(kind):
     model = make(kind)
     assert model.parameter_count > 0  # before the first call
     width = (model.wiring.output_size if model.wiring else H) * (2 if model.bidirectional else 1)
-    arrays = (2 if model.mixed_memory else 1) * (2 if model.bidirectional else 1)
+    arrays = (2 if model.mixed_memory or isinstance(model, LSTM) else 1) * (2 if model.bidirectional else 1)
     for size in (None, 3):
         for sequences in (True, False):
             model = make(kind, output_size=size, return_sequences=sequences)
@@ -288,3 +289,79 @@ def test_bad_arguments_with_a_wiring_are_named(cls, arguments, message):
 def test_bad_arrays_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call(CfC(D, H, seed=0), data()[0])
+
+
+# GRU and LSTM
+
+
+@pytest.mark.parametrize("time", [None, "input"])
+def test_gru_and_lstm_are_those_of_mlx(time):
+    """Without time the same; with the gap as an input the same as with it put there."""
+    x, dt = data()
+    features = D if time is None else D + 1
+    given = x if time is None else mx.concatenate([x, mx.log1p(dt)[..., None]], axis=-1)
+    theirs, ours = nn.GRU(features, H), GRU(D, H, time=time, seed=0)
+    (cell,) = ours.layers
+    cell.update(
+        {"input_weight": theirs.Wx, "recurrent_weight": theirs.Wh, "bias": theirs.b, "recurrent_bias": theirs.bhn}
+    )
+    close(ours(x, time_delta=dt)[0], theirs(given))
+    theirs, ours = nn.LSTM(features, H), LSTM(D, H, time=time, seed=0)
+    (cell,) = ours.layers
+
+    def reordered(array):  # MLX has i, f, g, o; mixed memory, as ncps, g, i, f, o
+        i, f, g, o = mx.split(array, 4)
+        return mx.concatenate([g, i, f, o])
+
+    cell.update(
+        {
+            "input_weight": reordered(theirs.Wx),
+            "recurrent_weight": reordered(theirs.Wh),
+            "bias": reordered(theirs.bias),
+        }
+    )
+    y, ((h, c),) = ours(x, time_delta=dt)
+    hidden, memory = theirs(given)
+    close([y, h, c], [hidden, hidden[:, -1], memory[:, -1]])
+
+
+@pytest.mark.parametrize("kind", [GRU, LSTM])
+def test_a_state_decays_with_the_gap(kind):
+    """Before each reading the state is multiplied by exp(-rate * gap), with a half-life of 1 to begin with."""
+    decaying, plain = kind(D, H, time="decay", seed=0), kind(D, H, time=None, seed=0)
+    x, _ = data(steps=2)
+    state = plain(x[:, :1])[1]
+    for gap in (0.0, 1.0, 2.5):
+        left = [tuple(each * 0.5**gap for each in layer) for layer in state]
+        close(decaying(x[:, 1:], state, gap)[0], plain(x[:, 1:], left)[0])
+    close(decaying(x[:, 1:], state, 1e6)[0], plain(x[:, 1:])[0])
+
+
+@pytest.mark.parametrize(("time", "message"), [("log", "got 'log'"), (1, "got 1"), ([], r"got \[\]")])
+def test_ways_to_read_the_gap_are_named(time, message):
+    for kind in (GRU, LSTM):
+        with pytest.raises(ValueError, match=f"time must be one of 'input', 'decay', None, {message}"):
+            kind(D, H, time=time)
+    with pytest.raises(ValueError, match="hidden_size must be an integer, got None"):
+        GRU(D, None)
+
+
+def test_a_model_without_a_backbone_has_no_dropout_rate(task):
+    with pytest.raises(ValueError, match="backbone_dropout must be left out for a GRU, which has no backbone, got"):
+        fit(GRU(1, 4, output_size=1, return_sequences=False), task, backbone_dropout=0.1)
+
+
+def test_gated_models_train_as_a_population(task):
+    """As all models do: each member ends with the bits of a lone run."""
+    for kind in (GRU, LSTM):
+        for time in ("input", "decay", None):
+
+            def made(kind=kind, time=time):
+                return [kind(1, 4, time=time, output_size=1, return_sequences=False, seed=s) for s in range(3)]
+
+            settings = {"steps": 4, "batch_size": 8, "progress": False}
+            together, alone = made(), made()
+            fit(together, task, learning_rate=[0.01, 0.03, 0.02], seed=[0, 1, 2], **settings)
+            for i, rate in enumerate((0.01, 0.03, 0.02)):
+                fit(alone[i], task, learning_rate=rate, seed=i, **settings)
+                equal(together[i].parameters(), alone[i].parameters())

@@ -537,7 +537,7 @@ def test_a_limit_of_memory_changes_no_bit(task: Task, capsys: pytest.CaptureFixt
     [
         ({"task": None}, "task must be a Task, got NoneType"),
         ({"space": {"learning_rate": [0.1]}}, "space must be a Space, got dict"),
-        ({"model": dict}, "model must be the class CfC or LTC, not its name or a model, got <class 'dict'>"),
+        ({"model": dict}, "model must be CfC, LTC, GRU, LSTM or a class of your own .*, got <class 'dict'>"),
         ({"sampler": "sobol"}, "sampler must be one of 'random', 'quasi-random', 'grid', 'tpe', got 'sobol'"),
         ({"trials": 0}, "trials must be at least 1, got 0"),
         ({"sampler": "grid", "trials": 3}, "trials must be left out for a grid"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ncps_mlx import AutoNCP, Integer, LogUniform, Space, Uniform, When
+from ncps_mlx import GRU, LTC, AutoNCP, CfC, Integer, LogUniform, Space, Study, Task, Uniform, When
 from ncps_mlx.search import Choice
 
 # Private: plans before a study takes them, and how a distribution is written down.
@@ -202,7 +202,6 @@ def test_tuples_survive_a_store_of_plain_values() -> None:
 @pytest.mark.parametrize(
     ("distributions", "message"),
     [
-        ({"hidden": [8]}, r"hidden must be a hyperparameter\. .*They are .*hidden_size"),
         ({"seed": [0, 1]}, r"seed must be given as Study\(..., seeds="),
         ({"input_size": [3]}, "input_size must be left to the task"),
         ({"learning_rate": 0.1}, "learning_rate must be a list of choices.*got 0.1.*fixed="),
@@ -214,8 +213,6 @@ def test_tuples_survive_a_store_of_plain_values() -> None:
         ({"learning_rate": [0.1, 0.1]}, "values must be distinct, got 0.1 and 0.1"),
         ({"learning_rate": [0.1, -1]}, "learning_rate must be above 0, got -1"),
         ({"learning_rate": Uniform(0, 1)}, "learning_rate must be above 0, got 0"),
-        ({"hidden_size": [16, 0]}, "hidden_size must be at least 1, got 0"),
-        ({"hidden_size": Uniform(8, 16)}, "hidden_size must be an integer, got 8"),
         ({"backbone_dropout": Uniform(0, 1)}, "backbone_dropout must be at least 0 and below 1, got 1"),
         ({"clip_norm": [None, 0.0]}, "clip_norm must be above 0, got 0"),
         ({"weight_decay": [-0.1]}, "weight_decay must be at least 0"),
@@ -255,14 +252,31 @@ def test_tuples_survive_a_store_of_plain_values() -> None:
             r"num_layers must be able to have the value that mode asks for, got \[1\] and \[2\]",
         ),
         ({"schedule": ["cosine"], "warmup_steps": When([0, -1], schedule="cosine")}, "warmup_steps must be at least 0"),
-        ({"wiring": ["AutoNCP"]}, "config must be a dictionary whose name is one of"),
-        ({"wiring": [{"name": "AutoNCP", "units": 7}]}, "config of AutoNCP must hold units, output_size"),
-        ({"initial_ranges": [{"slop": (1, 2)}]}, "initial_ranges must be one of"),
     ],
 )
 def test_bad_spaces_are_named(distributions: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Space(**distributions)
+
+
+@pytest.mark.parametrize(
+    ("model", "distributions", "message"),
+    [
+        (CfC, {"hidden": [8]}, r"hidden must be a hyperparameter of CfC .*They are .*hidden_size"),
+        (CfC, {"hidden_size": [16, 0]}, "hidden_size must be at least 1, got 0"),
+        (CfC, {"hidden_size": Uniform(8, 16)}, "hidden_size must be an integer, got 8"),
+        (CfC, {"wiring": ["AutoNCP"]}, "config must be a dictionary whose name is one of"),
+        (CfC, {"wiring": [{"name": "AutoNCP", "units": 7}]}, "config of AutoNCP must hold units, output_size"),
+        (LTC, {"initial_ranges": [{"slop": (1, 2)}]}, "initial_ranges must be one of"),
+        (GRU, {"time": ["input", "log"]}, "time must be one of 'input', 'decay', None, got 'log'"),
+        (GRU, {"backbone_dropout": [0.1]}, r"backbone_dropout must be a hyperparameter of GRU .*\. CfC has it"),
+    ],
+)
+def test_what_a_model_does_not_have_is_named_by_its_study(
+    task: Task, model: Any, distributions: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Study(None, task, Space(**distributions), model=model, trials=2)
 
 
 @pytest.mark.parametrize(

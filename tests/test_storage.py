@@ -169,9 +169,14 @@ def test_only_models_are_saved(tmp_path):
     class Mine(CfC):
         """A class that load could not find."""
 
-    for model in (nn.Linear(2, 3), Mine(2, 3)):
-        with pytest.raises(ValueError, match="model must be a CfC or an LTC, got"):
-            save(model, tmp_path / "model")
+    with pytest.raises(ValueError, match="model must be of a class at the top of a module to be found again, got"):
+        save(Mine(2, 3), tmp_path / "model")
+    with pytest.raises(ValueError, match="arguments must say what Linear was built with"):
+        save(nn.Linear(2, 3), tmp_path / "model")
+    with pytest.raises(ValueError, match="arguments must be left out for a CfC"):
+        save(make(), tmp_path / "model", {})
+    with pytest.raises(ValueError, match=r"model must be a model of this library or an mlx\.nn\.Module, got dict"):
+        save({}, tmp_path / "model")
     model = make()
     model.update(stack_parameters([make(seed=1), make(seed=2)]))
     with pytest.raises(ValueError, match="model must hold the parameters of its configuration to be saved"):
@@ -298,7 +303,7 @@ BIAS, DECAY = "layers.0.backbone.bias", "layers.0.backbone.biases.0"
     ("edit", "message"),
     [
         (change("format", "3"), r"is of format '3', .*this version reads formats up to 2. Upgrade ncps-mlx"),
-        (change("class", "GRU"), "must hold a CfC or a LTC, got 'GRU'"),
+        (change("class", "RNN"), "must hold a CfC or a .*, got 'RNN'"),
         (change("class", "LTC"), "bad configuration: config must hold the arguments of LTC, got unknown"),
         (change("class", 3), "was not written by save"),
         (change("config", "{"), "has a bad configuration"),

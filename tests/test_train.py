@@ -561,9 +561,11 @@ def test_models_that_do_not_fit_are_named():
         fit([build(), build(mode="pure")], task)
     with pytest.raises(ValueError, match="non-empty sequence"):
         fit([], task)
-    with pytest.raises(ValueError, match="model must be a CfC or an LTC, or a sequence of them, got Linear"):
+    with pytest.raises(ValueError, match=r"model must be a CfC or another mlx\.nn\.Module, or a seq.*, got int"):
+        fit(3, task)
+    with pytest.raises(ValueError, match=r"model must return predictions of shape \(B, 2\) for .* from Linear"):
         fit(nn.Linear(D, O), task)
-    with pytest.raises(ValueError, match=r"model\[1\] must be a CfC or an LTC, got str"):
+    with pytest.raises(ValueError, match=r"model\[1\] must be a CfC or another mlx\.nn\.Module, got str"):
         predict([build(), "cfc"], task.test)
     with pytest.raises(ValueError, match="task must be a Task, got Split"):
         evaluate(build(), task.test)

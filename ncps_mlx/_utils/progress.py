@@ -28,6 +28,7 @@ class Progress:
         from tqdm.auto import tqdm
 
         self.done, self._total = done, total
+        self._told: set[str | None] = set()
         self._best = -math.inf if higher_is_better else math.inf
         self._better: Any = max if higher_is_better else min
         self._bar = tqdm(
@@ -58,10 +59,11 @@ class Progress:
         if done > self.done:
             self.add(done - self.done)
 
-    def write(self, text: str) -> None:
-        """Write a line above the bar, if it is shown."""
-        if not self._bar.disable:
+    def write(self, text: str, topic: str | None = None) -> None:
+        """Write a line above the bar, if it is shown; of one topic only the first."""
+        if not self._bar.disable and (topic is None or topic not in self._told):
             self._bar.write(text, file=sys.stderr)
+        self._told.add(topic)
 
     def add_score(self, score: float) -> None:
         """Take a score into account; the best one is shown with the bar's next update."""

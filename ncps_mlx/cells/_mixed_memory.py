@@ -5,73 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import mlx.core as mx
-import mlx.nn as nn
 
-from ncps_mlx._kernels.activations import sigmoid
-from ncps_mlx._kernels.layout import transposed
-from ncps_mlx._kernels.lstm import GATE_FUNCTIONS, LSTMArrays
-from ncps_mlx._kernels.tanh import tanh_for
-from ncps_mlx.cells._backbone import all_steps, linear
 from ncps_mlx.cells._base import Cell, FusedCell, State, Step, TimeSteps
+from ncps_mlx.cells._gated import LSTMCell
 from ncps_mlx.cells._initializers import Initializer
 
-__all__ = ["LSTM", "MixedMemory"]
-
-
-class LSTM(nn.Module):
-    r"""An LSTM with as many units as the cell.
-
-    .. math:: c' = \sigma(z_f)\, c + \sigma(z_i) \tanh(z_a), \qquad h' = \sigma(z_o) \tanh(c')
-
-    where :math:`(z_a, z_i, z_f, z_o) = W_x x + W_h h + b`.
-
-    Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997.
-
-    Args:
-        input_size: D, features of the input.
-        hidden_size: H, units.
-        initializer: Fills the input weights.
-        recurrent_initializer: Fills the recurrent weights.
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        initializer: Initializer,
-        recurrent_initializer: Initializer,
-    ) -> None:
-        super().__init__()
-        self.input_weight = initializer(mx.zeros((4 * hidden_size, input_size)))
-        self.recurrent_weight = recurrent_initializer(mx.zeros((4 * hidden_size, hidden_size)))
-        # A forget gate that begins open lets gradients through from the start.
-        self.bias = mx.concatenate([mx.zeros(2 * hidden_size), mx.ones(hidden_size), mx.zeros(hidden_size)])
-
-    def inputs(self, x: mx.array) -> mx.array:
-        """The inputs' part of the gates: from (..., T, B, D) to (..., T, B, 4H)."""
-        weight, bias = transposed(self.input_weight), self.bias[..., None, :]
-        return all_steps(lambda each: each @ weight + bias, x)
-
-    def kernel_arrays(self, x: mx.array, c: mx.array) -> LSTMArrays:
-        """The arrays with which a cell runs the LSTM before its own steps, for x (..., T, B, D) and c (..., B, H)."""
-        scales = tanh_for(c.dtype).input_scales(self.bias.shape[-1], c.dtype, GATE_FUNCTIONS)
-        weight, recurrent = scales * transposed(self.input_weight), scales * transposed(self.recurrent_weight)
-        bias = scales * self.bias[..., None, :]
-        *leading, steps, batch, features = x.shape
-        z = linear(x.reshape(*leading, steps * batch, features), weight, bias)
-        return LSTMArrays(z=z, c=c, recurrent=recurrent)
-
-    def bind(self) -> Callable[[mx.array, mx.array, mx.array], tuple[mx.array, mx.array]]:
-        """A function of one step: (inputs at t, h, c) to the next h and c."""
-        recurrent = transposed(self.recurrent_weight)
-
-        def step(z: mx.array, h: mx.array, c: mx.array) -> tuple[mx.array, mx.array]:
-            candidate, input_gate, forget_gate, output_gate = mx.split(z + h @ recurrent, 4, axis=-1)
-            c = c * sigmoid(forget_gate) + mx.tanh(candidate) * sigmoid(input_gate)
-            return mx.tanh(c) * sigmoid(output_gate), c
-
-        return step
+__all__ = ["MixedMemory"]
 
 
 class MixedMemory(Cell):
@@ -110,7 +49,7 @@ class MixedMemory(Cell):
         super().__init__()
         self.hidden_size, self.output_size = cell.hidden_size, cell.output_size
         self.masked_weight_count = cell.masked_weight_count
-        self.memory = LSTM(
+        self.memory = LSTMCell(
             input_size,
             cell.hidden_size,
             initializer=initializer,
@@ -130,14 +69,14 @@ class MixedMemory(Cell):
 
     def inputs(self, x: mx.array) -> State:
         """The inputs' part of the LSTM's gates, then of the cell's products."""
-        return self.memory.inputs(x), *self.cell.inputs(x)
+        return *self.memory.inputs(x), *self.cell.inputs(x)
 
     def bind(self) -> Step:
         """A function of one step: the LSTM's, then the cell's."""
         lstm, cell = self.memory.bind(), self.cell.bind()
 
         def step(z: State, state: State, dt: TimeSteps, dropout: Sequence[mx.array]) -> State:
-            h, c = lstm(z[0], *state)
+            h, c = lstm(z[:1], state, dt, ())
             return *cell(z[1:], (h,), dt, dropout), c
 
         return step

@@ -43,7 +43,7 @@ MOST_PARAMETERS = 2**28  # 1 GiB in single precision; training takes several tim
 
 
 class RecurrentModel(nn.Module):
-    """What :class:`CfC` and :class:`LTC` share: shapes, state, stacked layers, the readout, saving.
+    """What all models of the library share: shapes, state, stacked layers, the readout, saving.
 
     Attributes:
         layers: The cells that run forward in time; with ``share_layers`` only two, the second for all upper layers.
@@ -66,12 +66,22 @@ class RecurrentModel(nn.Module):
     layers: list[Cell]
     loss: Loss | None
 
-    def __init__(self, config: dict[str, Any], dense: Mapping[str, Any], wired: Mapping[str, Any]) -> None:
+    wiring: Wiring | None = None
+    mixed_memory: bool = False
+    backbone_dropout: float = 0.0
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        dense: Mapping[str, Any] | None = None,
+        wired: Mapping[str, Any] | None = None,
+    ) -> None:
         """Check the arguments that all models share.
 
         Args:
             config: The constructor's arguments.
-            dense: Arguments that only a dense model takes, with their defaults.
+            dense: Arguments that only a dense model takes, with their defaults; ``None`` for a gated model, which has
+                neither wiring nor backbone.
             wired: Arguments that only a wired model takes, with their defaults.
         """
         super().__init__()
@@ -79,32 +89,41 @@ class RecurrentModel(nn.Module):
         self._time_scaler: TimeScaler | None = None
         self.loss = None
         self.input_size = store_int(config, "input_size", maximum=LARGEST_SIZE)
-        self.wiring: Wiring | None = check_wiring(config["hidden_size"], config["wiring"])
-        if self.wiring is None:
+        if dense is None or wired is None:
             self.hidden_size = store_int(config, "hidden_size", maximum=LARGEST_SIZE)
-            check_inapplicable(config, wired, "without a wiring", "wiring instead of hidden_size")
         else:
-            self.hidden_size = self.wiring.units
-            check_inapplicable(config, dense, "with a wiring", "hidden_size instead of wiring")
+            self._check_liquid(config, dense, wired)
         self.num_layers = store_int(config, "num_layers", maximum=MOST_LAYERS)
         self.residual: bool = check_flag("residual", config["residual"])
         self.bidirectional: bool = check_flag("bidirectional", config["bidirectional"])
-        self.mixed_memory: bool = check_flag("mixed_memory", config["mixed_memory"])
         self.return_sequences: bool = check_flag("return_sequences", config["return_sequences"])
         if check_flag("share_layers", config["share_layers"]) and self.num_layers < 3:
             raise ValueError(
                 f"share_layers must be False with num_layers={self.num_layers}: the layers from the second on share "
                 "parameters. Set num_layers to at least 3."
             )
+        if config["output_size"] is not None:
+            store_int(config, "output_size", maximum=LARGEST_SIZE)
+        if config["seed"] is not None:
+            store_int(config, "seed", minimum=0, maximum=LARGEST_SEED)
+
+    def _check_liquid(
+        self, config: dict[str, Any], dense: Mapping[str, Any], wired: Mapping[str, Any]
+    ) -> None:
+        """Check what a CfC and an LTC have besides: wiring, mixed memory, backbone."""
+        self.wiring = check_wiring(config["hidden_size"], config["wiring"])
+        if self.wiring is None:
+            self.hidden_size = store_int(config, "hidden_size", maximum=LARGEST_SIZE)
+            check_inapplicable(config, wired, "without a wiring", "wiring instead of hidden_size")
+        else:
+            self.hidden_size = self.wiring.units
+            check_inapplicable(config, dense, "with a wiring", "hidden_size instead of wiring")
+        self.mixed_memory = check_flag("mixed_memory", config["mixed_memory"])
         store_int(config, "backbone_units", maximum=LARGEST_SIZE)
         layers = store_int(config, "backbone_layers", minimum=0, maximum=MOST_LAYERS)
         backbone_dropout = check_number("backbone_dropout", config["backbone_dropout"], low=0, high=1, open_high=True)
         check_dropout_applies(backbone_dropout, layers)
         config["backbone_dropout"] = self.backbone_dropout = backbone_dropout
-        if config["output_size"] is not None:
-            store_int(config, "output_size", maximum=LARGEST_SIZE)
-        if config["seed"] is not None:
-            store_int(config, "seed", minimum=0, maximum=LARGEST_SEED)
 
     def _build(self, initializer: Initializer) -> None:
         """Make the parameters; called inside :func:`seeded`."""
@@ -153,7 +172,7 @@ class RecurrentModel(nn.Module):
         return MixedMemory(cell, input_size, initializer=initializer, recurrent_initializer=recurrent)
 
     def _cell(self, input_size: int, initializer: Initializer) -> Cell:
-        raise NotImplementedError  # abstract: CfC and LTC each make their own cell
+        raise NotImplementedError  # abstract: each model makes its own cell
 
     def _stack(self) -> list[tuple[Cell, ...]]:
         """Each layer's cells, forward and backward."""

@@ -9,7 +9,7 @@ from ncps_mlx.cells._cfc import HEADS, CfCCell
 from ncps_mlx.cells._initializers import Initializer, get_initializer, seeded
 from ncps_mlx.cells._wired_cfc import WiredCfCCell
 from ncps_mlx.models._base import BACKBONE, RecurrentModel
-from ncps_mlx.models._serialization import register_model
+from ncps_mlx.models._own import register_model
 from ncps_mlx.wirings._base import Wiring
 
 __all__ = ["CfC"]

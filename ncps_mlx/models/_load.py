@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import mlx.core as mx
+import mlx.nn as nn
 from mlx.utils import tree_unflatten
 
 from ncps_mlx.data._time_scaler import TimeScaler
-from ncps_mlx.models._cfc import CfC
-from ncps_mlx.models._ltc import LTC
+from ncps_mlx.models._own import CLASSES, find_model, is_imported
 from ncps_mlx.models._serialization import (
-    CLASSES,
     CURE,
     FORMAT,
     _build,
@@ -30,19 +29,20 @@ from ncps_mlx.models._serialization import (
 __all__ = ["load"]
 
 
-def load(path: str | os.PathLike[str]) -> CfC | LTC:
+def load(path: str | os.PathLike[str], trust: str | None = None) -> Any:
     """Read a saved model: the same class, configuration, time scaler and parameters, bit for bit.
 
-    The file is one that :meth:`~ncps_mlx.models.RecurrentModel.save` wrote. Nothing in it is executed or unpickled.
-    A wiring or a loss of your own class must be imported first. The model is in training mode, as from its constructor:
-    before predicting with dropout, call ``model.eval()``.
+    The file is one that :func:`~ncps_mlx.save` wrote. Nothing in it is executed or unpickled. A class, wiring or loss
+    of your own must be imported first; the model's class may be in a module named in ``trust``. The model is in
+    training mode, as from its constructor: before you call one that has dropout, call ``model.eval()``.
 
     Args:
         path: The file's name.
+        trust: A module, or a ``file.py``, that may be imported, and so executed, for the model's class.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is truncated or damaged, of a newer format, or not a model of this library.
+        ValueError: The file is truncated or damaged, of a newer format, or of a class that is not imported.
 
     Example:
         >>> from ncps_mlx import load
@@ -60,7 +60,7 @@ def load(path: str | os.PathLike[str]) -> CfC | LTC:
         what = "There is no file to load a model from"
         raise FileNotFoundError(error.errno, what, str(path)) from None
     metadata, stored = _header(path, content)
-    model = _model(path, metadata)
+    model = _model(path, metadata, trust)
     problem = _mismatch(_shapes(_parameters_by_name(model)), stored)
     if problem:
         raise ValueError(f"{path} does not hold the parameters of its configuration: {problem}. {CURE}")
@@ -70,7 +70,7 @@ def load(path: str | os.PathLike[str]) -> CfC | LTC:
     return model
 
 
-def _model(path: Path, metadata: Any) -> CfC | LTC:
+def _model(path: Path, metadata: Any, trust: str | None) -> Any:
     """A new model of the class and configuration in a file's metadata."""
     written_by_save = isinstance(metadata, dict) and all(
         isinstance(metadata.get(f"ncps_mlx.{key}"), str) for key in ("format", "version", "class", "config")
@@ -84,24 +84,43 @@ def _model(path: Path, metadata: Any) -> CfC | LTC:
             f"{FORMAT}. Upgrade ncps-mlx."
         )
     name = metadata["ncps_mlx.class"]
-    if name not in CLASSES:
-        raise ValueError(f"{path} must hold a {' or a '.join(CLASSES)}, got {name!r}. {CURE}")
-    known = signature(CLASSES[name]).parameters.values()
+    kind = _class(path, name, trust)
+    known = signature(kind).parameters.values()
     try:
         config = json.loads(metadata["ncps_mlx.config"])
         if not isinstance(config, dict):
             raise ValueError(f"config must be a dictionary, got {config!r:.80}.")
         missing = {p.name for p in known if p.default is Parameter.empty} - config.keys()
-        unknown = config.keys() - {p.name for p in known}
+        unknown = config.keys() - {p.name for p in known} - ({"seed"} if name not in CLASSES else set())
+        if any(p.kind is Parameter.VAR_KEYWORD for p in known):
+            missing, unknown = missing - {p.name for p in known if p.kind is Parameter.VAR_KEYWORD}, set()
         if missing or unknown:
             raise ValueError(
                 f"config must hold the arguments of {name}, got unknown {sorted(unknown)}, missing {sorted(missing)}."
             )
-        model = cast("CfC | LTC", _build(CLASSES[name], config))
+        model = _build(kind, config)
         scaler = metadata.get("ncps_mlx.time_scaler")
-        model.time_scaler = None if scaler is None else TimeScaler.from_config(json.loads(scaler))
+        if scaler is not None:
+            model.time_scaler = TimeScaler.from_config(json.loads(scaler))
         if isinstance(loss := metadata.get("ncps_mlx.loss"), str):
             model.loss = _loss_from_json(loss)
         return model
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}, written by ncps-mlx {writer}, has a bad configuration: {error}") from error
+
+
+def _class(path: Path, name: str, trust: str | None) -> type[nn.Module]:
+    """The class that a file names: the library's, or an own one that is imported already or may be."""
+    if name in CLASSES:
+        return CLASSES[name]
+    module, _, attribute = name.rpartition(":")
+    if not module or not attribute:
+        raise ValueError(f"{path} must hold a {' or a '.join(CLASSES)}, or a class of your own, got {name!r}. {CURE}")
+    if trust is not None and trust != module:
+        raise ValueError(f"trust must name {module!r}, the module of the class in {path}, got {trust!r:.60}.")
+    if trust is None and not is_imported(name):
+        raise ValueError(
+            f"{path} holds a model of your own class {name!r}, which is not imported. Import it first, or load(path, "
+            f"trust={module!r}) to import, and so execute, that module."
+        )
+    return find_model(name)

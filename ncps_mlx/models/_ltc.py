@@ -14,7 +14,7 @@ from ncps_mlx.cells._ltc import STABILITY, LTCCell, slowest_time_constant
 from ncps_mlx.cells._stack import reverse_time
 from ncps_mlx.cells._wired_ltc import INITIAL_RANGES, MAPPINGS, WiredLTCCell
 from ncps_mlx.models._base import BACKBONE, RecurrentModel, time_first
-from ncps_mlx.models._serialization import register_model
+from ncps_mlx.models._own import register_model
 from ncps_mlx.models._validation import MOST_LAYERS, store_int
 from ncps_mlx.wirings._base import Wiring
 

@@ -7,9 +7,10 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -18,33 +19,52 @@ from mlx.utils import tree_flatten
 
 from ncps_mlx._runtime.version import __version__
 from ncps_mlx._utils.atomic_write import atomic_write
+from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx.cells._initializers import seeded
 from ncps_mlx.losses import FunctionLoss, Loss, as_loss
+from ncps_mlx.models._own import CLASSES, build_own, loss_of_model, name_model, time_scaler_of
+from ncps_mlx.models._structure import differing
 from ncps_mlx.wirings._base import Wiring
 
-__all__ = ["CLASSES", "FORMAT", "register_model", "save"]
-
-Model = TypeVar("Model", bound=nn.Module)
-
-CLASSES: dict[str, type[nn.Module]] = {}
-"""The classes a file can name; each registers itself."""
+__all__ = ["FORMAT", "save"]
 
 FORMAT = 2
 """The version of the file format; a reader refuses newer ones. Before 2, files had no time scaler."""
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes of a number in each dtype that a parameter may have
 
 
-def register_model(kind: type[Model]) -> type[Model]:
-    """Register a class of models under its name, for :func:`ncps_mlx.load`."""
-    CLASSES[kind.__name__] = kind
-    return kind
+def save(model: nn.Module, path: str | os.PathLike[str], arguments: Mapping[str, Any] | None = None) -> None:
+    """Write a model to one safetensors file, for :func:`ncps_mlx.load`; of the library's, as its method ``save`` does.
 
+    A file of your own class holds the name of the class, not its code.
 
-def save(model: Any, path: str | os.PathLike[str]) -> None:
-    """Write a model to one safetensors file: see :meth:`RecurrentModel.save`."""
-    if CLASSES.get(type(model).__name__) is not type(model):
-        raise ValueError(f"model must be a CfC or an LTC, got {type(model).__name__}.")
-    config = {name: _to_json_value(name, value) for name, value in model.config.items()}
+    Args:
+        model: A :class:`~ncps_mlx.CfC` or another of the library, or an ``mlx.nn.Module`` of your own class.
+        path: The file's name, used as it is; ``.safetensors`` is the customary ending.
+        arguments: What an own class was built with, by name. A model that a study or a record built knows it.
+
+    Raises:
+        ValueError: The class is not at the top of a module, or the arguments do not make an equal model.
+        OSError: The file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from ncps_mlx import CfC, load, save
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(CfC(3, 11, seed=0), f"{folder}/model.safetensors")
+        ...     load(f"{folder}/model.safetensors").parameter_count
+        7596
+    """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a model of this library or an mlx.nn.Module, got {type(model).__name__}.")
+    kind = name_model(type(model))
+    if kind in CLASSES:
+        if arguments is not None:
+            raise ValueError(f"arguments must be left out for a {kind}, which knows them, got {arguments!r:.80}.")
+        own: Any = model
+        config = {name: _to_json_value(name, value) for name, value in own.config.items()}
+    else:
+        config = _own_config(model, kind, arguments)
     parameters = _parameters_by_name(model)
     problem = _mismatch(_shapes(_parameters_by_name(_build(type(model), config))), _shapes(parameters))
     if problem:
@@ -53,16 +73,41 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         "format": "mlx",
         "ncps_mlx.format": str(FORMAT),
         "ncps_mlx.version": __version__,
-        "ncps_mlx.class": type(model).__name__,
+        "ncps_mlx.class": kind,
         "ncps_mlx.config": json.dumps(config, allow_nan=False),
     }
-    if model.time_scaler is not None:
-        metadata["ncps_mlx.time_scaler"] = json.dumps(model.time_scaler.config, allow_nan=False)
-    if (loss := _loss_to_json(model.loss)) is not None:
+    scaler = time_scaler_of(model)
+    if scaler is not None:
+        metadata["ncps_mlx.time_scaler"] = json.dumps(scaler.config, allow_nan=False)
+    if (loss := _loss_to_json(loss_of_model(model))) is not None:
         metadata["ncps_mlx.loss"] = loss
     buffer = io.BytesIO()
     mx.save_safetensors(buffer, parameters, metadata)  # given a path, it would append an ending
     atomic_write(Path(os.path.realpath(path)), buffer.getvalue(), "The model")
+
+
+def _own_config(model: nn.Module, kind: str, arguments: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a model of an own class was built with; refuses what would not make an equal one."""
+    name = type(model).__name__
+    if "<" in kind:
+        raise ValueError(f"model must be of a class at the top of a module to be found again, got {kind}.")
+    made = getattr(model, "_arguments", None) if arguments is None else arguments
+    if not isinstance(made, Mapping):
+        raise ValueError(
+            f"arguments must say what {name} was built with, got {made!r:.60}: save(model, path, "
+            "{'input_size': 1, 'output_size': 1, ...})."
+        )
+    config = {key: to_json_value(key, value) for key, value in made.items()}
+    taken = signature(type(model)).parameters
+    unknown = sorted(config.keys() - taken.keys() - {"seed"})
+    if unknown and not any(item.kind is Parameter.VAR_KEYWORD for item in taken.values()):
+        raise ValueError(f"arguments must be those of {name}, got {', '.join(unknown)}.")
+    different = differing(_build(type(model), config), model)
+    if different:
+        raise ValueError(
+            f"arguments must make an equal {name}, got {config}, which make another {', '.join(different[:3])}."
+        )
+    return config
 
 
 CURE = "The file is damaged or was changed by other means: save the model again, or take another copy."
@@ -108,8 +153,10 @@ def _from_json_value(value: Any) -> Any:
     return tuple(_from_json_value(part) for part in value) if isinstance(value, list) else value
 
 
-def _build(kind: Callable[..., Model], config: dict[str, Any]) -> Model:
+def _build(kind: type[Any], config: dict[str, Any]) -> Any:
     """Make the model of a configuration from JSON; MLX's global stream stays as it is."""
+    if CLASSES.get(getattr(kind, "__name__", "")) is not kind:
+        return build_own(kind, {key: value for key, value in config.items() if key != "seed"}, config.get("seed", 0))
     arguments = {name: value if name == "wiring" else _from_json_value(value) for name, value in config.items()}
     if arguments.get("wiring") is not None:
         arguments["wiring"] = Wiring.from_config(arguments["wiring"])

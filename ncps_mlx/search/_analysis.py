@@ -234,6 +234,8 @@ def _extensible(name: str, end: float, side: str) -> bool:
     """Whether values beyond this end are allowed."""
     sign = 1 if side == "high" else -1
     beyond = end + sign if isinstance(end, int) else end + sign * 0.1 * (abs(end) or 1.0)
+    if name not in HYPERPARAMETERS:  # of an own model, which alone knows
+        return beyond > 0 or end <= 0
     try:
         HYPERPARAMETERS[name].check(name, beyond)
     except ValueError:

@@ -14,12 +14,20 @@ from ncps_mlx._utils.validation import check_choice, check_int
 from ncps_mlx.data._loading import build_task
 from ncps_mlx.data._source import TaskSource
 from ncps_mlx.data._task import Task
+from ncps_mlx.models._own import is_importable, name_model
 from ncps_mlx.search import _halving
 from ncps_mlx.search._halving import Bracket, Halving, Hyperband, rung_step
 from ncps_mlx.search._samplers import check_size, grid_plan, quasi_random_plan, random_plan
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.trial_store import TrialSpec
-from ncps_mlx.training._hyperparameters import MODELS, check_config, complete_config, steps_of, task_defaults
+from ncps_mlx.training._hyperparameters import (
+    HYPERPARAMETERS,
+    MODELS,
+    check_config,
+    complete_config,
+    steps_of,
+    task_defaults,
+)
 
 __all__ = ["StudyConfig"]
 
@@ -61,9 +69,7 @@ class StudyConfig:
             raise ValueError(f"task must be a Task, got {type(task).__name__}.")
         if not isinstance(space, Space):
             raise ValueError(f"space must be a Space, got {type(space).__name__}.")
-        if model not in MODELS.values():
-            raise ValueError(f"model must be the class CfC or LTC, not its name or a model, got {model!r:.60}.")
-        self.task, self.space, self.model = task, space, str(model.__name__)
+        self.task, self.space, self.model = task, space, name_model(model)
         self.sampler = check_choice("sampler", sampler, SAMPLERS)
         self.seeds = _check_seeds(seeds)
         self.draws_per_shape = check_int("draws_per_shape", draws_per_shape)
@@ -74,6 +80,9 @@ class StudyConfig:
             raise ValueError(f"fixed must not name what the space varies, got {', '.join(both)}.")
         if "seed" in fixed:
             raise ValueError("seed must be given as seeds=(0, 1, 2), got it in fixed.")
+        for name, each in space.distributions.items() if self.model in MODELS else ():
+            for value in each.bounds() if name in HYPERPARAMETERS else ():
+                HYPERPARAMETERS[name].check(name, value)
         complete_config(self.model, {name: each.bounds()[0] for name, each in space.distributions.items()})
         self._defaults = complete_config(self.model, task_defaults(task) | fixed)
         self.fixed = {
@@ -221,7 +230,7 @@ class StudyConfig:
         return cls(
             task,
             Space.from_json(written["space"]),
-            MODELS[written["model"]],
+            written["model"],
             sampler=written["sampler"],
             trials=None if written["sampler"] == "grid" else written["trials"],
             seeds=tuple(written["seeds"]),
@@ -255,6 +264,18 @@ class StudyConfig:
         if self.trials < stored["trials"]:
             raise ValueError(
                 f"trials must be at least the {stored['trials']} that {name!r} in {where} has, got {self.trials}."
+            )
+
+    def check_importable(self) -> None:
+        """Refuse a model whose class another process could not import.
+
+        Raises:
+            ValueError: It was made in a program or a function.
+        """
+        if not is_importable(self.model):
+            raise ValueError(
+                f"model must be a class that another process can import for a study in a storage, got {self.model!r}. "
+                "Put it at the top of a module of its own, and give the class or 'module:Class'."
             )
 
     def check_shared(self, name: str) -> None:

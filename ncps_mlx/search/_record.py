@@ -8,13 +8,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import mlx.nn as nn
+
 from ncps_mlx._kernels.native import OFF, current_native, native_layers
 from ncps_mlx._kernels.tanh import current_tanh, tanh_implementation
 from ncps_mlx._runtime.versions import versions
 from ncps_mlx._trials import TrialResult
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data._task import Task
-from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._fit import fit
 from ncps_mlx.training._hyperparameters import (
@@ -37,7 +38,7 @@ class Record(TrialResult):
 
     Attributes:
         trial: Index in the study's plan, from 0.
-        model: ``"CfC"`` or ``"LTC"``.
+        model: ``"CfC"``, ``"LTC"``, ``"GRU"``, ``"LSTM"``, or the path of a class of your own, ``"module:Class"``.
         config: Every hyperparameter of model and training by name, defaults included; a wiring as its ``config``.
         labels: What tells the trial from those it was put together with (:func:`~ncps_mlx.records.concat`); figures and
             comparisons take them as hyperparameters.
@@ -70,7 +71,7 @@ class Record(TrialResult):
         True
     """
 
-    def build(self) -> RecurrentModel:
+    def build(self) -> nn.Module:
         """Build the untrained model with the record's seed: what the trial began with.
 
         Its scale of time comes with training.
@@ -222,7 +223,7 @@ def _shared(configs: Sequence[Mapping[str, Any]], memory_mb: float | None) -> Fi
 
 def train_again(
     records: Sequence[Record], task: Task, changes: Mapping[str, Any], *, progress: bool
-) -> list[RecurrentModel]:
+) -> list[nn.Module]:
     """Train the models of records anew, those of one shape together, and return them in the records' order."""
     groups: dict[str, list[tuple[int, Record, dict[str, Any]]]] = {}
     for i, record in enumerate(records):
@@ -232,13 +233,13 @@ def train_again(
         kernels = [record.versions.get("tanh", "auto"), record.versions.get("native", OFF) != OFF]
         key = json.dumps([record.model, shape, kernels], sort_keys=True)
         groups.setdefault(key, []).append((i, record, config))
-    found: dict[int, RecurrentModel] = {}
+    found: dict[int, nn.Module] = {}
     for group in groups.values():
         first, shared = group[0][1], group[0][2]
         sizes = model_sizes(task, shared)
         models = [build_model(first.model, config, sizes, record.seed) for _, record, config in group]
         settings: dict[str, Any] = {name: shared[name] for name in FIT_PARAMETERS}
-        settings |= {name: [config[name] for *_, config in group] for name in MEMBER_PARAMETERS - {"seed"}}
+        settings |= {name: [config[name] for *_, config in group] for name in MEMBER_PARAMETERS & shared.keys()}
         settings["seed"] = [record.seed for _, record, _ in group]
         with kernels_of(first):
             fit(models, task, progress=progress, **settings)

@@ -7,9 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from ncps_mlx.models._own import FROM_TASK
 from ncps_mlx.search import _distributions
 from ncps_mlx.search._distributions import Choice, Distribution, Integer, When, as_distribution
-from ncps_mlx.training._hyperparameters import FROM_TASK, HYPERPARAMETERS, MEMBER_PARAMETERS, check_name
+from ncps_mlx.training._hyperparameters import (
+    FIT_PARAMETERS,
+    HYPERPARAMETERS,
+    MEMBER_PARAMETERS,
+    RENAMED,
+    check_name,
+)
 
 __all__ = ["Space"]
 
@@ -33,7 +40,8 @@ class Space:
         member: Those that vary within a population.
 
     Raises:
-        ValueError: An unknown name, no choices, a value that is not allowed, or a condition that is never met.
+        ValueError: No choices, a setting of :func:`~ncps_mlx.fit` that is not allowed, or a condition never met.
+            What belongs to a model is checked by the :class:`~ncps_mlx.Study`, which knows the model.
 
     Example:
         >>> from ncps_mlx import LogUniform, Space
@@ -56,10 +64,12 @@ class Space:
                 )
             if name in FROM_TASK:
                 raise ValueError(f"{name} must be left to the task, got it in the space.")
-            check_name(name)
+            if name in RENAMED:
+                check_name(name)
             distribution = as_distribution(name, values.distribution if isinstance(values, When) else values)
-            for value in distribution.bounds():
-                HYPERPARAMETERS[name].check(name, value)
+            if name in FIT_PARAMETERS | MEMBER_PARAMETERS:  # what a model has is known when there is one
+                for value in distribution.bounds():
+                    HYPERPARAMETERS[name].check(name, value)
             if isinstance(values, When):
                 self._check_conditions(name, values.conditions)
                 self.conditions[name] = values.conditions

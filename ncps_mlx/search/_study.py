@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import mlx.nn as nn
+
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.validation import check_flag, check_int, check_number
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._cfc import CfC
-from ncps_mlx.models._ltc import LTC
 from ncps_mlx.search import _analysis
 from ncps_mlx.search._analysis import Edge
 from ncps_mlx.search._config import StudyConfig
@@ -56,7 +57,8 @@ class Study:
             ``postgresql://USER@HOST/NAME`` in a database; ``grpc://HOST:PORT`` behind Optuna's proxy.
         task: What to learn; configurations are judged on its validation split.
         space: The hyperparameters to vary.
-        model: :class:`~ncps_mlx.CfC` (default) or :class:`~ncps_mlx.LTC`.
+        model: :class:`~ncps_mlx.CfC` (default), LTC, GRU or LSTM, or a class of your own, ``Net`` or ``"module:Net"``
+            (:doc:`/howto/your-own-model`).
         sampler: ``"random"`` (default); ``"grid"``, every combination; ``"tpe"``, Optuna's multivariate
             tree-structured Parzen estimator; ``"quasi-random"``, a scrambled Sobol sequence.
         trials: How many configurations, each trained with every seed. Default 20; a grid takes all it has. An
@@ -95,7 +97,7 @@ class Study:
         task: Task,
         space: Space,
         *,
-        model: type[CfC] | type[LTC] = CfC,
+        model: type[nn.Module] | str = CfC,
         sampler: str = "random",
         trials: int | None = None,
         seeds: Iterable[int] = (0,),
@@ -129,6 +131,8 @@ class Study:
             )
         self.task, self.space, self.config, self.name = config.task, config.space, config, name
         self._population_size = config.population_size
+        if storage is not None:
+            config.check_importable()
         self._storage = storage
         self._store = TrialStore(
             storage,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 
 from ncps_mlx._runtime.version import __version__
@@ -21,6 +22,7 @@ from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.losses import Loss
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.models._serialization import _header, _to_json_value
+from ncps_mlx.models._structure import contents
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._numerics import numerics
 
@@ -101,7 +103,7 @@ class Saved:
 
 
 def describe_run(
-    models: Sequence[RecurrentModel],
+    models: Sequence[nn.Module],
     task: Task,
     config: FitConfig,
     member_configs: Sequence[MemberConfig],
@@ -111,7 +113,7 @@ def describe_run(
     shared = {item.name: getattr(config, item.name) for item in fields(config) if item.name != "memory_mb"}
     shared["loss"] = None if config.loss is None else describe_loss(config.loss)
     settings = [asdict(each) for each in member_configs]
-    configs = [{name: _to_json_value(name, value) for name, value in model.config.items()} for model in models]
+    configs = [describe_model(model) for model in models]
     return {
         "models": len(models),
         "class": type(models[0]).__name__,
@@ -132,6 +134,19 @@ def describe_loss(loss: Loss) -> Any:
     except ValueError:
         function = getattr(loss, "function", None)
         return repr(loss) if function is None else getattr(function, "__qualname__", type(function).__name__)
+
+
+def describe_model(model: nn.Module) -> dict[str, Any]:
+    """A model's configuration; of an own class what it holds: the shapes of its arrays, and plain values."""
+    if isinstance(model, RecurrentModel):
+        return {name: _to_json_value(name, value) for name, value in model.config.items()}
+    held = contents(model)
+    return {
+        "arrays": {path: list(each.shape) for path, each in held.items() if isinstance(each, mx.array)},
+        "values": {
+            path: each for path, each in held.items() if isinstance(each, str | int | float | None) and path
+        },
+    }
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:

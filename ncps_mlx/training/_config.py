@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
+import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
 
@@ -147,7 +148,7 @@ class MemberConfig:
     def from_config(cls, config: Mapping[str, Any], seed: int) -> Self:
         """Take a member's settings out of a complete configuration, which has no seed."""
         names = [item.name for item in fields(cls) if item.name != "seed"]
-        return cls(**{name: config[name] for name in names}, seed=seed)
+        return cls(**{name: config[name] for name in names if name in config}, seed=seed)  # not all have a backbone
 
     @classmethod
     def for_each(cls, count: int, settings: Mapping[str, Any]) -> list[Self]:
@@ -155,15 +156,21 @@ class MemberConfig:
         columns = {name: one_for_each(name, value, count) for name, value in settings.items()}
         return [cls(**{name: values[i] for name, values in columns.items()}) for i in range(count)]
 
-    def for_model(self, model: RecurrentModel, shared: FitConfig) -> Self:
+    def for_model(self, model: nn.Module, shared: FitConfig) -> Self:
         """The same with the model's own dropout rate if none is given; refuses what cannot go together."""
         if self.weight_decay > 0 and shared.optimizer != "adamw":
             raise ValueError(
                 f"weight_decay must be 0 with optimizer={shared.optimizer!r}, got {self.weight_decay}; choose "
                 "optimizer='adamw'."
             )
-        rate = model.backbone_dropout if self.backbone_dropout is None else self.backbone_dropout
-        check_dropout_applies(rate, model.dropout_layer_count)
+        rate = self.backbone_dropout
+        if isinstance(model, RecurrentModel) and "backbone_dropout" in model.config:
+            rate = model.backbone_dropout if rate is None else rate
+            check_dropout_applies(rate, model.dropout_layer_count)
+        elif rate:
+            raise ValueError(
+                f"backbone_dropout must be left out for a {type(model).__name__}, which has no backbone, got {rate}."
+            )
         check_scale_applies(self.initial_scale, model)
         self.learning_rate_schedule(shared.steps)  # refuses a warm-up as long as the training
         return replace(self, backbone_dropout=rate)

@@ -7,15 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_map
 
-from ncps_mlx.cells._initializers import seeded
 from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.losses import Loss
-from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._member import MemberState
-from ncps_mlx.training._population import unstack_parameters
+from ncps_mlx.training._population import copy_of, unstack_parameters
 
 __all__ = ["Evaluation", "OnEvaluate", "Reporter"]
 
@@ -54,9 +53,9 @@ class Evaluation:
     best_score: float
     improved: bool
     seconds: float
-    _copy: Callable[[], RecurrentModel] | None = field(default=None, init=False, repr=False, compare=False)
+    _copy: Callable[[], Any] | None = field(default=None, init=False, repr=False, compare=False)
 
-    def model(self) -> RecurrentModel:
+    def model(self) -> Any:
         """Make a copy of the model with the parameters that it has at this step, not its best ones.
 
         Raises:
@@ -88,7 +87,7 @@ class Reporter:
     def __init__(
         self,
         on_evaluate: OnEvaluate,
-        models: Sequence[RecurrentModel],
+        models: Sequence[nn.Module],
         time_scalers: Sequence[TimeScaler | None],
         loss: Loss,
     ) -> None:
@@ -124,11 +123,10 @@ class Reporter:
                 stopped.append(i)
         return stopped
 
-    def copy(self, member: int, parameters: Any, position: int) -> RecurrentModel:
+    def copy(self, member: int, parameters: Any, position: int) -> Any:
         """A model like that of a member, with the parameters at a position among those in training."""
         model = self.models[member]
-        with seeded(0):  # the global stream of random numbers stays as it is
-            copy = type(model)(**model.config)
+        copy: Any = copy_of(model)
         unstack_parameters([copy], tree_map(lambda array: array[position : position + 1], parameters))
         copy.train(model.training)
         copy.time_scaler, copy.loss = self.time_scalers[member], self.loss

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
 
@@ -18,10 +19,9 @@ from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.validation import check_flag, check_int, check_number
 from ncps_mlx.data._task import Task
 from ncps_mlx.losses import Loss, loss_of
-from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.training._config import FitConfig, MemberConfig, positive, setting
 from ncps_mlx.training._fit import fit
-from ncps_mlx.training._population import parameterless_copy, to_model_list
+from ncps_mlx.training._population import copy_of, to_model_list
 from ncps_mlx.training._trainer import PopulationTrainer
 from ncps_mlx.training._validation import check_batch, check_fits, check_task, check_trainable
 
@@ -94,7 +94,7 @@ class BatchSize:
 
 @training_stream()
 def find_learning_rate(
-    model: RecurrentModel | Sequence[RecurrentModel],
+    model: nn.Module | Sequence[nn.Module],
     task: Task,
     *,
     low: float = 1e-5,
@@ -199,7 +199,7 @@ def read_range(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) 
 
 @training_stream()
 def find_batch_size(
-    model: RecurrentModel,
+    model: nn.Module,
     task: Task,
     *,
     smallest: int | None = None,
@@ -248,8 +248,8 @@ def find_batch_size(
         >>> [size.batch_size for size in sizes], reason
         ([8, 16, 32, 64], '128 would be more than the 64 training sequences')
     """
-    if not isinstance(model, RecurrentModel):
-        raise ValueError(f"model must be a CfC or an LTC, got {type(model).__name__}.")
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a CfC or another mlx.nn.Module, got {type(model).__name__}.")
     check_trainable([model])
     check_task(task)
     wanted = FitConfig(loss=loss).loss
@@ -293,7 +293,7 @@ def why_stop(found: Sequence[BatchSize], sequences: int, memory_mb: float, gain:
 
 
 def measure(
-    model: RecurrentModel,
+    model: nn.Module,
     task: Task,
     size: int,
     steps: int,
@@ -330,16 +330,13 @@ def measure(
 
 
 def tune(
-    model: RecurrentModel, task: Task, size: int, rates: Sequence[float], steps: int, memory_mb: float,
+    model: nn.Module, task: Task, size: int, rates: Sequence[float], steps: int, memory_mb: float,
     loss: Loss | None,
 ) -> tuple[float | None, float | None]:
     """The best of the rates at this batch size, and its validation score."""
     if not rates:
         return None, None
-    copies = [parameterless_copy(model) for _ in rates]
-    for copy in copies:
-        copy.update(model.parameters())
-        copy.time_scaler = model.time_scaler
+    copies = [copy_of(model) for _ in rates]
     histories = fit(
         copies,
         task,

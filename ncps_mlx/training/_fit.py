@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, overload
 
+import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
 
@@ -19,8 +20,10 @@ from ncps_mlx.data._split import Split, check_inputs
 from ncps_mlx.data._task import Task
 from ncps_mlx.losses import Loss
 from ncps_mlx.models._base import RecurrentModel
+from ncps_mlx.models._own import loss_of_model, time_scaler_of
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._evaluation import OnEvaluate
+from ncps_mlx.training._module import OwnModel, some_sequences
 from ncps_mlx.training._population import (
     parameterless_copy,
     predict_first,
@@ -30,7 +33,7 @@ from ncps_mlx.training._population import (
 )
 from ncps_mlx.training._time_steps import MemberTimeSteps
 from ncps_mlx.training._trainer import PopulationTrainer
-from ncps_mlx.training._validation import check_fits, check_task, loss_of_model
+from ncps_mlx.training._validation import check_fits, check_task
 
 __all__ = ["evaluate", "fit", "predict"]
 
@@ -61,14 +64,14 @@ class FitArguments(TypedDict, total=False):
 
 
 @overload
-def fit(model: RecurrentModel, task: Task, **settings: Unpack[FitArguments]) -> History: ...
+def fit(model: nn.Module, task: Task, **settings: Unpack[FitArguments]) -> History: ...
 @overload
-def fit(model: Sequence[RecurrentModel], task: Task, **settings: Unpack[FitArguments]) -> list[History]: ...
+def fit(model: Sequence[nn.Module], task: Task, **settings: Unpack[FitArguments]) -> list[History]: ...
 
 
 @training_stream()
 def fit(
-    model: RecurrentModel | Sequence[RecurrentModel],
+    model: nn.Module | Sequence[nn.Module],
     task: Task,
     *,
     steps: int = 500,
@@ -102,7 +105,8 @@ def fit(
     (before the first evaluation, those it had), and the exception's ``histories`` lists the history of each.
 
     Args:
-        model: A model, or N models of one shape. Each ends with the parameters of its best validation score.
+        model: A model of the library or any ``mlx.nn.Module`` (:doc:`/howto/your-own-model`), or N of one shape. Each
+            ends with the parameters of its best validation score.
         task: What to learn.
         steps: Updates of the parameters.
         batch_size: B, sequences per gradient. ``None``: 32, or all if there are fewer.
@@ -142,9 +146,10 @@ def fit(
 
     Raises:
         ValueError: An argument is out of its range, a sequence of settings has not one value for each model, a model is
-            there twice or has frozen parameters, the model does not fit the task, the batch is larger than the training
-            split, the loss does not suit the task or gives no value for each target, there are no time steps to scale
-            or they are scaled already, the model is a wired LTC, whose parameters are no weight matrices, and its
+            there twice or has frozen parameters, the model does not fit the task, a module of your own changes or draws
+            random numbers in its forward pass, the batch is larger than the training split, the loss does not suit the
+            task or gives no value for each target, there are no time steps to scale or they are scaled already, the
+            model is a wired LTC, whose parameters are no weight matrices, and its
             initial scale is not 1, or the checkpoint is no file of this training.
         OSError: The checkpoint cannot be written.
 
@@ -203,7 +208,7 @@ def fit(
         trainer.give_best(models)
         vars(error)["histories"] = trainer.histories
         raise
-    return trainer.histories[0] if isinstance(model, RecurrentModel) else trainer.histories
+    return trainer.histories[0] if isinstance(model, nn.Module) else trainer.histories
 
 
 def note_worse_than_mean(trainer: PopulationTrainer, progress: Progress) -> None:
@@ -215,13 +220,13 @@ def note_worse_than_mean(trainer: PopulationTrainer, progress: Progress) -> None
 
 
 @overload
-def predict(model: RecurrentModel, split: Split) -> npt.NDArray[np.float32]: ...
+def predict(model: nn.Module, split: Split) -> npt.NDArray[np.float32]: ...
 @overload
-def predict(model: Sequence[RecurrentModel], split: Split) -> list[npt.NDArray[np.float32]]: ...
+def predict(model: Sequence[nn.Module], split: Split) -> list[npt.NDArray[np.float32]]: ...
 
 
 def predict(
-    model: RecurrentModel | Sequence[RecurrentModel], split: Split
+    model: nn.Module | Sequence[nn.Module], split: Split
 ) -> npt.NDArray[np.float32] | list[npt.NDArray[np.float32]]:
     """What a model (or each model of a population) predicts for a split, without dropout.
 
@@ -252,18 +257,20 @@ def predict(
     models = to_model_list(model)
     check_inputs("split", split)
     outputs = compute_outputs(models, split)
-    return outputs[0] if isinstance(model, RecurrentModel) else list(outputs)
+    return outputs[0] if isinstance(model, nn.Module) else list(outputs)
 
 
 @training_stream()
-def compute_outputs(models: Sequence[RecurrentModel], split: Split) -> npt.NDArray[np.float32]:
+def compute_outputs(models: Sequence[nn.Module], split: Split) -> npt.NDArray[np.float32]:
     """What each model puts out for a split that has been checked (N, n, O), or (N, n, T, O)."""
     parameters = stack_parameters(models)
-    if split.x.shape[2] != models[0].input_size:
+    if isinstance(models[0], RecurrentModel) and split.x.shape[2] != models[0].input_size:
         raise ValueError(
             f"split must have the model's {models[0].input_size} features, got {split.x.shape[2]}."
         )
-    copy, time_steps = parameterless_copy(models[0]), MemberTimeSteps(split, [each.time_scaler for each in models])
+    copy, time_steps = parameterless_copy(models[0]), MemberTimeSteps(split, [time_scaler_of(each) for each in models])
+    if isinstance(copy, OwnModel):
+        copy.choose_forward(parameters, *some_sequences(split))
     group_size = 1
     if len(models) > 1:
         each = peak_memory_mb(lambda: predict_first(copy, parameters, split, time_steps))
@@ -276,23 +283,23 @@ Metrics = list[Any] | tuple[Any, ...]  # of metrics: list[str] is no list[Metric
 
 
 @overload
-def evaluate(model: RecurrentModel, task: Task, split: str = "test", *, metric: Metric | None = None) -> float: ...
+def evaluate(model: nn.Module, task: Task, split: str = "test", *, metric: Metric | None = None) -> float: ...
 @overload
 def evaluate(
-    model: RecurrentModel, task: Task, split: str = "test", *, metric: Metrics
+    model: nn.Module, task: Task, split: str = "test", *, metric: Metrics
 ) -> dict[str, float]: ...
 @overload
 def evaluate(
-    model: Sequence[RecurrentModel], task: Task, split: str = "test", *, metric: Metric | None = None
+    model: Sequence[nn.Module], task: Task, split: str = "test", *, metric: Metric | None = None
 ) -> list[float]: ...
 @overload
 def evaluate(
-    model: Sequence[RecurrentModel], task: Task, split: str = "test", *, metric: Metrics
+    model: Sequence[nn.Module], task: Task, split: str = "test", *, metric: Metrics
 ) -> list[dict[str, float]]: ...
 
 
 def evaluate(
-    model: RecurrentModel | Sequence[RecurrentModel],
+    model: nn.Module | Sequence[nn.Module],
     task: Task,
     split: str = "test",
     *,
@@ -334,7 +341,7 @@ def evaluate(
     for outputs, loss in zip(compute_outputs(models, task.splits[split]), losses, strict=True):
         found = {name: task.score(outputs, split, metric=each, loss=loss) for name, each in metrics.items()}
         scores.append(found if several else next(iter(found.values())))
-    return scores[0] if isinstance(model, RecurrentModel) else scores
+    return scores[0] if isinstance(model, nn.Module) else scores
 
 
 def _checked_metrics(given: Sequence[Any], kind: str) -> dict[str, Any]:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+import mlx.nn as nn
+
 from ncps_mlx._kernels.activations import ACTIVATIONS
 from ncps_mlx._utils.json_values import to_json_value
-from ncps_mlx._utils.validation import check_choice, check_flag, did_you_mean
+from ncps_mlx._utils.validation import check_flag, did_you_mean
 from ncps_mlx.cells._cfc import HEADS
 from ncps_mlx.cells._initializers import get_initializer
 from ncps_mlx.cells._ltc import STABILITY
 from ncps_mlx.cells._wired_ltc import MAPPINGS
 from ncps_mlx.data._task import Task
 from ncps_mlx.data._time_scaler import KINDS
-from ncps_mlx.losses import loss_of
+from ncps_mlx.losses import Loss, loss_of
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.models._cfc import CfC
+from ncps_mlx.models._gated import GRU, LSTM, check_time
 from ncps_mlx.models._ltc import LTC, check_ranges
+from ncps_mlx.models._own import FROM_TASK, build_own, check_seeded, defaults_of, find_model
 from ncps_mlx.training._config import (
     BATCH_SIZE,
     Check,
@@ -32,7 +36,7 @@ from ncps_mlx.training._config import (
 )
 from ncps_mlx.training._loss_of_task import LossOfTask
 from ncps_mlx.training._time_steps import check_time_scaling
-from ncps_mlx.training._validation import check_batch
+from ncps_mlx.training._validation import check_batch, check_fits
 from ncps_mlx.wirings._base import Wiring
 
 __all__ = [
@@ -46,6 +50,7 @@ __all__ = [
     "check_config",
     "check_name",
     "complete_config",
+    "hyperparameter_defaults",
     "hyperparameter_names",
     "model_sizes",
     "recorded_config",
@@ -53,11 +58,8 @@ __all__ = [
     "task_defaults",
 ]
 
-MODELS: dict[str, type[CfC] | type[LTC]] = {"CfC": CfC, "LTC": LTC}
-"""The models a record can name."""
-
-FROM_TASK = ("input_size", "output_size", "return_sequences", "seed")
-"""Arguments of a model that its task decides, and its seed: no hyperparameters."""
+MODELS: dict[str, type[RecurrentModel]] = {"CfC": CfC, "LTC": LTC, "GRU": GRU, "LSTM": LSTM}
+"""The library's models that a record can name; it may name others by their paths."""
 
 RENAMED = {"warmup": "warmup_steps", "accumulate": "grad_accumulation_steps"}
 """Names in records and studies of earlier versions."""
@@ -73,6 +75,7 @@ MODEL_CHECKS: dict[str, Check] = {
     "residual": check_flag,
     "bidirectional": check_flag,
     "mixed_memory": check_flag,
+    "time": check_time,
     "mode": one_of(HEADS),
     "activation": one_of(ACTIVATIONS),
     "initializer": lambda _, value: get_initializer(value),
@@ -89,12 +92,7 @@ MODEL_CHECKS: dict[str, Check] = {
 }
 """What each argument of a model must satisfy by itself; the models check what depends on several."""
 
-MODEL_DEFAULTS = {
-    model: {
-        name: item.default for name, item in inspect.signature(cls).parameters.items() if name not in FROM_TASK
-    }
-    for model, cls in MODELS.items()
-}
+MODEL_DEFAULTS = {model: defaults_of(cls) for model, cls in MODELS.items()}
 """The hyperparameters of each model with their defaults, as its constructor has them."""
 
 
@@ -110,7 +108,7 @@ class Hyperparameter:
     """Something about a model or its training that can be set.
 
     A ``"member"`` kind may differ within a population; a ``"shape"`` kind makes another graph. ``defaults`` are by
-    model: those of CfC and LTC differ, and a model without the hyperparameter is not among them.
+    model: those of two models may differ, and a model without the hyperparameter is not among them.
     """
 
     name: str
@@ -125,6 +123,7 @@ def _of_fit(config: type[FitConfig] | type[MemberConfig], kind: str) -> dict[str
 
     Where fit's ``None`` depends on the model or the task, a configuration says what it means: the model's own dropout
     rate, raw time, a batch of 32 (:func:`task_defaults` for fewer sequences).
+    A model without a backbone has no dropout rate.
     """
     found = {}
     for item in fields(config):
@@ -135,7 +134,11 @@ def _of_fit(config: type[FitConfig] | type[MemberConfig], kind: str) -> dict[str
                 name=item.name,
                 owner="fit",
                 kind=kind,
-                defaults={model: own.get(item.name, default) for model, own in MODEL_DEFAULTS.items()},
+                defaults={
+                    model: own.get(item.name, default)
+                    for model, own in MODEL_DEFAULTS.items()
+                    if item.name in own or item.name not in MODEL_CHECKS
+                },
                 check=MODEL_CHECKS.get(item.name, check),
             )
     return found
@@ -162,10 +165,23 @@ MEMBER_PARAMETERS = frozenset(name for name, each in HYPERPARAMETERS.items() if 
 """Settings of :func:`~ncps_mlx.fit` that may differ between the members of a population."""
 
 
+def hyperparameter_defaults(model: str) -> dict[str, Any]:
+    """Everything about a model and its training that can be set, with its default; of an own class by its path."""
+    if model in MODELS:
+        return {name: each.defaults[model] for name, each in HYPERPARAMETERS.items() if model in each.defaults}
+    own = defaults_of(find_model(model))
+    of_fit = {name: each for name, each in HYPERPARAMETERS.items() if each.owner == "fit"}
+    if taken := sorted(own.keys() & of_fit.keys()):
+        raise ValueError(
+            f"{taken[0]} must be another name in the constructor of {model}, for fit has a setting of that name."
+        )
+    training = {name: next(iter(each.defaults.values())) for name, each in of_fit.items() if name not in MODEL_CHECKS}
+    return training | own
+
+
 def hyperparameter_names(model: str) -> frozenset[str]:
     """Name everything about a model and its training that can be set."""
-    check_choice("model", model, MODELS)
-    return frozenset(name for name, each in HYPERPARAMETERS.items() if model in each.defaults)
+    return frozenset(hyperparameter_defaults(model))
 
 
 def check_name(name: str, model: str | None = None) -> None:
@@ -184,8 +200,7 @@ def complete_config(model: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Add the defaults of model and training to a configuration, and sort it by name, every value as JSON holds it."""
     for name in config:
         check_name(name, model)
-    defaults = {name: HYPERPARAMETERS[name].defaults[model] for name in hyperparameter_names(model)}
-    merged = defaults | dict(config)
+    merged = hyperparameter_defaults(model) | dict(config)
     return {name: to_json_value(name, merged[name]) for name in sorted(merged)}
 
 
@@ -218,22 +233,43 @@ def model_sizes(task: Task, config: Mapping[str, Any]) -> dict[str, Any]:
     return task.sizes | {"output_size": loss.outputs(task.output_size)}
 
 
-def build_model(model: str, config: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> RecurrentModel:
+def build_model(model: str, config: Mapping[str, Any], sizes: Mapping[str, Any], seed: int) -> nn.Module:
     """Build the untrained model of a configuration, before its initial scale."""
     if "input_size" not in sizes:
         raise ValueError(f"sizes must hold the input_size that the task decided, got {dict(sizes)}.")
-    arguments = {name: config[name] for name in MODEL_DEFAULTS[check_choice("model", model, MODELS)] if name in config}
+    if model not in MODELS:
+        kind = find_model(model)
+        return build_own(kind, {**sizes, **{name: config[name] for name in defaults_of(kind) if name in config}}, seed)
+    arguments = {name: config[name] for name in MODEL_DEFAULTS[model] if name in config}
     if isinstance(arguments.get("wiring"), Mapping):
         arguments["wiring"] = Wiring.from_config(arguments["wiring"])
-    return MODELS[model](**sizes, **arguments, seed=seed)
+    of_library: Any = MODELS[model]
+    built: RecurrentModel = of_library(**sizes, **arguments, seed=seed)
+    return built
 
 
 def check_config(task: Task, model: str, config: Mapping[str, Any]) -> None:
     """Refuse a complete configuration that could not be trained, as the model or fit would, before anything is."""
-    built = build_model(model, config, model_sizes(task, config), seed=0)
+    sizes = model_sizes(task, config)
+    built = build_model(model, config, sizes, seed=0)
+    if model not in MODELS:
+        own = {name: config[name] for name in defaults_of(type(built)) if name in config}
+        check_own(built, sizes | own, task, loss_of(config["loss"], task.kind))
     shared = FitConfig.from_config(config)
     if shared.loss is not None or task.metric == "pinball":  # a plan may have thousands of configurations
         LossOfTask(task, shared.loss)
     check_batch(task, shared.batch_size)
     member = MemberConfig.from_config(config, seed=0).for_model(built, shared)
     check_time_scaling(member.time_scaling, built, task)
+
+
+_checked: set[tuple[type[nn.Module], str, str]] = set()  # own classes, hashes of data, arguments
+
+
+def check_own(built: nn.Module, arguments: Mapping[str, Any], task: Task, loss: Loss) -> None:
+    """Refuse a model of an own class that does not follow from its seed, or cannot be trained on the task."""
+    key = (type(built), task.data_hash, json.dumps(arguments, sort_keys=True))
+    if key not in _checked:
+        check_seeded(type(built), arguments)
+        check_fits(built, task, loss)
+        _checked.add(key)

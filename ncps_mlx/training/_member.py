@@ -33,6 +33,7 @@ class MemberState:
     status: str = "finished"
     reason: str | None = None
     seconds: float = 0.0
+    way: str | None = None  # how an own module's gradients are computed
 
     def evaluated(self, step: int, losses: npt.NDArray[np.float32], score: float, seconds: float) -> Self:
         """The state after an evaluation, given the losses and the seconds since the one before."""
@@ -106,4 +107,5 @@ class MemberState:
             status=self.status,
             reason=reason,
             seconds=self.seconds,
+            way=self.way,
         )

@@ -13,13 +13,18 @@ from mlx.utils import tree_map
 
 from ncps_mlx._kernels.custom_vjp import no_grad
 from ncps_mlx._kernels.native import training_kernels
+from ncps_mlx.cells._initializers import seeded
 from ncps_mlx.data._split import Split
 from ncps_mlx.models._base import RecurrentModel
+from ncps_mlx.models._structure import differing
+from ncps_mlx.training._module import OwnModel
+from ncps_mlx.training._module_copy import copy_module
 from ncps_mlx.training._parameter_matrix import leaves
 from ncps_mlx.training._time_steps import MemberTimeSteps
 
 __all__ = [
     "as_arrays",
+    "copy_of",
     "parameterless_copy",
     "predict_first",
     "predict_population",
@@ -34,32 +39,29 @@ CHUNK = 512  # sequences predicted at once; bounds memory
 NO_SHAPE = {"seed", "initializer", "initial_ranges", "backbone_dropout"}  # what models of one shape may differ in
 
 
-def to_model_list(model: object) -> list[RecurrentModel]:
+def to_model_list(model: object) -> list[nn.Module]:
     """A model or a sequence of models as a list; refuses anything else, and an empty one."""
-    if isinstance(model, RecurrentModel):
+    if isinstance(model, nn.Module):
         return [model]
-    if not isinstance(model, Iterable) or isinstance(model, nn.Module | str):
+    if not isinstance(model, Iterable) or isinstance(model, str):
         got = f"the class {model.__name__}: build one" if isinstance(model, type) else type(model).__name__
-        raise ValueError(f"model must be a CfC or an LTC, or a sequence of them, got {got}.")
+        raise ValueError(f"model must be a CfC or another mlx.nn.Module, or a sequence of them, got {got}.")
     models = list(model)
     for i, each in enumerate(models):
-        if not isinstance(each, RecurrentModel):
-            raise ValueError(f"model[{i}] must be a CfC or an LTC, got {type(each).__name__}.")
+        if not isinstance(each, nn.Module):
+            raise ValueError(f"model[{i}] must be a CfC or another mlx.nn.Module, got {type(each).__name__}.")
     if not models:
         raise ValueError("model must be a model or a non-empty sequence of models, got none.")
     return models
 
 
-def stack_parameters(models: Sequence[RecurrentModel]) -> Any:
+def stack_parameters(models: Sequence[nn.Module]) -> Any:
     """The parameters of models, each array (N, ...); refuses models of different shapes or of another thread's work."""
-    first = models[0].config
     for i, model in enumerate(models):
-        config = model.config
-        differing = sorted(name for name in {*first} - NO_SHAPE if config.get(name) != first[name])
-        if type(model) is not type(models[0]) or differing:
-            what = ", ".join(differing) or "its class"
+        if different := shape_differences(models[0], model):
             raise ValueError(
-                f"model[{i}] must have the shape of model[0], got another {what}; fit them one after another."
+                f"model[{i}] must have the shape of model[0], got another {', '.join(different[:5])}; fit them "
+                "one after another."
             )
     trees = [model.parameters() for model in models]
     try:
@@ -74,7 +76,16 @@ def stack_parameters(models: Sequence[RecurrentModel]) -> Any:
     return tree_map(lambda *arrays: mx.stack(list(arrays)), trees[0], *trees[1:])
 
 
-def unstack_parameters(models: Sequence[RecurrentModel], parameters: Any) -> None:
+def shape_differences(first: nn.Module, model: nn.Module) -> list[str]:
+    """In what a model differs from the first so that they could not be computed as one."""
+    if type(model) is not type(first):
+        return ["class"]
+    if not isinstance(first, RecurrentModel) or not isinstance(model, RecurrentModel):
+        return [] if model is first else differing(first, model)
+    return sorted(name for name in {*first.config} - NO_SHAPE if model.config.get(name) != first.config[name])
+
+
+def unstack_parameters(models: Sequence[nn.Module], parameters: Any) -> None:
     """Give each model its member's parameters."""
     for i, model in enumerate(models):
         model.update(tree_map(lambda array, i=i: mx.contiguous(array[i]), parameters))
@@ -94,9 +105,23 @@ def scale_matrices(parameters: Any, factors: Sequence[float]) -> Any:
     return tree_map(scaled, parameters)
 
 
-def parameterless_copy(model: RecurrentModel) -> RecurrentModel:
+def parameterless_copy(model: nn.Module) -> RecurrentModel | OwnModel:
     """A model of the same shape, whose own parameters do not matter: it will hold those of a population."""
+    if not isinstance(model, RecurrentModel):
+        return OwnModel(model)
     return type(model)(**{**model.config, "seed": 0})
+
+
+def copy_of(model: nn.Module) -> nn.Module:
+    """A model with the same parameters, to be trained on its own."""
+    if not isinstance(model, RecurrentModel):
+        own: nn.Module = copy_module(model)
+        return own
+    with seeded(0):  # the global stream of random numbers stays as it is
+        copy = type(model)(**model.config)
+    copy.update(model.parameters())
+    copy.time_scaler, copy.loss = model.time_scaler, model.loss
+    return copy
 
 
 def as_arrays(split: Split) -> tuple[mx.array, mx.array | None]:
@@ -105,7 +130,7 @@ def as_arrays(split: Split) -> tuple[mx.array, mx.array | None]:
 
 
 def predict_population(
-    model: RecurrentModel, parameters: Any, split: Split, time_steps: MemberTimeSteps, group_size: int
+    model: RecurrentModel | OwnModel, parameters: Any, split: Split, time_steps: MemberTimeSteps, group_size: int
 ) -> npt.NDArray[np.float32]:
     """What each member predicts, without dropout: (N, n, O), or (N, n, T, O) for every step.
 
@@ -120,14 +145,16 @@ def predict_population(
     return groups[0] if len(groups) == 1 else np.concatenate(groups)
 
 
-def predict_first(model: RecurrentModel, parameters: Any, split: Split, time_steps: MemberTimeSteps) -> mx.array:
+def predict_first(
+    model: RecurrentModel | OwnModel, parameters: Any, split: Split, time_steps: MemberTimeSteps
+) -> mx.array:
     """What the first member alone predicts: to measure what each one takes."""
     first = tree_map(lambda array: array[:1], parameters)
     return mx.array(predict_group(model, first, split, time_steps, slice(1)))
 
 
 def predict_group(
-    model: RecurrentModel, parameters: Any, split: Split, time_steps: MemberTimeSteps, group: slice
+    model: RecurrentModel | OwnModel, parameters: Any, split: Split, time_steps: MemberTimeSteps, group: slice
 ) -> npt.NDArray[np.float32]:
     """As :func:`predict_population`, all members of a group at once."""
     model.update(parameters)

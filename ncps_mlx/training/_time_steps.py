@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +15,7 @@ from ncps_mlx.data._split import Split
 from ncps_mlx.data._task import Task
 from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.data._time_steps import add_time_over_holes
-from ncps_mlx.models._base import RecurrentModel
+from ncps_mlx.models._own import time_scaler_of
 
 __all__ = ["MemberTimeSteps", "check_time_scaling"]
 
@@ -42,7 +43,7 @@ class MemberTimeSteps:
             ]
             self.scaled = mx.stack([mx.array(array) for array in arrays])
 
-    def of_batch(self, rows: mx.array, members: slice) -> mx.array | None:
+    def of_batch(self, rows: mx.array, members: slice | list[int]) -> mx.array | None:
         """The time steps (N, B, T) of each member's own sequences (N, B)."""
         if self.scaled is None:
             return None
@@ -92,14 +93,15 @@ def steps_of_holes(split: Split) -> npt.NDArray[Any] | None:
     return None if steps is ones else steps.astype(np.float32)
 
 
-def check_time_scaling(kind: str | None, model: RecurrentModel, task: Task) -> TimeScaler | None:
+def check_time_scaling(kind: str | None, model: nn.Module, task: Task) -> TimeScaler | None:
     """The scaler by which a model reads a task's time from now on; refuses a kind that cannot be.
 
     ``None`` takes the model's own, or for a model without one what the task is scaled by; ``"raw"`` the latter. Other
     kinds are fitted on the task's training split.
     """
-    if kind is None and model.time_scaler is not None:
-        return model.time_scaler
+    own = time_scaler_of(model)
+    if kind is None and own is not None:
+        return own
     if kind is None or kind == "raw":
         return task.train.scaled_by
     if task.train.time_delta is None or task.train.scaled_by is not None:

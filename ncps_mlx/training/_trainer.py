@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
+from mlx.utils import tree_map
 
 from ncps_mlx._kernels.custom_vjp import precompute
 from ncps_mlx._kernels.native import training_kernels
@@ -22,12 +24,13 @@ from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx._trials import History
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data._task import Task
-from ncps_mlx.models._base import RecurrentModel
+from ncps_mlx.models._own import loss_of_model
 from ncps_mlx.training._checkpoint import Checkpoint, describe_run
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._evaluation import OnEvaluate, Reporter
 from ncps_mlx.training._loss_of_task import LossOfTask
 from ncps_mlx.training._member import MemberState
+from ncps_mlx.training._module import OwnModel, some_sequences
 from ncps_mlx.training._numerics import differences, warn_of_differences
 from ncps_mlx.training._optimizers import PopulationAdam, clip
 from ncps_mlx.training._parameter_matrix import ParameterLayout
@@ -63,7 +66,7 @@ class PopulationTrainer:
     @training_stream()
     def __init__(
         self,
-        models: Sequence[RecurrentModel],
+        models: Sequence[nn.Module],
         task: Task,
         config: FitConfig,
         member_configs: Sequence[MemberConfig],
@@ -119,8 +122,13 @@ class PopulationTrainer:
         dropout = [each.backbone_dropout or 0.0 for each in configs]
         self.dropout_rates = mx.array(dropout) if any(dropout) else 0.0
         self.dropout_keys = (
-            np.stack([each.dropout_keys(batches) for each in configs], axis=1) if any(dropout) else None
+            np.stack([each.dropout_keys(batches) for each in configs], axis=1)
+            if any(dropout) or isinstance(self.model, OwnModel)
+            else None
         )
+        self.way_chosen: str | None = None  # what is to be said of it
+        if isinstance(self.model, OwnModel):
+            self.choose_way(self.model)
 
         self.is_reported = True  # to on_evaluate: the last evaluation
         self.checkpoint: Checkpoint | None = None
@@ -172,16 +180,37 @@ class PopulationTrainer:
         losses, gradients = zip(*groups, strict=True)
         return mx.concatenate(list(losses)), mx.concatenate(list(gradients))
 
-    def group_gradient(self, i: int, group: slice) -> tuple[mx.array, mx.array]:
-        """The losses (n,) and gradients (n, P) of some members."""
+    def choose_way(self, model: OwnModel) -> None:
+        """Decide how gradients and predictions of an own module's population are computed, on the first batch."""
+        members = [*{0, len(self.members) // 2, len(self.members) - 1}]  # few: memory is planned later
+        parameters = tree_map(lambda array: array[mx.array(members)], self.parameters)
+        batch, rates, keys = self.batch(0, members)
+        with training_kernels():
+            self.way_chosen = model.choose_way(self.loss, parameters, batch, rates, keys)
+            model.choose_forward(parameters, *some_sequences(self.task.validation))
+        told = [replace(member, way=model.way) for member in self.members]
+        self.reached = self.reached._replace(members=told)
+
+    def batch(self, i: int, group: slice | list[int]) -> tuple[Any, mx.array | float, mx.array | None]:
+        """Of some members batch ``i``, dropout rates and keys."""
         rows = mx.array(self.batch_rows[i][group])
         x, mask, targets, weights = self.data
         mask, weights = (None if array is None else array[rows] for array in (mask, weights))
-        batch = x[rows], targets[rows], self.time_steps.of_batch(rows, group), mask, weights
+        data = x[rows], targets[rows], self.time_steps.of_batch(rows, group), mask, weights
         keys = None if self.dropout_keys is None else mx.array(self.dropout_keys[i][group])
-        rates = self.dropout_rates[group] if isinstance(self.dropout_rates, mx.array) else self.dropout_rates
+        if not isinstance(self.dropout_rates, mx.array):
+            return data, self.dropout_rates, keys
+        return data, self.dropout_rates[mx.array(group) if isinstance(group, list) else group], keys
+
+    def group_gradient(self, i: int, group: slice) -> tuple[mx.array, mx.array]:
+        """The losses (n,) and gradients (n, P) of some members."""
+        batch, rates, keys = self.batch(i, group)
         parameters = self.layout.to_tree(self.matrix[group])
         arguments = parameters, batch, rates, keys
+        if isinstance(self.model, OwnModel):
+            with training_kernels():
+                losses, gradients = self.model.gradient(self.loss, *arguments)
+            return losses, self.layout.to_matrix(gradients)
         with training_kernels():
             # Without custom gradients there is little to gain, and the forward pass would run twice.
             ahead = precompute(lambda: self.loss(*arguments)) if self.model.has_fused_kernel else nullcontext()
@@ -193,6 +222,8 @@ class PopulationTrainer:
     def plan_memory(self, progress: Progress) -> None:
         """Measure one member's gradient and its predictions, and say so if not all fit together."""
         self.memory_is_planned = True
+        if self.way_chosen is not None:
+            progress.write(self.way_chosen, topic=self.members[0].way)
         if len(self.active) < 2:
             return
         split, time_steps = self.task.validation, self.validation_time_steps
@@ -325,7 +356,7 @@ class PopulationTrainer:
             if member.status == "finished" and member.step[-1:] != (self.config.steps,):
                 self.end(i, "interrupted", f"{type(error).__name__} {when}")
 
-    def give_best(self, models: Sequence[RecurrentModel]) -> None:
+    def give_best(self, models: Sequence[Any]) -> None:
         """Give each model its member's best parameters, scale of time and loss; one without a score keeps its own."""
         kept = [i for i, member in enumerate(self.members) if member.best is not None]
         if kept:
@@ -334,7 +365,7 @@ class PopulationTrainer:
         for i in kept:
             models[i].time_scaler = self.time_scalers[i]
         for i, model in enumerate(models):
-            if i in kept or model.loss is None:
+            if i in kept or loss_of_model(model) is None:
                 model.loss = self.loss_of_task.loss
 
     def save(self) -> None:

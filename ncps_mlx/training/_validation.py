@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import mlx.nn as nn
+
 from ncps_mlx._utils.validation import check_int
 from ncps_mlx.data._task import Task
 from ncps_mlx.losses import Loss
 from ncps_mlx.models._base import RecurrentModel
+from ncps_mlx.training._module_check import check_module
 from ncps_mlx.training._parameter_matrix import leaves
 
-__all__ = ["check_batch", "check_fits", "check_scale_applies", "check_task", "check_trainable", "loss_of_model"]
+__all__ = ["check_batch", "check_fits", "check_scale_applies", "check_task", "check_trainable"]
 
 
-def check_trainable(models: Sequence[RecurrentModel]) -> None:
+def check_trainable(models: Sequence[nn.Module]) -> None:
     """Refuse models that could not keep what they learn: one twice, or one with frozen parameters."""
     positions: dict[int, int] = {}
     for i, model in enumerate(models):
@@ -21,6 +24,11 @@ def check_trainable(models: Sequence[RecurrentModel]) -> None:
         if first != i:
             raise ValueError(f"model[{i}] must be a model of its own, got model[{first}] again.")
         if len(leaves(model.trainable_parameters())) < len(leaves(model.parameters())):
+            if any(isinstance(each, nn.BatchNorm) for each in model.modules()):
+                raise ValueError(
+                    f"model[{i}] must have no nn.BatchNorm, whose forward pass changes its statistics; take "
+                    "nn.LayerNorm or nn.GroupNorm."
+                )
             raise ValueError(
                 f"model[{i}] must have no frozen parameters, for all are trained; call its unfreeze()."
             )
@@ -40,15 +48,12 @@ def check_task(task: Task) -> None:
         raise ValueError(f"task must be a Task, got {type(task).__name__}.")
 
 
-def loss_of_model(model: RecurrentModel) -> Loss | None:
-    """The loss that a model was trained with, as far as it knows."""
-    loss = getattr(model, "loss", None)
-    return loss if isinstance(loss, Loss) else None
-
-
-def check_fits(model: RecurrentModel, task: Task, loss: Loss | None = None) -> None:
+def check_fits(model: nn.Module, task: Task, loss: Loss | None = None) -> None:
     """Refuse what is no task, and a model whose inputs or outputs are not the task's, or those of its loss."""
     check_task(task)
+    if not isinstance(model, RecurrentModel):
+        check_module(model, task, task.output_size if loss is None else loss.outputs(task.output_size))
+        return
     if model.input_size != task.input_size:
         raise ValueError(
             f"input_size must be {task.input_size}, as {task.name!r} has it, got {model.input_size}."
@@ -69,9 +74,10 @@ def check_fits(model: RecurrentModel, task: Task, loss: Loss | None = None) -> N
         )
 
 
-def check_scale_applies(scale: float, model: RecurrentModel) -> None:
+def check_scale_applies(scale: float, model: nn.Module) -> None:
     """Refuse to scale the weights that a wired LTC begins with: its parameters are drawn from ranges."""
-    if scale != 1.0 and model.wiring is not None and "initial_ranges" in model.config:
+    own = isinstance(model, RecurrentModel) and model.wiring is not None and "initial_ranges" in model.config
+    if scale != 1.0 and own:
         raise ValueError(
             "initial_scale must be 1 for an LTC with a wiring, whose parameters begin within ranges, got "
             f"{scale}. Set its initial_ranges."
