@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,7 @@ def test_what_is_still_held_waits_again(path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert states(store) == {"COMPLETE": 1, "FAIL": 2, "WAITING": 4}
+    store.refresh()
     assert sorted(store.configs()) == [0, 1, 2, 3, 4]
     with queue.working():
         assert sorted(item.index for item in queue.claim(9, same_shape)) == [1, 2, 3, 4]
@@ -168,6 +170,7 @@ def test_a_lease_that_stands_still_runs_out_and_its_holder_can_write_no_more(
         assert not stalled.finish(batch[0], record(batch[0], score=2.0))
         assert all(queue.finish(item, record(item)) for item in again)
         assert not stalled.finish(batch[1], record(batch[1], score=2.0))
+    store.refresh()
     assert {run.trial: run.score for run in store.records()} == {0: 1.0, 1: 1.0, 3: 1.0, 4: 1.0}
 
 
@@ -262,23 +265,26 @@ def test_a_process_that_stopped_while_adding_leaves_no_gap(path: Path) -> None:
 def test_what_was_finished_since_one_looked_is_not_taken(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = make_store(path, 4)
     queue, other = TrialQueue(store), TrialQueue(make_store(path, 4))
-    real = store.trials
+    real = queue.reserve
 
-    def look(*states: str) -> Any:
-        found = real(*states)
-        monkeypatch.setattr(store, "trials", real)
-        with other.working():  # between our two looks, a quick worker takes two trials and finishes them
+    def reserve(trials: Sequence[int]) -> bool:
+        monkeypatch.setattr(queue, "reserve", real)
+        with other.working():  # after our look, a quick worker takes two trials and finishes them
             for item in other.claim(2, same_shape):
                 assert other.finish(item, record(item))
-        return found
+        return real(trials)
 
     with queue.working():
-        monkeypatch.setattr(store, "trials", look)
-        assert [item.index for item in queue.claim(3, same_shape)] == [2, 3]
-        assert states(store) == {"COMPLETE": 2, "RUNNING": 2}
+        monkeypatch.setattr(queue, "reserve", reserve)
+        assert [item.index for item in queue.claim(3, same_shape)] == [2]
+        assert [lease.trials for lease in other.other_leases()] == [(2,)]
+        assert states(store) == {"COMPLETE": 2, "RUNNING": 1, "WAITING": 1}
 
 
-def test_a_population_is_taken_whole_or_not(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_another_took_meanwhile_is_left_to_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
     store = make_store(path, 4)
     queue = TrialQueue(store)
     real = store.set_state
@@ -289,5 +295,9 @@ def test_a_population_is_taken_whole_or_not(path: Path, monkeypatch: pytest.Monk
 
     with queue.working():
         monkeypatch.setattr(store, "set_state", lose)
-        assert sorted(item.index for item in queue.claim(3, same_shape)) == [0, 1, 3]
-        assert states(store) == {"FAIL": 2, "WAITING": 1, "RUNNING": 3}
+        if whole:  # what is ranked together is taken whole or not
+            assert sorted(item.index for item in queue.claim(3, same_shape, lambda specs: len(specs) > 2)) == [0, 1, 3]
+            assert states(store) == {"FAIL": 2, "WAITING": 1, "RUNNING": 3}
+        else:
+            assert sorted(item.index for item in queue.claim(3, same_shape)) == [1, 2]
+            assert states(store) == {"WAITING": 2, "RUNNING": 2}

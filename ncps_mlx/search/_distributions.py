@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,7 +118,7 @@ class Choice(Distribution):
         """Return Optuna's ``CategoricalDistribution``."""
         from optuna.distributions import CategoricalDistribution
 
-        return CategoricalDistribution([self.encode(value) for value in self.values])
+        return CategoricalDistribution(self._encoded)
 
     def sample(self, rng: np.random.Generator) -> Any:
         """Draw one value."""
@@ -129,7 +130,11 @@ class Choice(Distribution):
 
     def decode(self, stored: Any) -> Any:
         """Find the value that Optuna stored."""
-        return next(value for value in self.values if self.encode(value) == stored)
+        return self.values[self._encoded.index(stored)]
+
+    @cached_property
+    def _encoded(self) -> list[Any]:
+        return [self.encode(value) for value in self.values]
 
     def __repr__(self) -> str:
         return f"[{', '.join(format_value(v) if isinstance(v, Mapping) else repr(v) for v in self.values)}]"

@@ -153,7 +153,7 @@ def ask_sampler(
     shape: dict[str, Any] | None = None  # of the population being filled
     with quiet_optuna():
         copy = optuna.create_study(direction=store.optuna.direction, sampler=sampler)
-        for trial in store.current(store.trials()).values():
+        for trial in store.current():
             if not trial.state.is_finished():
                 trial = create_trial(
                     state=TrialState.RUNNING,

@@ -235,6 +235,7 @@ class Study:
                 f"max_trials must be None with {workers} workers, who share the plan, got {max_trials}."
             )
         worker = Worker(self.config, self._store, self._queue, self._population_size, memory_mb)
+        self._store.refresh()
         done = len(self._store.scores())
         with Progress(
             done + budget.cap(self.config.n_trials - done),
@@ -321,6 +322,7 @@ class Study:
             >>> [(record.trial, record.config["learning_rate"]) for record in study.records]
             [(0, 0.001), (1, 0.01)]
         """
+        self._store.refresh()
         return self._store.records()
 
     @property
@@ -436,4 +438,5 @@ class Study:
         config = self.config
         seeds = f"{len(config.seeds)} seed{'s' if len(config.seeds) > 1 else ''}"
         head = f"{self.name!r}: {config.sampler}, {config.trials} configurations x {seeds}"
-        return f"Study({head}, {len(self.records)} of {config.n_trials} trials done)"
+        self._store.refresh()
+        return f"Study({head}, {len(self._store.scores())} of {config.n_trials} trials done)"

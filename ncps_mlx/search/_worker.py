@@ -73,6 +73,7 @@ class Worker:
         self.store_missing()
         while limit := budget.remaining(self._population_size):
             batch = self.claim(limit)
+            self._show(bar)
             budget.consume(len(batch))
             if batch:
                 self._train(batch, bar)
@@ -81,34 +82,38 @@ class Worker:
             else:  # others train what is left; should one of them stop, it is for us
                 time.sleep(REST_SECONDS)
                 self.store_missing()
-            self.update(bar)
 
     def update(self, bar: Progress) -> None:
         """Bring a bar to what is stored, whoever trained it, and to what others are about to finish."""
+        self._store.refresh()
+        self._show(bar)
+
+    def _show(self, bar: Progress) -> None:
         scores, others = self._store.scores(), self._queue.other_leases()
-        for score in [*scores.values(), *(lease.best for lease in others if lease.best is not None)]:
-            bar.add_score(score)
-        left = set(range(self._config.n_trials)) - scores.keys()
+        bests = [lease.best for lease in others if lease.best is not None]
+        if known := [*scores.values(), *bests]:
+            bar.add_score((max if self._config.task.higher_is_better else min)(known))
         # A lease may be older than the scores: of what it says at most what is left counts.
-        under_way = sum(min(lease.done, len(left.intersection(lease.trials))) for lease in others)
-        bar.reach(len(scores) + int(under_way))
+        left = [
+            sum(trial < self._config.n_trials and trial not in scores for trial in lease.trials) for lease in others
+        ]
+        bar.reach(len(scores) + int(sum(map(min, (lease.done for lease in others), left))))
 
     def is_finished(self) -> bool:
-        """Whether everything is trained."""
+        """Whether everything is trained, as far as was read."""
         return len(self._store.scores()) >= self._config.n_trials
 
     def store_missing(self) -> None:
         """Bring back what stopped workers left, and add what is missing."""
         self._queue.requeue_orphans()
         if self._config.is_adaptive:  # a configuration that was drawn is trained with every seed
-            stored = self._store.configs()
-            drawn = {trial // self._n_seeds: config for trial, config in stored.items()}
+            drawn = {trial // self._n_seeds: config for trial, config in self._store.configs().items()}
             self._store.add(self._config.specs(sorted(drawn.items())))
         else:
             self._add_next()
 
     def _add_next(self) -> int:
-        """Store the next trials of the plan, enough for several workers; return how many were missing."""
+        """Store the next trials of the plan, enough for several workers; return how many."""
         return self._store.add(self._plan, self._config.n_stored_ahead)
 
     def claim(self, limit: int) -> list[TrialSpec]:
@@ -142,9 +147,11 @@ class Worker:
         if count < 1:
             return False
         first = begun * self._n_seeds
-        reserved = self._queue.reserve(range(first, first + count * self._n_seeds))
-        if not reserved or first in self._store.configs():
+        if not self._queue.reserve(range(first, first + count * self._n_seeds)):
             return True  # another worker draws them
+        self._store.refresh()
+        if first in self._store.configs():
+            return True  # another worker drew them
         sampler = tpe_sampler(space, self._n_seeds, config.sampler_seed, begun)
         rng = np.random.default_rng([config.sampler_seed, begun])
         configs = ask_sampler(self._store, count, sampler, rng)

@@ -134,13 +134,13 @@ class TrialQueue:
         Returns:
             list[TrialSpec]: ``[]`` if nothing is free and ready.
         """
+        store = self._store
         while True:
-            trials = self._store.trials()  # before the leases: whoever's trial runs here has said so there
+            store.refresh()  # before the leases: whoever's trial runs here has said so there
             held = self._held_by_others()
             groups: dict[object, list[TrialSpec]] = {}
-            for index, trial in self._store.current(trials).items():
-                if trial.state.name == "WAITING" and index not in held and index < self._store.n_trials:
-                    spec = self._store.spec(trial)
+            for spec in store.waiting():
+                if spec.index not in held:
                     groups.setdefault(group(spec), []).append(spec)
             wanted = next((specs[:limit] for specs in groups.values() if is_ready(specs)), [])
             self.n_free = sum(map(len, groups.values())) - len(wanted)
@@ -148,40 +148,33 @@ class TrialQueue:
                 return []
             if not self.reserve([spec.index for spec in wanted]):
                 continue
-            waiting = {trial._trial_id for trial in self._store.trials("WAITING")}
-            if not waiting.issuperset(spec.optuna_id for spec in wanted):
-                continue  # a quick worker took and finished one of them since we looked
-            if sum(self._store.set_state(spec.optuna_id, "RUNNING") for spec in wanted) == len(wanted):
-                return wanted
-            self._hold(())  # we were asleep for so long that our lease ran out
+            taken = [spec for spec in wanted if store.set_state(spec.optuna_id, "RUNNING")]
+            if taken == wanted:
+                return taken
+            # A quick worker took and finished some since we looked, or we slept for so long that our lease ran out.
+            if taken and is_ready(taken):
+                self._hold(spec.index for spec in taken)
+                return taken
+            self._hold(())
             self.requeue_orphans()
 
     def finish(self, spec: TrialSpec, record: Record) -> bool:
         """Keep the record, then mark the trial as done; false if it was given to another worker meanwhile."""
-        return self._store.set_record(spec.optuna_id, record) and self._finish(spec.optuna_id, record)
-
-    def _finish(self, optuna_id: int, record: Record) -> bool:
-        if record.status != "pruned" or record.history is None:
-            return self._store.set_state(optuna_id, "COMPLETE", [record.score])
-        self._store.report(optuna_id, record.history.step[-1], record.score)
-        return self._store.set_state(optuna_id, "PRUNED", [record.score])
+        return self._store.finish(spec.optuna_id, record)
 
     def requeue_orphans(self) -> None:
         """Take up what stopped workers left: what has its record is done, the rest waits again."""
         store = self._store
-        trials = store.trials("WAITING", "RUNNING")  # before the leases, as in claim
+        store.refresh()  # before the leases, as in claim
         held = self._held_by_others() | set(self._lease.trials if self._lease else ())
-        for trial in trials:
+        for trial in store.unfinished:
             index = store.index_of(trial)
             if index is None:  # another program's: it cannot be trained from here
                 store.set_state(trial._trial_id, "FAIL")
             elif trial.state.name == "RUNNING" and index not in held:
                 if "record" in trial.user_attrs:
-                    self._finish(trial._trial_id, Record.from_json(trial.user_attrs["record"]))
+                    store.finish(trial._trial_id, Record.from_json(trial.user_attrs["record"]))
                 else:
                     store.set_state(trial._trial_id, "FAIL")
-        trials = store.trials()
-        known = {index: trial for trial in trials if (index := store.index_of(trial)) is not None}
-        lost = sorted(known.keys() - store.current(trials).keys())
-        if lost:
-            store.add([store.spec(known[index]) for index in lost])
+        store.refresh()
+        store.add(store.lost())

@@ -4,13 +4,16 @@ Every trial of the plan is one Optuna trial, added as waiting some time before i
 much as there are. It carries its index in the plan and its seed, and in the end its record. Of several trials with one
 index, the first that has not failed counts, and later ones are marked as failed: whoever adds an index again need not
 know whether another process just did.
+
+Reading costs as much as there is unfinished, and so is asked for by name: all but ``refresh`` and ``trials`` tell what was
+last read.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,10 +90,17 @@ class TrialStore:
                     optuna.create_study, **arguments, direction=direction, load_if_exists=True
                 )
         self._study_id = self.optuna._study_id  # Optuna's storages know a study by it
+        self._lock = threading.Lock()  # a study may be looked at while it runs
+        self._ended: set[int] = set()  # numbers of trials that change no more
+        self._done: dict[int, FrozenTrial] = {}  # what has its record, by index
+        self._open: dict[int, FrozenTrial] = {}  # what waits or runs and counts, by index, in the order of adding
+        self._known: dict[int, FrozenTrial] = {}  # the last trial of every index, failed ones too
+        self._added: set[int] = set()  # indices stored since they were read
         self._records: dict[int, Record] = {}
-        self._indices: dict[int, int | None] = {}  # in the plan, by Optuna's number: neither ever changes
-        stored = self.trials()  # before anything is written: a damaged file is left as it is
-        if self.config() is None and (stored or self.optuna.directions != [direction]):
+        self.unfinished: list[FrozenTrial] = []  # all that waits or runs, another program's too
+        self.refresh()  # before anything is written: a damaged file is left as it is
+        is_new = not (self._ended or self.unfinished) and self.optuna.directions == [direction]
+        if self.config() is None and not is_new:
             raise ValueError(
                 f"name must be that of a study made here, or a new one; {name!r} in {self.where} is another's."
             )
@@ -111,75 +121,81 @@ class TrialStore:
         """Store how the study is made."""
         self.set_attribute(CONFIG, dict(config))
 
-    def trials(self, *states: str) -> list[FrozenTrial]:
-        """Return the trials in these states (default all), in the order in which they were added."""
-        trials = self.retry(self.optuna.get_trials, deepcopy=False)
-        return [trial for trial in trials if not states or trial.state.name in states]
+    def trials(self) -> list[FrozenTrial]:
+        """Read all trials, in the order in which they were added."""
+        return self.retry(self.optuna.get_trials, deepcopy=False)
+
+    def refresh(self) -> None:
+        """Read what any worker stored since; of several trials that wait with one index, the first is kept."""
+        with self._lock:
+            ended, done, unfinished = set(), dict(self._done), []
+            for trial in self.trials():
+                if trial.number in self._ended:
+                    continue
+                index = self.index_of(trial)
+                if index is not None:
+                    self._known[index] = trial
+                if not trial.state.is_finished():
+                    unfinished.append(trial)
+                    continue
+                ended.add(trial.number)
+                # Another program may take a trial of the plan and end it: it has a score, but was not trained.
+                if index is not None and trial.state.name in DONE and "record" in trial.user_attrs:
+                    done.setdefault(index, trial)
+            current: dict[int, FrozenTrial] = {}
+            for trial in unfinished:
+                index = self.index_of(trial)
+                if index is None or (index not in done and current.setdefault(index, trial) is trial):
+                    continue
+                if trial.state.name == "WAITING":
+                    self.set_state(trial._trial_id, "FAIL")
+            self._done, self._open, self.unfinished = done, current, unfinished
+            self._added.clear()
+            self._ended |= ended  # last: Ctrl-C may come between
 
     def set_state(self, optuna_id: int, state: str, values: Sequence[float] | None = None) -> bool:
         """Change a trial's state; false if another worker did before."""
-        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        try:
-            return self.retry(self.storage.set_trial_state_values, optuna_id, TrialState[state], values)
-        except UpdateFinishedTrialError:
-            return False
+        return self._change(self.storage.set_trial_state_values, optuna_id, TrialState[state], values) is True
 
-    def set_record(self, optuna_id: int, record: Record) -> bool:
-        """Store a trial's record; false if another worker ended the trial before."""
+    def finish(self, optuna_id: int, record: Record) -> bool:
+        """Keep a trial's record, then mark the trial as done; false if another worker ended it before."""
+        if self._change(self.storage.set_trial_user_attr, optuna_id, "record", record.to_json()) is False:
+            return False
+        if record.status != "pruned" or record.history is None:
+            return self.set_state(optuna_id, "COMPLETE", [record.score])
+        # Optuna's sampler and dashboard want the score of a pruned trial so.
+        self._change(self.storage.set_trial_intermediate_value, optuna_id, record.history.step[-1], record.score)
+        return self.set_state(optuna_id, "PRUNED", [record.score])
+
+    def _change(self, write: Callable[..., Any], *arguments: Any) -> Any:
+        """Write to a trial; ``False`` if it had ended."""
         from optuna.exceptions import UpdateFinishedTrialError
 
         try:
-            self.retry(self.storage.set_trial_user_attr, optuna_id, "record", record.to_json())
+            return self.retry(write, *arguments)
         except UpdateFinishedTrialError:
             return False
-        return True
-
-    def report(self, optuna_id: int, step: int, score: float) -> None:
-        """Store a score on the way, which Optuna's sampler and dashboard want of a pruned trial."""
-        from optuna.exceptions import UpdateFinishedTrialError
-
-        with suppress(UpdateFinishedTrialError):  # another worker finished it: see set_state
-            self.retry(self.storage.set_trial_intermediate_value, optuna_id, step, score)
 
     def index_of(self, trial: FrozenTrial) -> int | None:
         """Return a trial's index in the plan; ``None`` if it is not one of the plan, with all of its configuration."""
-        if trial.number not in self._indices:
-            is_ours = "trial" in trial.user_attrs and self.space.is_complete(self._decode(trial))
-            self._indices[trial.number] = trial.user_attrs["trial"] if is_ours else None
-        return self._indices[trial.number]
+        is_ours = "trial" in trial.user_attrs and self.space.is_complete(self._decode(trial))
+        return trial.user_attrs["trial"] if is_ours else None
 
-    def spec(self, trial: FrozenTrial) -> TrialSpec:
-        """Return what a trial is to train."""
-        return TrialSpec(
-            index=trial.user_attrs["trial"],
-            seed=trial.user_attrs["seed"],
-            config=self._decode(trial),
-            optuna_id=trial._trial_id,  # what its storage knows it by
-        )
+    def _spec(self, index: int, trial: FrozenTrial) -> TrialSpec:
+        seed, config = trial.user_attrs["seed"], self._decode(trial)
+        return TrialSpec(index=index, seed=seed, config=config, optuna_id=trial._trial_id)
 
     def encode(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a configuration as Optuna keeps it."""
         return {name: self.space.distributions[name].encode(value) for name, value in config.items()}
 
     def _decode(self, trial: FrozenTrial) -> dict[str, Any]:
-        each = self.space.distributions
-        return {name: each[name].decode(trial.params[name]) for name in each if name in trial.params}
+        each, params = self.space.distributions, trial.params
+        return {name: each[name].decode(params[name]) for name in each if name in params}
 
-    def current(self, trials: Iterable[FrozenTrial]) -> dict[int, FrozenTrial]:
-        """Return the trial that counts for each index, marking later ones that wait as failed."""
-        current: dict[int, FrozenTrial] = {}
-        for trial in trials:
-            state, index = trial.state.name, self.index_of(trial)
-            # Another program may take a trial of the plan and end it: it has a score, but was not trained.
-            if index is None or state == "FAIL" or (state in DONE and "record" not in trial.user_attrs):
-                continue
-            if current.setdefault(index, trial) is not trial and state == "WAITING":
-                self.set_state(trial._trial_id, "FAIL")
-        return current
-
-    def add(self, specs: Sequence[TrialSpec], n_waiting: float = math.inf) -> int:
+    def add(self, specs: Iterable[TrialSpec], n_waiting: float = math.inf) -> int:
         """Add trials as waiting, leaving out those that wait, run or are done already.
 
         Args:
@@ -191,43 +207,57 @@ class TrialStore:
         """
         from optuna.trial import TrialState, create_trial
 
-        current = self.current(self.trials())
-        missing = [spec for spec in specs if spec.index not in current]
-        room = n_waiting - sum(trial.state.name == "WAITING" for trial in current.values())
-        for added, spec in enumerate(missing):
-            if added >= room:
-                return added
-            trial = create_trial(
-                state=TrialState.WAITING,
-                params=self.encode(spec.config),
-                distributions={name: self.distributions[name] for name in spec.config},
-                user_attrs={"trial": spec.index, "seed": spec.seed},
-            )
-            self.retry(self.optuna.add_trial, trial)
+        with self._lock:
+            known = {*self._done, *self._open, *self._added}
+            waiting = sum(trial.state.name == "WAITING" for trial in self._open.values()) + len(self._added)
+            missing = [spec for spec in specs if spec.index not in known]
+            for added, spec in enumerate(missing):
+                if waiting + added >= n_waiting:
+                    return added
+                trial = create_trial(
+                    state=TrialState.WAITING,
+                    params=self.encode(spec.config),
+                    distributions={name: self.distributions[name] for name in spec.config},
+                    user_attrs={"trial": spec.index, "seed": spec.seed},
+                )
+                self.retry(self.optuna.add_trial, trial)
+                self._added.add(spec.index)
         return len(missing)
+
+    def waiting(self) -> list[TrialSpec]:
+        """Return what waits of the plan, in the order in which it was added."""
+        each = self._open.items()
+        return [
+            self._spec(index, trial)
+            for index, trial in each
+            if trial.state.name == "WAITING" and index < self.n_trials
+        ]
+
+    def lost(self) -> list[TrialSpec]:
+        """Return what was stored before, but neither waits nor runs nor is done."""
+        indices = sorted(self._known.keys() - self._done.keys() - self._open.keys())
+        return [self._spec(index, self._known[index]) for index in indices]
+
+    def current(self) -> list[FrozenTrial]:
+        """Return the trial that counts for each index, in the order in which they were added."""
+        return sorted([*self._done.values(), *self._open.values()], key=lambda trial: trial.number)
+
+    def configs(self) -> dict[int, dict[str, Any]]:
+        """Return the configuration of every index that waits, runs or is done."""
+        return {index: self._decode(trial) for index, trial in [*self._done.items(), *self._open.items()]}
+
+    def scores(self) -> dict[int, float]:
+        """Return the score of every index that is done."""
+        each = self._done.items()
+        return {index: trial.value for index, trial in each if index < self.n_trials and trial.value is not None}
 
     def records(self) -> list[Record]:
         """Return the records, sorted by their index in the plan."""
-        for trial in self._done():
-            if trial.number not in self._records:
-                self._records[trial.number] = Record.from_json(trial.user_attrs["record"])
-        return sorted(self._records.values(), key=lambda record: record.trial)
-
-    def scores(self) -> dict[int, float]:
-        """Return the score of every index that is done: what a progress bar needs, without reading records."""
-        return {trial.user_attrs["trial"]: trial.value for trial in self._done() if trial.value is not None}
-
-    def configs(self) -> dict[int, Mapping[str, Any]]:
-        """Return the configuration of every index that waits, runs or is done."""
-        return {index: self._decode(trial) for index, trial in self.current(self.trials()).items()}
-
-    def _done(self) -> list[FrozenTrial]:
-        """What is done of the plan as it is here."""
-        return [
-            trial
-            for trial in self.trials(*DONE)
-            if "record" in trial.user_attrs and trial.user_attrs["trial"] < self.n_trials
-        ]
+        done = {index: self._done[index] for index in sorted(self._done) if index < self.n_trials}
+        for index, trial in done.items():
+            if index not in self._records:
+                self._records[index] = Record.from_json(trial.user_attrs["record"])
+        return [self._records[index] for index in done]
 
 
 def read_config(storage: str | Path, name: str) -> dict[str, Any]:
