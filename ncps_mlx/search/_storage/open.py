@@ -95,9 +95,8 @@ def open_storage(storage: str | Path | None, *, make: bool = True) -> BaseStorag
 
 
 def _sqlite_settings(url: str, make: bool) -> tuple[str, str, dict[str, Any]]:
-    """The path of the file, its URL, and settings without a pool, so that no file stays open."""
+    """The path of the file, its URL, and settings."""
     from sqlalchemy import URL
-    from sqlalchemy.pool import NullPool
 
     from ncps_mlx.search._storage.sqlite import DRIVER
 
@@ -112,7 +111,7 @@ def _sqlite_settings(url: str, make: bool) -> tuple[str, str, dict[str, Any]]:
     if make:
         _refuse_foreign(path, given)
     connection: dict[str, Any] = {"timeout": LOCK_SECONDS}
-    settings: dict[str, Any] = {"poolclass": NullPool, "connect_args": connection}
+    settings: dict[str, Any] = {"connect_args": connection}
     driver = DRIVER
     if path.exists() and not (_writable(path) and _writable(path.parent)):
         driver = "sqlite"  # it can still be read

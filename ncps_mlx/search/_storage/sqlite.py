@@ -23,10 +23,10 @@ DRIVER = "sqlite+ncps_mlx"
 
 
 class Connection(sqlite3.Connection):
-    """A connection that closes its cursors with itself.
+    """A connection that closes its cursors with each transaction, and with itself.
 
-    SQLite keeps a closed connection, and its locks, while one of its statements is at work. After Ctrl-C the exception
-    holds the cursor that was interrupted, and the file would stay locked until Python collects both.
+    SQLite keeps its locks while a statement is at work, even of a closed connection. After Ctrl-C the exception holds
+    the cursor that was interrupted, and the file would stay locked until Python collects both.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -43,11 +43,19 @@ class Connection(sqlite3.Connection):
         """Execute a statement by a cursor of its own."""
         return self.cursor().execute(*arguments)
 
+    def rollback(self) -> None:
+        """Close all cursors, and undo what was not committed."""
+        self._close_cursors()
+        super().rollback()
+
     def close(self) -> None:
         """Close all cursors and the connection; what was not committed is undone."""
+        self._close_cursors()
+        super().close()
+
+    def _close_cursors(self) -> None:
         for cursor in list(self._cursors):
             cursor.close()
-        super().close()
 
 
 class ImmediateSQLite(SQLiteDialect_pysqlite):
