@@ -20,7 +20,7 @@ from ncps_mlx.data import glucose
 from ncps_mlx.search._halving import rung_step
 from ncps_mlx.search._record import TrialPopulation
 from ncps_mlx.search._storage.trial_queue import TrialQueue
-from ncps_mlx.search._worker import Worker
+from ncps_mlx.search._worker import Worker, WorkerSettings
 
 SPACE = Space(hidden_size=[3, 4, 6], learning_rate=LogUniform(1e-3, 1e-1), backbone_dropout=Uniform(0.0, 0.4))
 FIXED = {"backbone_units": 5, "batch_size": 16, "steps": 20}
@@ -308,7 +308,7 @@ def test_a_bracket_held_in_part_is_left_to_its_worker(tmp_path: Path, task: Task
     settings = SETTINGS | {"halving": Halving(eta=3, rungs=1, bracket_size=6), "seeds": (0,)}
     path = tmp_path / "a.db"
     study, other = (Study(path, task, SPACE, **settings) for _ in range(2))
-    worker = Worker(study.config, study._store, study._queue, population_size=99)
+    worker = Worker(study.config, study._store, study._queue, WorkerSettings(population_size=99))
     with study._queue.working(), other._queue.working():
         assert other._queue.reserve([4])
         assert sorted(spec.index for spec in worker.claim(99)) == list(range(6, 12))

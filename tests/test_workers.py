@@ -21,7 +21,7 @@ from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data import load_task
 from ncps_mlx.search._storage.trial_queue import LEASE, TrialQueue
 from ncps_mlx.search._storage.trial_store import TrialSpec
-from ncps_mlx.search._worker import Worker
+from ncps_mlx.search._worker import Worker, WorkerSettings
 from ncps_mlx.search._worker_pool import WorkerPool
 from tests.shared_study import OWN_TASK, record, same_shape, study_of
 from tests.small_study import FIXED, outcome
@@ -190,7 +190,7 @@ def test_a_bar_ends_with_what_others_trained(
 
 def test_a_bar_counts_what_others_have_trained_of_what_they_hold(task: Task, path: Path) -> None:
     study, other = study_of(task, path), study_of(task, path)
-    worker = Worker(study.config, study._store, study._queue, population_size=2)
+    worker = Worker(study.config, study._store, study._queue, WorkerSettings(population_size=2))
     with other._queue.working(), Progress(12, "study", "trial", shown=False) as bar:
         batch = other._queue.claim(4, same_shape)
         other._queue.progress = lambda: (3.6, 0.25)
@@ -235,7 +235,7 @@ def test_a_worker_that_ends_before_it_is_told_the_storage_is_quoted(
 
     real = subprocess.Popen
     monkeypatch.setattr("ncps_mlx.search._worker_pool.subprocess.Popen", start)
-    with WorkerPool(path, "study", 2, population_size=1, lease_seconds=60.0) as pool:
+    with WorkerPool(path, "study", 2, WorkerSettings(population_size=1)) as pool:
         assert not pool.running()
         assert pool.error() == "no such module"
 
@@ -253,7 +253,7 @@ def test_workers_that_fail_are_quoted(path: Path, tmp_path: Path, capsys: pytest
 
 
 def test_a_killed_worker_is_named(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with WorkerPool(path, "absent", 1, population_size=1, lease_seconds=60.0) as pool:
+    with WorkerPool(path, "absent", 1, WorkerSettings(population_size=1)) as pool:
         pool._workers[0].kill()
         pool._workers[0].wait()
         assert not pool.running()

@@ -29,26 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the study's storage: a SQLite file, postgresql://USER@HOST/NAME, or grpc://HOST:PORT; - reads it from "
         "the first line of standard input, and stops when that closes",
     )
-    parser.add_argument("study", help="the study's name (`study` unless it was given another)")
-    parser.add_argument(
-        "--task",
-        metavar="MODULE:FUNCTION",
-        help="what makes the task, where that was made from arrays; FILE.py:FUNCTION too",
-    )
-    parser.add_argument("--population-size", type=int, help="members trained at once, at most (default: the study's)")
-    parser.add_argument("--timeout", type=float, help="start no new population after this many seconds")
-    parser.add_argument(
-        "--memory-mb",
-        type=float,
-        help="megabytes that a population may take (default: a quarter of the machine's memory)",
-    )
-    parser.add_argument(
-        "--lease-seconds",
-        type=float,
-        default=LEASE_SECONDS,
-        help="seconds without a sign of life after which other machines take its trials (%(default)g)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add = parser.add_argument
+    add("study", help="the study's name (`study` unless it was given another)")
+    made = "what makes the task, where that was made from arrays; FILE.py:FUNCTION too"
+    add("--task", metavar="MODULE:FUNCTION", help=made)
+    add("--population-size", type=int, help="members trained at once, at most (default: the study's)")
+    add("--timeout", type=float, help="start no new population after this many seconds")
+    memory = "megabytes that a population may take (default: a quarter of the machine's memory)"
+    add("--memory-mb", type=float, help=memory)
+    lease = "seconds without a sign of life after which other machines take its trials (%(default)g)"
+    add("--lease-seconds", type=float, default=LEASE_SECONDS, help=lease)
+    add("--quiet", action="store_true", help="show no progress")
 
 
 def work(arguments: argparse.Namespace) -> int:

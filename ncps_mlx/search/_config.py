@@ -36,18 +36,17 @@ ADAPTIVE = ("tpe",)  # samplers that learn from scores: they choose while the st
 SAMPLERS = (*PLANS, "grid", *ADAPTIVE)
 TRIALS, MOST_TRIALS = 20, 100_000
 POPULATIONS_AHEAD, FEWEST_AHEAD = 4, 128  # how much of the plan is stored ahead: populations, and trials at least
+PLAIN = (
+    "model", "sampler", "sampler_seed", "draws_per_shape", "population_size", "seeds", "trials", "fixed",
+)  # fmt: skip
+"""What is written as it is."""
 MAY_DIFFER = ("trials", "population_size", "task", "task_source")  # for the data's hash stands for the task
 
 
 class StudyConfig:
     """All that decides what a study trains; the arguments are those of :class:`~ncps_mlx.Study`, which documents them.
 
-    Attributes:
-        model: The model's name.
-        trials: How many configurations.
-        fixed: Values of everything that the space does not vary, defaults included.
-        plan: The configurations by index; empty for TPE, which chooses while the study runs.
-        brackets: How the plan is divided for halving.
+    ``fixed`` holds the defaults too, ``plan`` the configurations by index: none for TPE, which chooses while it runs.
     """
 
     def __init__(
@@ -96,9 +95,7 @@ class StudyConfig:
     def _make_plan(self, trials: int | None) -> tuple[list[dict[str, Any]], int]:
         if self.sampler == "grid":
             if trials is not None:
-                raise ValueError(
-                    f"trials must be left out for a grid, which trains all it has, got {trials}."
-                )
+                raise ValueError(f"trials must be left out for a grid, which trains all it has, got {trials}.")
             if MOST_TRIALS < self.space.size < math.inf:
                 raise ValueError(f"a grid must have at most {MOST_TRIALS} configurations, got {self.space.size}.")
             plan = grid_plan(self.space)
@@ -187,34 +184,21 @@ class StudyConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Write it down, enough for a worker on any machine to take part in the study."""
-        source = self.task.source
-        written = {
-            "model": self.model,
-            "sampler": self.sampler,
-            "sampler_seed": self.sampler_seed,
-            "draws_per_shape": self.draws_per_shape,
-            "population_size": self.population_size,
-            "seeds": list(self.seeds),
-            "trials": self.trials,
+        task, source, halving = self.task, self.task.source, self.halving
+        halved = self.draws_per_shape if self.is_adaptive else self.trials
+        written = {name: getattr(self, name) for name in PLAIN} | {
             "space": self.space.to_json(),
-            "fixed": self.fixed,
-            "halving": None
-            if self.halving is None
-            else self.halving.to_json(self.draws_per_shape if self.is_adaptive else self.trials),
-            "task": self.task.name,
-            "data_hash": self.task.data_hash,
-            "metric": self.task.metric,
+            "halving": None if halving is None else halving.to_json(halved),
+            "task": task.name,
+            "data_hash": task.data_hash,
+            "metric": task.metric,
             "task_source": None if source is None else source.to_json(),
         }
         return dict(json.loads(json.dumps(written)))  # lists for tuples, as it will be read
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any], task: Task | None = None) -> StudyConfig:
-        """Make the same configuration again; ``task`` where that cannot be made from its source.
-
-        Raises:
-            ValueError: The task is needed, or holds other data.
-        """
+        """Make the same configuration again; ``task`` where that cannot be made from its source."""
         if task is not None and not isinstance(task, Task):
             raise ValueError(f"task must be a Task, got {type(task).__name__}.")
         if task is None:
@@ -226,27 +210,15 @@ class StudyConfig:
                 f"task must hold the data of the study, with hash {written['data_hash']}, got {task.name!r} with hash "
                 f"{task.data_hash}. Install the same version of the package that carries the data."
             )
-        halving = written["halving"]
-        return cls(
-            task,
-            Space.from_json(written["space"]),
-            written["model"],
-            sampler=written["sampler"],
-            trials=None if written["sampler"] == "grid" else written["trials"],
-            seeds=tuple(written["seeds"]),
-            fixed={name: to_json_value(name, value) for name, value in written["fixed"].items()},
-            draws_per_shape=written["draws_per_shape"],
-            sampler_seed=written["sampler_seed"],
-            population_size=written["population_size"],
-            halving=None if halving is None else _halving.from_json(halving),
-        )
+        given = {name: written[name] for name in PLAIN if name != "model"}
+        if given["sampler"] == "grid":
+            given["trials"] = None
+        given["fixed"] = {name: to_json_value(name, value) for name, value in given["fixed"].items()}
+        given["halving"] = None if written["halving"] is None else _halving.from_json(written["halving"])
+        return cls(task, Space.from_json(written["space"]), written["model"], **given)
 
     def check_same(self, stored: Mapping[str, Any], name: str, where: str) -> None:
-        """Refuse to open a study that was made differently, or with more configurations.
-
-        Raises:
-            ValueError: with every difference.
-        """
+        """Refuse to open a study that was made differently, saying every difference, or with more configurations."""
         missing = {name: value for name, value in self.fixed.items() if name not in stored["fixed"]}
         defaults = complete_config(self.model, {})  # what came with a later version had its default
         fixed = stored["fixed"] | {name: defaults[name] for name in missing}
@@ -267,11 +239,7 @@ class StudyConfig:
             )
 
     def check_importable(self) -> None:
-        """Refuse a model whose class another process could not import.
-
-        Raises:
-            ValueError: It was made in a program or a function.
-        """
+        """Refuse a model whose class another process could not import: one made in a program or a function."""
         if not is_importable(self.model):
             raise ValueError(
                 f"model must be a class that another process can import for a study in a storage, got {self.model!r}. "
@@ -279,11 +247,7 @@ class StudyConfig:
             )
 
     def check_shared(self, name: str) -> None:
-        """Refuse a task that other processes cannot make.
-
-        Raises:
-            ValueError: It was made from arrays.
-        """
+        """Refuse a task that other processes cannot make: one made from arrays."""
         if self.task.source is None:
             raise ValueError(_not_shared(repr(name)))
 

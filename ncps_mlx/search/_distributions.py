@@ -25,13 +25,7 @@ __all__ = ["Choice", "Distribution", "Integer", "LogUniform", "Uniform", "When",
 
 
 class Distribution:
-    """What every distribution can do.
-
-    Example:
-        >>> from ncps_mlx import LogUniform
-        >>> round(LogUniform(1e-3, 1e-1).quantile(0.5), 6), LogUniform(1e-3, 1e-1).contains(1.0)
-        (0.01, False)
-    """
+    """What every distribution can do."""
 
     @property
     def size(self) -> float:

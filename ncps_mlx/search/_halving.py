@@ -16,33 +16,18 @@ from ncps_mlx._utils.validation import check_int
 from ncps_mlx.search._record import Record
 
 __all__ = [
-    "Bracket",
-    "Halving",
-    "Hyperband",
-    "from_json",
-    "is_eligible",
-    "rank",
-    "rung_step",
-    "score_at",
-    "survivor_count",
-]
+    "Bracket", "Halving", "Hyperband", "from_json", "is_eligible", "rank", "rung_step", "score_at", "survivor_count",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bracket:
-    """Configurations that are ranked together.
+    """Configurations that are ranked together."""
 
-    Attributes:
-        first: The first one's index in the plan.
-        size: How many.
-        rungs: Shares of the training after which the worse ones stop, rising.
-        eta: At each rung one in ``eta`` goes on.
-    """
-
-    first: int
+    first: int  # the first one's index in the plan
     size: int
-    rungs: tuple[float, ...]
-    eta: int
+    rungs: tuple[float, ...]  # shares of the training after which the worse ones stop, rising
+    eta: int  # at each rung one in ``eta`` goes on
 
     @property
     def counts_per_rung(self) -> tuple[int, ...]:
@@ -55,9 +40,8 @@ class Bracket:
     @property
     def cost(self) -> float:
         """What the bracket costs, in whole trainings."""
-        ends = [0.0, *self.rungs, 1.0]
-        shares = [end - begin for begin, end in itertools.pairwise(ends)]
-        return sum(n * share for n, share in zip(self.counts_per_rung, shares, strict=True))
+        parts = itertools.pairwise([0.0, *self.rungs, 1.0])
+        return sum(n * (end - begin) for n, (begin, end) in zip(self.counts_per_rung, parts, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +82,7 @@ class Halving:
             check_int("bracket_size", self.bracket_size, minimum=2)
 
     def brackets(self, trials: int) -> list[Bracket]:
-        """Divide a plan.
-
-        Raises:
-            ValueError: ``trials`` is no multiple of ``bracket_size``.
+        """Divide a plan of so many configurations; refuse one that is no multiple of ``bracket_size``.
 
         Example:
             >>> from ncps_mlx import Halving
@@ -151,10 +132,7 @@ class Hyperband:
         check_int("rungs", self.rungs)
 
     def brackets(self, trials: int) -> list[Bracket]:
-        """Divide a plan.
-
-        Raises:
-            ValueError: There are fewer trials than brackets.
+        """Divide a plan of so many configurations; refuse fewer than there are brackets.
 
         Example:
             >>> from ncps_mlx import Hyperband
@@ -174,11 +152,10 @@ class Hyperband:
             sizes[order[i % len(order)]] += 1
         while sum(sizes) > trials:  # where the smallest were rounded up to 1
             sizes[sizes.index(max(sizes))] -= 1
-        made, first = [], 0
-        for level, size in zip(levels, sizes, strict=True):
-            made.append(Bracket(first=first, size=size, rungs=_shares(self.eta, level), eta=self.eta))
-            first += size
-        return made
+        return [
+            Bracket(first=sum(sizes[:i]), size=sizes[i], rungs=_shares(self.eta, level), eta=self.eta)
+            for i, level in enumerate(levels)
+        ]
 
     def to_json(self, trials: int) -> dict[str, Any]:
         """Write down how a plan of ``trials`` configurations is halved: what must not change while a study grows."""

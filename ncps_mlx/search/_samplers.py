@@ -51,12 +51,12 @@ def random_plan(space: Space, trials: int, draws_per_shape: int, seed: int) -> l
 
     No configuration is drawn twice. A longer plan from the same seed begins with the shorter one.
     """
-    rng = np.random.default_rng(seed)
-
-    def pick(_: str, distribution: Distribution) -> Any:
-        return distribution.sample(rng)
-
+    pick = _random_pick(np.random.default_rng(seed))
     return _plan(space, trials, draws_per_shape, lambda: pick, lambda: pick)
+
+
+def _random_pick(rng: np.random.Generator) -> Pick:
+    return lambda _, distribution: distribution.sample(rng)
 
 
 def quasi_random_plan(space: Space, trials: int, draws_per_shape: int, seed: int) -> list[dict[str, Any]]:
@@ -82,11 +82,7 @@ def quasi_random_plan(space: Space, trials: int, draws_per_shape: int, seed: int
 
 
 def _plan(
-    space: Space,
-    trials: int,
-    draws_per_shape: int,
-    next_shape: Callable[[], Pick],
-    next_member: Callable[[], Pick],
+    space: Space, trials: int, draws_per_shape: int, next_shape: Callable[[], Pick], next_member: Callable[[], Pick]
 ) -> list[dict[str, Any]]:
     """Choose shapes and their members, each configuration once; each call of ``next_...`` begins a new choice."""
     check_size(space, trials)
@@ -155,12 +151,8 @@ def ask_sampler(
         copy = optuna.create_study(direction=store.optuna.direction, sampler=sampler)
         for trial in store.current():
             if not trial.state.is_finished():
-                trial = create_trial(
-                    state=TrialState.RUNNING,
-                    params=trial.params,
-                    distributions=trial.distributions,
-                    user_attrs=trial.user_attrs,
-                )
+                chosen = {"params": trial.params, "distributions": trial.distributions}
+                trial = create_trial(state=TrialState.RUNNING, user_attrs=trial.user_attrs, **chosen)
             copy.add_trial(trial)
         while len(configs) < count:
             for _ in range(TRIES):
@@ -189,12 +181,8 @@ def _unseen(
     space: Space, shape: Mapping[str, Any] | None, seen: Collection[str], rng: np.random.Generator
 ) -> dict[str, Any]:
     """Draw a configuration of a shape (``None``: of any) that is not among those seen."""
-
-    def pick(_: str, distribution: Distribution) -> Any:
-        return distribution.sample(rng)
-
     names = None if shape is None else space.member
-    while repr(config := space.sample(pick, names, shape)) in seen:
+    while repr(config := space.sample(_random_pick(rng), names, shape)) in seen:
         pass
     return config
 

@@ -108,26 +108,12 @@ class Space:
         return self.count(self.distributions)
 
     def exists(self, name: str, config: Mapping[str, Any]) -> bool:
-        """Whether a hyperparameter exists, given these values of the others.
-
-        Example:
-            >>> from ncps_mlx import Space, When
-            >>> space = Space(backbone_layers=[0, 1], backbone_units=When([16, 32], backbone_layers=1))
-            >>> space.exists("backbone_units", {"backbone_layers": 0})
-            False
-        """
+        """Whether a hyperparameter exists, given these values of the others."""
         conditions = self.conditions.get(name, {})
         return all(parent in config and values.contains(config[parent]) for parent, values in conditions.items())
 
     def is_complete(self, config: Mapping[str, Any]) -> bool:
-        """Whether a configuration has a value for everything that exists in it.
-
-        Example:
-            >>> from ncps_mlx import Space, When
-            >>> space = Space(backbone_layers=[0, 1], backbone_units=When([16, 32], backbone_layers=1))
-            >>> space.is_complete({"backbone_layers": 0}), space.is_complete({"backbone_layers": 1})
-            (True, False)
-        """
+        """Whether a configuration has a value for everything that exists in it."""
         return all(name in config for name in self.distributions if self.exists(name, config))
 
     def sample(
@@ -136,18 +122,10 @@ class Space:
         names: Iterable[str] | None = None,
         known: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Pick a value for everything that exists, one after another, and return them in the space's order.
+        """Pick a value, by ``pick(name, distribution)``, for everything that exists of ``names`` (default: all).
 
-        Args:
-            pick: Is given a name and its distribution, and chooses.
-            names: What to pick for (default: all).
-            known: Values of others, returned too.
-
-        Example:
-            >>> from ncps_mlx import Space, When
-            >>> space = Space(backbone_layers=[0, 1], backbone_units=When([16, 32], backbone_layers=1))
-            >>> space.sample(lambda name, distribution: distribution.bounds()[-1])
-            {'backbone_layers': 1, 'backbone_units': 32}
+        Returns:
+            dict: the values in the space's order, those ``known`` before among them.
         """
         config = dict(known or {})
         for name in self.distributions if names is None else names:
@@ -156,28 +134,11 @@ class Space:
         return {name: config[name] for name in self.distributions if name in config}
 
     def restrict(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of what the space varies, and of that what exists, in a complete configuration.
-
-        Example:
-            >>> from ncps_mlx import Space, When
-            >>> space = Space(backbone_layers=[0, 1], backbone_units=When([16, 32], backbone_layers=1))
-            >>> space.restrict({"backbone_layers": 0, "backbone_units": 128, "learning_rate": 0.01})
-            {'backbone_layers': 0}
-        """
+        """Return the values of what the space varies, and of that what exists, in a complete configuration."""
         return self.sample(lambda name, _: config[name])
 
     def count(self, names: Iterable[str], known: Mapping[str, Any] | None = None) -> float:
-        """Count the combinations of some hyperparameters, given these values of others.
-
-        Returns:
-            float: infinite with a continuous one.
-
-        Example:
-            >>> from ncps_mlx import Space, When
-            >>> space = Space(backbone_layers=[0, 1], backbone_units=When([16, 32], backbone_layers=1))
-            >>> space.count(["backbone_units"], {"backbone_layers": 1})
-            2
-        """
+        """Count the combinations of some hyperparameters, given these values of others; infinite with a range."""
         rest = list(names)
         if not rest:
             return 1
@@ -191,26 +152,12 @@ class Space:
         return values.size * self.count(after, config)
 
     def example_with(self, name: str, value: Any) -> dict[str, Any]:
-        """Return a configuration in which ``name`` exists and has this value, all others the first of theirs.
-
-        Example:
-            >>> from ncps_mlx import Space, When
-            >>> space = Space(backbone_layers=[0, 1], backbone_units=When([16, 32], backbone_layers=1))
-            >>> space.example_with("backbone_units", 32)
-            {'backbone_layers': 1, 'backbone_units': 32}
-        """
+        """Return a configuration in which ``name`` exists and has this value, all others the first of theirs."""
         wanted = {name: value} | self._required_by(name)
         return self.sample(lambda each, distribution: wanted.get(each, distribution.bounds()[0]))
 
     def shape_key(self, config: Mapping[str, Any]) -> str:
-        """Name the shape of a configuration: equal shapes, which are trained together, have equal names.
-
-        Example:
-            >>> from ncps_mlx import Space
-            >>> space = Space(hidden_size=[8, 16], learning_rate=[0.1])
-            >>> space.shape_key({"hidden_size": 8, "learning_rate": 0.1})
-            "{'hidden_size': 8}"
-        """
+        """Name the shape of a configuration: equal shapes, which are trained together, have equal names."""
         return repr({name: config[name] for name in self.shape if name in config})
 
     def _required_by(self, name: str) -> dict[str, Any]:
@@ -234,13 +181,7 @@ class Space:
         return found
 
     def to_json(self) -> list[list[Any]]:
-        """Write the space as JSON can hold it, in its order; :meth:`from_json` reads it.
-
-        Example:
-            >>> from ncps_mlx import LogUniform, Space
-            >>> Space(learning_rate=LogUniform(1e-3, 1e-1)).to_json()
-            [['learning_rate', {'kind': 'LogUniform', 'low': 0.001, 'high': 0.1}, {}]]
-        """
+        """Write the space as JSON can hold it, in its order; :meth:`from_json` reads it."""
         return [
             [name, values.to_json(), {key: each.to_json() for key, each in self.conditions.get(name, {}).items()}]
             for name, values in self.distributions.items()
@@ -248,13 +189,7 @@ class Space:
 
     @classmethod
     def from_json(cls, written: Iterable[Sequence[Any]]) -> Space:
-        """Read what :meth:`to_json` gave.
-
-        Example:
-            >>> from ncps_mlx import LogUniform, Space
-            >>> Space.from_json(Space(learning_rate=LogUniform(1e-3, 1e-1)).to_json())
-            Space(learning_rate=LogUniform(0.001, 0.1))
-        """
+        """Read what :meth:`to_json` gave."""
         read = _distributions.from_json
         return cls(
             **{
@@ -266,14 +201,7 @@ class Space:
         )
 
     def describe(self, name: str) -> str:
-        """Write one hyperparameter's values as they are given, with its conditions.
-
-        Example:
-            >>> from ncps_mlx import Space, When
-            >>> space = Space(backbone_layers=[0, 1], backbone_units=When([16, 32], backbone_layers=1))
-            >>> space.describe("backbone_units")
-            'When([16, 32], backbone_layers=[1])'
-        """
+        """Write one hyperparameter's values as they are given, with its conditions."""
         values = self.distributions[name]
         return repr(When(values, **self.conditions[name]) if name in self.conditions else values)
 

@@ -1,19 +1,18 @@
-"""Studies: configurations drawn, trained as populations, written down, resumed.
-
-Optuna samples and stores; what is trained together, and that nothing is lost, is decided here.
-"""
+"""The study: what users make, run and look at."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlx.nn as nn
 
 from ncps_mlx._utils.progress import Progress
-from ncps_mlx._utils.validation import check_flag, check_int, check_number
+from ncps_mlx._utils.validation import check_flag, check_int
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._cfc import CfC
 from ncps_mlx.search import _analysis
@@ -25,7 +24,7 @@ from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.leases import LEASE_SECONDS
 from ncps_mlx.search._storage.trial_queue import TrialQueue
 from ncps_mlx.search._storage.trial_store import TrialStore, read_config
-from ncps_mlx.search._worker import TrialBudget, Worker
+from ncps_mlx.search._worker import Worker, WorkerSettings
 from ncps_mlx.search._worker_pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -162,14 +161,12 @@ class Study:
             ValueError: There is no such study, its task cannot be made here, or its data differ.
 
         Example:
-            >>> from pathlib import Path
-            >>> from ncps_mlx import Space, Study
             >>> import tempfile
+            >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
-            >>> file = Path(tempfile.mkdtemp()) / "tuning.db"
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> file, task = f"{tempfile.mkdtemp()}/tuning.db", irregular_sines(64, 16, 16, readings=8)
             >>> made = Study(file, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", name="rates",
-            ...              fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5})
+            ...              fixed={"hidden_size": 4})
             >>> Study.open(file, "rates")
             Study('rates': grid, 2 configurations x 1 seed, 0 of 2 trials done)
         """
@@ -218,27 +215,26 @@ class Study:
         Example:
             >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-            >>> fixed = {"hidden_size": 4, "backbone_units": 8, "steps": 5}
+            >>> task, fixed = irregular_sines(64, 16, 16, readings=8), {"hidden_size": 4, "steps": 5}
             >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed=fixed)
             >>> [record.status for record in study.run(progress=False).records]
             ['finished', 'finished']
         """
         check_flag("progress", progress)
         check_int("workers", workers)
-        check_number("lease_seconds", lease_seconds, low=0, open_low=True)
-        if memory_mb is not None:
-            check_number("memory_mb", memory_mb, low=0, open_low=True)
-        budget = TrialBudget(max_trials, timeout)
         if workers > 1 and max_trials is not None:
             raise ValueError(
                 f"max_trials must be None with {workers} workers, who share the plan, got {max_trials}."
             )
-        worker = Worker(self.config, self._store, self._queue, self._population_size, memory_mb)
+        settings = WorkerSettings(
+            population_size=self._population_size, lease_seconds=lease_seconds, timeout=timeout, memory_mb=memory_mb
+        )
+        limit = math.inf if max_trials is None else check_int("max_trials", max_trials)
+        worker = Worker(self.config, self._store, self._queue, settings)
         self._store.refresh()
         done = len(self._store.scores())
         with Progress(
-            done + budget.cap(self.config.n_trials - done),
+            int(min(self.config.n_trials, done + limit)),
             self.name,
             "trial",
             done=done,
@@ -247,25 +243,17 @@ class Study:
         ) as bar:
             worker.update(bar)
             if workers > 1:
-                self._run_pool(worker, workers, lease_seconds, bar, timeout, memory_mb)
+                self._run_pool(worker, workers, settings, bar)
             else:
                 with self._queue.working(lease_seconds):
-                    worker.work(bar, budget)
+                    worker.work(bar, limit)
             worker.update(bar)
             if worker.is_finished():
                 for edge in self.boundary():
                     bar.write(str(edge))
         return self
 
-    def _run_pool(
-        self,
-        worker: Worker,
-        workers: int,
-        lease_seconds: float,
-        bar: Progress,
-        timeout: float | None,
-        memory_mb: float | None,
-    ) -> None:
+    def _run_pool(self, worker: Worker, workers: int, settings: WorkerSettings, bar: Progress) -> None:
         """Start workers and watch them."""
         if self._storage is None:
             raise ValueError(
@@ -273,36 +261,23 @@ class Study:
                 f'got {workers}. Give it a file: Study("tuning.db", ...).'
             )
         self.config.check_shared(self.name)
-        left = self.config.n_trials - len(self._store.scores())
-        with self._queue.working(lease_seconds):
+        with self._queue.working(settings.lease_seconds):
             worker.store_missing()
-        with WorkerPool(
-            self._storage,
-            self.name,
-            workers,
-            population_size=max(1, min(self.population_size, -(-left // workers))),  # a share for each
-            lease_seconds=lease_seconds,
-            timeout=timeout,
-            memory_mb=memory_mb,
-        ) as pool:
+        share = -(-(self.config.n_trials - len(self._store.scores())) // workers)  # of what is left, for each
+        settings = replace(settings, population_size=max(1, min(self.population_size, share)))
+        with WorkerPool(self._storage, self.name, workers, settings) as pool:
             while pool.running():
                 time.sleep(LOOK_SECONDS)
                 worker.update(bar)
-        if not worker.is_finished() and (timeout is None or pool.error(default="")):
-            raise RuntimeError(
-                f"workers of {self.name!r} stopped before everything was trained: {pool.error()}"
-            )
+            error = pool.error()
+        worker.update(bar)
+        if not worker.is_finished() and (settings.timeout is None or error):
+            error = error or "none of them failed."
+            raise RuntimeError(f"workers of {self.name!r} stopped before everything was trained: {error}")
 
     @property
     def population_size(self) -> int:
-        """Members trained at once, at most, by this process; it may be changed.
-
-        Example:
-            >>> from ncps_mlx import Space, Study
-            >>> from ncps_mlx.data import irregular_sines
-            >>> study = Study(None, irregular_sines(readings=8), Space(hidden_size=[4, 8]), sampler="grid")
-            >>> study.population_size = 16
-        """
+        """Members trained at once, at most, by this process; it may be changed: ``study.population_size = 16``."""
         return self._population_size
 
     @population_size.setter
@@ -316,9 +291,9 @@ class Study:
         Example:
             >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> task = irregular_sines(64, 16, 16, readings=8)
             >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
-            ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5}).run(progress=False)
+            ...               fixed={"hidden_size": 4, "steps": 5}).run(progress=False)
             >>> [(record.trial, record.config["learning_rate"]) for record in study.records]
             [(0, 0.001), (1, 0.01)]
         """
@@ -337,9 +312,9 @@ class Study:
         Example:
             >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> task = irregular_sines(64, 16, 16, readings=8)
             >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
-            ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5}).run(progress=False)
+            ...               fixed={"hidden_size": 4, "steps": 5}).run(progress=False)
             >>> study.best.score == min(study.table()["score"])
             True
         """
@@ -353,9 +328,9 @@ class Study:
         Example:
             >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> task = irregular_sines(64, 16, 16, readings=8)
             >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
-            ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5}).run(progress=False)
+            ...               fixed={"hidden_size": 4, "steps": 5}).run(progress=False)
             >>> study.table()["learning_rate"]
             [0.001, 0.01]
         """
@@ -426,9 +401,9 @@ class Study:
         Example:
             >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> task = irregular_sines(64, 16, 16, readings=8)
             >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
-            ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5}).run(progress=False)
+            ...               fixed={"hidden_size": 4, "steps": 5}).run(progress=False)
             >>> study.optuna.best_value == study.best.score
             True
         """

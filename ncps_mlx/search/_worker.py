@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -14,67 +15,56 @@ from ncps_mlx.search._config import StudyConfig
 from ncps_mlx.search._halving import Bracket, is_eligible, rank, rung_step, score_at, survivor_count
 from ncps_mlx.search._record import Record, TrialPopulation
 from ncps_mlx.search._samplers import ask_sampler, tpe_sampler
+from ncps_mlx.search._storage.leases import LEASE_SECONDS
 from ncps_mlx.search._storage.trial_queue import TrialQueue
 from ncps_mlx.search._storage.trial_store import TrialSpec, TrialStore
 from ncps_mlx.training._hyperparameters import steps_of
 
-__all__ = ["TrialBudget", "Worker"]
+__all__ = ["Worker", "WorkerSettings"]
 
 REST_SECONDS = 0.5  # between two looks at what other workers do
 
 
-class TrialBudget:
-    """What one call of :meth:`Study.run <ncps_mlx.Study.run>` may spend: trials begun, and seconds."""
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """How one process takes part in a study: the settings of :meth:`Study.run <ncps_mlx.Study.run>`, checked."""
 
-    def __init__(self, max_trials: int | None = None, timeout: float | None = None) -> None:
-        self._trials = math.inf if max_trials is None else check_int("max_trials", max_trials)
-        seconds = math.inf if timeout is None else check_number("timeout", timeout, low=0, open_low=True)
-        self._end = time.monotonic() + seconds
+    population_size: int
+    lease_seconds: float = LEASE_SECONDS
+    timeout: float | None = None
+    memory_mb: float | None = None
 
-    def cap(self, trials: int) -> int:
-        """How many of ``trials`` may be begun in all."""
-        return int(max(0, min(trials, self._trials)))
+    def __post_init__(self) -> None:
+        check_int("population_size", self.population_size)
+        for name in ("lease_seconds", "timeout", "memory_mb"):
+            if (value := getattr(self, name)) is not None:
+                check_number(name, value, low=0, open_low=True)
 
-    def remaining(self, limit: int) -> int:
-        """How many may be begun now, at most ``limit``."""
-        return 0 if time.monotonic() >= self._end else self.cap(limit)
-
-    def consume(self, trials: int) -> None:
-        """Note that ``trials`` were begun."""
-        self._trials -= trials
+    def options(self) -> list[str]:
+        """Return them as options of the command ``worker``."""
+        each = asdict(self).items()
+        return [f"--{name.replace('_', '-')}={value}" for name, value in each if value is not None]
 
 
 class Worker:
-    """One process at a study; the others may be here or on other machines.
-
-    Args:
-        config: What is to be trained.
-        store: The study's trials.
-        queue: What this worker holds of them.
-        population_size: Members trained at once, at most.
-        memory_mb: As of :func:`~ncps_mlx.fit`.
-    """
+    """One process at a study, with its trials, what it holds of them, and its settings; others may be elsewhere."""
 
     def __init__(
-        self,
-        config: StudyConfig,
-        store: TrialStore,
-        queue: TrialQueue,
-        population_size: int,
-        memory_mb: float | None = None,
+        self, config: StudyConfig, store: TrialStore, queue: TrialQueue, settings: WorkerSettings
     ) -> None:
         self._config, self._store, self._queue = config, store, queue
-        self._population_size, self._memory_mb = population_size, memory_mb
+        self._settings, self._population_size = settings, settings.population_size
         self._n_seeds = len(config.seeds)
         self._plan = config.specs(config.ordered_plan)
 
-    def work(self, bar: Progress, budget: TrialBudget) -> None:
-        """Take what is free and train it, until all is done, by this worker or by others, or the budget is spent."""
+    def work(self, bar: Progress, max_trials: float = math.inf) -> None:
+        """Take what is free and train it, until all is done, by this worker or by others, or time or trials run out."""
+        end = time.monotonic() + (self._settings.timeout or math.inf)
         self.store_missing()
-        while limit := budget.remaining(self._population_size):
-            batch = self.claim(limit)
+        while max_trials > 0 and time.monotonic() < end:
+            batch = self.claim(int(min(self._population_size, max_trials)))
             self._show(bar)
-            budget.consume(len(batch))
+            max_trials -= len(batch)
             if batch:
                 self._train(batch, bar)
             elif self.is_finished():
@@ -186,14 +176,9 @@ class Worker:
             shapes.setdefault(config.space.shape_key(spec.config), []).append(spec)
         for specs in shapes.values():
             for part in (specs[i : i + size] for i in range(0, len(specs), size)):
-                yield TrialPopulation(
-                    config.task,
-                    config.model,
-                    [config.with_defaults(spec.config) for spec in part],
-                    [spec.seed for spec in part],
-                    [spec.index for spec in part],
-                    self._memory_mb,
-                )
+                configs = [config.with_defaults(spec.config) for spec in part]
+                seeds, trials = [spec.seed for spec in part], [spec.index for spec in part]
+                yield TrialPopulation(config.task, config.model, configs, seeds, trials, self._settings.memory_mb)
 
 
 def train_bracket(
@@ -205,15 +190,8 @@ def train_bracket(
 ) -> Iterator[Record]:
     """Train a bracket, and give the record of each trial after the rung at which it ended.
 
-    A bracket that was cut off is taken up by training what was not done again from its start: done trials keep their
-    scores, so every rung ranks the same scores as if nothing had happened.
-
-    Args:
-        bracket: Its rungs.
-        populations: What is to be trained, any number of shapes.
-        done: Records of this bracket from before it was cut off, by trial.
-        n_seeds: Trials of each configuration, which follow each other in number.
-        bar: Moves by one for each trial in the populations.
+    ``done`` are records, by trial, from before the bracket was cut off. They keep their scores and the rest is trained
+    again from its start, so every rung ranks the same scores as if nothing had happened.
     """
     begun = bar.done
     n_trials = sum(len(population.trials) for population in populations)

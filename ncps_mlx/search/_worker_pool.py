@@ -12,10 +12,10 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from ncps_mlx.search._storage.retry import log
+from ncps_mlx.search._worker import WorkerSettings
 
 __all__ = ["WorkerPool"]
 
@@ -27,36 +27,13 @@ class WorkerPool:
 
     Each reads the storage's URL from its standard input (so that no password shows among the processes) and stops when
     that closes.
-
-    Args:
-        storage: Where the study lies.
-        name: The study.
-        workers: How many.
-        population_size: Members that each trains at once, at most.
-        lease_seconds: How long their leases last.
-        timeout: Seconds after which they begin nothing; ``None`` for no limit.
-        memory_mb: Megabytes that a population of each may take; ``None`` for a quarter of the machine's.
     """
 
-    def __init__(
-        self,
-        storage: str | Path,
-        name: str,
-        workers: int,
-        *,
-        population_size: int,
-        lease_seconds: float,
-        timeout: float | None = None,
-        memory_mb: float | None = None,
-    ) -> None:
+    def __init__(self, storage: str | Path, name: str, workers: int, settings: WorkerSettings) -> None:
         self._logs: list[IO[bytes]] = []
         self._workers: list[subprocess.Popen[bytes]] = []
         self._reported: set[int] = set()
-        self._words: dict[int, str] = {}  # the last ones of those that ended, once their logs are closed
-        command = [sys.executable, "-m", "ncps_mlx", "worker", "--quiet"]
-        command += [f"--population-size={population_size}", f"--lease-seconds={lease_seconds}"]
-        command += [] if timeout is None else [f"--timeout={timeout}"]
-        command += [] if memory_mb is None else [f"--memory-mb={memory_mb}"]
+        command = [sys.executable, "-m", "ncps_mlx", "worker", "--quiet", *settings.options()]
         command += ["--", "-", name]  # which may begin with a dash
         paths = os.pathsep.join(path or "." for path in sys.path)
         environment = {"OPENBLAS_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": paths}
@@ -84,9 +61,7 @@ class WorkerPool:
     def __enter__(self) -> WorkerPool:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop()
 
     def running(self) -> bool:
@@ -97,17 +72,15 @@ class WorkerPool:
                 log(f"Worker {number + 1} stopped: {self._last_words(number)}")
         return any(worker.poll() is None for worker in self._workers)
 
-    def error(self, default: str = "none of them failed.") -> str:
+    def error(self) -> str:
         """The last words of the workers that failed."""
         failed = [number for number, worker in enumerate(self._workers) if worker.poll() not in (None, 0)]
-        return " ".join(dict.fromkeys(self._last_words(number) for number in failed)) or default
+        return " ".join(dict.fromkeys(self._last_words(number) for number in failed))
 
     def _last_words(self, number: int) -> str:
         code = self._workers[number].poll()
         if code is not None and code < 0:
             return f"killed by {signal.Signals(-code).name}."
-        if number in self._words:
-            return self._words[number]
         file = self._logs[number]
         file.seek(0)
         lines = file.read().decode(errors="replace").strip().splitlines()
@@ -123,7 +96,5 @@ class WorkerPool:
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
-        for number, file in enumerate(self._logs):
-            if number < len(self._workers):
-                self._words.setdefault(number, self._last_words(number))
+        for file in self._logs:
             file.close()

@@ -14,11 +14,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 __all__ = ["Heartbeat", "LEASE_SECONDS", "Lease", "LivenessMonitor", "machine"]
@@ -30,33 +29,19 @@ RENEWALS = 4  # in that time
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """What one worker says of itself in the study.
+    """What one worker says of itself in the study."""
 
-    Attributes:
-        worker: Its name, unique: host, process, and a few random letters.
-        host: The machine's name, for people.
-        machine: What tells machines, their restarts and their containers apart.
-        pid: The process.
-        started: When the process started, as the system counts; ``""`` where it does not say.
-        sequence: Raised at each renewal.
-        seconds: How long it holds without one.
-        until: Until when it holds by the worker's clock, for people.
-        trials: The trials held, by their index in the plan.
-        done: How much of them is trained, in trials, for who watches.
-        best: The best score that its worker has seen.
-    """
-
-    worker: str
-    host: str
-    machine: str
+    worker: str  # its name, unique: host, process, and a few random letters
+    host: str  # the machine's name, for people
+    machine: str  # what tells machines, their restarts and their containers apart
     pid: int
-    started: str
-    sequence: int = 0
-    seconds: float = LEASE_SECONDS
-    until: str = ""
-    trials: tuple[int, ...] = field(default=())
-    done: float = 0.0
-    best: float | None = None
+    started: str  # when the process started, as the system counts; "" where it does not say
+    sequence: int = 0  # raised at each renewal
+    seconds: float = LEASE_SECONDS  # how long it holds without one
+    until: str = ""  # until when it holds by the worker's clock, for people
+    trials: tuple[int, ...] = ()  # those held, by their index in the plan
+    done: float = 0.0  # how much of them is trained, in trials, for who watches
+    best: float | None = None  # the best score that its worker has seen
 
     @classmethod
     def of_this_process(cls, seconds: float) -> Lease:
@@ -73,24 +58,14 @@ class Lease:
 
     def renew(self, trials: Iterable[int], done: float = 0.0, best: float | None = None) -> Lease:
         """Return it with these trials, trained so far, renewed once more."""
-        until = datetime.now(UTC) + timedelta(seconds=self.seconds)
+        until = (datetime.now(UTC) + timedelta(seconds=self.seconds)).isoformat(timespec="seconds")
         return replace(
-            self,
-            sequence=self.sequence + 1,
-            trials=tuple(trials),
-            done=done,
-            best=best,
-            until=until.isoformat(timespec="seconds"),
+            self, sequence=self.sequence + 1, trials=tuple(trials), done=done, best=best, until=until
         )
 
     def release(self) -> Lease:
         """Return it as that of a worker that has stopped."""
         return replace(self, sequence=self.sequence + 1, trials=(), until="")
-
-    @property
-    def released(self) -> bool:
-        """Whether its worker has stopped."""
-        return not self.until
 
     @property
     def process_exited(self) -> bool:
@@ -103,7 +78,7 @@ class Lease:
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any]) -> Lease:
-        """Read what ``to_json`` gave."""
+        """Read what :meth:`to_json` gave."""
         return cls(**{**written, "trials": tuple(written["trials"])})
 
 
@@ -126,20 +101,16 @@ class LivenessMonitor:
             if sequence != lease.sequence:
                 since = now
             self._seen[lease.worker] = (lease.sequence, since)
-            if not (lease.released or lease.process_exited or now - since > lease.seconds):
+            if lease.until and not lease.process_exited and now - since <= lease.seconds:
                 found.append(lease)
         return found
 
 
 class Heartbeat:
-    """A thread that renews a lease while its worker trains.
+    """A thread that renews a lease, which lasts so many seconds, while its worker trains.
 
     Leaving it waits for no renewal under way, which may be one that waits for its server. A renewal that fails is not
     the last one: the storage may be back before the worker, which is training, asks it for anything.
-
-    Args:
-        renew: Renews it.
-        seconds: How long the lease lasts.
     """
 
     def __init__(self, renew: Callable[[], object], seconds: float) -> None:
@@ -156,9 +127,7 @@ class Heartbeat:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
 
 
@@ -166,27 +135,23 @@ class Heartbeat:
 def machine() -> str:
     """Name this machine since its last start, and this container on it."""
     parts = [platform.node()]
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    if boot.exists():
-        parts.append(boot.read_text().strip())
     with suppress(OSError):  # there is no such thing everywhere
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
         parts.append(str(Path("/proc/self/ns/pid").readlink()))
     return " ".join(parts)
 
 
 def _started(pid: int) -> str | None:
     """When a process of this machine started, ``""`` if the system does not say, ``None`` if it is gone."""
-    stat = Path(f"/proc/{pid}/stat")
-    if stat.parent.parent.joinpath("self").exists():
+    if Path("/proc/self").exists():
         try:
-            fields = stat.read_text().rpartition(")")[2].split()
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return None
         return None if fields[0] in "ZX" else fields[19]
     try:
-        os.kill(pid, 0)
+        with suppress(PermissionError):  # another user's
+            os.kill(pid, 0)
     except ProcessLookupError:
         return None
-    except PermissionError:  # another user's
-        return ""
     return ""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncps_mlx.search._storage.retry import StorageRetry, root_message
+from ncps_mlx.search._storage.sqlite import Connection, begin_immediately
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
@@ -32,11 +33,8 @@ def quiet_optuna() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             # Optuna 4 calls these experimental; Optuna 5 does not. Nothing else is hidden.
-            warnings.filterwarnings(
-                "ignore",
-                ".*(multivariate|constant_liar|group)",
-                category=optuna.exceptions.ExperimentalWarning,
-            )
+            experimental = optuna.exceptions.ExperimentalWarning
+            warnings.filterwarnings("ignore", ".*(multivariate|constant_liar|group)", category=experimental)
             yield
     finally:
         optuna.logging.set_verbosity(before)
@@ -60,19 +58,16 @@ def redact_url(storage: str | Path | None) -> str:
 
 
 def open_storage(storage: str | Path | None, *, make: bool = True) -> BaseStorage:
-    """Open a storage.
+    """Open a storage: see :class:`~ncps_mlx.Study`; another URL that SQLAlchemy knows will do, too.
 
     Args:
-        storage: ``None`` for memory; a file's path, or ``sqlite:///FILE``, for SQLite; ``postgresql://...`` (with the
-            package psycopg); ``grpc://HOST:PORT`` for Optuna's proxy (with the package grpcio); another URL that
-            SQLAlchemy knows.
+        storage: ``None``, a file's path, or a URL.
         make: Whether to make Optuna's tables where there are none; else that is an error of SQLAlchemy's.
 
     Raises:
         ValueError: The folder of the file does not exist, or the URL cannot be read.
         ImportError: The package for this kind of database is not installed.
-        OSError: The file is read-only, locked or damaged, or the disk is full.
-        ConnectionError: The server does not answer, or refuses.
+        OSError: The storage cannot be read or written, or its server does not answer.
     """
     import optuna
 
@@ -84,21 +79,18 @@ def open_storage(storage: str | Path | None, *, make: bool = True) -> BaseStorag
     if url.startswith("grpc://"):
         return _open_proxy(url)
     if "://" not in url or url.startswith("sqlite:"):
-        path, url, settings = _sqlite_settings(url, make)
-        return _open_database(url, settings, path, make)
+        path, url, connection = _sqlite_connection(url, make)
+        return _open_database(url, {"connect_args": connection}, path, make)
     if url.startswith(("postgresql://", "postgres://")):
         url = "postgresql+psycopg://" + url.partition("://")[2]
-    connection: dict[str, Any] = {}
-    if url.startswith("postgresql+psycopg://"):
-        connection = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
+    patience = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
+    connection = dict(patience) if url.startswith("postgresql+psycopg://") else {}
     return _open_database(url, {"pool_pre_ping": True, "connect_args": connection}, redact_url(url), make)
 
 
-def _sqlite_settings(url: str, make: bool) -> tuple[str, str, dict[str, Any]]:
-    """The path of the file, its URL, and settings."""
+def _sqlite_connection(url: str, make: bool) -> tuple[str, str, dict[str, Any]]:
+    """The path of the file, its URL, and how to connect."""
     from sqlalchemy import URL
-
-    from ncps_mlx.search._storage.sqlite import DRIVER
 
     given = url.removeprefix("sqlite:///") if "://" in url else url
     if "://" in given or not given or given == ":memory:":
@@ -111,14 +103,10 @@ def _sqlite_settings(url: str, make: bool) -> tuple[str, str, dict[str, Any]]:
     if make:
         _refuse_foreign(path, given)
     connection: dict[str, Any] = {"timeout": LOCK_SECONDS}
-    settings: dict[str, Any] = {"connect_args": connection}
-    driver = DRIVER
-    if path.exists() and not (_writable(path) and _writable(path.parent)):
-        driver = "sqlite"  # it can still be read
-    else:
-        connection["isolation_level"] = None
-    address = URL.create(driver, database=str(path)).render_as_string()  # a name may hold ? or %
-    return given, address.replace("{", "{{").replace("}", "}}"), settings  # which Optuna formats
+    if not path.exists() or (_writable(path) and _writable(path.parent)):  # else it can still be read
+        connection |= {"factory": Connection, "isolation_level": None}
+    address = URL.create("sqlite", database=str(path)).render_as_string()  # a name may hold ? or %
+    return given, address.replace("{", "{{").replace("}", "}}"), connection  # which Optuna formats
 
 
 def _refuse_foreign(path: Path, given: str) -> None:
@@ -142,14 +130,12 @@ def _open_database(url: str, settings: dict[str, Any], where: str, make: bool) -
     import optuna
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-    from ncps_mlx.search._storage.sqlite import ImmediateSQLite
-
     # It says in many lines what StorageRetry says in one.
     logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
     try:
         storage = StorageRetry(where, seconds=0)(_open_tables, url, settings, make)
-        if isinstance(storage.engine.dialect, ImmediateSQLite):
-            storage.engine.dialect.immediate = True
+        if "factory" in settings["connect_args"]:
+            begin_immediately(storage.engine)
         weakref.finalize(storage, storage.engine.dispose)  # close the connections that it keeps
         return optuna.storages.get_storage(storage)
     except ImportError as error:
@@ -199,7 +185,5 @@ def _open_proxy(url: str) -> BaseStorage:
     try:
         client.wait_server_ready(timeout=10)
     except ConnectionError as error:
-        raise ConnectionError(
-            f"storage must answer, got no proxy at {host}:{port}. Is it running?"
-        ) from error
+        raise ConnectionError(f"storage must answer, got no proxy at {host}:{port}. Is it running?") from error
     return client

@@ -25,45 +25,36 @@ UNREADABLE = (json.JSONDecodeError, UnicodeDecodeError)  # what Optuna stored is
 P = ParamSpec("P")
 T = TypeVar("T")
 
-CURES: tuple[tuple[tuple[str, ...], type[OSError], str], ...] = (
-    (
-        ("disk is full", "disk i/o error"),
+CURES: dict[tuple[str, ...], tuple[type[OSError], str]] = {
+    ("disk is full", "disk i/o error"): (
         OSError,
         "storage must lie on a disk that takes more, got {text!r} for {where}. What was finished is kept: free some "
         "space and run the study again.",
     ),
-    (
-        ("readonly", "read-only", "unable to open database file"),
+    ("readonly", "read-only", "unable to open database file"): (
         PermissionError,
         "storage must be a file in a folder that you may write to, got {text!r} for {where}. "
         "Nothing in it was changed: copy it to such a folder, or ask for the right to write.",
     ),
-    (
-        ("malformed", "not a database", "could not decode"),
+    ("malformed", "not a database", "could not decode"): (
         OSError,
         "storage must be a sound SQLite file, got {text!r} for {where}. Nothing in it was changed: "
         "save what can be saved with `sqlite3 FILE .recover`, or give the name of a new file.",
     ),
-    (
-        ("database is locked",),
+    ("database is locked",): (
         TimeoutError,
         "storage must not be held by another program, got {text!r} for {where} after {waited:.1f} s. "
         "Close that program and run the study again.",
     ),
-)
+}
 """What SQLite says, and what is to be done."""
 
 
 class StorageRetry:
-    """Calls a storage, waits for a server that is away, and says clearly what waiting does not mend.
-
-    Args:
-        where: The storage, for messages.
-        seconds: How long a server may be away.
-    """
+    """Calls a storage, waits for a server that is away, and says clearly what waiting does not mend."""
 
     def __init__(self, where: str, *, seconds: float = OUTAGE_SECONDS) -> None:
-        self.where, self.seconds = where, seconds
+        self.where, self.seconds = where, seconds  # the storage's name in messages, and how long it may be away
         self.outages = 0  # how often the storage was away
         self._away_since: float | None = None
         self._lock = threading.Lock()
@@ -71,15 +62,8 @@ class StorageRetry:
         self._wait = self._hurry.wait
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the function, again and again while its server is away.
-
-        Raises:
-            OSError: The storage cannot take or give what is asked; the message gives the cure.
-            ConnectionError: The server stayed away.
-        """
-        pause = FIRST_PAUSE
-        start = time.monotonic()
-        failed = False
+        """Call the function, again and again while its server is away; say by an ``OSError`` what does not mend."""
+        pause, start, failed = FIRST_PAUSE, time.monotonic(), False
         while True:
             began = time.monotonic()
             try:
@@ -104,23 +88,20 @@ class StorageRetry:
 
     def _raise_unless_transient(self, error: Exception, waited: float) -> None:
         text = root_message(error)
-        for phrases, kind, message in CURES:
+        for phrases, (kind, message) in CURES.items():
             if any(phrase in text.lower() for phrase in phrases):
                 raise kind(message.format(text=text, where=self.where, waited=waited)) from error
         if not _is_transient(error):
             raise error
         if waited >= self.seconds or self._hurry.is_set():
             much = f" for {waited:.0f} s" if waited > 1 else ""
-            raise ConnectionError(
-                f"storage must answer, got none{much} from {self.where}: {text}."
-            ) from error
+            raise ConnectionError(f"storage must answer, got none{much} from {self.where}: {text}.") from error
         with self._lock:
             if self._away_since is None:
                 self._away_since = time.monotonic()
                 self.outages += 1
-                log(
-                    f"{self.where} does not answer ({text}); trying again for up to {self.seconds / 60:.0f} minutes."
-                )
+                minutes = self.seconds / 60
+                log(f"{self.where} does not answer ({text}); trying again for up to {minutes:.0f} minutes.")
 
     def _note_answer(self, began: float, failed: bool) -> None:
         """End an outage: not by a connection of another thread that outlives its server for a moment."""
@@ -142,11 +123,9 @@ def _errors() -> tuple[type[Exception], ...]:
     import optuna
     import sqlalchemy.exc
 
-    found: list[type[Exception]] = [optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError]
-    found += UNREADABLE
-    if (grpc := sys.modules.get("grpc")) is not None:
-        found.append(grpc.RpcError)
-    return tuple(found)
+    grpc = sys.modules.get("grpc")
+    of_grpc = () if grpc is None else (grpc.RpcError,)
+    return (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, *UNREADABLE, *of_grpc)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -181,8 +160,6 @@ def _is_transient(error: Exception) -> bool:
             return code().name in {"UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED"}
         if isinstance(getattr(link, "orig", None), sqlite3.Error):  # a file is never away
             return False
-        if getattr(link, "connection_invalidated", False) or isinstance(
-            link, OperationalError | InterfaceError
-        ):
+        if getattr(link, "connection_invalidated", False) or isinstance(link, OperationalError | InterfaceError):
             return True
     return False

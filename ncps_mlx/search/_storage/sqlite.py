@@ -1,4 +1,4 @@
-"""SQLite for several processes at once: every transaction can take the write lock when it begins.
+"""SQLite for several processes at once: every transaction takes the write lock when it begins.
 
 Optuna reads a trial's state and then writes it in one transaction, and locks the row for that where the database can.
 SQLite cannot lock rows: two workers could both read "waiting" and both write "running". With ``BEGIN IMMEDIATE`` the
@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import sqlite3
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.dialects import registry
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
-__all__ = ["Connection", "DRIVER", "ImmediateSQLite"]
-
-DRIVER = "sqlite+ncps_mlx"
+__all__ = ["Connection", "begin_immediately"]
 
 
 class Connection(sqlite3.Connection):
@@ -58,24 +56,8 @@ class Connection(sqlite3.Connection):
             cursor.close()
 
 
-class ImmediateSQLite(SQLiteDialect_pysqlite):
-    """SQLAlchemy's dialect for the sqlite3 module, with transactions that begin with the write lock.
+def begin_immediately(engine: Engine) -> None:
+    """Let the transactions of an engine, whose connections begin none by themselves, begin with the write lock."""
+    from sqlalchemy import event
 
-    Attributes:
-        immediate: Whether there are transactions. Not while Optuna opens a file.
-    """
-
-    supports_statement_cache = True
-    immediate = False
-
-    def connect(self, *arguments: Any, **settings: Any) -> Any:
-        """Open a connection that gives up its locks when it is closed."""
-        return super().connect(*arguments, **{"factory": Connection, **settings})
-
-    def do_begin(self, dbapi_connection: Any) -> None:
-        """Begin a transaction; it waits while another one writes."""
-        if self.immediate:
-            dbapi_connection.execute("BEGIN IMMEDIATE")
-
-
-registry.register("sqlite.ncps_mlx", __name__, "ImmediateSQLite")
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))

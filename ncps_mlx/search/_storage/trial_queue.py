@@ -27,16 +27,7 @@ BACKOFF_SECONDS = (0.02, 0.2)  # to wait after two workers wanted the same trial
 
 
 class TrialQueue:
-    """One worker's share of a study.
-
-    Args:
-        store: The study's trials.
-
-    Attributes:
-        progress: Called for the trials trained of those held, and the best score so far; both are written into the
-            lease, for whoever shows the progress of all.
-        n_free: How many trials the last claim left for others.
-    """
+    """One worker's share of a study."""
 
     def __init__(self, store: TrialStore) -> None:
         self._store = store
@@ -44,8 +35,10 @@ class TrialQueue:
         self._lease_lock = threading.RLock()
         self._monitor = LivenessMonitor()
         self._outages = 0
+        self.n_free = 0  # how many trials the last claim left for others
+        # Called for the trials trained of those held, and the best score so far: both go into the lease, for whoever
+        # shows the progress of all.
         self.progress: Callable[[], tuple[float, float | None]] | None = None
-        self.n_free = 0
 
     @contextmanager
     def working(self, lease_seconds: float = LEASE_SECONDS) -> Iterator[None]:
@@ -124,15 +117,9 @@ class TrialQueue:
         group: Callable[[TrialSpec], object],
         is_ready: Callable[[Sequence[TrialSpec]], bool] = bool,
     ) -> list[TrialSpec]:
-        """Take the next population: free trials of one group, all at once, marked as running.
+        """Take the next population: at most ``limit`` free trials of one group, marked as running.
 
-        Args:
-            limit: Trials to take, at most.
-            group: What trials must share to be trained together.
-            is_ready: Whether all that is free of one group may be begun; otherwise the next group's turn comes.
-
-        Returns:
-            list[TrialSpec]: ``[]`` if nothing is free and ready.
+        A group of which what is free is not ready leaves its turn to the next. ``[]`` if nothing is free and ready.
         """
         store = self._store
         while True:

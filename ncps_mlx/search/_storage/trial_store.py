@@ -5,7 +5,7 @@ much as there are. It carries its index in the plan and its seed, and in the end
 index, the first that has not failed counts, and later ones are marked as failed: whoever adds an index again need not
 know whether another process just did.
 
-Reading costs as much as there is unfinished, and so is asked for by name: all but ``refresh`` and ``trials`` tell what was
+Reading costs as much as there is unfinished: all but ``refresh`` and ``trials`` tell what was
 last read.
 """
 
@@ -36,35 +36,18 @@ DONE = ("COMPLETE", "PRUNED")
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSpec:
-    """One trial to be trained.
+    """One trial to be trained."""
 
-    Attributes:
-        index: Its index in the plan.
-        seed: Seed to train with.
-        config: Values of what the space varies.
-        optuna_id: Optuna's identity of it, once it is stored.
-    """
-
-    index: int
+    index: int  # in the plan
     seed: int
-    config: Mapping[str, Any]
-    optuna_id: int = -1
+    config: Mapping[str, Any]  # values of what the space varies
+    optuna_id: int = -1  # Optuna's identity of it, once it is stored
 
 
 class TrialStore:
-    """The trials of one study in one storage.
+    """The trials of one study in one storage, of which the plan has ``n_trials`` here.
 
-    Args:
-        storage: ``None`` for memory, a file's path for SQLite, or a URL: see ``open.open_storage``.
-        name: Name of the study; a storage can hold several.
-        space: What varies.
-        higher_is_better: Direction of the score.
-        n_trials: How many trials the plan has here; another process may have opened the study with more, which are its
-            own to train.
-
-    Raises:
-        ValueError: The folder of the file does not exist, or a study of that name was not made here.
-        OSError: The storage cannot be read or written; the message gives the cure.
+    Another process may have opened the study with more, which are its own to train.
     """
 
     def __init__(
@@ -184,8 +167,8 @@ class TrialStore:
         return trial.user_attrs["trial"] if is_ours else None
 
     def _spec(self, index: int, trial: FrozenTrial) -> TrialSpec:
-        seed, config = trial.user_attrs["seed"], self._decode(trial)
-        return TrialSpec(index=index, seed=seed, config=config, optuna_id=trial._trial_id)
+        config = self._decode(trial)
+        return TrialSpec(index=index, seed=trial.user_attrs["seed"], config=config, optuna_id=trial._trial_id)
 
     def encode(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a configuration as Optuna keeps it."""
@@ -196,16 +179,8 @@ class TrialStore:
         return {name: each[name].decode(params[name]) for name in each if name in params}
 
     def add(self, specs: Iterable[TrialSpec], n_waiting: float = math.inf) -> int:
-        """Add trials as waiting, leaving out those that wait, run or are done already.
-
-        Args:
-            specs: The trials, in their order.
-            n_waiting: Add no more once this many wait.
-
-        Returns:
-            int: how many were added.
-        """
-        from optuna.trial import TrialState, create_trial
+        """Add trials as waiting, but those that wait, run or are done, until so many wait; return how many."""
+        from optuna.trial import FrozenTrial, TrialState
 
         with self._lock:
             known = {*self._done, *self._open, *self._added}
@@ -214,11 +189,19 @@ class TrialStore:
             for added, spec in enumerate(missing):
                 if waiting + added >= n_waiting:
                     return added
-                trial = create_trial(
+                # Not by create_trial, which compares each distribution, of many choices perhaps, with itself.
+                trial = FrozenTrial(
+                    number=-1,
+                    trial_id=-1,
                     state=TrialState.WAITING,
+                    value=None,
+                    datetime_start=None,
+                    datetime_complete=None,
                     params=self.encode(spec.config),
                     distributions={name: self.distributions[name] for name in spec.config},
                     user_attrs={"trial": spec.index, "seed": spec.seed},
+                    system_attrs={},
+                    intermediate_values={},
                 )
                 self.retry(self.optuna.add_trial, trial)
                 self._added.add(spec.index)
@@ -226,12 +209,8 @@ class TrialStore:
 
     def waiting(self) -> list[TrialSpec]:
         """Return what waits of the plan, in the order in which it was added."""
-        each = self._open.items()
-        return [
-            self._spec(index, trial)
-            for index, trial in each
-            if trial.state.name == "WAITING" and index < self.n_trials
-        ]
+        waiting = {index: trial for index, trial in self._open.items() if trial.state.name == "WAITING"}
+        return [self._spec(index, trial) for index, trial in waiting.items() if index < self.n_trials]
 
     def lost(self) -> list[TrialSpec]:
         """Return what was stored before, but neither waits nor runs nor is done."""
@@ -261,12 +240,7 @@ class TrialStore:
 
 
 def read_config(storage: str | Path, name: str) -> dict[str, Any]:
-    """Read how a study was made.
-
-    Raises:
-        ValueError: There is no file, or no study of this name in it that was made here.
-        OSError: The storage cannot be read; the message gives the cure.
-    """
+    """Read how a study was made; refuse what is no file, or holds no study of this name that was made here."""
     where = redact_url(storage)
     file = str(storage).removeprefix("sqlite:///")
     if "://" not in file and not Path(file).is_file():
