@@ -151,8 +151,10 @@ def ask_sampler(
         copy = optuna.create_study(direction=store.optuna.direction, sampler=sampler)
         for trial in store.current():
             if not trial.state.is_finished():
-                chosen = {"params": trial.params, "distributions": trial.distributions}
-                trial = create_trial(state=TrialState.RUNNING, user_attrs=trial.user_attrs, **chosen)
+                params, each, attributes = trial.params, trial.distributions, trial.user_attrs
+                trial = create_trial(
+                    state=TrialState.RUNNING, params=params, distributions=each, user_attrs=attributes
+                )
             copy.add_trial(trial)
         while len(configs) < count:
             for _ in range(TRIES):
