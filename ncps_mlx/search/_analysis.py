@@ -74,23 +74,16 @@ def importance(study: optuna.Study) -> dict[str, float]:
     import optuna
     from optuna.trial import TrialState, create_trial
 
-    done = [
-        trial
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        if trial.value is not None
-    ]
+    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    done = [trial for trial in ended if trial.value is not None]
     if sum(math.isfinite(trial.value or 0.0) for trial in done) < FEWEST:
         raise RuntimeError(f"importance needs at least {FEWEST} trials that converged. Call run() first.")
     with quiet_optuna():
         copy = optuna.create_study(direction=study.direction)
         for trial in done:  # a pruned trial counts with its score so far: worse than what went on
+            params, each = trial.params, trial.distributions
             copy.add_trial(
-                create_trial(
-                    state=TrialState.COMPLETE,
-                    params=trial.params,
-                    distributions=trial.distributions,
-                    value=trial.value,
-                )
+                create_trial(state=TrialState.COMPLETE, params=params, distributions=each, value=trial.value)
             )
         with warnings.catch_warnings():  # equal scores give equal shares, which say it themselves
             warnings.filterwarnings("ignore", ".*will be equal", category=UserWarning)
@@ -206,9 +199,7 @@ def boundary(
         if distance <= margin and _extensible(name, end, side):
             shares = [each if side == "low" else 1 - each for each in positions if each is not None]
             near = sum(share <= margin for share in shares)
-            found.append(
-                Edge(name=name, side=side, value=value, end=end, distance=distance, near=near, of=len(best))
-            )
+            found.append(Edge(name=name, side=side, value=value, end=end, distance=distance, near=near, of=len(best)))
     return found
 
 

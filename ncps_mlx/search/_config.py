@@ -84,9 +84,7 @@ class StudyConfig:
                 HYPERPARAMETERS[name].check(name, value)
         complete_config(self.model, {name: each.bounds()[0] for name, each in space.distributions.items()})
         self._defaults = complete_config(self.model, task_defaults(task) | fixed)
-        self.fixed = {
-            name: value for name, value in self._defaults.items() if name not in space.distributions
-        }
+        self.fixed = {name: value for name, value in self._defaults.items() if name not in space.distributions}
         self.plan, self.trials = self._make_plan(trials)
         self.halving = halving
         self.brackets = self._make_brackets()
@@ -188,7 +186,7 @@ class StudyConfig:
         halved = self.draws_per_shape if self.is_adaptive else self.trials
         written = {name: getattr(self, name) for name in PLAIN} | {
             "space": self.space.to_json(),
-            "halving": None if halving is None else halving.to_json(halved),
+            "halving": None if halving is None else _halving.to_json(halving, halved),
             "task": task.name,
             "data_hash": task.data_hash,
             "metric": task.metric,
@@ -223,15 +221,11 @@ class StudyConfig:
         defaults = complete_config(self.model, {})  # what came with a later version had its default
         fixed = stored["fixed"] | {name: defaults[name] for name in missing}
         before, now = _flatten({**stored, "fixed": json.loads(json.dumps(fixed))}), _flatten(self.to_json())
-        differences = [
-            f"{key} was {before.get(key)} and is {now.get(key)}"
-            for key in sorted({*before, *now})
-            if before.get(key) != now.get(key)
-        ]
-        if differences:
+        changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+        if changed:
+            differences = "; ".join(f"{key} was {before.get(key)} and is {now.get(key)}" for key in changed)
             raise ValueError(
-                f"name must be new for another study; {name!r} in {where} was made differently: "
-                f"{'; '.join(differences)}."
+                f"name must be new for another study; {name!r} in {where} was made differently: {differences}."
             )
         if self.trials < stored["trials"]:
             raise ValueError(

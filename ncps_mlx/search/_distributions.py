@@ -21,7 +21,9 @@ from ncps_mlx._utils.validation import check_choice, check_flag, check_int, chec
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-__all__ = ["Choice", "Distribution", "Integer", "LogUniform", "Uniform", "When", "as_distribution", "from_json"]
+__all__ = [
+    "Choice", "Distribution", "Integer", "LogUniform", "Uniform", "When", "as_distribution", "from_json", "to_optuna",
+]  # fmt: skip
 
 
 class Distribution:
@@ -44,10 +46,6 @@ class Distribution:
         """Whether a value can be drawn."""
         raise NotImplementedError  # abstract
 
-    def to_optuna(self) -> BaseDistribution:
-        """Return Optuna's form of it."""
-        raise NotImplementedError  # abstract
-
     def sample(self, rng: np.random.Generator) -> Any:
         """Draw one value."""
         return self.quantile(rng.random())
@@ -68,10 +66,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Choice(Distribution):
-    """One of a few values, all equally likely. A plain list in a :class:`~ncps_mlx.Space` becomes one.
-
-    Args:
-        values: The choices, at least one, all different.
+    """One of a few values, at least one, all different and equally likely; a list in a Space becomes one.
 
     Raises:
         ValueError: There is none, or one comes twice.
@@ -108,12 +103,6 @@ class Choice(Distribution):
         """Whether a value is one of the choices."""
         return value in self.values
 
-    def to_optuna(self) -> BaseDistribution:
-        """Return Optuna's ``CategoricalDistribution``."""
-        from optuna.distributions import CategoricalDistribution
-
-        return CategoricalDistribution(self._encoded)
-
     def sample(self, rng: np.random.Generator) -> Any:
         """Draw one value."""
         return self.values[int(rng.integers(len(self.values)))]
@@ -138,12 +127,8 @@ class Choice(Distribution):
 class Uniform(Distribution):
     """A number between two ends, all equally likely.
 
-    Args:
-        low: Lower end.
-        high: Upper end, above the lower.
-
     Raises:
-        ValueError: An end is not finite, or they are in the wrong order.
+        ValueError: An end is not finite, or the upper one is not above the lower.
 
     Example:
         >>> from ncps_mlx import Uniform
@@ -170,12 +155,6 @@ class Uniform(Distribution):
         """Whether a value is a number between the ends."""
         return _is_number(value) and bool(self.low <= value <= self.high)
 
-    def to_optuna(self) -> BaseDistribution:
-        """Return Optuna's ``FloatDistribution``."""
-        from optuna.distributions import FloatDistribution
-
-        return FloatDistribution(self.low, self.high, log=isinstance(self, LogUniform))
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.low!r}, {self.high!r})"
 
@@ -184,12 +163,8 @@ class Uniform(Distribution):
 class LogUniform(Uniform):
     """A positive number whose logarithm is uniform: as many draws between 0.001 and 0.01 as up to 0.1.
 
-    Args:
-        low: Lower end, above 0.
-        high: Upper end, above the lower.
-
     Raises:
-        ValueError: An end is not a positive number, or they are in the wrong order.
+        ValueError: An end is not a positive number, or the upper one is not above the lower.
 
     Example:
         >>> from ncps_mlx import LogUniform
@@ -259,12 +234,6 @@ class Integer(Distribution):
         """Whether a value is a whole number between the ends."""
         return _is_number(value) and isinstance(value, int) and self.low <= value <= self.high
 
-    def to_optuna(self) -> BaseDistribution:
-        """Return Optuna's ``IntDistribution``."""
-        from optuna.distributions import IntDistribution
-
-        return IntDistribution(self.low, self.high, log=self.log)
-
     def sample(self, rng: np.random.Generator) -> int:
         """Draw one value."""
         return super().sample(rng) if self.log else int(rng.integers(self.low, self.high + 1))
@@ -331,6 +300,18 @@ def as_distribution(name: str, values: Any) -> Distribution:
             "A single value belongs in Study(..., fixed={...})."
         )
     return values
+
+
+def to_optuna(values: Distribution) -> BaseDistribution:
+    """Return Optuna's form of a distribution, for its storages and samplers."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(values, Choice):
+        return CategoricalDistribution([values.encode(value) for value in values.values])
+    if isinstance(values, Integer):
+        return IntDistribution(values.low, values.high, log=values.log)
+    assert isinstance(values, Uniform)  # there are no others
+    return FloatDistribution(values.low, values.high, log=isinstance(values, LogUniform))
 
 
 def from_json(written: Mapping[str, Any]) -> Distribution:

@@ -17,6 +17,7 @@ from ncps_mlx.search._record import Record
 
 __all__ = [
     "Bracket", "Halving", "Hyperband", "from_json", "is_eligible", "rank", "rung_step", "score_at", "survivor_count",
+    "to_json",
 ]  # fmt: skip
 
 
@@ -96,10 +97,6 @@ class Halving:
         shares = _shares(self.eta, self.rungs)
         return [Bracket(first=i, size=size, rungs=shares, eta=self.eta) for i in range(0, trials, size)]
 
-    def to_json(self, trials: int) -> dict[str, Any]:
-        """Write down how a plan of ``trials`` configurations is halved: what must not change while a study grows."""
-        return {"kind": "Halving"} | asdict(self) | {"bracket_size": self.bracket_size or trials}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperband:
@@ -140,9 +137,7 @@ class Hyperband:
             [(0, (6, 2)), (6, (4,))]
         """
         if check_int("trials", trials) <= self.rungs:
-            raise ValueError(
-                f"trials must be at least the {self.rungs + 1} brackets of {self}, got {trials}."
-            )
+            raise ValueError(f"trials must be at least the {self.rungs + 1} brackets of {self}, got {trials}.")
         levels = range(self.rungs, -1, -1)
         weights = [self.eta**level / (level + 1) for level in levels]
         exact = [trials * weight / sum(weights) for weight in weights]
@@ -157,13 +152,15 @@ class Hyperband:
             for i, level in enumerate(levels)
         ]
 
-    def to_json(self, trials: int) -> dict[str, Any]:
-        """Write down how a plan of ``trials`` configurations is halved: what must not change while a study grows."""
-        return {"kind": "Hyperband"} | asdict(self) | {"trials": trials}
+
+def to_json(halving: Halving | Hyperband, trials: int) -> dict[str, Any]:
+    """Write down how a plan of ``trials`` configurations is halved: what must not change while a study grows."""
+    decided = {"bracket_size": halving.bracket_size or trials} if isinstance(halving, Halving) else {"trials": trials}
+    return {"kind": type(halving).__name__} | asdict(halving) | decided
 
 
 def from_json(written: Mapping[str, Any]) -> Halving | Hyperband:
-    """Read what ``to_json`` gave."""
+    """Read what :func:`to_json` gave."""
     fields = {name: value for name, value in written.items() if name not in ("kind", "trials")}
     return Halving(**fields) if written["kind"] == "Halving" else Hyperband(**fields)
 

@@ -59,9 +59,7 @@ class Space:
         self.conditions: dict[str, Mapping[str, Distribution]] = {}
         for name, values in distributions.items():
             if name == "seed":
-                raise ValueError(
-                    "seed must be given as Study(..., seeds=(0, 1, 2)): a seed is not tuned."
-                )
+                raise ValueError("seed must be given as Study(..., seeds=(0, 1, 2)): a seed is not tuned.")
             if name in FROM_TASK:
                 raise ValueError(f"{name} must be left to the task, got it in the space.")
             if name in RENAMED:
@@ -92,9 +90,7 @@ class Space:
                 )
             never = [value for value in values.bounds() if not self.distributions[parent].contains(value)]
             if isinstance(values, Choice) and never:
-                raise ValueError(
-                    f"{parent} must be able to have the value that {name} asks for, got {values!r}."
-                )
+                raise ValueError(f"{parent} must be able to have the value that {name} asks for, got {values!r}.")
 
     @property
     def size(self) -> float:
@@ -173,10 +169,8 @@ class Space:
             ends = [value for distribution in all_of for value in distribution.bounds()]
             common = [value for value in ends if all(each.contains(value) for each in all_of)]
             if not common:
-                raise ValueError(
-                    f"{parent} must be able to have the value that {name} asks for, got "
-                    f"{' and '.join(map(repr, wanted))}."
-                )
+                asked = " and ".join(map(repr, wanted))
+                raise ValueError(f"{parent} must be able to have the value that {name} asks for, got {asked}.")
             found[parent] = common[0]
         return found
 
@@ -188,17 +182,14 @@ class Space:
         ]
 
     @classmethod
-    def from_json(cls, written: Iterable[Sequence[Any]]) -> Space:
+    def from_json(cls, written: Sequence[Sequence[Any]]) -> Space:
         """Read what :meth:`to_json` gave."""
         read = _distributions.from_json
-        return cls(
-            **{
-                name: When(read(values), **{key: read(each) for key, each in conditions.items()})
-                if conditions
-                else read(values)
-                for name, values, conditions in written
-            }
-        )
+        given: dict[str, Any] = {name: read(values) for name, values, _ in written}
+        for name, _, conditions in written:
+            if conditions:
+                given[name] = When(given[name], **{key: read(each) for key, each in conditions.items()})
+        return cls(**given)
 
     def describe(self, name: str) -> str:
         """Write one hyperparameter's values as they are given, with its conditions."""

@@ -78,12 +78,9 @@ class Study:
     Example:
         >>> from ncps_mlx import LogUniform, Space, Study
         >>> from ncps_mlx.data import irregular_sines
-        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
         >>> space = Space(hidden_size=[4, 8], learning_rate=LogUniform(1e-3, 1e-1))
-        >>> study = Study(None, task, space, trials=4, draws_per_shape=2, seeds=(0, 1),
-        ...               fixed={"backbone_units": 8, "steps": 5})
-        >>> study
-        Study('study': random, 4 configurations x 2 seeds, 0 of 8 trials done)
+        >>> study = Study(None, irregular_sines(64, 16, 16, readings=8), space, trials=4, draws_per_shape=2,
+        ...               seeds=(0, 1), fixed={"steps": 5})
         >>> study.run(progress=False)
         Study('study': random, 4 configurations x 2 seeds, 8 of 8 trials done)
         >>> study.best.status
@@ -108,18 +105,9 @@ class Study:
         halving: Halving | Hyperband | None = None,
     ) -> None:
         config = StudyConfig(
-            task,
-            space,
-            model,
-            sampler=sampler,
-            trials=trials,
-            seeds=seeds,
-            fixed=fixed,
-            draws_per_shape=draws_per_shape,
-            sampler_seed=sampler_seed,
-            population_size=population_size,
-            halving=halving,
-        )
+            task, space, model, sampler=sampler, trials=trials, seeds=seeds, fixed=fixed, halving=halving,
+            draws_per_shape=draws_per_shape, sampler_seed=sampler_seed, population_size=population_size,
+        )  # fmt: skip
         self._attach(storage, name, config)
 
     def _attach(self, storage: str | Path | None, name: Any, config: StudyConfig) -> None:
@@ -133,13 +121,8 @@ class Study:
         if storage is not None:
             config.check_importable()
         self._storage = storage
-        self._store = TrialStore(
-            storage,
-            name,
-            config.space,
-            higher_is_better=config.task.higher_is_better,
-            n_trials=config.n_trials,
-        )
+        higher = config.task.higher_is_better
+        self._store = TrialStore(storage, name, config.space, higher_is_better=higher, n_trials=config.n_trials)
         stored = self._store.config()
         if stored is not None:
             config.check_same(stored, name, self._store.where)
@@ -215,8 +198,8 @@ class Study:
         Example:
             >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
-            >>> task, fixed = irregular_sines(64, 16, 16, readings=8), {"hidden_size": 4, "steps": 5}
-            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed=fixed)
+            >>> study = Study(None, irregular_sines(64, 16, 16, readings=8), Space(learning_rate=[1e-3, 1e-2]),
+            ...               sampler="grid", fixed={"hidden_size": 4, "steps": 5})
             >>> [record.status for record in study.run(progress=False).records]
             ['finished', 'finished']
         """
@@ -232,15 +215,9 @@ class Study:
         limit = math.inf if max_trials is None else check_int("max_trials", max_trials)
         worker = Worker(self.config, self._store, self._queue, settings)
         self._store.refresh()
-        done = len(self._store.scores())
-        with Progress(
-            int(min(self.config.n_trials, done + limit)),
-            self.name,
-            "trial",
-            done=done,
-            shown=progress,
-            higher_is_better=self.task.higher_is_better,
-        ) as bar:
+        done, higher = len(self._store.scores()), self.task.higher_is_better
+        total = int(min(self.config.n_trials, done + limit))
+        with Progress(total, self.name, "trial", done=done, shown=progress, higher_is_better=higher) as bar:
             worker.update(bar)
             if workers > 1:
                 self._run_pool(worker, workers, settings, bar)
@@ -291,9 +268,8 @@ class Study:
         Example:
             >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(64, 16, 16, readings=8)
-            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
-            ...               fixed={"hidden_size": 4, "steps": 5}).run(progress=False)
+            >>> study = Study(None, irregular_sines(64, 16, 16, readings=8), Space(learning_rate=[1e-3, 1e-2]),
+            ...               sampler="grid", fixed={"hidden_size": 4, "steps": 5}).run(progress=False)
             >>> [(record.trial, record.config["learning_rate"]) for record in study.records]
             [(0, 0.001), (1, 0.01)]
         """
@@ -312,9 +288,8 @@ class Study:
         Example:
             >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(64, 16, 16, readings=8)
-            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
-            ...               fixed={"hidden_size": 4, "steps": 5}).run(progress=False)
+            >>> study = Study(None, irregular_sines(64, 16, 16, readings=8), Space(learning_rate=[1e-3, 1e-2]),
+            ...               sampler="grid", fixed={"hidden_size": 4, "steps": 5}).run(progress=False)
             >>> study.best.score == min(study.table()["score"])
             True
         """
@@ -324,13 +299,13 @@ class Study:
         """Return the records as columns: trial, what the space varies, seed, score, status, seconds.
 
         A wiring is written as text; what does not exist in a trial (:class:`~ncps_mlx.When`) is ``None`` there.
+        :func:`ncps_mlx.records.table` takes any columns, and the records of several studies.
 
         Example:
             >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(64, 16, 16, readings=8)
-            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
-            ...               fixed={"hidden_size": 4, "steps": 5}).run(progress=False)
+            >>> study = Study(None, irregular_sines(64, 16, 16, readings=8), Space(learning_rate=[1e-3, 1e-2]),
+            ...               sampler="grid", fixed={"hidden_size": 4, "steps": 5}).run(progress=False)
             >>> study.table()["learning_rate"]
             [0.001, 0.01]
         """
@@ -342,9 +317,8 @@ class Study:
         Example:
             >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-            >>> study = Study(None, task, Space(learning_rate=[1e-8, 1e-7, 1e-3]), sampler="grid",
-            ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 20}).run(progress=False)
+            >>> study = Study(None, irregular_sines(64, 16, 16, readings=8), Space(learning_rate=[1e-8, 1e-7, 1e-3]),
+            ...               sampler="grid", fixed={"hidden_size": 4, "steps": 20}).run(progress=False)
             >>> [(edge.name, edge.side, edge.end) for edge in study.boundary()]
             [('learning_rate', 'high', 0.001)]
         """
@@ -367,10 +341,9 @@ class Study:
         Example:
             >>> from ncps_mlx import LogUniform, Space, Study
             >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
             >>> space = Space(learning_rate=LogUniform(1e-5, 1e-2), clip_norm=[0.5, 1.0])
-            >>> fixed = {"hidden_size": 4, "backbone_units": 8, "steps": 20}
-            >>> study = Study(None, task, space, trials=16, fixed=fixed).run(progress=False)
+            >>> study = Study(None, irregular_sines(64, 16, 16, readings=8), space, trials=16,
+            ...               fixed={"hidden_size": 4, "steps": 20}).run(progress=False)
             >>> next(iter(study.importance()))
             'learning_rate'
         """
@@ -382,10 +355,9 @@ class Study:
         Example:
             >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-            >>> fixed = {"hidden_size": 4, "backbone_units": 8, "steps": 20}
-            >>> study = Study(None, task, Space(learning_rate=[1e-8, 1e-3]), sampler="grid", fixed=fixed)
-            >>> print(study.run(progress=False).summary())
+            >>> study = Study(None, irregular_sines(64, 16, 16, readings=8), Space(learning_rate=[1e-8, 1e-3]),
+            ...               sampler="grid", fixed={"hidden_size": 4, "steps": 20}).run(progress=False)
+            >>> print(study.summary())
             Study('study': grid, 2 configurations x 1 seed, 2 of 2 trials done)
             trials: 2 finished; ... s of training
             best: rmse ... with learning_rate 0.001
@@ -401,9 +373,8 @@ class Study:
         Example:
             >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
-            >>> task = irregular_sines(64, 16, 16, readings=8)
-            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
-            ...               fixed={"hidden_size": 4, "steps": 5}).run(progress=False)
+            >>> study = Study(None, irregular_sines(64, 16, 16, readings=8), Space(learning_rate=[1e-3, 1e-2]),
+            ...               sampler="grid", fixed={"hidden_size": 4, "steps": 5}).run(progress=False)
             >>> study.optuna.best_value == study.best.score
             True
         """

@@ -49,9 +49,7 @@ class WorkerSettings:
 class Worker:
     """One process at a study, with its trials, what it holds of them, and its settings; others may be elsewhere."""
 
-    def __init__(
-        self, config: StudyConfig, store: TrialStore, queue: TrialQueue, settings: WorkerSettings
-    ) -> None:
+    def __init__(self, config: StudyConfig, store: TrialStore, queue: TrialQueue, settings: WorkerSettings) -> None:
         self._config, self._store, self._queue = config, store, queue
         self._settings, self._population_size = settings, settings.population_size
         self._n_seeds = len(config.seeds)
@@ -84,10 +82,10 @@ class Worker:
         if known := [*scores.values(), *bests]:
             bar.add_score((max if self._config.task.higher_is_better else min)(known))
         # A lease may be older than the scores: of what it says at most what is left counts.
-        left = [
-            sum(trial < self._config.n_trials and trial not in scores for trial in lease.trials) for lease in others
-        ]
-        bar.reach(len(scores) + int(sum(map(min, (lease.done for lease in others), left))))
+        n_trials, under_way = self._config.n_trials, 0.0
+        for lease in others:
+            under_way += min(lease.done, sum(i < n_trials and i not in scores for i in lease.trials))
+        bar.reach(len(scores) + int(under_way))
 
     def is_finished(self) -> bool:
         """Whether everything is trained, as far as was read."""
@@ -123,11 +121,9 @@ class Worker:
 
     def _is_whole_bracket(self, specs: Sequence[TrialSpec]) -> bool:
         """Whether all else of a bracket is done: what another worker holds could not be ranked."""
-        bracket = self._config.bracket(specs[0].index)
+        bracket, n = self._config.bracket(specs[0].index), self._n_seeds
         known = {spec.index for spec in specs} | self._store.scores().keys()
-        return known.issuperset(
-            range(bracket.first * self._n_seeds, (bracket.first + bracket.size) * self._n_seeds)
-        )
+        return known.issuperset(range(bracket.first * n, (bracket.first + bracket.size) * n))
 
     def _draw(self) -> bool:
         """Let TPE choose the next configurations, several of one shape; false if all are drawn."""
@@ -182,11 +178,7 @@ class Worker:
 
 
 def train_bracket(
-    bracket: Bracket,
-    populations: Sequence[TrialPopulation],
-    done: Mapping[int, Record],
-    n_seeds: int,
-    bar: Progress,
+    bracket: Bracket, populations: Sequence[TrialPopulation], done: Mapping[int, Record], n_seeds: int, bar: Progress
 ) -> Iterator[Record]:
     """Train a bracket, and give the record of each trial after the rung at which it ended.
 
@@ -215,7 +207,7 @@ def train_bracket(
                 left -= count
         note_records()
         if not is_last:
-            prune(bracket, share, populations, records, n_seeds)
+            prune(bracket.eta, share, populations, records, n_seeds)
             note_records()
         training = {trial for population in populations for trial in population.training}
         for trial in sorted(records.keys() - training - ended):
@@ -225,11 +217,7 @@ def train_bracket(
 
 
 def prune(
-    bracket: Bracket,
-    share: float,
-    populations: Sequence[TrialPopulation],
-    records: Mapping[int, Record],
-    n_seeds: int,
+    eta: int, share: float, populations: Sequence[TrialPopulation], records: Mapping[int, Record], n_seeds: int
 ) -> None:
     """Rank what has reached a rung, and stop the worse ones that are in training."""
     reached: dict[int, list[float]] = {}
@@ -239,14 +227,9 @@ def prune(
             reached.setdefault(trial // n_seeds, []).append(score_at(record, step))
     higher = next(iter(records.values())).higher_is_better
     order = rank({index: float(np.mean(scores)) for index, scores in reached.items()}, higher)
-    survivors = survivor_count(len(order), bracket.eta)
+    survivors = survivor_count(len(order), eta)
     worse = {index: at for at, index in enumerate(order, start=1) if at > survivors}
     for population in populations:
         step = rung_step(share, *steps_of(population.configs[0]))
-        population.prune(
-            {
-                trial: f"rank {worse[trial // n_seeds]} of {len(order)} at step {step}"
-                for trial in population.training
-                if trial // n_seeds in worse
-            }
-        )
+        ranks = {trial: worse[trial // n_seeds] for trial in population.training if trial // n_seeds in worse}
+        population.prune({trial: f"rank {at} of {len(order)} at step {step}" for trial, at in ranks.items()})

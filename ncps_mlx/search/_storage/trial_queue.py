@@ -112,10 +112,7 @@ class TrialQueue:
         return False
 
     def claim(
-        self,
-        limit: int,
-        group: Callable[[TrialSpec], object],
-        is_ready: Callable[[Sequence[TrialSpec]], bool] = bool,
+        self, limit: int, group: Callable[[TrialSpec], object], is_ready: Callable[[Sequence[TrialSpec]], bool] = bool
     ) -> list[TrialSpec]:
         """Take the next population: at most ``limit`` free trials of one group, marked as running.
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ncps_mlx.search._distributions import to_optuna
 from ncps_mlx.search._record import Record
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.open import open_storage, quiet_optuna, redact_url
@@ -57,7 +58,7 @@ class TrialStore:
         from optuna.study import StudyDirection
 
         self.space, self.n_trials = space, n_trials
-        self.distributions = {name: each.to_optuna() for name, each in space.distributions.items()}
+        self.distributions = {name: to_optuna(each) for name, each in space.distributions.items()}
         self.in_memory = storage is None
         self.where = redact_url(storage)
         self.retry = StorageRetry(self.where)
@@ -65,13 +66,11 @@ class TrialStore:
         with quiet_optuna():
             self.storage = open_storage(storage)
             sampler = optuna.samplers.RandomSampler(seed=0)  # nothing is sampled here: see ask_sampler
-            arguments: dict[str, Any] = {"storage": self.storage, "study_name": name, "sampler": sampler}
+            given: dict[str, Any] = {"storage": self.storage, "study_name": name, "sampler": sampler}
             try:  # first, because a file that can only be read can be opened, not created
-                self.optuna = self.retry(optuna.load_study, **arguments)
+                self.optuna = self.retry(optuna.load_study, **given)
             except KeyError:
-                self.optuna = self.retry(
-                    optuna.create_study, **arguments, direction=direction, load_if_exists=True
-                )
+                self.optuna = self.retry(optuna.create_study, **given, direction=direction, load_if_exists=True)
         self._study_id = self.optuna._study_id  # Optuna's storages know a study by it
         self._lock = threading.Lock()  # a study may be looked at while it runs
         self._ended: set[int] = set()  # numbers of trials that change no more
@@ -191,18 +190,13 @@ class TrialStore:
                     return added
                 # Not by create_trial, which compares each distribution, of many choices perhaps, with itself.
                 trial = FrozenTrial(
-                    number=-1,
-                    trial_id=-1,
                     state=TrialState.WAITING,
-                    value=None,
-                    datetime_start=None,
-                    datetime_complete=None,
                     params=self.encode(spec.config),
                     distributions={name: self.distributions[name] for name in spec.config},
                     user_attrs={"trial": spec.index, "seed": spec.seed},
-                    system_attrs={},
-                    intermediate_values={},
-                )
+                    number=-1, trial_id=-1, value=None, datetime_start=None, datetime_complete=None,
+                    system_attrs={}, intermediate_values={},
+                )  # fmt: skip
                 self.retry(self.optuna.add_trial, trial)
                 self._added.add(spec.index)
         return len(missing)
