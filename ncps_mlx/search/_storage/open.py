@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sqlite3
 import time
 import warnings
@@ -47,14 +48,7 @@ MEETING_SECONDS = 0.05  # between two tries, where another process makes the sam
 
 def redact_url(storage: str | Path | None) -> str:
     """Name a storage for a message, without its password."""
-    if storage is None:
-        return "memory"
-    text = str(storage)
-    head, at, tail = text.rpartition("@")
-    if "://" not in text or not at:
-        return text
-    scheme, _, user = head.partition("://")
-    return f"{scheme}://{user.partition(':')[0]}{':***' if ':' in user else ''}@{tail}"
+    return "memory" if storage is None else re.sub(r"(?s)(?<=://)([^:@]*):.*@", r"\1:***@", str(storage))
 
 
 def open_storage(storage: str | Path | None, *, make: bool = True) -> BaseStorage:

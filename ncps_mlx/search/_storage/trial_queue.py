@@ -45,12 +45,9 @@ class TrialQueue:
         """Hold a lease, renewed by a thread; in the end, or after an error, what is still held waits again."""
         self._lease = Lease.of_this_process(lease_seconds)
         try:
-            if self._store.in_memory:
+            self._hold(())
+            with Heartbeat(self._renew, lease_seconds):
                 yield
-            else:
-                self._hold(())
-                with Heartbeat(self._renew, lease_seconds):
-                    yield
         finally:
             try:
                 with suppress(OSError), self._store.retry.without_waiting():
@@ -68,8 +65,7 @@ class TrialQueue:
             if self._lease is None:
                 raise RuntimeError("trials are claimed inside `with working()`.")
             self._lease = self._lease.renew(trials, *(self.progress() if self.progress else ()))
-            if not self._store.in_memory:
-                self._store.set_attribute(LEASE + self._lease.worker, self._lease.to_json())
+            self._store.set_attribute(LEASE + self._lease.worker, self._lease.to_json())
 
     def _release(self) -> None:
         with self._lease_lock:
@@ -79,15 +75,12 @@ class TrialQueue:
         if lease.trials:
             self._hold(())
             self.requeue_orphans()
-        if not self._store.in_memory:
-            with self._lease_lock:
-                self._store.set_attribute(LEASE + lease.worker, lease.release().to_json())
-                self._lease = None
+        with self._lease_lock:
+            self._store.set_attribute(LEASE + lease.worker, lease.release().to_json())
+            self._lease = None
 
     def other_leases(self) -> list[Lease]:
         """Return the leases of the other workers that live."""
-        if self._store.in_memory:
-            return []
         attributes = self._store.attributes()
         if self._outages != self._store.retry.outages:  # nobody could renew a lease while the storage was away
             self._outages = self._store.retry.outages

@@ -59,7 +59,6 @@ class TrialStore:
 
         self.space, self.n_trials = space, n_trials
         self.distributions = {name: to_optuna(each) for name, each in space.distributions.items()}
-        self.in_memory = storage is None
         self.where = redact_url(storage)
         self.retry = StorageRetry(self.where)
         direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
