@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ncps_mlx._trials import WORSE_THAN_MEAN, TrialResult, as_records, mean_scores
 from ncps_mlx._utils.json_values import format_value
 from ncps_mlx._utils.validation import check_number
-from ncps_mlx.search._distributions import Choice, Distribution, Integer, LogUniform
+from ncps_mlx.search._distributions import Choice, Distribution
 from ncps_mlx.search._record import Record
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.open import quiet_optuna
@@ -216,7 +216,7 @@ def _position(distribution: Distribution, value: Any) -> float | None:
     if isinstance(distribution, Choice):
         return sorted(numbers).index(value) / (len(numbers) - 1)
     low, high = numbers
-    if isinstance(distribution, LogUniform) or (isinstance(distribution, Integer) and distribution.log):
+    if distribution.log:
         low, high, value = math.log(low), math.log(high), math.log(value)
     return float((value - low) / (high - low))
 

@@ -27,7 +27,9 @@ __all__ = [
 
 
 class Distribution:
-    """What every distribution can do."""
+    """What every distribution can do; ``log`` says whether its logarithm is drawn evenly."""
+
+    log: bool = False
 
     @property
     def size(self) -> float:
@@ -172,6 +174,8 @@ class LogUniform(Uniform):
         0.001
     """
 
+    log = True
+
     def __post_init__(self) -> None:
         check_number("low", self.low, low=0, open_low=True)
         super().__post_init__()
@@ -311,7 +315,7 @@ def to_optuna(values: Distribution) -> BaseDistribution:
     if isinstance(values, Integer):
         return IntDistribution(values.low, values.high, log=values.log)
     assert isinstance(values, Uniform)  # there are no others
-    return FloatDistribution(values.low, values.high, log=isinstance(values, LogUniform))
+    return FloatDistribution(values.low, values.high, log=values.log)
 
 
 def from_json(written: Mapping[str, Any]) -> Distribution:
