@@ -35,7 +35,6 @@ PLANS = {"random": random_plan, "quasi-random": quasi_random_plan}
 ADAPTIVE = ("tpe",)  # samplers that learn from scores: they choose while the study runs, and plan nothing
 SAMPLERS = (*PLANS, "grid", *ADAPTIVE)
 TRIALS, MOST_TRIALS = 20, 100_000
-POPULATIONS_AHEAD, FEWEST_AHEAD = 4, 128  # how much of the plan is stored ahead: populations, and trials at least
 PLAIN = (
     "model", "sampler", "sampler_seed", "draws_per_shape", "population_size", "seeds", "trials", "fixed",
 )  # fmt: skip
@@ -141,11 +140,9 @@ class StudyConfig:
         """Whether the sampler learns from scores, and so chooses while the study runs."""
         return self.sampler in ADAPTIVE
 
-    @property
-    def n_stored_ahead(self) -> int:
-        """How many trials wait in the storage: some populations, or two brackets, which are begun whole."""
-        of_brackets = (2 * len(self.seeds) * bracket.size for bracket in self.brackets)
-        return max([FEWEST_AHEAD, POPULATIONS_AHEAD * self.population_size, *of_brackets])
+    def n_stored_ahead(self, populations: int) -> int:
+        """How many trials wait in the storage: so many in populations, or two brackets, which are begun whole."""
+        return max([populations, *(2 * len(self.seeds) * bracket.size for bracket in self.brackets)])
 
     @property
     def n_trials(self) -> int:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Study"]
 
+FIRST_STORED = 128  # trials that a new study stores at least; its workers store the others before their turn
 LONGEST_NAME = 512  # characters that Optuna's tables take
 LOOK_SECONDS = 0.5  # between two looks at what the workers did
 
@@ -129,7 +130,8 @@ class Study:
         if stored is None or stored["trials"] != config.trials:
             self._store.set_config(config.to_json())
         self._queue = TrialQueue(self._store)
-        self._store.add(config.specs(config.ordered_plan), config.n_stored_ahead)
+        ahead = config.n_stored_ahead(max(FIRST_STORED, 4 * config.population_size))  # for workers that begin together
+        self._store.add(config.specs(config.ordered_plan), ahead)
 
     @classmethod
     def open(cls, storage: str | Path, name: str = "study", *, task: Task | None = None) -> Study:

@@ -101,15 +101,15 @@ class Worker:
             self._add_next()
 
     def _add_next(self) -> int:
-        """Store the next trials of the plan, enough for several workers; return how many."""
-        return self._store.add(self._plan, self._config.n_stored_ahead)
+        """Store the next trials of the plan, few, for what waits is read again with each population; return how many."""
+        return self._store.add(self._plan, self._config.n_stored_ahead(2 * self._population_size))
 
     def claim(self, limit: int) -> list[TrialSpec]:
         """Begin the next population, trials of one shape, or the next bracket, whole; ``[]`` if nothing is free now."""
         batch = self._claim(limit)
         if self._config.is_adaptive:
             return batch if batch or not self._draw() else self._claim(limit)
-        if self._queue.n_free < 2 * self._population_size and self._add_next() and not batch:
+        if self._queue.n_free < self._population_size and self._add_next() and not batch:
             return self._claim(limit)
         return batch
 

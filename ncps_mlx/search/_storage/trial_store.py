@@ -74,6 +74,7 @@ class TrialStore:
         self._lock = threading.Lock()  # a study may be looked at while it runs
         self._ended: set[int] = set()  # numbers of trials that change no more
         self._done: dict[int, FrozenTrial] = {}  # what has its record, by index
+        self._scores: dict[int, float] = {}
         self._open: dict[int, FrozenTrial] = {}  # what waits or runs and counts, by index, in the order of adding
         self._known: dict[int, FrozenTrial] = {}  # the last trial of every index, failed ones too
         self._added: set[int] = set()  # indices stored since they were read
@@ -109,7 +110,7 @@ class TrialStore:
     def refresh(self) -> None:
         """Read what any worker stored since; of several trials that wait with one index, the first is kept."""
         with self._lock:
-            ended, done, unfinished = set(), dict(self._done), []
+            ended, done, scores, unfinished = set(), dict(self._done), dict(self._scores), []
             for trial in self.trials():
                 if trial.number in self._ended:
                     continue
@@ -123,6 +124,8 @@ class TrialStore:
                 # Another program may take a trial of the plan and end it: it has a score, but was not trained.
                 if index is not None and trial.state.name in DONE and "record" in trial.user_attrs:
                     done.setdefault(index, trial)
+                    if index < self.n_trials and trial.value is not None:
+                        scores.setdefault(index, trial.value)
             current: dict[int, FrozenTrial] = {}
             for trial in unfinished:
                 index = self.index_of(trial)
@@ -130,7 +133,7 @@ class TrialStore:
                     continue
                 if trial.state.name == "WAITING":
                     self.set_state(trial._trial_id, "FAIL")
-            self._done, self._open, self.unfinished = done, current, unfinished
+            self._done, self._scores, self._open, self.unfinished = done, scores, current, unfinished
             self._added.clear()
             self._ended |= ended  # last: Ctrl-C may come between
 
@@ -220,8 +223,7 @@ class TrialStore:
 
     def scores(self) -> dict[int, float]:
         """Return the score of every index that is done."""
-        each = self._done.items()
-        return {index: trial.value for index, trial in each if index < self.n_trials and trial.value is not None}
+        return self._scores
 
     def records(self) -> list[Record]:
         """Return the records, sorted by their index in the plan."""
