@@ -101,7 +101,7 @@ class Worker:
             self._add_next()
 
     def _add_next(self) -> int:
-        """Store the next trials of the plan, few, for what waits is read again with each population; return how many."""
+        """Store a few trials of the plan (what waits is read again with each population); return how many."""
         return self._store.add(self._plan, self._config.n_stored_ahead(2 * self._population_size))
 
     def claim(self, limit: int) -> list[TrialSpec]:
