@@ -358,8 +358,8 @@ class Study:
             >>> from ncps_mlx import Space, Study
             >>> from ncps_mlx.data import irregular_sines
             >>> study = Study(None, irregular_sines(64, 16, 16, readings=8), Space(learning_rate=[1e-8, 1e-3]),
-            ...               sampler="grid", fixed={"hidden_size": 4, "backbone_units": 8, "steps": 20}).run(progress=False)
-            >>> print(study.summary())
+            ...               sampler="grid", fixed={"hidden_size": 4, "backbone_units": 8, "steps": 20})
+            >>> print(study.run(progress=False).summary())
             Study('study': grid, 2 configurations x 1 seed, 2 of 2 trials done)
             trials: 2 finished; ... s of training
             best: rmse ... with learning_rate 0.001
