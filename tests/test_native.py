@@ -85,12 +85,34 @@ def test_each_kind_takes_the_path_of_the_table(kind):
     layers = sum(len(getattr(cell, "cells", [cell])) for cells in model._stack() for cell in cells)
     training = counted(lambda: train(model, steps=2))
     prediction = counted(lambda: predict(model, make_task(1).test))
+    assert model.has_native_kernel == (kind in IN_C)
     if kind not in IN_C:
         assert not training and not prediction
         return
     kernel = IN_C[kind]
     assert training[f"{kernel} backward"] == 2 * layers and len(training) == 2
     assert prediction == Counter({f"{kernel} forward": layers})
+
+
+@needs_native
+@pytest.mark.parametrize("kind", ["cfc", "ltc-deep", "ltc-auto-deep", "cfc-auto-deep"])
+def test_only_what_parameters_depend_on_gets_a_gradient(monkeypatch, kind):
+    """Inputs: in layers above the first, and in a wired LTC, which maps its inputs first."""
+    wanted = []
+    backward = LayerCall.backward
+
+    def noted(call, by_states, by_last, flags):
+        found = backward(call, by_states, by_last, flags)
+        assert [each is not None for each in found] == list(flags)
+        wanted.append(flags[0])
+        assert all(call.split(list(flags))[2])
+        return found
+
+    monkeypatch.setattr(LayerCall, "backward", noted)
+    model = make(kind, return_sequences=False)
+    train(model, steps=1)
+    assert wanted[:-1] == [True] * (len(wanted) - 1)
+    assert wanted[-1] == (kind == "ltc-auto-deep")
 
 
 @needs_native

@@ -1,7 +1,8 @@
 """Functions with a custom gradient that can still be differentiated twice, and a forward pass taken in advance.
 
 MLX compiles nothing while it differentiates. A function with a custom gradient does not need MLX to differentiate its
-forward pass, so that pass can run before (:func:`precompute`), where compiled functions run compiled.
+forward pass, so that pass can run before (:func:`precompute`), where compiled functions run compiled. A function that
+does not compute in MLX evaluates its arrays and runs at once, even while MLX differentiates (:func:`eager`).
 """
 
 from __future__ import annotations
@@ -13,13 +14,25 @@ from typing import Any
 
 import mlx.core as mx
 
-__all__ = ["cached_in_precompute", "custom_vjp", "eager_vjp", "is_eager", "no_grad", "precompute"]
+__all__ = [
+    "cached_in_precompute",
+    "constants",
+    "custom_vjp",
+    "eager",
+    "eager_vjp",
+    "is_constant",
+    "is_eager",
+    "no_grad",
+    "precompute",
+]
 
 Arrays = Sequence[mx.array]
 Pullback = Callable[[Arrays, Arrays, Arrays], list[mx.array]]
 Prepare = Callable[[Arrays, Arrays], Arrays]
 
 _no_grad: ContextVar[bool] = ContextVar("no_grad", default=False)
+_eager: ContextVar[bool] = ContextVar("eager", default=False)
+_constants: ContextVar[tuple[Any, ...]] = ContextVar("constants", default=())
 _recorded: ContextVar[list[Any] | None] = ContextVar("recorded", default=None)
 _replayed: ContextVar[Iterator[Any] | None] = ContextVar("replayed", default=None)
 
@@ -38,7 +51,8 @@ def set_within(variable: ContextVar[Any], value: Any) -> Iterator[None]:
 def precompute(function: Callable[[], Any]) -> Iterator[None]:
     """Call a function now; its custom forward passes are reused when it is called and differentiated in the block.
 
-    Inside, the same function must be called once, with the same arrays.
+    Inside, the same function must be called once, with the same arrays, and models are differentiated by their
+    parameters alone (:func:`constants`).
     """
     results: list[Any] = []
     with set_within(_recorded, results):
@@ -52,6 +66,25 @@ def no_grad() -> Iterator[None]:
     """Nothing inside is differentiated: what only a gradient needs is not computed."""
     with set_within(_no_grad, True):
         yield
+
+
+@contextmanager
+def eager() -> Iterator[None]:
+    """Functions may evaluate their arrays inside, where models are differentiated by their parameters alone."""
+    with set_within(_eager, True):
+        yield
+
+
+@contextmanager
+def constants(*values: Any) -> Iterator[None]:
+    """Nobody wants a gradient of these values inside: :func:`eager_vjp` may leave it out."""
+    with set_within(_constants, values):
+        yield
+
+
+def is_constant(value: Any) -> bool:
+    """Whether nobody wants its gradient."""
+    return any(each is value for each in _constants.get())
 
 
 def cached_in_precompute(function: Callable[[], Any]) -> Any:
@@ -68,7 +101,7 @@ def cached_in_precompute(function: Callable[[], Any]) -> Any:
 
 def is_eager() -> bool:
     """Whether functions may evaluate their arrays here (:func:`eager_vjp`)."""
-    return _no_grad.get() or _recorded.get() is not None or _replayed.get() is not None
+    return _eager.get() or _no_grad.get() or _recorded.get() is not None or _replayed.get() is not None
 
 
 def eager_vjp(
@@ -86,7 +119,7 @@ def eager_vjp(
         if _no_grad.get():
             return function(arrays, False)[0]
         outputs, residuals = cached_in_precompute(lambda: function(arrays, True))
-        if _replayed.get() is None:
+        if _recorded.get() is not None:
             return list(outputs)
         differentiable: Any = mx.custom_function(lambda *_: list(outputs))
         differentiable.vjp(lambda _arrays, cotangents, _outputs: pullback(residuals, cotangents))

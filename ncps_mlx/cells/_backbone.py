@@ -129,7 +129,7 @@ class Backbone(nn.Module):
         from_input, recurrent = self.masked_weights()
         return transposed(from_input), transposed(recurrent)
 
-    def in_c(self, activation: str, dropout: Sequence[mx.array]) -> NativeBackbone:
+    def in_c(self, activation: str) -> NativeBackbone:
         """The same for a layer in C; ``activation`` is also that of an LTC's gate."""
         input_weight, recurrent_weight = self.masked_weights()
         return NativeBackbone(
@@ -138,7 +138,6 @@ class Backbone(nn.Module):
             recurrent_weight=recurrent_weight,
             weights=tuple(self.weights),
             biases=(self.bias, *self.biases),
-            dropout=tuple(dropout),
         )
 
     def bind_inputs(self) -> Callable[[mx.array], mx.array]:

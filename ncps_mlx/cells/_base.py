@@ -178,6 +178,11 @@ class Cell(nn.Module):
         """Whether it runs over time with a custom gradient (``ncps_mlx._kernels``)."""
         return False
 
+    @property
+    def has_native_kernel(self) -> bool:
+        """Whether it runs over time in C where layers do (``ncps_mlx._kernels.native``)."""
+        return False
+
 
 class FusedCell(Cell):
     """A cell that runs over time with a custom gradient, alone or with an LSTM step before each of its own."""

@@ -13,7 +13,7 @@ from ncps_mlx._kernels.cfc import LayerArrays, LayerSpec, combine_heads, run_cfc
 from ncps_mlx._kernels.custom_vjp import is_eager
 from ncps_mlx._kernels.layout import transposed
 from ncps_mlx._kernels.lstm import LSTMArrays
-from ncps_mlx._kernels.native import NativeCfC
+from ncps_mlx._kernels.native import NativeBackbone, NativeCfC
 from ncps_mlx.cells._backbone import Backbone
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._initializers import Initializer
@@ -133,6 +133,12 @@ class CfCCell(FusedCell):
         """Whether the activation's derivative follows from its value."""
         return not self.backbone.layers or self._activation in DERIVATIVES
 
+    @property
+    def has_native_kernel(self) -> bool:
+        """Whether C has the mode and the activation."""
+        covered = not self.backbone.layers or self._activation in NativeBackbone.ACTIVATIONS
+        return covered and self._mode in NativeCfC.MODES
+
     def run_fused(
         self,
         x: mx.array,
@@ -146,14 +152,15 @@ class CfCCell(FusedCell):
     ) -> tuple[mx.array, State]:
         """As ``FusedCell.run_fused``."""
         net = self.backbone
-        if lstm is None and is_eager():
+        if lstm is None and self.has_native_kernel and is_eager():
             native = NativeCfC(
                 mode=self._mode,
                 x=x,
                 state=state[0],
-                backbone=net.in_c(self._activation if net.layers else "tanh", dropout),  # else any name will do
+                backbone=net.in_c(self._activation if net.layers else "tanh"),  # else any name will do
                 dt=dt,
                 mask=mask,
+                dropout=tuple(dropout),
             )
             if native.runs():
                 every, end = native.run(sequences=sequences)

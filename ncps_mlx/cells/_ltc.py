@@ -13,7 +13,7 @@ from ncps_mlx._kernels.layout import flatten_time, transposed
 from ncps_mlx._kernels.lstm import LSTMArrays
 from ncps_mlx._kernels.ltc import run_ltc
 from ncps_mlx._kernels.ltc_solver import DenseGate, gate_input_scale
-from ncps_mlx._kernels.native import NativeLTC
+from ncps_mlx._kernels.native import NativeBackbone, NativeLTC
 from ncps_mlx._kernels.tanh import tanh_for
 from ncps_mlx.cells._backbone import Backbone
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
@@ -192,6 +192,11 @@ class LTCCell(FusedCell):
         """Whether the activation's derivative follows from its value."""
         return self._activation_name in DERIVATIVES
 
+    @property
+    def has_native_kernel(self) -> bool:
+        """Whether C has the activation."""
+        return self._activation_name in NativeBackbone.ACTIVATIONS
+
     def run_fused(
         self,
         x: mx.array,
@@ -204,16 +209,17 @@ class LTCCell(FusedCell):
         sequences: bool,
     ) -> tuple[mx.array, State]:
         """As ``FusedCell.run_fused``."""
-        if lstm is None and is_eager():
+        if lstm is None and self.has_native_kernel and is_eager():
             native = NativeLTC(
                 x=x,
                 state=state[0],
                 leak=self.leak(),
                 target=self.target,
-                backbone=self.backbone.in_c(self._activation_name, dropout),
+                backbone=self.backbone.in_c(self._activation_name),
                 unfolds=self._unfolds,
                 dt=dt / self._unfolds,
                 mask=mask,
+                dropout=tuple(dropout),
             )
             if native.runs():
                 every, end = native.run(sequences=sequences)

@@ -7,7 +7,7 @@ from functools import partial
 
 import mlx.core as mx
 
-from ncps_mlx._kernels.custom_vjp import cached_in_precompute
+from ncps_mlx._kernels.custom_vjp import cached_in_precompute, constants
 from ncps_mlx.cells._base import Cell, State, TimeSteps
 
 __all__ = ["dropout_masks", "reverse_time", "run_stack"]
@@ -105,7 +105,9 @@ def run_stack(
                 dropout = [each.astype(x.dtype) for each in masks]
             start = arrays[len(ends) : len(ends) + cell.state_size]
             sequence = reverse_time(x, dt, mask) if direction else (x, dt, mask)
-            y, end = cell.run(sequence[0], start, *sequence[1:], dropout, sequences=every)
+            # The first layer's inputs, all time steps and first states depend on no parameter.
+            with constants(sequence[1], *start, *sequence[: i == 0]):
+                y, end = cell.run(sequence[0], start, *sequence[1:], dropout, sequences=every)
             outputs.append(y[..., ::-1, :, :] if direction and every else y)
             ends += end
         y = outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=-1)

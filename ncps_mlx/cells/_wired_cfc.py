@@ -109,6 +109,11 @@ class WiredCfCCell(FusedCell):
         first = self.hidden_size - self._sizes[-1]
         return h[..., first : first + self.output_size]
 
+    @property
+    def has_native_kernel(self) -> bool:
+        """Whether C has the mode."""
+        return all(cell.has_native_kernel for cell in self.cells)
+
     def run_fused(
         self,
         x: mx.array,

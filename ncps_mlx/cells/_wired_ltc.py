@@ -207,6 +207,11 @@ class WiredLTCCell(FusedCell):
 
         return step
 
+    @property
+    def has_native_kernel(self) -> bool:
+        """C has all settings."""
+        return True
+
     def run_fused(
         self,
         x: mx.array,

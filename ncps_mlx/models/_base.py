@@ -185,6 +185,11 @@ class RecurrentModel(nn.Module):
         return all(cell.has_fused_kernel for layers in self._directions() for cell in layers)
 
     @property
+    def has_native_kernel(self) -> bool:
+        """Whether all layers run in C where layers do."""
+        return all(cell.has_native_kernel for layers in self._directions() for cell in layers)
+
+    @property
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, with defaults: ``type(model)(**model.config)`` makes an equal model."""
         return dict(self._config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -26,24 +27,42 @@ class ParameterLayout:
 
     def __init__(self, tree: Any) -> None:
         pairs: Any = tree_flatten(tree)
-        self.names = [name for name, _ in pairs]
+        # The tree with each array's number instead of it.
+        self.places: Any = tree_unflatten([(name, i) for i, (name, _) in enumerate(pairs)])
         self.shapes = [(array.shape[1:], array.dtype) for _, array in pairs]
         self.dtype = mx.result_type(mx.float32, *(dtype for _, dtype in self.shapes))
+        self.is_single = all(dtype == mx.float32 for _, dtype in self.shapes)
         self.cuts = np.cumsum([math.prod(shape) for shape, _ in self.shapes])[:-1].tolist()
 
     def to_matrix(self, tree: Any) -> mx.array:
         """The tree's numbers as one matrix (N, P)."""
-        pairs: Any = tree_flatten(tree)
-        arrays = dict(pairs)
-        rows = [arrays[name].reshape(len(arrays[name]), -1).astype(self.dtype) for name in self.names]
+        rows = [array.reshape(len(array), -1).astype(self.dtype) for array in in_order(self.places, tree)]
         return mx.concatenate(rows, axis=1)
 
     def to_tree(self, matrix: mx.array) -> Any:
         """The inverse of :meth:`to_matrix`."""
         parts = mx.split(matrix, self.cuts, axis=1)
-        return tree_unflatten(
-            [
-                (name, part.reshape(len(part), *shape).astype(dtype))
-                for name, part, (shape, dtype) in zip(self.names, parts, self.shapes, strict=True)
-            ]
-        )
+        arrays = [
+            part.reshape(len(part), *shape).astype(dtype)
+            for part, (shape, dtype) in zip(parts, self.shapes, strict=True)
+        ]
+        return filled(self.places, arrays)
+
+
+# As tree_flatten and tree_unflatten, which take longer than all else that a training step does with the tree.
+
+
+def in_order(places: Any, tree: Any) -> Iterator[mx.array]:
+    """The arrays of a tree by their places."""
+    if isinstance(places, int):
+        yield tree
+        return
+    for key in places if isinstance(places, dict) else range(len(places)):
+        yield from in_order(places[key], tree[key])
+
+
+def filled(places: Any, arrays: Sequence[mx.array]) -> Any:
+    """A tree with an array at each place."""
+    if isinstance(places, dict):
+        return {name: filled(each, arrays) for name, each in places.items()}
+    return [filled(each, arrays) for each in places] if isinstance(places, list) else arrays[places]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from mlx.utils import tree_map
 
-from ncps_mlx._kernels.custom_vjp import precompute
-from ncps_mlx._kernels.native import training_kernels
+from ncps_mlx._kernels.custom_vjp import eager, precompute
+from ncps_mlx._kernels.native import is_native_on, training_kernels
 from ncps_mlx._runtime.memory_budget import members_at_once, peak_memory_mb
 from ncps_mlx._runtime.thread_affinity import WorkerThreadAffinity
 from ncps_mlx._runtime.training_stream import training_stream
@@ -205,19 +205,22 @@ class PopulationTrainer:
     def group_gradient(self, i: int, group: slice) -> tuple[mx.array, mx.array]:
         """The losses (n,) and gradients (n, P) of some members."""
         batch, rates, keys = self.batch(i, group)
-        parameters = self.layout.to_tree(self.matrix[group])
-        arguments = parameters, batch, rates, keys
+        arguments = self.layout.to_tree(self.matrix[group]), batch, rates, keys
         if isinstance(self.model, OwnModel):
             with training_kernels():
                 losses, gradients = self.model.gradient(self.loss, *arguments)
             return losses, self.layout.to_matrix(gradients)
-        with training_kernels():
-            # Without custom gradients there is little to gain, and the forward pass would run twice.
-            ahead = precompute(lambda: self.loss(*arguments)) if self.model.has_fused_kernel else nullcontext()
-            with ahead:
-                gradient = mx.value_and_grad(self.loss)  # an attribute would hold this object in a circle
-                (_, losses), gradients = gradient(*arguments)
+        with training_kernels(), self.layers_mode(lambda: self.loss(*arguments)):
+            gradient = mx.value_and_grad(self.loss)  # an attribute would hold this object in a circle
+            (_, losses), gradients = gradient(*arguments)
         return losses, self.layout.to_matrix(gradients)
+
+    def layers_mode(self, loss: Callable[[], Any]) -> AbstractContextManager[None]:
+        """How the layers run while MLX differentiates the loss."""
+        if self.model.has_native_kernel and self.layout.is_single and is_native_on():
+            return eager()
+        # Without custom gradients there is little to gain, and the forward pass would run twice.
+        return precompute(loss) if self.model.has_fused_kernel else nullcontext()
 
     def plan_memory(self, progress: Progress) -> None:
         """Measure one member's gradient and its predictions, and say so if not all fit together."""

@@ -1,7 +1,8 @@
 """Layers in C, compiled where there is a compiler: several times faster in training on a CPU.
 
-You need to read this only to make training faster. Each computes what the kernels next to this folder compute, from a
-forward pass taken in advance (``custom_vjp.precompute``) or without a gradient; what it does not cover runs there.
+You need to read this only to make training faster. Each computes what the kernels next to this folder compute, at once
+rather than when MLX evaluates (``custom_vjp.eager``), and only in training and prediction; what it does not
+cover runs there.
 """
 
 from ncps_mlx._kernels.native._backbone import NativeBackbone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence as Several
 from typing import Any
 
@@ -15,17 +16,19 @@ from ncps_mlx._runtime.memory_budget import count_allocation
 __all__ = [
     "Array",
     "Floats",
+    "Long",
     "Sequence",
+    "Void",
     "aligned",
     "each_member",
     "evaluates",
-    "first",
     "pointer",
     "sequence",
     "view",
 ]
 
 Floats = npt.NDArray[Any]
+Long, Void = ctypes.c_long, ctypes.c_void_p
 
 ALIGNMENT = 64  # bytes, as in vectors.h
 
@@ -33,18 +36,13 @@ ALIGNMENT = 64  # bytes, as in vectors.h
 class Array(ctypes.Structure):
     """One array of each member of a population: the first member's, and how many numbers on the next one's begins."""
 
-    _fields_ = (("data", ctypes.c_void_p), ("member", ctypes.c_long))
+    _fields_ = (("data", Void), ("member", Long))
 
 
 class Sequence(ctypes.Structure):
     """A sequence (T, B, .) of each member, its last axis dense; ``data`` is NULL for none."""
 
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("member", ctypes.c_long),
-        ("step", ctypes.c_long),
-        ("row", ctypes.c_long),
-    )
+    _fields_ = (("data", Void), ("member", Long), ("step", Long), ("row", Long))
 
 
 def evaluates(arrays: Several[mx.array]) -> bool:
@@ -83,14 +81,9 @@ def sequence(array: Floats | None) -> tuple[Sequence, Floats | None]:
     return Sequence(pointer(array), *(each // array.itemsize for each in array.strides[:3])), array
 
 
-def first(arrays: Several[Floats]) -> Floats | None:
-    """The first array, if there is one."""
-    return arrays[0] if arrays else None
-
-
 def aligned(shape: Several[int]) -> Floats:
     """Memory for floats that begins at a cache line, not set to anything."""
-    size = int(np.prod(shape)) * 4
+    size = 4 * math.prod(shape)
     raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
     count_allocation(raw.nbytes)
     first = -int(raw.__array_interface__["data"][0]) % ALIGNMENT

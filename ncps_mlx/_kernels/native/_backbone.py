@@ -5,19 +5,17 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import mlx.core as mx
 
 from ncps_mlx._kernels.activations import LECUN
-from ncps_mlx._kernels.native._arrays import Array, Floats, each_member, pointer
+from ncps_mlx._kernels.native._arrays import Array, Floats, Long, Void, each_member, pointer
 from ncps_mlx._kernels.native._layer import LayerCall
 
 __all__ = ["BackboneArrays", "NativeBackbone", "OfBackbone"]
 
-ACTIVATIONS = {"tanh": 0, "lecun_tanh": 0, "relu": 1, "sigmoid": 2}
-
-Long, Float, Void = ctypes.c_long, ctypes.c_float, ctypes.c_void_p
+Float = ctypes.c_float
 
 
 class BackboneArrays(ctypes.Structure):
@@ -47,33 +45,23 @@ class NativeBackbone:
         recurrent_weight: Of the first product (..., out, H).
         weights: Of the other products, each (..., out, in).
         biases: Of all products, each (..., out).
-        dropout: A mask (..., T, B, U) for each backbone layer; empty for none.
     """
+
+    ACTIVATIONS: ClassVar = {"tanh": 0, "lecun_tanh": 0, "relu": 1, "sigmoid": 2}
 
     activation: str
     input_weight: mx.array
     recurrent_weight: mx.array
     weights: tuple[mx.array, ...]
     biases: tuple[mx.array, ...]
-    dropout: tuple[mx.array, ...]
 
-    @property
-    def is_covered(self) -> bool:
-        """Whether C has the activation."""
-        return self.activation in ACTIVATIONS
-
-    def differentiable(self) -> list[tuple[mx.array, int]]:
+    def parameters(self) -> list[tuple[mx.array, int]]:
         """The weights, then the biases, with their axes in one model."""
         matrices = (self.input_weight, self.recurrent_weight, *self.weights)
         return [*((each, 2) for each in matrices), *((each, 1) for each in self.biases)]
 
-    @property
-    def count(self) -> int:
-        """How many arrays these are."""
-        return 1 + 2 * len(self.biases)
-
-    def in_c(self, call: LayerCall, arrays: Several[Floats], dropout: Several[Floats]) -> BackboneArrays:
-        """The memory of :meth:`differentiable`, and of dropout masks."""
+    def hand_over(self, call: LayerCall, arrays: Several[Floats], dropout: Several[Floats]) -> BackboneArrays:
+        """The memory of :meth:`parameters`, and of dropout masks."""
         products = len(self.biases)
         input_weight, recurrent_weight, *rest = arrays
         weights, biases = rest[: products - 1], rest[products - 1 :]
@@ -86,14 +74,14 @@ class NativeBackbone:
 
         return BackboneArrays(
             *(input_weight.shape[-1], recurrent_weight.shape[-1], biases[0].shape[-1]),
-            *(products - 1, biases[-1].shape[-1], ACTIVATIONS[self.activation]),
+            *(products - 1, biases[-1].shape[-1], self.ACTIVATIONS[self.activation]),
             *(LECUN if self.activation == "lecun_tanh" else (1.0, 1.0)),
             *(call.hold(each_member(each)) for each in (input_weight, recurrent_weight)),
             *map(table, (weights, biases, dropout)),
         )
 
-    def gradients(self, call: LayerCall, found: Several[Floats]) -> OfBackbone:
-        """Where the gradients of :meth:`differentiable` go."""
+    def receive(self, call: LayerCall, found: Several[Floats]) -> OfBackbone:
+        """Where the gradients of :meth:`parameters` go."""
         products = len(self.biases)
         input_weight, recurrent_weight, *rest = map(pointer, found)
 

@@ -22,6 +22,7 @@ ENVIRONMENT = "NCPS_MLX_NATIVE"
 """The environment variable that switches the layers in C off if it is 0."""
 
 FOLDER = Path(__file__).parent
+LAYERS = ("cfc", "ltc", "wired_ltc")
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = (
     *("-std=gnu11", "-O2", "-fPIC", "-shared"),
@@ -144,7 +145,17 @@ def load(folder: Path) -> ctypes.CDLL:
     path = folder / LIBRARY
     if hashlib.sha256(path.read_bytes()).digest() != (folder / CHECKSUM).read_bytes():
         raise OSError(f"{path} must be what was compiled, got another file.")
-    return ctypes.CDLL(str(path))
+    return declared(path)
+
+
+def declared(path: Path) -> ctypes.CDLL:
+    """The library, its functions with the types of their arguments and values."""
+    functions = ctypes.CDLL(str(path))
+    for layer in LAYERS:
+        getattr(functions, f"{layer}_kept_floats").restype = ctypes.c_long
+        for action, count in (("kept_floats", 1), ("forward", 4), ("backward", 5)):
+            getattr(functions, f"{layer}_{action}").argtypes = [ctypes.c_void_p] * count
+    return functions
 
 
 def build(compiler: str, folder: Path) -> ctypes.CDLL:
@@ -159,4 +170,4 @@ def build(compiler: str, folder: Path) -> ctypes.CDLL:
     else:
         raise OSError(f"{compiler} must compile the layers, got: {result.stderr.decode(errors='replace')[-500:]}")
     (folder / CHECKSUM).write_bytes(hashlib.sha256(path.read_bytes()).digest())
-    return ctypes.CDLL(str(path))
+    return declared(path)

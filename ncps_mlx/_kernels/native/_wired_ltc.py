@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence as Several
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx._kernels.native._arrays import Array, Floats, Sequence, each_member, first, pointer, sequence
-from ncps_mlx._kernels.native._layer import LayerCall, NativeLayer
+from ncps_mlx._kernels.native._arrays import Array, Floats, Long, Void, each_member, pointer
+from ncps_mlx._kernels.native._layer import LayerCall, NativeLayer, gradients_structure, layer_structure
 
 __all__ = ["NativeSynapses", "NativeWiredLTC", "SynapseList"]
 
-Long, Float, Void = ctypes.c_long, ctypes.c_float, ctypes.c_void_p
 PARAMETERS = ("slope", "midpoint", "pushed", "conducted")
+NEURONS = ("capacitance", "driven", "leaking")
 
 
 class Synapses(ctypes.Structure):
@@ -29,31 +30,10 @@ class Synapses(ctypes.Structure):
     )
 
 
-class Layer(ctypes.Structure):
-    """``Layer`` of wired_ltc.c."""
-
-    _fields_ = (
-        *((name, Long) for name in ("members", "steps", "unfolds", "batch", "inputs", "units")),
-        ("dt", Float),
-        *((name, Sequence) for name in ("x", "times", "mask")),
-        *((name, Array) for name in ("state", "capacitance", "driven", "leaking")),
-        *(("inner", Synapses), ("sensory", Synapses)),
-    )
-
-
 class OfSynapses(ctypes.Structure):
     """``OfSynapses`` of wired_ltc.c."""
 
     _fields_ = tuple((name, Void) for name in PARAMETERS)
-
-
-class Gradients(ctypes.Structure):
-    """``Gradients`` of wired_ltc.c."""
-
-    _fields_ = (
-        *((name, Void) for name in ("x", "times", "state", "capacitance", "driven", "leaking")),
-        *(("inner", OfSynapses), ("sensory", OfSynapses)),
-    )
 
 
 class SynapseList:
@@ -104,7 +84,6 @@ class NativeWiredLTC(NativeLayer):
     """A layer; its inputs are mapped already, its outputs not yet.
 
     Attributes:
-        state: First state (..., B, U).
         capacitance: Of each neuron (..., U).
         driven: What drives a neuron at rest, leak times resting potential (..., U).
         leaking: What it conducts at rest (..., U).
@@ -113,6 +92,16 @@ class NativeWiredLTC(NativeLayer):
         unfolds: Solver steps for each time step.
         dt: Time steps of the solver.
     """
+
+    name: ClassVar = "wired_ltc"
+    layer_in_c: ClassVar = layer_structure(
+        ["unfolds", "inputs", "units"],
+        *((name, Array) for name in NEURONS),
+        *(("inner", Synapses), ("sensory", Synapses)),
+    )
+    gradients_in_c: ClassVar = gradients_structure(
+        *((name, Void) for name in NEURONS), ("inner", OfSynapses), ("sensory", OfSynapses)
+    )
 
     x: mx.array
     state: mx.array
@@ -125,48 +114,27 @@ class NativeWiredLTC(NativeLayer):
     dt: mx.array | float
     mask: mx.array | None
 
-    def differentiable(self) -> list[tuple[mx.array, int]]:
-        """x, the state, the neurons' parameters, the synapses' and the time steps."""
+    @property
+    def sizes(self) -> Several[int]:
+        """Solver steps, inputs and neurons."""
+        return self.unfolds, self.x.shape[-1], self.state.shape[-1]
+
+    def parameters(self) -> list[tuple[mx.array, int]]:
+        """The neurons', then the synapses'."""
         neurons = (self.capacitance, self.driven, self.leaking)
-        return [
-            (self.x, 3),
-            (self.state, 2),
-            *((each, 1) for each in (*neurons, *self.inner.parameters, *self.sensory.parameters)),
-            *((each, 3) for each in self.times),
-        ]
+        return [(each, 1) for each in (*neurons, *self.inner.parameters, *self.sensory.parameters)]
 
-    def call(self, arrays: list[Floats], masks: list[Floats]) -> LayerCall:
-        """The layer on the memory of these arrays."""
-        return WiredLTCCall(self, arrays, masks)
+    def hand_over(self, call: LayerCall, parameters: list[Floats], dropout: list[Floats]) -> Several[Any]:  # noqa: ARG002
+        """The neurons, then the synapses."""
+        members: list[Any] = [call.hold(each_member(each)) for each in parameters]
 
-
-class WiredLTCCall(LayerCall):
-    """A wired LTC layer in C with its arrays."""
-
-    name = "wired_ltc"
-
-    def __init__(self, ltc: NativeWiredLTC, arrays: list[Floats], masks: list[Floats]) -> None:
-        super().__init__(arrays)
-        x, state, *rest = arrays
-        neurons, inner, sensory, times = rest[:3], rest[3:7], rest[7:11], rest[11:]
-
-        def synapses(listed: SynapseList, parameters: list[Floats]) -> Synapses:
+        def synapses(listed: SynapseList, arrays: list[Any]) -> Synapses:
             lists = (listed.first, listed.source, listed.order)
-            members: list[Any] = [self.hold(each_member(each)) for each in parameters]
-            return Synapses(len(listed.source), *(self.hold((pointer(each), each)) for each in lists), *members)
+            return Synapses(len(listed.source), *(call.hold((pointer(each), each)) for each in lists), *arrays)
 
-        population, steps, batch, inputs = x.shape
-        self.layer = Layer(
-            *(population, steps, ltc.unfolds, batch, inputs, state.shape[-1]),
-            0.0 if isinstance(ltc.dt, mx.array) else ltc.dt,
-            *(self.hold(sequence(each)) for each in (x, first(times), first(masks))),
-            *(self.hold(each_member(each)) for each in (state, *neurons)),
-            synapses(ltc.inner.listed, inner),
-            synapses(ltc.sensory.listed, sensory),
-        )
+        return *members[:3], synapses(self.inner.listed, members[3:7]), synapses(self.sensory.listed, members[7:])
 
-    def gradients(self, found: list[Floats]) -> Gradients:
-        """x, the state, the neurons' parameters, the synapses' and the time steps."""
-        x, state, *rest = map(pointer, found)
-        times = rest[11:] or [None]
-        return Gradients(x, *times, state, *rest[:3], OfSynapses(*rest[3:7]), OfSynapses(*rest[7:11]))
+    def receive(self, call: LayerCall, parameters: list[Floats]) -> Several[Any]:  # noqa: ARG002
+        """Those of the neurons, then of the synapses."""
+        pointers = list(map(pointer, parameters))
+        return *pointers[:3], OfSynapses(*pointers[3:7]), OfSynapses(*pointers[7:])

@@ -41,6 +41,16 @@ static inline long outputs_of(const Backbone *n, long i) { return i < n->layers 
 /* The factor of the values that product i reads from a layer below it. */
 static inline float below_of(const Backbone *n, long i) { return i ? n->outer : 1.0f; }
 
+/* Vectors in the largest of the products' matrices (depth + 1, columns), given those in a row of the last. */
+static long largest_matrix(const Backbone *n, long last_row) {
+    long largest = 0;
+    for (long i = 0; i <= n->layers; i++) {
+        long size = (depth_of(n, i) + 1) * (i < n->layers ? width_row(n) : last_row);
+        largest = size > largest ? size : largest;
+    }
+    return largest;
+}
+
 /* Add a row of product i's weights, times a factor and that of what it reads, to a column of a matrix (depth + 1,
    columns); its bias, times the factor, comes last. */
 static void fold_row(const Backbone *n, long i, long m, long row, float factor, float *column, long columns) {

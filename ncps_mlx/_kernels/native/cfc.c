@@ -17,7 +17,7 @@ typedef struct {
     Backbone net;
 } Layer;
 
-/* Gradients (N, ...), dense; times: NULL if they do not vary. */
+/* Gradients (N, ...), dense; x, times and state: NULL for those that nobody wants. */
 typedef struct {
     float *x, *times, *state;
     OfBackbone net;
@@ -40,12 +40,6 @@ static long lay_out_kept(const Layer *l, vec *block, Kept *kept) {
     kept->backbone = take(block, &used, l->net.layers * rows * width_row(&l->net));
     kept->heads = take(block, &used, rows * head_row(l));
     return used;
-}
-
-/* How many floats of memory a member's forward pass keeps. */
-long cfc_kept_floats(const Layer *l) {
-    Kept kept;
-    return lay_out_kept(l, NULL, &kept) * LANES;
 }
 
 /* The factor of a head's argument; of the gate's where time steps do not vary, that of a. */
@@ -86,15 +80,6 @@ static void unfold(const Layer *l, long i, long m, const vec *matrix, const OfBa
         }
 }
 
-static long largest_matrix(const Layer *l) {
-    long largest = 0;
-    for (long i = 0; i <= l->net.layers; i++) {
-        long size = (depth_of(&l->net, i) + 1) * result_row(l, i);
-        largest = size > largest ? size : largest;
-    }
-    return largest;
-}
-
 /* Heads from arguments to values, in place, and the next state of each row. */
 static void apply_heads(const Layer *l, long m, long t, vec *heads, const vec *state, vec *next) {
     long n = state_row(&l->net);
@@ -123,7 +108,7 @@ typedef struct {
 static long lay_out_forward(const Layer *l, vec *block, Forward *f, int keeps) {
     const Backbone *n = &l->net;
     long used = 0;
-    f->matrix = take(block, &used, largest_matrix(l));
+    f->matrix = take(block, &used, largest_matrix(n, result_row(l, n->layers)));
     f->state = take(block, &used, l->batch * state_row(n));
     f->dropped = take(block, &used, n->dropout ? l->batch * width_row(n) : 0);
     f->backbone = take(block, &used, keeps ? 0 : l->batch * width_row(n) * n->layers);
@@ -135,24 +120,22 @@ static long lay_out_forward(const Layer *l, vec *block, Forward *f, int keeps) {
     return used;
 }
 
-static void forward_member(const Layer *l, long m, Forward *f, vec *kept_block, float *states, float *last) {
+static void forward_member(const Layer *l, long m, Forward *f, const Kept *kept, float *states, float *last) {
     const Backbone *n = &l->net;
     long state_size = l->batch * state_row(n), width_size = l->batch * width_row(n);
-    Kept kept;
-    if (kept_block) lay_out_kept(l, kept_block, &kept);
     for (long i = 0; i <= n->layers; i++) {
         fold(l, i, m, f->matrix);
         pack(f->matrix, depth_of(n, i), result_row(l, i), f->packed[i]);
         memcpy(f->biases[i], f->matrix + depth_of(n, i) * result_row(l, i), sizeof(vec) * result_row(l, i));
     }
-    pad(l->state.data + m * l->state.member, l->batch, n->units, kept_block ? kept.state : f->state);
+    pad(l->state.data + m * l->state.member, l->batch, n->units, kept ? kept->state : f->state);
     for (long t = 0; t < l->steps; t++) {
-        vec *state = kept_block ? kept.state + t * state_size : f->state;
-        vec *next = kept_block && t + 1 < l->steps ? state + state_size : f->state;
-        vec *heads = kept_block ? kept.heads + t * l->batch * head_row(l) : f->heads;
+        vec *state = kept ? kept->state + t * state_size : f->state;
+        vec *next = kept && t + 1 < l->steps ? state + state_size : f->state;
+        vec *heads = kept ? kept->heads + t * l->batch * head_row(l) : f->heads;
         Rows a = {row_of(l->x, m, t, 0), l->x.row, n->inputs}, a2 = {(float *)state, state_row(n) * LANES, n->units};
         for (long i = 0; i < n->layers; i++) {
-            vec *y = kept_block ? kept.backbone + (i * l->steps + t) * width_size : f->backbone + i * width_size;
+            vec *y = kept ? kept->backbone + (i * l->steps + t) * width_size : f->backbone + i * width_size;
             multiply(l->batch, a, a2, f->packed[i], f->biases[i], 0, y, width_row(n));
             activate(n->activation, y, width_size);
             if (n->dropout) {
@@ -169,27 +152,8 @@ static void forward_member(const Layer *l, long m, Forward *f, vec *kept_block, 
     unpad(f->state, l->batch, n->units, last);
 }
 
-/* All states (N, T, B, H), unless that is NULL, and the last (N, B, H); what is kept, unless NULL, is for
-   cfc_backward: cfc_kept_floats for each member, aligned as a vector. Returns 0, or 1 if memory is short. */
-int cfc_forward(const Layer *l, float *kept, float *states, float *last) {
-    long products = l->net.layers + 1, size = l->batch * l->net.units;
-    vec *pointers[2 * products];
-    Forward f = {.packed = pointers, .biases = pointers + products};
-    vec *block = allocate(lay_out_forward(l, NULL, &f, kept != NULL));
-    if (!block) return 1;
-    Mode mode = flush_subnormals();
-    lay_out_forward(l, block, &f, kept != NULL);
-    for (long m = 0; m < l->members; m++) {
-        vec *own = kept ? (vec *)(kept + m * cfc_kept_floats(l)) : NULL;
-        forward_member(l, m, &f, own, states ? states + m * l->steps * size : NULL, last + m * size);
-    }
-    restore_mode(mode);
-    free(block);
-    return 0;
-}
-
-/* Steps that are gone back before the weights' gradients are added up: few enough to lie in the cache. */
-static long chunk_steps(const Layer *l) {
+/* Few enough for their rows to lie in the cache. */
+static long steps_in_chunk(const Layer *l) {
     long steps = (255 + l->batch) / l->batch;
     return steps < l->steps ? steps : l->steps;
 }
@@ -201,8 +165,8 @@ typedef struct {
 
 static long lay_out_backward(const Layer *l, vec *block, Backward *w) {
     const Backbone *n = &l->net;
-    long used = 0, rows = chunk_steps(l) * l->batch;
-    w->matrix = take(block, &used, largest_matrix(l));
+    long used = 0, rows = steps_in_chunk(l) * l->batch;
+    w->matrix = take(block, &used, largest_matrix(n, result_row(l, n->layers)));
     w->zeros = take(block, &used, width_row(n) + vectors_in(n->inputs));
     w->state = take(block, &used, l->batch * state_row(n));
     w->to_inputs = take(block, &used, vectors_in(n->inputs) * LANES * result_row(l, 0));
@@ -269,10 +233,10 @@ static void add_chunk(const Layer *l, long m, long first, long steps, const Kept
     }
 }
 
-/* One step back: w->state from the gradient of the state after it to that of the state before it. */
-static void step_back(const Layer *l, long m, long t, long row, const Kept *kept, Backward *w, const Gradients *g) {
+/* Step t back, in its chunk: w->state from the gradient of the state after it to that of the state before it. */
+static void step_back(const Layer *l, long m, long t, long in_chunk, const Kept *kept, Backward *w, const Gradients *g) {
     const Backbone *n = &l->net;
-    long width_size = l->batch * width_row(n), place = (m * l->steps + t) * l->batch;
+    long width_size = l->batch * width_row(n), place = (m * l->steps + t) * l->batch, row = in_chunk * l->batch;
     vec *d = w->arguments[n->layers] + row * head_row(l);
     if (t) {
         fetch_ahead(kept->heads + (t - 1) * l->batch * head_row(l), l->batch * head_row(l));
@@ -290,52 +254,24 @@ static void step_back(const Layer *l, long m, long t, long row, const Kept *kept
     }
     Rows a = {(float *)d, result_row(l, 0) * LANES, result_row(l, 0) * LANES};
     multiply(l->batch, a, NO_ROWS, w->packed[0], w->state, state_row(n), w->state, state_row(n));
+    if (!g->x) return;
     multiply(l->batch, a, NO_ROWS, w->to_inputs, w->zeros, 0, w->from_inputs, vectors_in(n->inputs));
     unpad(w->from_inputs, l->batch, n->inputs, g->x + place * n->inputs);
 }
 
-static void backward_member(const Layer *l, long m, const vec *kept_block, const float *by_states, const float *by_last,
-                            Backward *w, const Gradients *g) {
+static void begin_backward(const Layer *l, long m, Backward *w) {
     const Backbone *n = &l->net;
-    long end = l->steps, size = l->batch * n->units;
-    Kept kept;
-    lay_out_kept(l, (vec *)kept_block, &kept);
     for (long i = 0; i <= n->layers; i++) {
         fold(l, i, m, w->matrix);
         pack_transposed(w->matrix, i ? 0 : n->inputs, i ? n->width : n->units, result_row(l, i), w->packed[i]);
         if (!i) pack_transposed(w->matrix, 0, n->inputs, result_row(l, i), w->to_inputs);
         memset(w->sums[i], 0, sizeof(vec) * (depth_of(n, i) + 1) * result_row(l, i));
     }
-    pad(by_last, l->batch, n->units, w->state);
-    for (long t = l->steps - 1; t >= 0; t--) {
-        long first = end > chunk_steps(l) ? end - chunk_steps(l) : 0;
-        if (by_states) add_padded(by_states + t * size, l->batch, n->units, w->state);
-        step_back(l, m, t, (t - first) * l->batch, &kept, w, g);
-        if (t == first) {
-            add_chunk(l, m, first, end - first, &kept, w);
-            end = first;
-        }
-    }
-    unpad(w->state, l->batch, n->units, g->state + m * size);
-    for (long i = 0; i <= n->layers; i++) unfold(l, i, m, w->sums[i], &g->net);
 }
 
-/* Gradients from those by all states (N, T, B, H), unless NULL, and by the last (N, B, H). Returns 0, or 1 if memory is
-   short. */
-int cfc_backward(const Layer *l, const float *kept, const float *by_states, const float *by_last, const Gradients *g) {
-    long products = l->net.layers + 1, size = l->batch * l->net.units;
-    vec *pointers[3 * products];
-    Backward w = {.packed = pointers, .arguments = pointers + products, .sums = pointers + 2 * products};
-    vec *block = allocate(lay_out_backward(l, NULL, &w));
-    if (!block) return 1;
-    Mode mode = flush_subnormals();
-    lay_out_backward(l, block, &w);
-    memset(w.zeros, 0, sizeof(vec) * (width_row(&l->net) + vectors_in(l->net.inputs)));
-    for (long m = 0; m < l->members; m++) {
-        const vec *own = (const vec *)(kept + m * cfc_kept_floats(l));
-        backward_member(l, m, own, by_states ? by_states + m * l->steps * size : NULL, by_last + m * size, &w, g);
-    }
-    restore_mode(mode);
-    free(block);
-    return 0;
+static void end_backward(const Layer *l, long m, const Backward *w, const Gradients *g) {
+    for (long i = 0; i <= l->net.layers; i++) unfold(l, i, m, w->sums[i], &g->net);
 }
+
+#define KERNEL(action) cfc_##action
+#include "dense.h"

@@ -10,14 +10,14 @@
 #include "backbone.h"
 
 typedef struct {
-    long members, steps, unfolds, batch; /* N, T, K, B */
+    long members, steps, batch, unfolds; /* N, T, B, K */
     float dt; /* of a solver step, where it does not vary */
     Sequence x, times, mask; /* times: of a solver step; the mask is of bytes */
     Array state, leak, target;
     Backbone net;
 } Layer;
 
-/* Gradients (N, ...), dense; times: NULL if they do not vary. */
+/* Gradients (N, ...), dense; x, times and state: NULL for those that nobody wants. */
 typedef struct {
     float *x, *times, *state, *leak, *target;
     OfBackbone net;
@@ -27,25 +27,23 @@ typedef struct {
 static long result_row(const Layer *l, long i) { return i < l->net.layers ? width_row(&l->net) : state_row(&l->net); }
 
 /* What the forward pass keeps of a member: the states before all solver steps and the last, and in the steps each
-   activation, that of the gate last. */
-static vec *kept_values(const Layer *l, vec *kept, long i) {
-    long rows = l->steps * l->unfolds * l->batch;
-    return kept + (rows + l->batch) * state_row(&l->net) + i * rows * width_row(&l->net);
+   backbone layer and the gate's activation. */
+typedef struct {
+    vec *state, *backbone, *gate;
+} Kept;
+
+static long lay_out_kept(const Layer *l, vec *block, Kept *kept) {
+    long used = 0, rows = l->steps * l->unfolds * l->batch;
+    kept->state = take(block, &used, (rows + l->batch) * state_row(&l->net));
+    kept->backbone = take(block, &used, l->net.layers * rows * width_row(&l->net));
+    kept->gate = take(block, &used, rows * state_row(&l->net));
+    return used;
 }
 
-/* How many floats of memory a member's forward pass keeps. */
-long ltc_kept_floats(const Layer *l) {
+/* What is kept of product i. */
+static vec *kept_values(const Layer *l, const Kept *kept, long i) {
     long rows = l->steps * l->unfolds * l->batch;
-    return ((2 * rows + l->batch) * state_row(&l->net) + l->net.layers * rows * width_row(&l->net)) * LANES;
-}
-
-static long largest_matrix(const Layer *l) {
-    long largest = 0;
-    for (long i = 0; i <= l->net.layers; i++) {
-        long size = (depth_of(&l->net, i) + 1) * result_row(l, i);
-        largest = size > largest ? size : largest;
-    }
-    return largest;
+    return i < l->net.layers ? kept->backbone + i * rows * width_row(&l->net) : kept->gate;
 }
 
 static vec time_of(const Layer *l, long m, long t, long b) {
@@ -56,12 +54,13 @@ typedef struct {
     vec *matrix, *state, *values, *dropped, *from_inputs, *of_inputs, *leak, *target, **packed, **biases;
 } Forward;
 
-static long lay_out_forward(const Layer *l, vec *block, Forward *f) {
+/* What is kept is written where it stays; else into memory for one step. */
+static long lay_out_forward(const Layer *l, vec *block, Forward *f, int keeps) {
     const Backbone *n = &l->net;
     long used = 0;
-    f->matrix = take(block, &used, largest_matrix(l));
+    f->matrix = take(block, &used, largest_matrix(n, result_row(l, n->layers)));
     f->state = take(block, &used, 2 * l->batch * state_row(n));
-    f->values = take(block, &used, l->batch * (n->layers * width_row(n) + state_row(n)));
+    f->values = take(block, &used, keeps ? 0 : l->batch * (n->layers * width_row(n) + state_row(n)));
     f->dropped = take(block, &used, n->dropout ? l->batch * width_row(n) : 0);
     f->from_inputs = take(block, &used, n->inputs * result_row(l, 0));
     f->of_inputs = take(block, &used, l->batch * result_row(l, 0));
@@ -88,7 +87,7 @@ static void fold(const Layer *l, long m, Forward *f) {
 }
 
 /* The gate and the next state; step: the number of the solver step among all that are kept, or 0. */
-static void solver_step(const Layer *l, long m, long t, long step, Forward *f, vec *kept, const vec *state, vec *next) {
+static void solver_step(const Layer *l, long m, long t, long step, Forward *f, const Kept *kept, const vec *state, vec *next) {
     const Backbone *n = &l->net;
     Rows a = {(float *)state, state_row(n) * LANES, n->units};
     vec *y = NULL;
@@ -113,10 +112,10 @@ static void solver_step(const Layer *l, long m, long t, long step, Forward *f, v
     }
 }
 
-static void forward_member(const Layer *l, long m, Forward *f, vec *kept, float *states, float *last) {
+static void forward_member(const Layer *l, long m, Forward *f, const Kept *kept, float *states, float *last) {
     const Backbone *n = &l->net;
     long row = state_row(n), size = l->batch * row;
-    vec *state = kept ? kept : f->state, *before = f->state + size;
+    vec *state = kept ? kept->state : f->state, *before = f->state + size;
     fold(l, m, f);
     pad(l->state.data + m * l->state.member, l->batch, n->units, state);
     for (long t = 0; t < l->steps; t++) {
@@ -135,27 +134,8 @@ static void forward_member(const Layer *l, long m, Forward *f, vec *kept, float 
     unpad(state, l->batch, n->units, last);
 }
 
-/* All states (N, T, B, H), unless that is NULL, and the last (N, B, H); what is kept, unless NULL, is for
-   ltc_backward: ltc_kept_floats for each member, aligned as a vector. Returns 0, or 1 if memory is short. */
-int ltc_forward(const Layer *l, float *kept, float *states, float *last) {
-    long products = l->net.layers + 1, size = l->batch * l->net.units;
-    vec *pointers[2 * products];
-    Forward f = {.packed = pointers, .biases = pointers + products};
-    vec *block = allocate(lay_out_forward(l, NULL, &f));
-    if (!block) return 1;
-    Mode mode = flush_subnormals();
-    lay_out_forward(l, block, &f);
-    for (long m = 0; m < l->members; m++) {
-        vec *own = kept ? (vec *)(kept + m * ltc_kept_floats(l)) : NULL;
-        forward_member(l, m, &f, own, states ? states + m * l->steps * size : NULL, last + m * size);
-    }
-    restore_mode(mode);
-    free(block);
-    return 0;
-}
-
-/* Time steps that are gone back before the weights' gradients are added up: few enough to lie in the cache. */
-static long chunk_steps(const Layer *l) {
+/* Few enough for their rows to lie in the cache. */
+static long steps_in_chunk(const Layer *l) {
     long rows = l->batch * l->unfolds, steps = (255 + rows) / rows;
     return steps < l->steps ? steps : l->steps;
 }
@@ -168,8 +148,8 @@ typedef struct {
 
 static long lay_out_backward(const Layer *l, vec *block, Backward *w) {
     const Backbone *n = &l->net;
-    long used = 0, chunk = chunk_steps(l) * l->batch, rows = chunk * l->unfolds;
-    w->matrix = take(block, &used, largest_matrix(l));
+    long used = 0, chunk = steps_in_chunk(l) * l->batch, rows = chunk * l->unfolds;
+    w->matrix = take(block, &used, largest_matrix(n, result_row(l, n->layers)));
     w->zeros = take(block, &used, width_row(n) + vectors_in(n->inputs));
     w->state = take(block, &used, l->batch * state_row(n));
     w->bypass = take(block, &used, l->batch * state_row(n));
@@ -190,7 +170,7 @@ static long lay_out_backward(const Layer *l, vec *block, Backward *w) {
     return used;
 }
 
-static void fold_back(const Layer *l, long m, Backward *w) {
+static void begin_backward(const Layer *l, long m, Backward *w) {
     const Backbone *n = &l->net;
     for (long i = 0; i <= n->layers; i++) {
         fold_product(n, i, m, w->matrix);
@@ -224,12 +204,13 @@ static void gate_back(const Layer *l, long m, long t, const vec *y, const vec *n
 
 /* One solver step back, its rows in the chunk from row on: w->state from the gradient of the state after it to that of
    the state before it. */
-static void solver_back(const Layer *l, long m, long t, long step, long row, vec *kept, Backward *w, vec *by_inputs,
+static void solver_back(const Layer *l, long m, long t, long step, long row, const Kept *kept, Backward *w, vec *by_inputs,
                         float *times) {
     const Backbone *n = &l->net;
     long state_size = l->batch * state_row(n), width_size = l->batch * width_row(n);
     vec *d = w->arguments[n->layers] + row * state_row(n);
-    gate_back(l, m, t, kept_values(l, kept, n->layers) + step * state_size, kept + (step + 1) * state_size, w, d, times);
+    gate_back(l, m, t, kept_values(l, kept, n->layers) + step * state_size, kept->state + (step + 1) * state_size, w, d,
+              times);
     for (long i = n->layers; i > 0; i--) {
         Rows a = {(float *)d, result_row(l, i) * LANES, result_row(l, i) * LANES};
         const vec *y = kept_values(l, kept, i - 1) + step * width_size;
@@ -244,10 +225,10 @@ static void solver_back(const Layer *l, long m, long t, long step, long row, vec
 }
 
 /* Add a chunk's rows to the gradients of the weights. */
-static void add_chunk(const Layer *l, long m, long first, long steps, vec *kept, Backward *w) {
+static void add_chunk(const Layer *l, long m, long first, long steps, const Kept *kept, Backward *w) {
     const Backbone *n = &l->net;
     long rows = steps * l->unfolds * l->batch, begin = first * l->unfolds * l->batch, columns = result_row(l, 0);
-    const float *states = (const float *)(kept + begin * state_row(n));
+    const float *states = (const float *)(kept->state + begin * state_row(n));
     gather_inputs(l->x, m, first, steps, l->batch, n->inputs, w->inputs);
     add_outer(n->inputs, w->inputs, n->inputs, steps * l->batch, w->by_inputs, w->sums[0], columns);
     add_outer(n->units, states, state_row(n) * LANES, rows, w->arguments[0], w->sums[0] + n->inputs * columns, columns);
@@ -265,11 +246,11 @@ static void add_chunk(const Layer *l, long m, long first, long steps, vec *kept,
     }
 }
 
-/* One time step back, the first of its rows in the chunk that of step t - first. */
-static void step_back(const Layer *l, long m, long t, long first, vec *kept, Backward *w, const Gradients *g) {
+/* Time step t back, in its chunk. */
+static void step_back(const Layer *l, long m, long t, long in_chunk, const Kept *kept, Backward *w, const Gradients *g) {
     const Backbone *n = &l->net;
     long row = state_row(n), place = (m * l->steps + t) * l->batch;
-    vec *by_inputs = w->by_inputs + (t - first) * l->batch * result_row(l, 0);
+    vec *by_inputs = w->by_inputs + in_chunk * l->batch * result_row(l, 0);
     float *times = g->times ? g->times + place : NULL;
     if (times) memset(times, 0, sizeof(float) * l->batch);
     memset(by_inputs, 0, sizeof(vec) * l->batch * result_row(l, 0));
@@ -279,53 +260,21 @@ static void step_back(const Layer *l, long m, long t, long first, vec *kept, Bac
             memcpy(w->bypass + b * row, w->state + b * row, sizeof(vec) * row);
             memset(w->state + b * row, 0, sizeof(vec) * row);
         }
-    for (long k = l->unfolds - 1; k >= 0; k--) {
-        long in_chunk = ((t - first) * l->unfolds + k) * l->batch;
-        solver_back(l, m, t, t * l->unfolds + k, in_chunk, kept, w, by_inputs, times);
-    }
+    for (long k = l->unfolds - 1; k >= 0; k--)
+        solver_back(l, m, t, t * l->unfolds + k, (in_chunk * l->unfolds + k) * l->batch, kept, w, by_inputs, times);
     for (long i = 0; i < l->batch * row; i++) w->state[i] += w->bypass[i];
+    if (!g->x) return;
     Rows a = {(float *)by_inputs, result_row(l, 0) * LANES, result_row(l, 0) * LANES};
     multiply(l->batch, a, NO_ROWS, w->to_inputs, w->zeros, 0, w->from_inputs, vectors_in(n->inputs));
     unpad(w->from_inputs, l->batch, n->inputs, g->x + place * n->inputs);
 }
 
-static void backward_member(const Layer *l, long m, vec *kept, const float *by_states, const float *by_last, Backward *w,
-                            const Gradients *g) {
+static void end_backward(const Layer *l, long m, const Backward *w, const Gradients *g) {
     const Backbone *n = &l->net;
-    long end = l->steps, size = l->batch * n->units;
-    fold_back(l, m, w);
-    pad(by_last, l->batch, n->units, w->state);
-    for (long t = l->steps - 1; t >= 0; t--) {
-        long first = end > chunk_steps(l) ? end - chunk_steps(l) : 0;
-        if (by_states) add_padded(by_states + t * size, l->batch, n->units, w->state);
-        step_back(l, m, t, first, kept, w, g);
-        if (t == first) {
-            add_chunk(l, m, first, end - first, kept, w);
-            end = first;
-        }
-    }
-    unpad(w->state, l->batch, n->units, g->state + m * size);
     unpad(w->of_leak, 1, n->units, g->leak + m * n->units);
     unpad(w->of_target, 1, n->units, g->target + m * n->units);
     for (long i = 0; i <= n->layers; i++) unfold_product(n, i, m, w->sums[i], &g->net);
 }
 
-/* Gradients from those by all states (N, T, B, H), unless NULL, and by the last (N, B, H). Returns 0, or 1 if memory is
-   short. */
-int ltc_backward(const Layer *l, const float *kept, const float *by_states, const float *by_last, const Gradients *g) {
-    long products = l->net.layers + 1, size = l->batch * l->net.units;
-    vec *pointers[3 * products];
-    Backward w = {.packed = pointers, .arguments = pointers + products, .sums = pointers + 2 * products};
-    vec *block = allocate(lay_out_backward(l, NULL, &w));
-    if (!block) return 1;
-    Mode mode = flush_subnormals();
-    lay_out_backward(l, block, &w);
-    memset(w.zeros, 0, sizeof(vec) * (width_row(&l->net) + vectors_in(l->net.inputs)));
-    for (long m = 0; m < l->members; m++) {
-        vec *own = (vec *)(kept + m * ltc_kept_floats(l));
-        backward_member(l, m, own, by_states ? by_states + m * l->steps * size : NULL, by_last + m * size, &w, g);
-    }
-    restore_mode(mode);
-    free(block);
-    return 0;
-}
+#define KERNEL(action) ltc_##action
+#include "dense.h"

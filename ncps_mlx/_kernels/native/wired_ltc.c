@@ -26,7 +26,7 @@ typedef struct {
 } Synapses;
 
 typedef struct {
-    long members, steps, unfolds, batch, inputs, units; /* N, T, K, B, D, U */
+    long members, steps, batch, unfolds, inputs, units; /* N, T, B, K, D, U */
     float dt; /* of a solver step, where it does not vary */
     Sequence x, times, mask; /* times and mask: NULL for none; times of a solver step; the mask is of bytes */
     Array state, capacitance, driven, leaking; /* driven, leaking: p and q of a neuron at rest */
@@ -38,7 +38,7 @@ typedef struct {
     float *slope, *midpoint, *pushed, *conducted;
 } OfSynapses;
 
-/* Gradients (N, ...), dense; times: NULL if they do not vary. */
+/* Gradients (N, ...), dense; x, times and state: NULL for those that nobody wants. */
 typedef struct {
     float *x, *times, *state, *capacitance, *driven, *leaking;
     OfSynapses inner, sensory;
@@ -380,10 +380,10 @@ INLINE void backward_block(int wide, const Layer *l, long m, long b, const Kept 
                 w->sum_q[j] += w->input_q[j * wide + i];
             }
         long row = (m * l->steps + t) * batch;
-        to_rows(w->x, batch, b, l->inputs, wide, g->x + row * l->inputs);
+        if (g->x) to_rows(w->x, batch, b, l->inputs, wide, g->x + row * l->inputs);
         if (g->times) to_rows(of_times, batch, b, 1, wide, g->times + row);
     }
-    to_rows(w->state, batch, b, units, wide, g->state + m * batch * units);
+    if (g->state) to_rows(w->state, batch, b, units, wide, g->state + m * batch * units);
 }
 
 static void unfold_synapses(const Layer *l, const Synapses *s, long m, const Synapse *own, const vec *sums,
