@@ -139,7 +139,7 @@ def build_site(session: nox.Session, env: dict[str, str]) -> None:
     log = str(LOG.relative_to(ROOT))
     LOG.write_text("", encoding="utf-8")  # with --install-only Sphinx writes none
     try:
-        session.run("sphinx-build", "-nWT", "--keep-going", "-w", log, "-d", *where, env=env)
+        session.run("sphinx-build", "-nWT", "-jauto", "--keep-going", "-w", log, "-d", *where, env=env)
         warnings = [line for line in LOG.read_text(encoding="utf-8").splitlines() if "WARNING" in line]
         if warnings:
             session.error("\n".join(warnings))

@@ -220,4 +220,4 @@ def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
 def build(project: Path) -> subprocess.CompletedProcess[str]:
     """Build the miniature's site the way `nox -s docs` does."""
     places = ("docs/_build/doctrees", "docs", "docs/_build/html")
-    return run(project, "-m", "sphinx", "-nWT", "--keep-going", "-d", *places)
+    return run(project, "-m", "sphinx", "-nWT", "-jauto", "--keep-going", "-d", *places)

@@ -277,10 +277,10 @@ def test_the_log_of_a_build_tells_what_it_executed():
     log = """\
 [pages] executed docs/guide/ltc.rst: 9 blocks, 8.2 s
 [gallery] executed plot_dropout: 12.5 s
-/some/where/docs/notebooks/sunspots.md: Executed notebook in 7.25 seconds [mystnb]
+[pages] executed notebooks/sunspots: 5 blocks, 7.2 s
 [pages] 22 pages, 200 blocks; executed now: 1 pages
 """
-    found = {"docs/guide/ltc.rst": 8.2, "gallery/plot_dropout.py": 12.5, "notebooks/sunspots": 7.25}
+    found = {"docs/guide/ltc.rst": 8.2, "gallery/plot_dropout.py": 12.5, "notebooks/sunspots": 7.2}
     assert executed(log) == found
 
 

@@ -12,7 +12,7 @@ EXECUTED = (
     "[pages] executed README.md",
     "[pages] executed docs/guide/doubling.rst",
     "[gallery] executed plot_doubling",
-    "session.md: Executed notebook",
+    "[pages] executed notebooks/session",
 )
 
 

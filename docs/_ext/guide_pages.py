@@ -1,4 +1,4 @@
-"""Sphinx: run the pages before reading them; show their outputs and figures.
+"""Sphinx: run the pages, and the notebooks beside them, before reading; show the pages' outputs and figures.
 
 Adds the directives ``output`` (text that a run is checked against) and ``drawn`` (the figures of the block
 before it). A page that fails, or shows what its run did not give, is a warning at its page and line.
@@ -6,6 +6,7 @@ before it). A page that fails, or shows what its run did not give, is a warning 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from contracts import parse_contract
 from digest import digest_of, versions
+from notebooks import execute_notebook, notebooks_of
 from pagerun import FOLDERS, PageRun, docname_of, pages_of, run_pages
 
 __all__ = ["Drawn", "Output", "setup"]
@@ -30,7 +32,12 @@ def run_all(app: Sphinx) -> None:
     """Run what changed; report problems as warnings."""
     root = Path(app.srcdir).parent
     pages = [path for path in pages_of(root) if path.exists()]
-    for run in run_pages(pages, root=root, report=lambda line: logger.info("[pages] %s", line)):
+
+    def report(line: str) -> None:
+        logger.info("[pages] %s", line)
+
+    notebooks = [partial(execute_notebook, path, app.env, report) for path in notebooks_of(Path(app.srcdir))]
+    for run in run_pages(pages, root=root, report=report, others=notebooks):
         RUNS[docname_of(run.page.path, Path(app.srcdir))] = run
         for problem in run.problems:
             logger.warning("%s", problem.message, location=f"{run.page.path}:{problem.line}")

@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,9 +215,14 @@ def _check_block(name: str, block: Block, result: dict[str, Any]) -> list[Proble
 
 
 def run_pages(
-    paths: list[Path], *, root: Path = ROOT, fresh: bool = False, report: Callable[[str], None] = print
+    paths: list[Path],
+    *,
+    root: Path = ROOT,
+    fresh: bool = False,
+    report: Callable[[str], None] = print,
+    others: Sequence[Callable[[], None]] = (),
 ) -> list[PageRun]:
-    """Run pages two at a time, the longest first, reporting each as it ends."""
+    """Run pages two at a time, the longest first, reporting each as it ends; before them ``others``, longer still."""
 
     def one(path: Path) -> PageRun:
         run = run_page(path, root=root, fresh=fresh)
@@ -227,7 +232,10 @@ def run_pages(
 
     code_behind(root)
     with ThreadPoolExecutor(2) as pool:
+        begun = [pool.submit(other) for other in others]
         running = {path: pool.submit(one, path) for path in sorted(paths, key=lambda path: -_cost(path, root))}
+        for other in begun:
+            other.result()
         return [running[path].result() for path in paths]
 
 

@@ -6,7 +6,6 @@ the built site). The stamps lie under ``.cache``.
 
 from __future__ import annotations
 
-import doctest
 import hashlib
 import json
 import re
@@ -26,25 +25,20 @@ __all__ = ["RECORD", "Recorder", "docstrings", "main", "site"]
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / ".cache" / "doctests.json"
 SITE = ROOT / ".cache" / "site.stamp"
+EXAMPLES = "doctest_examples"  # the plugin that notes them, which pytest must be the first to import
 
 
 class Recorder:
-    """A pytest plugin that notes the examples of each docstring that passed."""
+    """A pytest plugin that collects the examples that passed."""
 
     def __init__(self) -> None:
         self.examples: list[str] = []
-        self.items: dict[str, pytest.Item] = {}
-
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Note which test is which."""
-        self.items[item.nodeid] = item
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note what passed; an example told to skip itself does not count."""
-        found = getattr(self.items.get(report.nodeid), "dtest", None)
-        if report.when == "call" and report.passed and found is not None:
-            examples = [example for example in found.examples if not example.options.get(doctest.SKIP)]
-            self.examples += [example.source for example in examples]
+        """Add those of a report."""
+        for name, value in report.user_properties:
+            if name == EXAMPLES:
+                self.examples += value
 
 
 def docstrings() -> int:
@@ -54,7 +48,7 @@ def docstrings() -> int:
         print("[docstrings] nothing changed: no example executed")
         return 0
     recorder = Recorder()
-    status = _pytest([str(ROOT / "ncps_mlx")], recorder)
+    status = _pytest(["-p", EXAMPLES, str(ROOT / "ncps_mlx")], recorder)
     if status == 0:
         RECORD.parent.mkdir(parents=True, exist_ok=True)
         RECORD.write_text(
@@ -96,9 +90,10 @@ def site() -> int:
 
 
 def _pytest(arguments: list[str], *plugins: Any) -> int:
+    """Run tests on all cores."""
     import pytest  # half a second that most builds do not need
 
-    return int(pytest.main(["-q", *arguments], plugins=list(plugins)))
+    return int(pytest.main(["-q", "-nauto", "--dist=worksteal", *arguments], plugins=list(plugins)))
 
 
 def main() -> int:

@@ -20,8 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 EXECUTED = re.compile(
     r"^\[pages\] executed (?P<page>\S+): .*, (?P<page_seconds>[\d.]+) s$"
-    r"|^\[gallery\] executed (?P<script>\w+): (?P<script_seconds>[\d.]+) s$"
-    r"|/(?P<notebook>notebooks/\w+)\.md: Executed notebook in (?P<notebook_seconds>[\d.]+) seconds",
+    r"|^\[gallery\] executed (?P<script>\w+): (?P<script_seconds>[\d.]+) s$",
     re.MULTILINE,
 )
 """The lines of a log that tell of an execution."""
@@ -53,7 +52,7 @@ def executed(log: str) -> dict[str, float]:
     """The programs that a build executed, with their seconds, by its log."""
     found = {}
     for match in EXECUTED.finditer(log):
-        for kind in ("page", "script", "notebook"):
+        for kind in ("page", "script"):
             if match[kind] is not None:
                 name = f"gallery/{match[kind]}.py" if kind == "script" else match[kind]
                 found[name] = float(match[f"{kind}_seconds"])
