@@ -21,11 +21,14 @@ __all__ = [
     "bound",
     "copied",
     "growth",
+    "less",
     "machine",
     "missed",
+    "ms",
     "operations",
     "peer",
     "profile",
+    "profile_chart",
     "recorded_on",
     "rows",
     "share",
@@ -256,6 +259,42 @@ def profile(number: str) -> list[list[str]]:
             spans[-1] = ""  # a bound on what MLX computes, not C
         made.append([f"{FORMS[form]}, {MODELS[name]}", *spans, str(each["operations"])])
     return made
+
+
+def profile_chart(number: str) -> Figure:
+    """Where the processor time of a step goes in one model and in each of a population, where layers run in C."""
+    parts_of_step = {part: PROFILED[part] for part in ("in C", "computing", "handing", "graph")}
+    found = {
+        key: each for key, each in parts(number)["training"]["profiles"].items() if each.get("in C")
+    }
+    names = [f"{FORMS[form]}, {MODELS[name]}" for form, _, name in (key.rpartition(" ") for key in found)]
+    points, told = [], []
+    with figure(size=(8.0, 1.2 + 0.35 * len(found))) as (fig, (ax,)):
+        ends = [0.0] * len(found)
+        for colour, (part, said) in zip(COLOURS, parts_of_step.items(), strict=False):
+            spans = [each[part] for each in found.values()]
+            ax.barh(range(len(found)), spans, left=ends, color=colour, label=said)
+            ends = [end + span for end, span in zip(ends, spans, strict=True)]
+            points += [{"form": name, "part": said, "ms": span} for name, span in zip(names, spans, strict=True)]
+        ax.set_yticks(range(len(found)), names)
+        ax.invert_yaxis()
+        ax.set(xlabel="processor ms per model and step")
+        fig.legend(loc="outside upper left", ncols=4)
+    for name, each, end in zip(names, found.values(), ends, strict=True):
+        told.append(f"{name}: {end:.2g} ms, {each['in C']:.2g} of them in C, {each['graph']:.2g} the graph")
+    alt = f"Where the processor time of a training step goes, per model, on {machine(number)}. {'; '.join(told)}."
+    return describe(fig, alt, kind="profile", x="form", y="ms", points=points, summary=points)
+
+
+def ms(number: str, name: str, form: str) -> str:
+    """Processor milliseconds per model and step of a form."""
+    return f"{parts(number)['training']['models'][name][form]['cpu']:.2g} ms"
+
+
+def less(number: str, name: str, form: str, than: str) -> str:
+    """How many times less a form takes than another."""
+    found = parts(number)["training"]["models"][name]
+    return f"{found[than]['cpu'] / found[form]['cpu']:.1f} times"
 
 
 def computing(each: dict[str, float]) -> tuple[float, float]:

@@ -3,7 +3,8 @@
 What every form computes is compared first. Then each model is trained by processes that take turns of a fraction of a
 second, so that anything else the machine does slows all of them equally; a row's ratio is the median over the rounds,
 of processor time. Then come sequences of growing length, studies that train next to nothing, one worker and two on the
-same study, and four builds of the site. ``--quick`` takes each step once and judges only what is computed.
+same study, and four builds of the site. ``--quick`` takes each step once, of small populations on short sequences, and
+judges only what is computed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.compare import differences, drawn, train
-from tests.bench.models import FORMS, LENGTHS, MEMBERS, MODELS, forms_of, words
+from tests.bench.models import (
+    FORMS,
+    LENGTHS,
+    MEMBERS,
+    MODELS,
+    QUICK_MEMBERS,
+    QUICK_STEPS,
+    forms_of,
+    with_members,
+    words,
+)
 from tests.bench.parent import Child, Children, Times, per_model, ratio
 from tests.bench.report import (
     TRIALS,
@@ -71,15 +82,16 @@ def training(options: argparse.Namespace) -> Found:
     with Children() as children:
         for name in options.models:
             print(f"training {name}: {words(name)}", file=sys.stderr, flush=True)
-            forms = forms_of(name, native)
-            with drawn(MODELS[name], children) as folder:
+            forms = forms_of(name, native, options.members)
+            model = MODELS[name] | ({"steps": QUICK_STEPS} if options.quick else {})
+            with drawn(model, children, options.members) as folder:
                 times, computed = train(folder, forms, options.rounds, children, quick=options.quick)
                 if not options.quick:
                     children.close()  # each model in processes of its own
                     if MODELS[name]["kind"] == "cfc":
                         found.more["profiles"] |= profiles(folder, name, native)
             found.messages += [f"{name}: {message}" for message in differences(computed)]
-            found.rows += compared(name, times)
+            found.rows += compared(name, times, options.members)
             found.more["models"][name] = {
                 key: per_model(each, forms[key].members) for key, each in times.items()
             }
@@ -107,18 +119,19 @@ def lengths(options: argparse.Namespace) -> Found:
     with Children() as children, contextlib.ExitStack() as folders:
         forms = {}
         for steps in all_steps:
-            folder = folders.enter_context(drawn({**MODELS["middle"], "steps": steps}, children))
+            folder = folders.enter_context(drawn({**MODELS["middle"], "steps": steps}, children, options.members))
             for key in AT_LENGTHS:
-                forms[f"{key} T {steps}"] = replace(FORMS[key], settings={**FORMS[key].settings, "folder": folder})
+                form = with_members(FORMS[key], options.members)
+                forms[f"{key} T {steps}"] = replace(form, settings={**form.settings, "folder": folder})
             if steps == MODELS["middle"]["steps"]:
-                memory = [peak(folder, members) for members in (MEMBERS, 1)]
+                memory = [peak(folder, members) for members in (options.members, 1)]
         count = 1 if options.quick else min(LONG, options.rounds)
         times, computed = train("", forms, count, children, quick=options.quick)
     for steps in all_steps:
         own = {key: computed[f"{key} T {steps}"] for key in AT_LENGTHS}
         found.messages += [f"T {steps}: {message}" for message in differences(own)]
         found.more["lengths"][str(steps)] = {
-            key: per_model(times[f"{key} T {steps}"], FORMS[key].members)["cpu"] for key in AT_LENGTHS
+            key: per_model(times[f"{key} T {steps}"], forms[f"{key} T {steps}"].members)["cpu"] for key in AT_LENGTHS
         }
     for key, long, short in (("length", 1600, 50), ("cliff", 200, 100)):
         above, below = (times[f"one T {steps}"].cpu for steps in (long, short))
@@ -278,8 +291,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--write", type=Path, nargs="?", const=RECORD, help=f"put it into a JSON file ({RECORD.name})")
     parser.add_argument("--nox", default=sys.executable, help="a Python that has nox (default: this one)")
     options = parser.parse_args()
+    options.members = QUICK_MEMBERS if options.quick else MEMBERS
     if options.quick:
         options.rounds = 1
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # it compiles for longer than it computes
     options.parts = options.parts or [name for name in PARTS if not (options.quick and name == "site")]
     return options
 
@@ -293,7 +308,7 @@ def main() -> int:
         busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # before we add to it
         run, kinds = PARTS[name]
         found = run(options)
-        print(table(found.rows), flush=True)
+        print(table(found.rows, judged=not options.quick), flush=True)
         messages += found.messages
         if not options.quick:
             keys = wanted_of(kinds, options.models)
@@ -312,7 +327,8 @@ def main() -> int:
             }
             write(options.write, {name: part})
     if options.quick:
-        print("Quick: each step was taken once, and studies were small. Times and verdicts are no more than a hint.")
+        sizes = f"populations of {QUICK_MEMBERS} instead of {MEMBERS}, {QUICK_STEPS} time steps, small studies"
+        print(f"Quick: each step was taken once; {sizes}. Times are no more than a hint.")
     for message in messages:
         print(message, file=sys.stderr)
     return int(bool(messages))

@@ -23,11 +23,11 @@ TURN = 150.0  # milliseconds of a turn: enough to time, little enough for the sa
 
 
 @contextmanager
-def drawn(model: Mapping[str, Any], children: Children) -> Iterator[str]:
+def drawn(model: Mapping[str, Any], children: Children, members: int = MEMBERS) -> Iterator[str]:
     """A folder with a model's weights and data: see :mod:`tests.bench.weights`."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model.json").write_text(json.dumps(dict(model)))
-        children.get("weights").ask(call="draw", settings={"folder": folder, "members": MEMBERS, **model})
+        children.get("weights").ask(call="draw", settings={"folder": folder, "members": members, **model})
         yield folder
 
 

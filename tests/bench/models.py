@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-__all__ = ["BATCHED", "FORMS", "LENGTHS", "MEMBERS", "MODELS", "Form", "forms_of", "words"]
+__all__ = [
+    "BATCHED",
+    "FORMS",
+    "LENGTHS",
+    "MEMBERS",
+    "MODELS",
+    "QUICK_MEMBERS",
+    "QUICK_STEPS",
+    "Form",
+    "forms_of",
+    "with_members",
+    "words",
+]
 
 MEMBERS = 16
+QUICK_MEMBERS, QUICK_STEPS = 4, 20  # enough to see whether all compute the same
 
 MODELS: dict[str, dict[str, Any]] = {
     "small": {"kind": "cfc", "inputs": 1, "hidden": 16, "backbone": 32, "steps": 50, "batch": 32},
@@ -77,9 +90,15 @@ FORMS = {
 """By key. Those of this library come first, those it is compared with follow."""
 
 
-def forms_of(name: str, native: bool) -> dict[str, Form]:
+def forms_of(name: str, native: bool, members: int = MEMBERS) -> dict[str, Form]:
     """The forms that train a model; without layers in C those that go without them say nothing new."""
-    return {key: form for key, form in FORMS.items() if name in form.models and (native or form.native)}
+    taking_part = {key: form for key, form in FORMS.items() if name in form.models and (native or form.native)}
+    return {key: with_members(form, members) for key, form in taking_part.items()}
+
+
+def with_members(form: Form, members: int) -> Form:
+    """The form, its population of this many."""
+    return replace(form, members=members) if form.members > 1 else form
 
 
 def words(name: str) -> str:

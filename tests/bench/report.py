@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tests.bench.models import FORMS, forms_of
+from tests.bench.models import FORMS, MEMBERS, forms_of
 from tests.bench.parent import Times, per_model, ratio
 from tests.bench.site import Build
 
@@ -144,9 +144,9 @@ TRIALS = {"fewer": 1_000, "most": 10_000}
 """Trials of the studies that train next to nothing."""
 
 
-def compared(name: str, times: Mapping[str, Times]) -> list[Row]:
+def compared(name: str, times: Mapping[str, Times], members: int = MEMBERS) -> list[Row]:
     """The rows of one model, from the times of its forms."""
-    forms = forms_of(name, native=True)
+    forms = forms_of(name, native=True, members=members)
     cost = {key: per_model(found, forms[key].members)["cpu"] for key, found in times.items()}
     jax = [key for key in times if key.startswith("jax")]
     beside = {
@@ -207,20 +207,20 @@ def verdict(row: Row) -> str:
     return "must met" if wanted.met(row.ratio, wanted.must) else "MISSED"
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as text."""
-    head = f"{'':47}{'ours':>9}{'theirs':>9}{'ratio':>8}  {'quartiles':15}{'must':>7}{'goal':>6}  "
+def table(rows: Sequence[Row], *, judged: bool = True) -> str:
+    """The rows as text, with what is wanted of them if they are to be judged."""
+    head = f"{'':47}{'ours':>9}{'theirs':>9}{'ratio':>8}  {'quartiles':15}" + f"{'must':>7}{'goal':>6}" * judged
     lines = [head.rstrip()]
     for row in rows:
-        wanted = WANTED.get(row.key)
+        wanted = WANTED.get(row.key) if judged else None
         quartiles = "" if row.quartiles is None else "{:.2f}-{:.2f}".format(*row.quartiles)
         bounds = "" if wanted is None else f"{'≥≤'[not wanted.least]} {wanted.must:g}"
         goal = "" if wanted is None else f"{wanted.goal:g}"
         reference = "" if row.reference is None else f"{row.reference:.2f}"
         numbers = f"{row.value:9.2f}{reference:>9}{row.ratio:8.2f}"
         other = f"   ({FORMS[row.beside].name})" if row.beside.startswith("jax") else ""
-        judged = f"{bounds:>7}{goal:>6}  {verdict(row):9}"
-        lines.append(f"{named(row.key):47}{numbers}  {quartiles:15}{judged}{other}".rstrip())
+        found = f"{bounds:>7}{goal:>6}  {verdict(row):9}" if judged else ""
+        lines.append(f"{named(row.key):47}{numbers}  {quartiles:15}{found}{other}".rstrip())
     return "\n".join(lines)
 
 
