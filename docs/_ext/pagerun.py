@@ -151,7 +151,7 @@ def execute(page: Page, scratch: Path, **variables: str) -> tuple[list[dict[str,
     out.mkdir()
     empty.mkdir()
     blocks = [{"line": block.line, "code": block.code} for block in page.blocks]
-    # Figures of all pages have names of their own: Sphinx, reading in parallel, lets one of two alike replace the other.
+    # No two pages' figures have one name: Sphinx, reading in parallel, would let one replace the other.
     stem = Path(page.name).with_suffix("").as_posix().removeprefix("docs/").replace("/", "-")
     job.write_text(json.dumps({"path": str(page.path), "stem": stem, "blocks": blocks}), encoding="utf-8")
     command = [sys.executable, str(Path(__file__).with_name("pagechild.py")), str(job), str(out)]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.site.site_pages import ROOT, soup
+import pagerun
+from tests.site.site_pages import HTML, ROOT, soup
 
 IMAGES = ROOT / "docs" / "auto_examples" / "images"
 FIGURES = sorted(IMAGES.glob("sphx_glr_plot_*.json"))
@@ -87,3 +88,13 @@ def test_every_script_shows_a_sweep_with_every_seed(path: Path) -> None:
     assert swept, "a script of the gallery draws what it swept"
     seeds = [{p["seed"] for p in numbers["points"] if "seed" in p} for numbers in swept]
     assert max(map(len, seeds)) >= 5 or any(len(numbers["points"]) >= 5 for numbers in swept)
+
+
+@pytest.mark.parametrize("path", pagerun.pages_of(), ids=pagerun.docname_of)
+def test_a_page_shows_the_figures_of_its_own_run(path):
+    """Sphinx keeps all images in one folder, and read in parallel it lets one replace another of the same name."""
+    run, page = pagerun.run_page(path), pagerun.docname_of(path)
+    figures = [figure for result in run.results for figure in result["figures"]]
+    own = {figure["alt"]: (run.folder / figure["file"]).read_bytes() for figure in figures}
+    for image in soup(page).select("img.drawn"):
+        assert (HTML / page).parent.joinpath(str(image["src"])).read_bytes() == own[str(image["alt"])]
