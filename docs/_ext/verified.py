@@ -36,9 +36,9 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add those of a report."""
-        for name, value in report.user_properties:
-            if name == EXAMPLES:
-                self.examples += value
+        for name, examples in report.user_properties:
+            if name == EXAMPLES and isinstance(examples, list):
+                self.examples += examples
 
 
 def docstrings() -> int:
