@@ -36,6 +36,7 @@ __all__ = [
     "docname_of",
     "environment",
     "execute",
+    "kept_folder",
     "pages_of",
     "run_page",
     "run_pages",
@@ -108,7 +109,7 @@ def run_page(path: Path, *, root: Path = ROOT, fresh: bool = False) -> PageRun:
         fresh: Run even if the kept run is still good.
     """
     path = path.resolve()
-    name, folder = _name(path, root), _folder(path, root)
+    name, folder = _name(path, root), kept_folder(path, root)
     page = parse_page(path, name)
     key = _key(page, root)
     kept = folder / "run.json"
@@ -140,7 +141,7 @@ def _name(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
-def _folder(path: Path, root: Path) -> Path:
+def kept_folder(path: Path, root: Path) -> Path:
     """Where a page's run is kept."""
     return root / ".cache" / "pages" / _name(path, root).replace("/", "-")
 
@@ -241,7 +242,7 @@ def run_pages(
 
 def _cost(path: Path, root: Path) -> float:
     """What a page took when it last ran, in seconds; of one that never did, a guess by its length."""
-    kept = _folder(path.resolve(), root) / "run.json"
+    kept = kept_folder(path.resolve(), root) / "run.json"
     if kept.exists():
         return math.fsum(result["seconds"] for result in json.loads(kept.read_text(encoding="utf-8"))["results"])
     return path.stat().st_size / 2000

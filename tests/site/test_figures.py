@@ -93,8 +93,9 @@ def test_every_script_shows_a_sweep_with_every_seed(path: Path) -> None:
 @pytest.mark.parametrize("path", pagerun.pages_of(), ids=pagerun.docname_of)
 def test_a_page_shows_the_figures_of_its_own_run(path):
     """Sphinx keeps all images in one folder, and read in parallel it lets one replace another of the same name."""
-    run, page = pagerun.run_page(path), pagerun.docname_of(path)
-    figures = [figure for result in run.results for figure in result["figures"]]
-    own = {figure["alt"]: (run.folder / figure["file"]).read_bytes() for figure in figures}
+    folder, page = pagerun.kept_folder(path, ROOT), pagerun.docname_of(path)
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    figures = [figure for result in run["results"] for figure in result["figures"]]
+    own = {figure["alt"]: (folder / figure["file"]).read_bytes() for figure in figures}
     for image in soup(page).select("img.drawn"):
         assert (HTML / page).parent.joinpath(str(image["src"])).read_bytes() == own[str(image["alt"])]
