@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 
 import mlx.core as mx
 import mlx.optimizers as optim
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_map, tree_unflatten
 
-from ncps_mlx import LTC, load, tanh_implementation
+from ncps_mlx import LTC, TimeScaler, load, tanh_implementation
 
 # Private: a precomputed forward pass gives the same gradients, so only the function that takes it shows it.
 from ncps_mlx._kernels.custom_vjp import eager, no_grad, precompute
@@ -600,6 +602,29 @@ def test_memory_grows_linearly_with_time(kind):
 
 
 # Copies
+
+
+@every
+@pytest.mark.parametrize("way", [copy.deepcopy, copy.copy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_are_equal_and_their_own(kind, way):
+    """Trained parameters, frozen ones, evaluation mode; what is done to one is not done to the other."""
+    (model,) = members(kind, 1)
+    model.layers[0].freeze()
+    model.layers[-1].eval()
+    model.time_scaler = TimeScaler("log").fit([1.0, 2.0])
+    before = mx.random.state[0].tolist()
+    twin = way(model)
+    assert mx.random.state[0].tolist() == before
+    x, dt = data()
+    assert type(twin) is type(model) and twin.config == model.config
+    equal(twin.parameters(), model.parameters())
+    equal(twin.trainable_parameters(), model.trainable_parameters())
+    assert twin.time_scaler == model.time_scaler
+    assert [part.training for part in twin.modules()] == [part.training for part in model.modules()]
+    want = model(x, time_delta=dt)
+    equal(twin(x, time_delta=dt), want)
+    twin.update(tree_map(lambda array: array + 1, twin.parameters()))
+    equal(model(x, time_delta=dt), want)
 
 
 @every

@@ -1,9 +1,11 @@
 """Studies on a tiny task, really trained: plans, records, resuming after Ctrl-C and after a kill."""
 
 import contextlib
+import copy
 import dataclasses
 import itertools
 import math
+import pickle
 import re
 import signal
 import sqlite3
@@ -41,6 +43,8 @@ from ncps_mlx.search._record import TrialPopulation
 from ncps_mlx.search._storage.sqlite import Connection
 from ncps_mlx.stats import interval
 from ncps_mlx.wirings import Circuit
+from tests.small_study import make_study
+from tests.small_study import outcome as trained
 
 SMALL = {"backbone_units": 5, "batch_size": 16}
 FAST = {**SMALL, "hidden_size": 4, "steps": 4}
@@ -635,3 +639,17 @@ def test_another_programs_database_is_left_alone(task: Task, tmp_path: Path) -> 
         with pytest.raises(ValueError, match=r"storage must be a new file or a database of studies, got .*photos"):
             Study(storage, task, Space(learning_rate=[0.1]), sampler="grid", fixed=FAST)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda study: pickle.loads(pickle.dumps(study))])
+def test_a_copy_of_a_study_holds_its_trials_and_goes_on_alone(way, tmp_path):
+    study = make_study(None).run(progress=False, max_trials=4)
+    twin = way(study)
+    assert trained(twin) == trained(study) and repr(twin) == repr(study)
+    study.run(progress=False)
+    assert len(twin.records) < len(study.records)
+    assert trained(twin.run(progress=False)) == trained(study)
+    stored = make_study(tmp_path / "tuning.db")
+    again = way(stored)  # the same study, opened once more
+    stored.run(progress=False, max_trials=2)
+    assert trained(again) == trained(stored) != []

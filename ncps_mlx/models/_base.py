@@ -20,7 +20,7 @@ from ncps_mlx.cells._mixed_memory import MixedMemory
 from ncps_mlx.cells._stack import run_stack
 from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.losses import Loss
-from ncps_mlx.models._serialization import save
+from ncps_mlx.models._serialization import copy_parts, from_parts, save
 from ncps_mlx.models._time_steps import as_time_steps
 from ncps_mlx.models._validation import (
     MOST_LAYERS,
@@ -235,6 +235,10 @@ class RecurrentModel(nn.Module):
     def _extra_repr(self) -> str:
         shown = self._config if self.time_scaler is None else {**self._config, "time_scaler": self.time_scaler}
         return ", ".join(f"{name}={value!r}" for name, value in shown.items())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For ``copy`` and ``pickle``: an equal model of its own, made from configuration and arrays."""
+        return from_parts, copy_parts(self)
 
     def save(self, path: str | Path) -> None:
         """Write parameters and configuration into one safetensors file, for :func:`ncps_mlx.load`.

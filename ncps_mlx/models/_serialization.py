@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,19 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_unflatten
 
 from ncps_mlx._runtime.version import __version__
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx.cells._initializers import seeded
+from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.losses import FunctionLoss, Loss, as_loss
 from ncps_mlx.models._own import CLASSES, build_own, loss_of_model, name_model, time_scaler_of
 from ncps_mlx.models._structure import differing
 from ncps_mlx.wirings._base import Wiring
 
-__all__ = ["FORMAT", "save"]
+__all__ = ["FORMAT", "check_parameters", "copy_parts", "from_parts", "save"]
 
 FORMAT = 2
 """The version of the file format; a reader refuses newer ones. Before 2, files had no time scaler."""
@@ -63,12 +64,10 @@ def save(model: nn.Module, path: str | os.PathLike[str], arguments: Mapping[str,
             raise ValueError(f"arguments must be left out for a {kind}, which knows them, got {arguments!r:.80}.")
         own: Any = model
         config = {name: _to_json_value(name, value) for name, value in own.config.items()}
+        check_parameters(model, "saved")
     else:
         config = _own_config(model, kind, arguments)
     parameters = _parameters_by_name(model)
-    problem = _mismatch(_shapes(_parameters_by_name(_build(type(model), config))), _shapes(parameters))
-    if problem:
-        raise ValueError(f"model must hold the parameters of its configuration to be saved, got {problem}.")
     metadata = {
         "format": "mlx",
         "ncps_mlx.format": str(FORMAT),
@@ -108,6 +107,44 @@ def _own_config(model: nn.Module, kind: str, arguments: Mapping[str, Any] | None
             f"arguments must make an equal {name}, got {config}, which make another {', '.join(different[:3])}."
         )
     return config
+
+
+def check_parameters(model: Any, purpose: str) -> None:
+    """Refuse a model with other parameters than its configuration's, for example while it holds a population."""
+    kind, config, parameters, *_ = copy_parts(model)
+    with seeded(0):
+        wanted = _parameters_by_name(kind(**config))
+    problem = _mismatch(_shapes(wanted), _shapes(parameters))
+    if problem:
+        raise ValueError(f"model must hold the parameters of its configuration to be {purpose}, got {problem}.")
+
+
+def copy_parts(model: Any) -> tuple[Any, ...]:
+    """What :func:`from_parts` makes an equal model of: arguments, arrays, clock and loss, who is in training or frozen.
+
+    Cells hold functions, which cannot be copied or pickled; a callable ``initializer`` is left out for the same reason.
+    """
+    config = {name: None if callable(value) else value for name, value in model.config.items()}
+    modes = {name: (part.training, sorted(part._no_grad)) for name, part in model.named_modules()}
+    return type(model), config, _parameters_by_name(model), (model.time_scaler, model.loss), modes
+
+
+def from_parts(
+    kind: Callable[..., nn.Module],
+    config: dict[str, Any],
+    parameters: dict[str, mx.array],
+    own: tuple[TimeScaler | None, Loss | None],
+    modes: dict[str, tuple[bool, list[str]]],
+) -> Any:
+    """The model of :func:`copy_parts`; MLX's global stream stays as it is."""
+    with seeded(0):
+        model: Any = kind(**config)
+    model.time_scaler, model.loss = own
+    model.update(tree_unflatten(list(parameters.items())))
+    for name, part in model.named_modules():
+        part._training, frozen = modes[name]
+        part._no_grad = set(frozen)
+    return model
 
 
 CURE = "The file is damaged or was changed by other means: save the model again, or take another copy."

@@ -111,8 +111,13 @@ class Study:
         )  # fmt: skip
         self._attach(storage, name, config)
 
-    def _attach(self, storage: str | Path | None, name: Any, config: StudyConfig) -> None:
-        """Open the storage, agree with what it holds, and add what is missing of the plan."""
+    def _attach(
+        self, storage: str | Path | None, name: Any, config: StudyConfig, trials: Iterable[Any] = ()
+    ) -> None:
+        """Open the storage, agree with what it holds, and add what is missing of the plan.
+
+        Optuna's ``trials`` of another study in memory are taken over.
+        """
         if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or "\0" in name:
             raise ValueError(
                 f"name must be a non-empty string of at most {LONGEST_NAME} characters, none of them NUL, got {name!r}."
@@ -124,6 +129,7 @@ class Study:
         self._storage = storage
         higher = config.task.higher_is_better
         self._store = TrialStore(storage, name, config.space, higher_is_better=higher, n_trials=config.n_trials)
+        self._store.optuna.add_trials(trials)
         stored = self._store.config()
         if stored is not None:
             config.check_same(stored, name, self._store.where)
@@ -158,6 +164,11 @@ class Study:
         study = cls.__new__(cls)
         study._attach(storage, name, StudyConfig.from_json(read_config(storage, name), task))
         return study
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For ``copy`` and ``pickle``: a study in memory with the same trials; any other is opened once more."""
+        trials = self._store.trials() if self._storage is None else ()
+        return _reopen, (type(self), self._storage, self.name, self.config, trials)
 
     def run(
         self,
@@ -388,3 +399,10 @@ class Study:
         head = f"{self.name!r}: {config.sampler}, {config.trials} configurations x {seeds}"
         self._store.refresh()
         return f"Study({head}, {len(self._store.scores())} of {config.n_trials} trials done)"
+
+
+def _reopen(kind: type[Study], *arguments: Any) -> Study:
+    """A study from what its ``__reduce__`` gave."""
+    study = kind.__new__(kind)
+    study._attach(*arguments)
+    return study
