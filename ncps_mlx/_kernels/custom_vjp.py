@@ -20,8 +20,10 @@ __all__ = [
     "custom_vjp",
     "eager",
     "eager_vjp",
+    "export_trace",
     "is_constant",
     "is_eager",
+    "is_exporting",
     "no_grad",
     "precompute",
 ]
@@ -33,6 +35,7 @@ Prepare = Callable[[Arrays, Arrays], Arrays]
 _no_grad: ContextVar[bool] = ContextVar("no_grad", default=False)
 _eager: ContextVar[bool] = ContextVar("eager", default=False)
 _constants: ContextVar[tuple[Any, ...]] = ContextVar("constants", default=())
+_exporting: ContextVar[bool] = ContextVar("exporting", default=False)
 _recorded: ContextVar[list[Any] | None] = ContextVar("recorded", default=None)
 _replayed: ContextVar[Iterator[Any] | None] = ContextVar("replayed", default=None)
 
@@ -82,9 +85,21 @@ def constants(*values: Any) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def export_trace() -> Iterator[None]:
+    """Inside, a graph is traced to be written to a file, which holds neither custom gradients nor results."""
+    with set_within(_exporting, True):
+        yield
+
+
 def is_constant(value: Any) -> bool:
     """Whether nobody wants its gradient."""
     return any(each is value for each in _constants.get())
+
+
+def is_exporting() -> bool:
+    """Whether a graph is traced to be written to a file."""
+    return _exporting.get()
 
 
 def cached_in_precompute(function: Callable[[], Any]) -> Any:
@@ -173,7 +188,7 @@ def custom_vjp(
         )
 
     def call(*arrays: mx.array) -> list[mx.array]:
-        if _no_grad.get():
+        if _no_grad.get() or _exporting.get():
             return function(*arrays)[:output_count]
         if _recorded.get() is not None:
             return list(cached_in_precompute(lambda: forward(*arrays))[0])

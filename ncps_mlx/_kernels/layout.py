@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
+from ncps_mlx._kernels.custom_vjp import is_exporting
+
 __all__ = [
     "concat_time",
+    "contiguous",
     "expand_column",
     "flatten_time",
     "split_column",
@@ -69,6 +72,14 @@ def weight_gradient(inputs: mx.array, output_grads: mx.array) -> mx.array:
     return mx.swapaxes(inputs, -1, -2) @ output_grads
 
 
+def contiguous(array: mx.array) -> mx.array:
+    """Lay constants out row by row; while exporting at once, because MLX 0.32 cannot write the operation."""
+    rows = mx.contiguous(array)
+    if is_exporting():
+        mx.eval(rows)
+    return rows
+
+
 def transposed(weight: mx.array) -> mx.array:
     """Turn weights (..., out, in) into a contiguous (..., in, out), or back; once, before a loop over time."""
-    return mx.contiguous(mx.swapaxes(weight, -1, -2))
+    return contiguous(mx.swapaxes(weight, -1, -2))

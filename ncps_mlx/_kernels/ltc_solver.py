@@ -13,6 +13,7 @@ import mlx.core as mx
 from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES
 from ncps_mlx._kernels.custom_vjp import custom_vjp
 from ncps_mlx._kernels.layout import (
+    contiguous,
     expand_column,
     split_column,
     split_time,
@@ -335,4 +336,4 @@ def gate_input_scale(activation: str, tanh_impl: TanhImplementation) -> float:
 
 def repeat_row(row: mx.array, v: mx.array) -> mx.array:
     """A row (..., 1, U) repeated for each of the rows of v."""
-    return mx.contiguous(mx.broadcast_to(row, v.shape))
+    return contiguous(mx.broadcast_to(row, v.shape))

@@ -92,8 +92,8 @@ class Backbone(nn.Module):
         self._masked_weight_count = 0
         if mask is not None:
             first = first * mx.array(mask)
-            exists = mx.array(mask != 0)
-            self._masks = exists[:, :input_size], exists[:, input_size:]
+            exists = mask != 0
+            self._masks = mx.array(exists[:, :input_size]), mx.array(exists[:, input_size:])
             self._masked_weight_count = int(np.count_nonzero(mask == 0))
         self.input_weight = mx.contiguous(first[:, :input_size])
         self.recurrent_weight = mx.contiguous(first[:, input_size:])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ncps_mlx.cells._mixed_memory import MixedMemory
 from ncps_mlx.cells._stack import run_stack
 from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.losses import Loss
+from ncps_mlx.models._export import export
 from ncps_mlx.models._serialization import copy_parts, from_parts, save
 from ncps_mlx.models._time_steps import as_time_steps
 from ncps_mlx.models._validation import (
@@ -264,6 +266,55 @@ class RecurrentModel(nn.Module):
             7596
         """
         save(self, path)
+
+    def export(
+        self,
+        path: str | Path,
+        form: str = "mlxfn",
+        step: bool = False,
+        *,
+        batch_size: int | Iterable[int] = 1,
+        length: int | Iterable[int] | None = None,
+    ) -> None:
+        """Write the model's graph into one file, for programs without this library.
+
+        ``"mlxfn"`` is MLX's own form, read by ``mx.import_function`` in Python, C++ and Swift; MLX calls it
+        experimental, and later versions may refuse the file. ``"onnx"`` is read by onnxruntime and others, and needs
+        the extra ``export`` to be written. Keep the model itself with :meth:`save`. The graph is that of evaluation,
+        without dropout and without gradients, the model's :attr:`time_scaler` included, so that raw time goes in. Its
+        shapes are fixed, its numbers float32 (mlxfn: those of the parameters). It takes no mask: readings that are
+        missing are left out. The file is read again and compared with the model before it appears.
+
+        Args:
+            path: The file's name, used as it is.
+            form: ``"mlxfn"`` (default) or ``"onnx"``.
+            step: Whole sequences (default): from x (B, T, D) and time_delta (B, T) to y, as in a call. With ``True``
+                one reading, for streams of any length: from x (B, D), time_delta (B,) and the state's arrays (B, H),
+                in the order of the layers and zeros at first, to y (B, O) and the state after it. In ONNX these are
+                ``x``, ``time_delta``, ``state_0``, ... and ``y``, ``next_state_0``, ...
+            batch_size: B. In mlxfn it may be several, all in one file.
+            length: T; not with ``step``. In mlxfn it may be several.
+
+        Raises:
+            ValueError: An argument is out of its range; the model is bidirectional and ``step`` is true; the parameters
+                are not those of its configuration, or not float32 (ONNX).
+            ImportError: The package onnx is missing.
+            OSError: The file cannot be written.
+            RuntimeError: What was written computes something else.
+
+        Example:
+            >>> import tempfile
+            >>> import mlx.core as mx
+            >>> from ncps_mlx import CfC
+            >>> model = CfC(3, 11, output_size=2, seed=0)
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     model.export(f"{folder}/step.mlxfn", step=True)
+            ...     run = mx.import_function(f"{folder}/step.mlxfn")
+            >>> y, state = run(mx.ones((1, 3)), mx.array([0.5]), mx.zeros((1, 11)))
+            >>> mx.allclose(y, model(mx.ones((1, 1, 3)), time_delta=0.5)[0][:, 0], atol=1e-6).item()
+            True
+        """
+        export(self, path, form=form, step=step, batch_size=batch_size, length=length)
 
     def __call__(
         self,

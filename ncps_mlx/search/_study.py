@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,7 +112,7 @@ class Study:
         self._attach(storage, name, config)
 
     def _attach(
-        self, storage: str | Path | None, name: Any, config: StudyConfig, trials: Iterable[Any] = ()
+        self, storage: str | Path | None, name: Any, config: StudyConfig, trials: Sequence[Any] = ()
     ) -> None:
         """Open the storage, agree with what it holds, and add what is missing of the plan.
 
@@ -129,7 +129,9 @@ class Study:
         self._storage = storage
         higher = config.task.higher_is_better
         self._store = TrialStore(storage, name, config.space, higher_is_better=higher, n_trials=config.n_trials)
-        self._store.optuna.add_trials(trials)
+        if trials:
+            self._store.optuna.add_trials(trials)
+            self._store.refresh()
         stored = self._store.config()
         if stored is not None:
             config.check_same(stored, name, self._store.where)
