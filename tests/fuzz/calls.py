@@ -1,0 +1,106 @@
+"""The calls of a seed, one wrong argument each, and what came of one."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import re
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ncps_mlx
+from tests.fuzz.targets import Target, arguments_of, targets
+from tests.fuzz.values import wrong_values
+
+__all__ = ["CLEAR", "Call", "calls", "judge"]
+
+CLEAR = "clear"
+LIBRARY = str(Path(ncps_mlx.__file__).parent)
+EXPECTED = (ValueError, TypeError, OSError)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One wrong call.
+
+    Attributes:
+        target: What is called.
+        argument: Which argument is wrong; of variable ones the name or the place.
+        kind: How it is wrong.
+        number: Which of its kind.
+        value: The wrong value.
+    """
+
+    target: Target
+    argument: str
+    kind: str
+    number: int
+    value: Any
+
+    def __str__(self) -> str:
+        return f"{self.target.name}({self.argument}={self.value!r:.60}) [{self.kind}]"
+
+    def arguments(self) -> inspect.BoundArguments:
+        """The right arguments with the wrong one among them."""
+        bound = arguments_of(self.target)
+        name, _, part = self.argument.partition("/")
+        if not part:
+            bound.arguments[name] = self.value
+        elif isinstance(bound.arguments[name], tuple):
+            parts = list(bound.arguments[name])
+            parts[int(part)] = self.value
+            bound.arguments[name] = tuple(parts)
+        else:
+            bound.arguments[name] = {**bound.arguments[name], part: self.value}
+        return bound
+
+
+def calls(seed: int, only: str = "") -> list[Call]:
+    """All calls of a seed in its order; ``only`` keeps those whose name holds it."""
+    found = [call for target in targets() if only in target.name for call in _of(target, seed)]
+    random.Random(seed).shuffle(found)
+    return found
+
+
+def _of(target: Target, seed: int) -> Iterator[Call]:
+    bound = arguments_of(target)
+    for name, valid in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        parts: dict[str, Any] = {name: valid}
+        if kind == inspect.Parameter.VAR_KEYWORD:
+            parts = {f"{name}/{key}": value for key, value in valid.items()}
+        elif kind == inspect.Parameter.VAR_POSITIONAL:
+            parts = {f"{name}/{i}": value for i, value in enumerate(valid)}
+        for argument, right in parts.items():
+            rng = random.Random(f"{seed} {target.name} {argument}")
+            for number, (wrong, value) in enumerate(wrong_values(right, rng)):
+                yield Call(target, argument, wrong, number, value)
+
+
+def judge(call: Call, error: BaseException | None) -> tuple[str, str]:
+    """What came of a call, in a word, and the error's text.
+
+    ``clear``: an error of ours that names the argument. ``unnamed``: one of ours that does not. ``raw``: another's text,
+    from inside. ``accepted``: none.
+    """
+    if error is None:
+        return "accepted", ""
+    text = f"{type(error).__name__}: {error}"
+    frame, line = list(traceback.walk_tb(error.__traceback__))[-1]
+    file = frame.f_code.co_filename
+    raised = file.startswith(LIBRARY) and _is_raise(file, line)
+    if not isinstance(error, EXPECTED) or not raised:
+        return "raw", f"{text} at {Path(file).name}:{line}"
+    name, _, part = call.argument.partition("/")
+    names = [part, name] if part and not part.isdigit() else [name]
+    named = any(re.search(rf"(?<![a-zA-Z]){re.escape(each)}(?![a-zA-Z])", str(error)) for each in names)
+    return (CLEAR if named and "got" in str(error) else "unnamed"), text
+
+
+def _is_raise(file: str, line: int) -> bool:
+    """Whether the statement at this line raises an error."""
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    return any(lines[at].strip().startswith("raise") for at in (line - 1, max(line - 2, 0)))

@@ -1,0 +1,410 @@
+"""What is called: everything public, with arguments that are right, of which one at a time is made wrong."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+import ncps_mlx
+from ncps_mlx import LogUniform, Space, Study, records, stats
+from ncps_mlx.data import bitstream_xor, injected_anomalies, irregular_sines
+
+__all__ = ["LEFT_OUT", "Target", "arguments_of", "public_callables", "targets"]
+
+LEFT_OUT = {
+    "*.forward": "documented as the call without its checks",
+    "cells.*.*": "runs inside compiled graphs; the models check what they hand on",
+    "models.RecurrentModel": "abstract: CfC and LTC are made",
+    "models.RecurrentModel.*": "called as CfC's and LTC's",
+    "search.Edge": "made by the library, not by its users",
+    "stats.Comparison": "made by the library, not by its users",
+    "stats.Interval": "made by the library, not by its users",
+    "stats.Level": "made by the library, not by its users",
+    "stats.Paired": "made by the library, not by its users",
+    "training.BatchSize": "made by the library, not by its users",
+    "training.RateRange": "made by the library, not by its users",
+    "from_torch": "needs PyTorch: tests/parity",
+    "data.sunspots": "reads a package's data: one argument, checked by check_int as in the generators",
+    "data.glucose": "reads a package's data, for seconds",
+    "data.japanese_vowels": "reads a package's data",
+    "wirings.Wiring": "abstract",
+    "wirings.Wiring.*": "called as AutoNCP's and others'",
+    "training.RateRange.*": "of what the library made; no arguments",
+}
+"""What is not called, and why; names as shell patterns."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One public function or method.
+
+    Attributes:
+        name: Its name without ``ncps_mlx.``, such as ``plots.sweep`` or ``Task.fold``.
+        make: Gives the function itself, with a fresh object to call it on.
+    """
+
+    name: str
+    make: Callable[[], Callable[..., Any]]
+
+    def signature(self) -> inspect.Signature:
+        return inspect.signature(self.make())
+
+
+def public_callables() -> Iterator[tuple[str, Any]]:
+    """Every public function, class and method, by name: a name that several packages list comes once."""
+    packages = [each.name for each in pkgutil.iter_modules(ncps_mlx.__path__) if not each.name.startswith("_")]
+    seen: set[int] = set()
+    for path in ("", *packages, "data.baselines"):
+        module = importlib.import_module(f"ncps_mlx.{path}".rstrip("."))
+        for name in getattr(module, "__all__", ()):
+            found = getattr(module, name)
+            if not callable(found) or id(found) in seen:
+                continue
+            seen.add(id(found))
+            label = f"{path}.{name}".lstrip(".")
+            yield label, found
+            if inspect.isclass(found):
+                for method in dir(found):
+                    each = getattr(found, method)
+                    public = not method.startswith("_") or method in ("__call__", "__getitem__", "__add__")
+                    ours = str(getattr(each, "__module__", "")).startswith("ncps_mlx")
+                    if public and callable(each) and ours:
+                        yield f"{label}.{method}", each
+
+
+def targets() -> list[Target]:
+    """All that is called, apart from :data:`LEFT_OUT` and what takes no argument."""
+    from fnmatch import fnmatch
+
+    found = []
+    for name, function in public_callables():
+        if any(fnmatch(name, pattern) for pattern in LEFT_OUT):
+            continue
+        owner, _, method = name.rpartition(".")
+        if owner in INSTANCES and not inspect.ismethod(function):  # a method of a class, not of an object
+            make: Callable[[], Any] = lambda owner=owner, method=method: getattr(INSTANCES[owner](), method)
+        else:
+            make = lambda function=function: function
+        target = Target(name, make)
+        if target.signature().parameters:
+            found.append(target)
+    return found
+
+
+def arguments_of(target: Target) -> inspect.BoundArguments:
+    """Right arguments: given below, by the function's name or the argument's, or the default."""
+    signature = target.signature()
+    own = ARGUMENTS.get(target.name, {})
+    own = own() if callable(own) else own
+    bound = inspect.BoundArguments(signature, {})  # type: ignore[arg-type]  # an OrderedDict in the stubs
+    for name, parameter in signature.parameters.items():
+        if name in own:
+            bound.arguments[name] = own[name]
+        elif parameter.default is not inspect.Parameter.empty and name not in OPTIONAL:
+            bound.arguments[name] = parameter.default
+        elif parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            bound.arguments[name] = VALUES[name]()
+    return bound
+
+
+SMALL = {"hidden_size": 3, "backbone_units": 4, "batch_size": 16, "steps": 2}
+
+
+@cache
+def task() -> Any:
+    return irregular_sines(n_train=24, n_validation=8, n_test=8, readings=5)
+
+
+@cache
+def classes() -> Any:
+    return bitstream_xor(**SIZES)
+
+
+@cache
+def anomalies() -> Any:
+    return injected_anomalies(64)
+
+
+@cache
+def space() -> Any:
+    return Space(hidden_size=[2, 3], learning_rate=LogUniform(1e-3, 1e-1))
+
+
+def study() -> Any:
+    fixed = {name: value for name, value in SMALL.items() if name != "hidden_size"}
+    return Study(None, task(), space(), trials=2, draws_per_shape=1, seeds=(0, 1), fixed=fixed, population_size=4)
+
+
+@cache
+def trained() -> Any:
+    return study().run(progress=False)
+
+
+def model() -> Any:
+    return ncps_mlx.CfC(1, 3, backbone_units=4, output_size=1, return_sequences=False, seed=0)
+
+
+def ltc() -> Any:
+    return ncps_mlx.LTC(1, 3, output_size=1, return_sequences=False, ode_unfolds=1, seed=0)
+
+
+def circuit() -> Any:
+    return ncps_mlx.AutoNCP(8, 2, seed=3).build(3)
+
+
+def rows() -> list[dict[str, Any]]:
+    return [{"learning_rate": r, "seed": s, "score": r + s} for r in (0.1, 0.2, 0.3) for s in range(3)]
+
+
+@cache
+def figure() -> Any:
+    return ncps_mlx.plots.sweep(rows(), "learning_rate")
+
+
+def folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="fuzz-"))
+
+
+def saved_model() -> str:
+    path = str(folder() / "model.safetensors")
+    model().save(path)
+    return path
+
+
+def saved_records() -> str:
+    path = str(folder() / "records.jsonl")
+    records.save(trained().records, path)
+    return path
+
+
+def stored_study() -> str:
+    path = str(folder() / "tuning.db")
+    Study(path, task(), space(), trials=1, fixed={"steps": 2, "batch_size": 8})
+    return path
+
+
+VALUES: dict[str, Callable[[], Any]] = {
+    "a": lambda: [1.0, 2.5, 3.0],
+    "adjacency": lambda: np.array([[1, -1], [0, 1]], np.int8),
+    "at": lambda: [0.0, 1.0, 2.0],
+    "b": lambda: [1.5, 2.0, 3.5],
+    "baselines": lambda: {"ridge": 1.0},
+    "config": lambda: {"learning_rate": 1e-2, "hidden_size": 2},
+    "fig": figure,
+    "figure": figure,
+    "failed": lambda: [True, False, False],
+    "features": lambda: ncps_mlx.data.baselines.readings_and_log_gaps,
+    "groups": lambda: {"one": trained().records},
+    "hidden_size": lambda: 3,
+    "high": lambda: 8,
+    "hyperparameter": lambda: "learning_rate",
+    "input_size": lambda: 3,
+    "kind": lambda: "log",
+    "low": lambda: 2,
+    "mask": lambda: None,
+    "model": model,
+    "n": lambda: 8,
+    "name": lambda: "label",
+    "names": lambda: ["hidden_size"],
+    "output_size": lambda: 2,
+    "path": lambda: str(folder() / "file"),
+    "predictions": lambda: np.zeros((8, 1)),
+    "progress": lambda: False,
+    "q": lambda: 0.3,
+    "records": rows,
+    "reference": lambda: 0.1,
+    "residuals": lambda: np.zeros(anomalies().test.y.shape),
+    "rng": lambda: np.random.default_rng(0),
+    "scores": lambda: [3.0, 1.0, 2.0],
+    "seeds": lambda: (0, 1),
+    "sensory_adjacency": lambda: np.array([[1, 1]], np.int8),
+    "space": space,
+    "split": lambda: "validation",
+    "storage": lambda: None,
+    "stored": lambda: 3,
+    "task": task,
+    "time_delta": lambda: [[1.0, 2.0, 3.0], [1.0, 1.0, 2.0]],
+    "trials": lambda: 2,
+    "truth": lambda: [1.0, 2.0, 3.0],
+    "units": lambda: 8,
+    "value": lambda: 3,
+    "values": lambda: [1.0, 2.0, 3.0],
+    "x": lambda: "learning_rate",
+    "y": lambda: "value",
+}
+"""Right values by the argument's name."""
+
+OPTIONAL = {"progress"}
+"""Arguments whose default is not taken."""
+
+SIZES = {"n_train": 32, "n_validation": 16, "n_test": 16}
+CELL = {"input_size": 3, "hidden_size": 4, "activation": "tanh", "backbone_units": 5, "backbone_layers": 1}
+
+
+def arrays() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {"x": rng.normal(size=(6, 4, 2)), "y": rng.normal(size=(6, 1)), "time_delta": np.ones((6, 4)), "mask": np.ones((6, 4), bool)}
+
+
+def inputs() -> dict[str, Any]:
+    return {"x": mx.zeros((2, 4, 1)), "state": [(mx.zeros((2, 3)),)], "time_delta": 1.0, "mask": mx.ones((2, 4), dtype=mx.bool_)}
+
+
+def split() -> Any:
+    return task().validation
+
+
+def initializer() -> Any:
+    import mlx.nn as nn
+
+    return nn.init.glorot_uniform()
+
+
+def cell(**more: Any) -> Callable[[], dict[str, Any]]:
+    return lambda: {**CELL, "initializer": initializer(), **more}
+
+
+def record_fields() -> dict[str, Any]:
+    return {
+        **{"trial": 0, "model": "CfC", "config": {"hidden_size": 3}, "labels": {"time": "log"}, "sizes": {"input_size": 1}},
+        **{"seed": 0, "task": "sines", "data_hash": "abc", "metric": "rmse", "score": 1.5, "versions": {"mlx": "0.32"}},
+        "history": trained().records[0].history,
+    }
+
+
+DISTRIBUTIONS: dict[str, Callable[[], Any]] = {
+    "Integer": lambda: ncps_mlx.Integer(2, 8),
+    "LogUniform": lambda: LogUniform(1e-3, 1e-1),
+    "Uniform": lambda: ncps_mlx.Uniform(1.0, 4.0),
+    "search.Choice": lambda: ncps_mlx.search.Choice((2, 3)),
+}
+
+INSTANCES: dict[str, Callable[[], Any]] = {
+    **DISTRIBUTIONS,
+    "AutoNCP": lambda: ncps_mlx.AutoNCP(8, 2),
+    "CfC": model,
+    "FullyConnected": lambda: ncps_mlx.FullyConnected(5, 2),
+    "Halving": lambda: ncps_mlx.Halving(eta=2, rungs=1),
+    "History": lambda: trained().records[0].history,
+    "Hyperband": lambda: ncps_mlx.Hyperband(eta=2, rungs=1),
+    "LTC": ltc,
+    "NCP": lambda: ncps_mlx.NCP(3, 2, 2, sensory_fanout=2, inter_fanout=1, recurrent_command_synapses=2, motor_fanin=1),
+    "Random": lambda: ncps_mlx.Random(5, 2),
+    "Record": lambda: trained().records[0],
+    "Space": space,
+    "Split": split,
+    "Study": study,
+    "Task": task,
+    "TimeScaler": lambda: ncps_mlx.TimeScaler("log").fit([1.0, 2.0]),
+    "stats.Comparison": lambda: stats.compare(rows(), "learning_rate", 0.1),
+    "wirings.Circuit": circuit,
+}
+"""Objects whose methods are called, by their class."""
+
+ARGUMENTS: dict[str, Any] = {
+    "AutoNCP": {"units": 8, "output_size": 2},
+    "AutoNCP.from_config": lambda: {"config": ncps_mlx.AutoNCP(8, 2).config},
+    "CfC.__call__": inputs,
+    "CfC.export": {"length": 3},
+    "FullyConnected.from_config": lambda: {"config": ncps_mlx.FullyConnected(5).config},
+    "Halving.brackets": {"trials": 9},
+    "Halving.to_json": {"trials": 9},
+    "History": {"step": (10, 20), "train_loss": (1.0, 0.5), "validation_score": (3.0, 2.0), "best_step": 20, "best_score": 2.0},
+    "Hyperband.brackets": {"trials": 9},
+    "Hyperband.to_json": {"trials": 9},
+    "LTC": {"hidden_size": 3, "initial_ranges": None, "time_constant_range": (0.1, 0.8)},
+    "LTC.__call__": inputs,
+    "LTC.export": {"length": 3},
+    "LTC.time_constants": lambda: {name: value for name, value in inputs().items() if name != "state"},
+    "LogUniform": {"low": 1e-3, "high": 1e-1},
+    "LogUniform.contains": {"value": 1e-2},
+    "NCP": {"inter_neurons": 3, "command_neurons": 2, "motor_neurons": 2, "sensory_fanout": 2, "inter_fanout": 1, "recurrent_command_synapses": 2, "motor_fanin": 1},
+    "NCP.from_config": lambda: {"config": INSTANCES["NCP"]().config},
+    "Random": {"units": 5, "output_size": 2, "sparsity_level": 0.5},
+    "Random.from_config": lambda: {"config": ncps_mlx.Random(5).config},
+    "Record": record_fields,
+    "Record.from_json": lambda: {"text": trained().records[0].to_json()},
+    "Space": lambda: {"distributions": {"hidden_size": [2, 3], "learning_rate": LogUniform(1e-3, 1e-1), "optimizer": ("adam", "adamw")}},
+    "Space.count": lambda: {"known": {"hidden_size": 2}},
+    "Space.describe": {"name": "learning_rate"},
+    "Space.example_with": {"name": "hidden_size", "value": 3},
+    "Space.exists": {"name": "learning_rate", "config": {"hidden_size": 2}},
+    "Space.from_json": lambda: {"written": space().to_json()},
+    "Space.sample": lambda: {"pick": lambda name, each: each.bounds()[0]},
+    "Split": arrays,
+    "Split.__add__": lambda: {"other": split()},
+    "Split.__getitem__": {"rows": np.arange(3)},
+    "CfC": {"hidden_size": 3, "output_size": 2},
+    "Study": lambda: {"fixed": {"steps": 2, "batch_size": 8}, "trials": 2},
+    "Study.open": lambda: {"storage": stored_study(), "name": "study", "task": None},
+    "Study.run": {"progress": False, "timeout": 5.0, "memory_mb": 100.0, "max_trials": 1},
+    "Task": lambda: {"name": "t", "train": task().train, "validation": task().validation, "test": task().test, "labels": None},
+    "Task.baselines": {"split": "test"},
+    "Task.fold": {"fold": 1, "folds": 3, "kind": "shuffled"},
+    "Task.score": {"predictions": np.zeros((8, 1)), "split": "test"},
+    "Task.to_units": {"values": np.zeros((8, 1))},
+    "Task.with_source": lambda: {"factory": "ncps_mlx.data:irregular_sines", "arguments": {"n_train": 24, "seed": 0}},
+    "TimeScaler.fit": {"mask": [[True, True, True], [True, True, False]]},
+    "Uniform": {"low": 1.0, "high": 4.0},
+    "When": lambda: {"distribution": [1, 2], "conditions": {"optimizer": "adamw"}},
+    "cells.CfCCell": cell(mode="default"),
+    "cells.LTCCell": cell(unfolds=2, time_constants=(0.1, 0.8), stability="bounded"),
+    "cells.MixedMemory": lambda: {"cell": ncps_mlx.cells.CfCCell(**cell(mode="default")()), "input_size": 3, "initializer": initializer(), "recurrent_initializer": initializer()},
+    "cells.WiredCfCCell": lambda: {"circuit": circuit(), "mode": "default", "initializer": initializer(), "ncps_masks": False},
+    "cells.WiredLTCCell": lambda: {"circuit": circuit(), "unfolds": 2, "input_mapping": "affine", "output_mapping": "affine", "initial_ranges": {"leak": (0.1, 1.0)}, "time_constants": (0.1, 0.8)},
+    "cells.slowest_time_constant": {"activation": "tanh", "stability": "bounded"},
+    "data.baselines.dtw_distances": lambda: {"a": split(), "b": split()},
+    "data.baselines.readings_and_log_gaps": lambda: {"split": split()},
+    "data.baselines.logistic_regression": lambda: {"task": classes()},
+    "data.baselines.majority": lambda: {"task": classes()},
+    "data.baselines.nearest_neighbour": lambda: {"task": classes()},
+    "data.bitstream_xor": SIZES,
+    "data.detection_baselines": lambda: {"task": anomalies()},
+    "data.detection_scores": lambda: {"task": anomalies()},
+    "data.irregular_sines": {**SIZES, "readings": 4},
+    "data.load_task": lambda: {"path": "ncps_mlx.data:irregular_sines", "arguments": {"n_train": 24, "seed": 0}},
+    "evaluate": {"split": "test"},
+    "fit": lambda: {"steps": 2, "batch_size": 8, "patience": 2, "evaluate_every": 1, "memory_mb": 100.0, "backbone_dropout": 0.1},
+    "load": lambda: {"path": saved_model()},
+    "plots.circuit": lambda: {"circuit": circuit()},
+    "plots.differences": {"x": "learning_rate", "reference": 0.1, "smallest": 0.5},
+    "plots.expected_best": lambda: {"studies": {"one": rows()}},
+    "plots.importance": {"shares": {"learning_rate": 0.75, "steps": 0.25}},
+    "plots.learning_curves": lambda: {"trials": trained().records, "hue": "learning_rate"},
+    "plots.lines": {"values": {"one": [1.0, 2.0, 3.0]}, "above": {"in": [1.0, 0.0, 1.0]}, "x": "t"},
+    "plots.parallel": lambda: {"records": trained().records, "hyperparameters": ["learning_rate", "hidden_size"]},
+    "plots.series": {"time": [0.0, 1.0, 2.0], "forecasts": {"one": [1.0, 1.0, 3.0]}, "regions": [(0.5, 1.0)], "scores": [0.1, 0.2, 0.9], "threshold": 0.5, "x": "t"},
+    "plots.slices": lambda: {"records": trained().records, "hyperparameters": ["learning_rate"]},
+    "predict": lambda: {"split": split()},
+    "records.from_scores": {"scores": {1: [1.0, 2.0], 2: [2.0, 3.0]}, "names": ("level",), "seeds": (0, 1), "task": None, "metric": "rmse", "units": "m", "higher_is_better": False},
+    "records.load": lambda: {"path": saved_records()},
+    "records.refit": lambda: {"records": trained().records[:1], "settings": {"steps": 1}, "seeds": (3,)},
+    "records.save": lambda: {"records": trained().records},
+    "records.select": lambda: {"records": trained().records, "values": {"seed": 0}},
+    "records.table": lambda: {"records": trained().records, "columns": ("learning_rate", "score")},
+    "records.tuned": lambda: {"records": trained().records, "names": ("hidden_size",)},
+    "search.Choice": {"values": (2, 3)},
+    "search.boundary": lambda: {"records": trained().records},
+    "stats.Comparison.__getitem__": {"value": 0.2},
+    "stats.compare": lambda: {"records": rows(), "show": ("learning_rate",)},
+    "tanh_implementation": {"tanh": "mlx"},
+    "training.find_batch_size": lambda: {"smallest": 8, "memory_mb": 200.0, "steps": 1, "repeats": 1, "learning_rates": (0.01,), "tuning_steps": 2},
+    "training.find_learning_rate": {"low": 1e-4, "high": 1e-1, "steps": 20, "batch_size": 8},
+    "wirings.Circuit": {"output_size": 1},
+    "wirings.Circuit.from_config": lambda: {"config": circuit().config},
+}
+"""Right values by the function's name, where those by the argument's name or the defaults do not do."""
+
+for _name in DISTRIBUTIONS:
+    ARGUMENTS.setdefault(f"{_name}.decode", lambda name=_name: {"stored": DISTRIBUTIONS[name]().encode(DISTRIBUTIONS[name]().bounds()[0])})
+    ARGUMENTS.setdefault(f"{_name}.encode", lambda name=_name: {"value": DISTRIBUTIONS[name]().bounds()[0]})
