@@ -11,7 +11,15 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from ncps_mlx._utils.json_values import to_json_value
-from ncps_mlx._utils.validation import as_float, check_choice, check_flag, check_int, check_text, did_you_mean
+from ncps_mlx._utils.validation import (
+    as_float,
+    check_choice,
+    check_flag,
+    check_int,
+    check_number,
+    check_text,
+    did_you_mean,
+)
 
 __all__ = [
     "WORSE_THAN_MEAN",
@@ -88,8 +96,8 @@ class History:
                 raise ValueError(f"{name} must have one value for each of {len(steps)} steps, got {len(values)}.")
             object.__setattr__(self, name, values)
         object.__setattr__(self, "best_step", check_int("best_step", self.best_step, minimum=0))
-        for name in ("best_score", "seconds"):
-            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        object.__setattr__(self, "best_score", _number("best_score", self.best_score))
+        object.__setattr__(self, "seconds", check_number("seconds", self.seconds, low=0))
         _check_end(self.status, self.reason)
         if not isinstance(self.way, str | None):
             raise ValueError(f"way must be a string or None, got {self.way!r:.80}.")
@@ -123,8 +131,8 @@ class TrialResult:
             object.__setattr__(self, name, check_int(name, getattr(self, name), minimum=0))
         for name in ("model", "task", "data_hash", "metric", "units", "device"):
             check_text(name, getattr(self, name))
-        for name in ("score", "seconds"):
-            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        object.__setattr__(self, "score", _number("score", self.score))
+        object.__setattr__(self, "seconds", check_number("seconds", self.seconds, low=0))
         object.__setattr__(self, "higher_is_better", check_flag("higher_is_better", self.higher_is_better))
         _check_end(self.status, self.reason)
         if self.history is not None and not isinstance(self.history, History):
@@ -136,6 +144,8 @@ class TrialResult:
         for name in ("config", "labels", "sizes"):
             values = {key: to_json_value(key, value) for key, value in getattr(self, name).items()}
             object.__setattr__(self, name, values)
+        for name, version in self.versions.items():
+            check_text(f"versions[{name!r}]", version)
         object.__setattr__(self, "versions", dict(self.versions))
 
     def __str__(self) -> str:
@@ -295,11 +305,11 @@ def record_list(records: Iterable[Result]) -> list[Result]:
     return found
 
 
-def as_records(trials: Trials) -> list[TrialResult]:
+def as_records(trials: Trials, argument: str = "records") -> list[TrialResult]:
     """Take records, their labels as hyperparameters, and turn plain rows (``seed``, ``score``, others) into records."""
     found = []
     rows: Any = trials  # a caller without types may pass anything
-    check_records(rows)
+    check_records(rows, argument)
     for i, trial in enumerate(rows):
         if isinstance(trial, TrialResult):
             found.append(replace(trial, config=trial.hyperparameters, labels={}) if trial.labels else trial)
@@ -307,7 +317,7 @@ def as_records(trials: Trials) -> list[TrialResult]:
         if not isinstance(trial, Mapping) or not {"seed", "score"} <= trial.keys():
             cure = HISTORY if isinstance(trial, History) else ""
             raise ValueError(
-                f"records must be Records, or mappings with 'seed' and 'score', got {trial!r:.80}.{cure}"
+                f"{argument} must be Records, or mappings with 'seed' and 'score', got {trial!r:.80}.{cure}"
             )
         about: dict[str, Any] = {"model": "", "task": "", "metric": "score"}
         about |= {name: trial[name] for name in ABOUT if name in trial}
@@ -325,7 +335,7 @@ def as_records(trials: Trials) -> list[TrialResult]:
             )
         )
     if not found:
-        raise ValueError("records must hold at least 1 trial, got none.")
+        raise ValueError(f"{argument} must hold at least 1 trial, got none.")
     return found
 
 
@@ -397,9 +407,9 @@ def tuned(records: Sequence[Result], *names: str) -> list[Result]:
 def check_hyperparameter(argument: str, name: str, runs: Sequence[TrialResult]) -> None:
     """Refuse a hyperparameter that not every trial has."""
     known = sorted({hyperparameter for run in runs for hyperparameter in run.config})
-    if not all(name in run.config for run in runs):
+    if not isinstance(name, str) or not all(name in run.config for run in runs):
         raise ValueError(
-            f"{argument} must name a hyperparameter of every trial ({', '.join(known)}), got {name!r}."
+            f"{argument} must name a hyperparameter of every trial ({', '.join(known)}), got {name!r:.80}."
             f"{did_you_mean(name, known)}"
         )
 

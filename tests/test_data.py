@@ -304,7 +304,7 @@ def test_the_last_reading_is_the_last_valid_one() -> None:
     mask = np.array([[True, True, False]])
     task = Task("one", *(Split(x=np.array([[[i], [2.0], [0.0]]]), y=np.array([[5.0]]), mask=mask) for i in range(3)))
     assert baselines.last_value(task) == 3.0
-    with pytest.raises(ValueError, match="time_delta must be there for this baseline, got None"):
+    with pytest.raises(ValueError, match="split must have time_delta for this baseline, got None"):
         baselines.exponential_decay(task)
 
 

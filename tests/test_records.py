@@ -235,7 +235,7 @@ def test_grouping_names_bad_input() -> None:
         ("score", True, "score must be a number, got True"),
         ("status", "running", "status must be one of 'finished', .* got 'running'"),
         ("reason", 3, "reason must be a string or None, got 3"),
-        ("seconds", "1", "seconds must be a number, got '1'"),
+        ("seconds", "1", "seconds must be a finite number, got '1'"),
         ("versions", [], r"versions must be a mapping by name, got \[\]"),
         ("history", {}, "history must have 'step', 'train_loss', 'validation_score', 'best_step'"),
         ("history", [], r"got the history \[\]"),

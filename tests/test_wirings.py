@@ -312,7 +312,7 @@ SIZES: dict[str, Any] = {
         (lambda: untyped.NCP(**SIZES).build(-1), "input_size must be at least 1, got -1"),
         (lambda: Circuit([[1, 0]], [[1, 0]]), r"adjacency must be square, got the shape \(1, 2\)"),
         (lambda: Circuit([1, 0], [[1, 0]]), r"adjacency must be a matrix.*got the shape \(2,\)"),
-        (lambda: Circuit([[1, 0], [1]], [[1, 0]]), "adjacency must be a matrix, got rows of unequal length"),
+        (lambda: Circuit([[1, 0], [1]], [[1, 0]]), "adjacency must be as long in every row, got rows that differ"),
         (lambda: Circuit([[2]], [[1]]), r"adjacency must hold only -1, 0 and 1, got \[\[2\]\]"),
         (lambda: Circuit([[0]], [[0.5]]), "sensory_adjacency must hold only -1, 0 and 1"),
         (lambda: Circuit([["a"]], [[1]]), "adjacency must hold only -1, 0 and 1"),

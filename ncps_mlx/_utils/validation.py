@@ -5,10 +5,20 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-__all__ = ["as_float", "check_choice", "check_flag", "check_int", "check_number", "check_text", "did_you_mean"]
+__all__ = [
+    "as_float",
+    "check_choice",
+    "check_flag",
+    "check_int",
+    "check_mapping",
+    "check_names",
+    "check_number",
+    "check_text",
+    "did_you_mean",
+]
 
 
 def check_int(name: str, value: Any, *, minimum: int = 1, maximum: int | None = None) -> int:
@@ -73,6 +83,24 @@ def check_text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{name} must be a string, got {value!r:.80}.")
     return value
+
+
+def check_names(name: str, value: Any, what: str) -> list[str]:
+    """Return a sequence of different strings, names of ``what``, as a list."""
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"{name} must be a list of names of {what}, got {value!r:.80}.")
+    if len(set(value)) < len(value):
+        raise ValueError(f"{name} must be different names, got {list(value)!r:.80}.")
+    return list(value)
+
+
+def check_mapping(name: str, value: Any, what: str) -> dict[str, Any]:
+    """Return a mapping of names to ``what`` as a dictionary; ``None`` is an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{name} must map names to {what}, got {value!r:.80}.")
+    return dict(value)
 
 
 def check_flag(name: str, value: Any) -> bool:

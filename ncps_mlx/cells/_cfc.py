@@ -8,15 +8,17 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx._kernels.activations import DERIVATIVES
+from ncps_mlx._kernels.activations import ACTIVATIONS, DERIVATIVES
 from ncps_mlx._kernels.cfc import LayerArrays, LayerSpec, combine_heads, run_cfc
 from ncps_mlx._kernels.custom_vjp import is_eager
 from ncps_mlx._kernels.layout import transposed
 from ncps_mlx._kernels.lstm import LSTMArrays
 from ncps_mlx._kernels.native import NativeBackbone, NativeCfC
+from ncps_mlx._utils.validation import check_choice, check_int
 from ncps_mlx.cells._backbone import Backbone
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._initializers import Initializer
+from ncps_mlx.cells._validation import MOST_LAYERS, check_initializer, check_size, check_weight_mask
 
 __all__ = ["CfCCell", "HEADS"]
 
@@ -49,6 +51,9 @@ class CfCCell(FusedCell):
         backbone_layers: Its layers; with 0 the heads read [x, h] directly.
         mask: 1 for each weight of the first product that exists, else 0 (outputs, D + H); ``None``: all exist.
 
+    Raises:
+        ValueError: An argument is out of its range.
+
     Example:
         >>> import mlx.core as mx
         >>> from ncps_mlx.cells import CfCCell
@@ -80,6 +85,17 @@ class CfCCell(FusedCell):
         mask: npt.NDArray[np.float32] | None = None,
     ) -> None:
         super().__init__()
+        check_choice("mode", mode, HEADS)
+        check_choice("activation", activation, ACTIVATIONS)
+        check_initializer("initializer", initializer)
+        for name, size in (
+            ("input_size", input_size), ("hidden_size", hidden_size), ("backbone_units", backbone_units),
+        ):  # fmt: skip
+            check_size(name, size)
+        check_int("backbone_layers", backbone_layers, minimum=0, maximum=MOST_LAYERS)
+        if mask is not None:
+            rows = backbone_units if backbone_layers else hidden_size * HEADS[mode]
+            mask = check_weight_mask(mask, (rows, input_size + hidden_size))
         self._mode = mode
         self._activation = activation
         self.hidden_size = self.output_size = hidden_size

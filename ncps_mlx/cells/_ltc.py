@@ -15,9 +15,11 @@ from ncps_mlx._kernels.ltc import run_ltc
 from ncps_mlx._kernels.ltc_solver import DenseGate, gate_input_scale
 from ncps_mlx._kernels.native import NativeBackbone, NativeLTC
 from ncps_mlx._kernels.tanh import tanh_for
+from ncps_mlx._utils.validation import check_choice, check_int
 from ncps_mlx.cells._backbone import Backbone
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._initializers import Initializer
+from ncps_mlx.cells._validation import MOST_LAYERS, check_initializer, check_pair, check_size
 
 __all__ = ["LTCCell", "STABILITY", "slowest_time_constant"]
 
@@ -36,6 +38,9 @@ def slowest_time_constant(activation: str, stability: str) -> float:
         activation: Name of the gate's activation.
         stability: As in :class:`ncps_mlx.LTC`.
 
+    Raises:
+        ValueError: The activation or the stability is unknown.
+
     Example:
         >>> from ncps_mlx.cells import slowest_time_constant
         >>> slowest_time_constant("tanh", "bounded")
@@ -43,7 +48,8 @@ def slowest_time_constant(activation: str, stability: str) -> float:
         >>> slowest_time_constant("sigmoid", "bounded"), slowest_time_constant("tanh", "clip")
         (inf, 1000.0)
     """
-    if stability == "clip":
+    check_choice("activation", activation, ACTIVATIONS)
+    if check_choice("stability", stability, STABILITY) == "clip":
         return 1.0 / LEAST_LEAK
     least = -LOWER_BOUNDS[activation]
     return 1.0 / least if stability == "bounded" and least > 0 else float("inf")
@@ -86,6 +92,9 @@ class LTCCell(FusedCell):
         backbone_units: U, width of the backbone.
         backbone_layers: Its layers; 0 for none.
 
+    Raises:
+        ValueError: An argument is out of its range.
+
     Example:
         >>> import mlx.core as mx
         >>> from ncps_mlx.cells import LTCCell
@@ -122,6 +131,17 @@ class LTCCell(FusedCell):
         backbone_layers: int,
     ) -> None:
         super().__init__()
+        check_choice("activation", activation, ACTIVATIONS)
+        check_choice("stability", stability, STABILITY)
+        check_initializer("initializer", initializer)
+        for name, size in (
+            ("input_size", input_size), ("hidden_size", hidden_size), ("backbone_units", backbone_units),
+        ):  # fmt: skip
+            check_size(name, size)
+        check_int("backbone_layers", backbone_layers, minimum=0, maximum=MOST_LAYERS)
+        check_int("unfolds", unfolds, maximum=MOST_LAYERS)
+        slowest = slowest_time_constant(activation, stability)
+        check_pair("time_constants", time_constants, low=0, open_low=True, high=slowest)
         self._activation_name = activation
         self._activation = ACTIVATIONS[activation]
         self._unfolds = unfolds

@@ -9,6 +9,7 @@ import mlx.core as mx
 from ncps_mlx.cells._base import Cell, FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._gated import LSTMCell
 from ncps_mlx.cells._initializers import Initializer
+from ncps_mlx.cells._validation import check_initializer, check_size
 
 __all__ = ["MixedMemory"]
 
@@ -29,6 +30,9 @@ class MixedMemory(Cell):
         initializer: Fills the LSTM's input weights.
         recurrent_initializer: Fills its recurrent weights.
 
+    Raises:
+        ValueError: An argument is out of its range.
+
     Example:
         >>> from ncps_mlx import LTC
         >>> (layer,) = LTC(3, 11, mixed_memory=True, seed=0).layers
@@ -47,6 +51,11 @@ class MixedMemory(Cell):
         recurrent_initializer: Initializer,
     ) -> None:
         super().__init__()
+        if not isinstance(cell, Cell):
+            raise ValueError(f"cell must be a cell such as CfCCell, got {cell!r:.80}.")
+        check_size("input_size", input_size)
+        check_initializer("initializer", initializer)
+        check_initializer("recurrent_initializer", recurrent_initializer)
         self.hidden_size, self.output_size = cell.hidden_size, cell.output_size
         self.masked_weight_count = cell.masked_weight_count
         self.memory = LSTMCell(

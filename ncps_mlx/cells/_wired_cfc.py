@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from ncps_mlx._kernels.lstm import LSTMArrays
 from ncps_mlx._kernels.wired_cfc import CircuitArrays, CircuitLayerArrays, run_wired_cfc
+from ncps_mlx._utils.validation import check_choice, check_flag
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
 from ncps_mlx.cells._cfc import HEADS, CfCCell
 from ncps_mlx.cells._initializers import Initializer
+from ncps_mlx.cells._validation import check_circuit, check_initializer
 from ncps_mlx.wirings._base import Circuit
 
 __all__ = ["WiredCfCCell", "head_masks"]
@@ -36,7 +38,7 @@ class WiredCfCCell(FusedCell):
         ncps_masks: Use the masks of ncps.
 
     Raises:
-        ValueError: The circuit has layers, and a synapse skips one or goes back.
+        ValueError: An argument is out of its range, or the circuit has layers, and a synapse skips one or goes back.
 
     Example:
         >>> import mlx.core as mx
@@ -52,7 +54,10 @@ class WiredCfCCell(FusedCell):
 
     def __init__(self, circuit: Circuit, *, mode: str, initializer: Initializer, ncps_masks: bool) -> None:
         super().__init__()
-        if not ncps_masks:
+        check_circuit(circuit)
+        check_choice("mode", mode, HEADS)
+        check_initializer("initializer", initializer)
+        if not check_flag("ncps_masks", ncps_masks):
             check_layered(circuit)
         self.hidden_size, self.output_size = circuit.units, circuit.output_size
         self._mode = mode

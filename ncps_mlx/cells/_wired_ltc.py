@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -17,8 +18,10 @@ from ncps_mlx._kernels.ltc_solver import Synapses as SynapseSolver
 from ncps_mlx._kernels.ltc_solver import synapse_sums
 from ncps_mlx._kernels.native import NativeSynapses, NativeWiredLTC, SynapseList
 from ncps_mlx._kernels.tanh import MLX, TanhImplementation, tanh_for
+from ncps_mlx._utils.validation import check_choice, check_int, check_mapping
 from ncps_mlx.cells._backbone import all_steps
 from ncps_mlx.cells._base import FusedCell, State, Step, TimeSteps
+from ncps_mlx.cells._validation import MOST_LAYERS, check_circuit, check_pair
 from ncps_mlx.wirings._base import Array, Circuit
 
 __all__ = ["INITIAL_RANGES", "MAPPINGS", "WiredLTCCell"]
@@ -74,6 +77,9 @@ class WiredLTCCell(FusedCell):
         time_constants: Smallest and largest initial time constant at rest, c/g, drawn log-uniformly; with ``None`` it
             follows from the ranges of capacitance and leak.
 
+    Raises:
+        ValueError: An argument is out of its range.
+
     Example:
         >>> import mlx.core as mx
         >>> from ncps_mlx.cells import WiredLTCCell
@@ -102,6 +108,16 @@ class WiredLTCCell(FusedCell):
         time_constants: tuple[float, float] | None,
     ) -> None:
         super().__init__()
+        check_circuit(circuit)
+        check_int("unfolds", unfolds, maximum=MOST_LAYERS)
+        check_choice("input_mapping", input_mapping, MAPPINGS)
+        check_choice("output_mapping", output_mapping, MAPPINGS)
+        for name, pair in check_mapping("initial_ranges", initial_ranges, "pairs (least, greatest)").items():
+            check_choice("initial_ranges", name, INITIAL_RANGES)
+            positive = name in ("leak", "capacitance", "weight")
+            check_pair(f"initial_ranges[{name!r}]", pair, low=0 if positive else -math.inf, open_low=positive)
+        if time_constants is not None:
+            check_pair("time_constants", time_constants, low=0, open_low=True)
         self.hidden_size, self.output_size = circuit.units, circuit.output_size
         self._unfolds = unfolds
         ranges = {**INITIAL_RANGES, **initial_ranges}

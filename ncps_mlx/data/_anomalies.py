@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -146,10 +147,7 @@ def detection_scores(task: Task, residuals: npt.ArrayLike) -> dict[str, float]:
         >>> detection_scores(task, task.labels.astype(float))
         {'auroc': 1.0, 'average_precision': 1.0}
     """
-    if not isinstance(task, Task):
-        raise ValueError(f"task must be a Task, got {type(task).__name__}.")
-    if task.labels is None:
-        raise ValueError(f"task must have labels, got none in {task.name!r}.")
+    _check_labels(task)
     values = real_array("residuals", residuals)
     if values.shape not in (task.labels.shape, (*task.labels.shape, 1)):
         raise ValueError(f"residuals must have the shape {task.labels.shape}, got {values.shape}.")
@@ -165,6 +163,13 @@ def detection_scores(task: Task, residuals: npt.ArrayLike) -> dict[str, float]:
         "auroc": float(np.sum(anomalous * below) / (found[-1] * false[-1])),
         "average_precision": float(np.sum(anomalous * precision) / found[-1]),
     }
+
+
+def _check_labels(task: Any) -> None:
+    if not isinstance(task, Task):
+        raise ValueError(f"task must be a Task, got {type(task).__name__}.")
+    if task.labels is None:
+        raise ValueError(f"task must have labels, got none in {task.name!r}.")
 
 
 def detection_baselines(task: Task) -> dict[str, dict[str, float]]:
@@ -183,6 +188,9 @@ def detection_baselines(task: Task) -> dict[str, dict[str, float]]:
         >>> sorted(detection_baselines(injected_anomalies()))
         ['nearest window', 'ridge', 'second difference']
     """
+    _check_labels(task)
+    if task.steps * task.input_size != HISTORY:
+        raise ValueError(f"task must be one of injected_anomalies, got {task.name!r}.")
     series = task.test.y[:, 0].astype(np.float64)
     curvature = np.pad(np.abs(np.diff(series, n=2)), 1)
     return {

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ncps_mlx._utils.arrays import as_array
 from ncps_mlx._utils.optional import import_optional
 from ncps_mlx.data._split import Array, Split, is_observed, last_valid_step, target_weights
 from ncps_mlx.data._task import Task
@@ -42,6 +43,26 @@ def _best_on_validation(task: Task, candidates: list[Predict]) -> Predict:
     return candidates[int(np.argmax(scores) if task.higher_is_better else np.argmin(scores))]
 
 
+def _check(task: Any, kind: str | None = None, features: Any = None) -> None:
+    """Refuse another kind of task, and features that are no function."""
+    if not isinstance(task, Task):
+        raise ValueError(f"task must be a Task, got {task!r:.80}.")
+    if kind is not None and task.kind != kind:
+        raise ValueError(f"task must be a {kind}, got {task.name!r}, a {task.kind}.")
+    if features is not None:
+        found = as_array("features", features(task.train) if callable(features) else features)
+        if not callable(features) or found.ndim != 2 or len(found) != len(task.train):
+            raise ValueError(
+                "features must be a function from a split to an array (n, F), such as readings_and_log_gaps, got "
+                f"{features!r:.80}."
+            )
+
+
+def _check_split(name: str, split: Any) -> None:
+    if not isinstance(split, Split):
+        raise ValueError(f"{name} must be a Split, got {split!r:.80}.")
+
+
 def train_mean(task: Task) -> float:
     """Predict the mean training target for every input.
 
@@ -63,6 +84,8 @@ def train_mean(task: Task) -> float:
         total = weights.sum(axis=0)
         overall = (known * weights).sum(axis=tuple(range(y.ndim - 1))) / weights.sum(axis=tuple(range(y.ndim - 1)))
         mean = np.where(total > 0, (known * weights).sum(axis=0) / np.where(total > 0, total, 1), overall)
+    _check(task, "regression")
+    mean = task.train.y.mean(axis=0)
     return task.score(np.broadcast_to(mean, task.test.y.shape))
 
 
@@ -94,6 +117,7 @@ def last_value(task: Task) -> float:
         >>> round(last_value(task), 2)
         0.54
     """
+    _check(task, "regression")
     return task.score(np.broadcast_to(_last_reading(task.test)[:, None], task.test.y.shape))
 
 
@@ -106,7 +130,7 @@ def _last_reading(split: Split) -> Array:
 def _gaps(split: Split) -> Array:
     """Return the time steps (n, T) of a split in double precision, or refuse a split that has none."""
     if split.time_delta is None:
-        raise ValueError("time_delta must be there for this baseline, got None.")
+        raise ValueError("split must have time_delta for this baseline, got None.")
     return split.time_delta.astype(np.float64)
 
 
@@ -120,6 +144,7 @@ def readings_and_log_gaps(split: Split) -> Array:
         >>> readings_and_log_gaps(task.test).shape
         (16, 14)
     """
+    _check_split("split", split)
     return np.hstack([split.x[..., 0], np.log(_gaps(split))])
 
 
@@ -135,6 +160,7 @@ def exponential_decay(task: Task) -> float:
         >>> round(exponential_decay(task), 2)
         0.41
     """
+    _check(task, "regression")
     mean = task.train.x[..., 0].mean()
     typical = float(np.median(_gaps(task.train)))
 
@@ -172,6 +198,7 @@ def ridge_predictions(task: Task, features: Features) -> Array:
         >>> ridge_predictions(task, readings_and_log_gaps).shape
         (16, 1)
     """
+    _check(task, "regression", features)
     linear_model = import_optional("sklearn.linear_model", "The ridge baseline")
     inputs, targets, weights = _known(task, features)
     inputs, targets = inputs.astype(np.float64), targets.astype(np.float64)
@@ -195,6 +222,7 @@ def boosted_trees(task: Task, features: Features) -> float:
         >>> 0.4 < boosted_trees(task, readings_and_log_gaps) < 0.7
         True
     """
+    _check(task, features=features)
     ensemble = import_optional("sklearn.ensemble", "The boosted-trees baseline")
     threads = import_optional("threadpoolctl", "The boosted-trees baseline")
     (inputs, targets, weights), test_inputs = _known(task, features), features(task.test)
@@ -232,6 +260,8 @@ def majority(task: Task) -> float:
         raise ValueError(f"task must be scored by accuracy, got {task.metric!r}: take task.mean_score('test').")
     every = np.eye(task.output_size)
     return max(task.score(np.broadcast_to(answer, (*task.test.y.shape, task.output_size))) for answer in every)
+    _check(task, "classification")
+    return float(np.bincount(task.test.y).max() / len(task.test))
 
 
 def nearest_neighbour(task: Task, features: Features) -> float:
@@ -252,6 +282,8 @@ def nearest_neighbour(task: Task, features: Features) -> float:
     """
     inputs, targets, _ = _known(task, features)
     train, test = inputs.astype(np.float64), features(task.test).astype(np.float64)
+    _check(task, "classification", features)
+    train, test = features(task.train).astype(np.float64), features(task.test).astype(np.float64)
     squared = (train**2).sum(axis=1) - 2 * test @ train.T  # the test's own norm does not change the order
     return task.score(_one_hot(targets[squared.argmin(axis=1)], task))
 
@@ -272,6 +304,7 @@ def logistic_regression(task: Task, features: Features) -> float:
         >>> logistic_regression(task, lambda split: split.x[..., 0])
         1.0
     """
+    _check(task, "classification", features)
     linear_model = import_optional("sklearn.linear_model", "The logistic baseline")
     pipeline = import_optional("sklearn.pipeline", "The logistic baseline")
     preprocessing = import_optional("sklearn.preprocessing", "The logistic baseline")
@@ -302,6 +335,10 @@ def dtw_distances(a: Split, b: Split) -> Array:
         >>> dtw_distances(split(0, 1, 2), split(0, 0, 1, 1, 2)).item()
         0.0
     """
+    _check_split("a", a)
+    _check_split("b", b)
+    if a.x.shape[-1] != b.x.shape[-1]:
+        raise ValueError(f"b must have as many features as a ({a.x.shape[-1]}), got {b.x.shape[-1]}.")
     last_a, last_b = (last_valid_step(split.mask, *split.x.shape[:2]) for split in (a, b))
     rows_b = np.arange(len(b))
     other = b.x.astype(np.float64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,13 +18,13 @@ from ncps_mlx.cells._base import Cell, State, TimeSteps
 from ncps_mlx.cells._initializers import LARGEST_SEED, Initializer, get_initializer
 from ncps_mlx.cells._mixed_memory import MixedMemory
 from ncps_mlx.cells._stack import run_stack
+from ncps_mlx.cells._validation import LARGEST_SIZE, MOST_LAYERS
 from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.losses import Loss
 from ncps_mlx.models._export import export
 from ncps_mlx.models._serialization import copy_parts, from_parts, save
 from ncps_mlx.models._time_steps import as_time_steps
 from ncps_mlx.models._validation import (
-    MOST_LAYERS,
     check_dropout_applies,
     check_inapplicable,
     check_wiring,
@@ -40,7 +39,6 @@ __all__ = ["RecurrentModel"]
 BACKBONE = {"backbone_units": 128, "backbone_dropout": 0.0}
 """Arguments of every dense model that no wired one takes, with their defaults."""
 
-LARGEST_SIZE = 2**24  # MLX counts in 32 bits, and cells join arrays of several sizes
 MOST_PARAMETERS = 2**28  # 1 GiB in single precision; training takes several times that
 
 

@@ -51,6 +51,8 @@ def load(path: str | os.PathLike[str], trust: str | None = None) -> Any:
         ...
         FileNotFoundError: [Errno 2] There is no file to load a model from: 'nowhere.safetensors'
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"path must name a file that save() wrote, got {path!r:.80}.")
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"path must name a file that save() wrote, got the folder {path}.")

@@ -12,10 +12,11 @@ from ncps_mlx.cells._base import Cell
 from ncps_mlx.cells._initializers import Initializer, get_initializer, seeded
 from ncps_mlx.cells._ltc import STABILITY, LTCCell, slowest_time_constant
 from ncps_mlx.cells._stack import reverse_time
+from ncps_mlx.cells._validation import MOST_LAYERS
 from ncps_mlx.cells._wired_ltc import INITIAL_RANGES, MAPPINGS, WiredLTCCell
 from ncps_mlx.models._base import BACKBONE, RecurrentModel, time_first
 from ncps_mlx.models._own import register_model
-from ncps_mlx.models._validation import MOST_LAYERS, store_int
+from ncps_mlx.models._validation import store_int
 from ncps_mlx.wirings._base import Wiring
 
 __all__ = ["LTC"]

@@ -11,10 +11,7 @@ import numpy as np
 from ncps_mlx._utils.validation import check_int
 from ncps_mlx.wirings._base import Wiring
 
-__all__ = ["MOST_LAYERS", "check_dropout_applies"]
-
-MOST_LAYERS = 1000
-"""The most layers, of a model and of a backbone, and solver steps for each reading: each is a piece of the graph."""
+__all__ = ["check_dropout_applies"]
 
 
 def is_layer_state(layer: object, count: int, shape: tuple[int, ...]) -> bool:

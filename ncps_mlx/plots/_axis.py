@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ncps_mlx._utils.validation import check_flag
 from ncps_mlx.plots._captions import as_text, spaced
 from ncps_mlx.plots._figure import COLOURS
 
@@ -40,7 +41,7 @@ class Scale:
         found = list({repr(value): value for value in values}.values())
         numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in found)
         self.values = sorted(found) if numeric else found
-        if log and not (numeric and all(value > 0 for value in found)):
+        if log is not None and check_flag("log", log) and not (numeric and all(value > 0 for value in found)):
             raise ValueError(
                 f"log must be False for {name}, whose values are not all positive numbers, got True."
             )

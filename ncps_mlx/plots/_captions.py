@@ -11,7 +11,7 @@ from typing import Any
 
 from ncps_mlx._trials import TrialResult, check_hyperparameter, has_value, mean_scores, score_of, varied
 from ncps_mlx._utils.json_values import format_value
-from ncps_mlx._utils.validation import check_number
+from ncps_mlx._utils.validation import check_mapping, check_names, check_number, check_text
 from ncps_mlx.stats import Interval, interval
 
 __all__ = [
@@ -42,11 +42,8 @@ NAMES = {"rmse": "RMSE", "mae": "MAE"}
 
 def checked_baselines(baselines: Mapping[str, float] | None) -> dict[str, float]:
     """Return the scores to beat by name, or refuse what is not that."""
-    if not isinstance(baselines or {}, Mapping):
-        raise ValueError(f"baselines must map names to scores, got {type(baselines).__name__}: task.baselines().")
-    for name, score in (baselines or {}).items():
-        check_number(f"baselines[{name!r}]", score)
-    return dict(baselines or {})
+    found = check_mapping("baselines", baselines, "scores, as task.baselines() does")
+    return {name: check_number(f"baselines[{name!r}]", score) for name, score in found.items()}
 
 
 def score_name(records: Sequence[TrialResult], split: str = "validation") -> str:
@@ -54,7 +51,7 @@ def score_name(records: Sequence[TrialResult], split: str = "validation") -> str
     metrics = list(dict.fromkeys(record.metric for record in records))
     if len(metrics) > 1:
         raise ValueError(f"records must share one metric, got {', '.join(metrics)}.")
-    name = f"{split} {NAMES.get(metrics[0], metrics[0])}".strip()
+    name = f"{check_text('split', split)} {NAMES.get(metrics[0], metrics[0])}".strip()
     return f"{name} ({records[0].units})" if records[0].units else name
 
 
@@ -86,7 +83,8 @@ def as_text(value: Any) -> str:
 
 def hyperparameters_of(runs: Sequence[TrialResult], hyperparameters: Sequence[str] | None) -> list[str]:
     """Return the hyperparameters to draw: these, which every trial must have, or all that vary."""
-    names = varied(runs) if hyperparameters is None else list(hyperparameters)
+    given = None if hyperparameters is None else check_names("hyperparameters", hyperparameters, "hyperparameters")
+    names = varied(runs) if given is None else given
     if not names:
         raise ValueError("hyperparameters must name at least 1 hyperparameter that varies, got none.")
     for name in names:

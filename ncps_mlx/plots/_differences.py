@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ncps_mlx._trials import Trials
+from ncps_mlx._trials import Trials, as_records, check_hyperparameter
+from ncps_mlx._utils.validation import check_number, check_text
 from ncps_mlx.plots._captions import as_text, best_row, capitalize, score_name, spaced, task_note
 from ncps_mlx.plots._figure import COLOURS, MARKERS, describe, figure
 from ncps_mlx.stats import Comparison, compare
@@ -62,7 +63,12 @@ def differences(
     elif x is None:
         raise ValueError("x must name the hyperparameter whose values are compared, got None.")
     else:
-        comparison = compare(records, x, reference)
+        runs = as_records(records)
+        check_hyperparameter("x", x, runs)
+        comparison = compare(runs, x, reference)
+    if smallest is not None:
+        smallest = check_number("smallest", smallest, low=0, open_low=True)
+    check_text("split", split)
     runs, reference = comparison.records, comparison.reference
     higher = runs[0].higher_is_better
     others = [level for level in comparison if repr(level.value) != repr(reference)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ncps_mlx._trials import Trials, as_records, mean_scores
-from ncps_mlx._utils.validation import check_choice
+from ncps_mlx._utils.validation import check_choice, check_mapping
 from ncps_mlx.plots._axis import score_limits, with_baselines
 from ncps_mlx.plots._captions import (
     as_text,
@@ -61,8 +61,11 @@ def expected_best(
         'Expected best validation score against configurations tried: random from 2 after 1 to 1 after 3.'
     """
     check_choice("cost", cost, ("configurations", "seconds"))
-    by_name = studies if isinstance(studies, Mapping) else {"": studies}
-    groups = {name: as_records(trials) for name, trials in cast(Mapping[str, Trials], by_name).items()}
+    by_name = check_mapping("studies", studies, "trials") if isinstance(studies, Mapping) else {"": studies}
+    groups = {
+        name: as_records(trials, f"studies[{name!r}]" if name else "studies")
+        for name, trials in cast(Mapping[str, Trials], by_name).items()
+    }
     if not groups:
         raise ValueError("studies must hold at least 1 study, got none.")
     every = [run for runs in groups.values() for run in runs]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ncps_mlx._trials import History, TrialResult, check_records
-from ncps_mlx._utils.validation import check_flag
+from ncps_mlx._utils.validation import check_flag, check_text
 from ncps_mlx.plots._axis import score_limits, with_baselines
 from ncps_mlx.plots._captions import (
     as_text,
@@ -92,8 +92,9 @@ def learning_curves(
             raise ValueError(f"trials must have a history of at least 1 evaluation, got {run}.")
         curves.append(history)
     check_flag("train", train)
-    higher = runs[0].higher_is_better if runs else check_flag("higher_is_better", higher_is_better)
-    y = score_name(runs, split) if runs else f"{split} score"
+    given_higher = check_flag("higher_is_better", higher_is_better)
+    higher = runs[0].higher_is_better if runs else given_higher
+    y = score_name(runs, split) if runs else f"{check_text('split', split)} score"
     baselines = checked_baselines(baselines)
     labels = list(dict.fromkeys(names))
     everything = [score for curve in curves for score in curve.validation_score]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx._utils.arrays import flat_numbers
+from ncps_mlx._utils.validation import check_flag, check_mapping, check_text
 from ncps_mlx.plots._captions import as_text, capitalize
 from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, describe, draw_legend, figure
 
@@ -58,21 +59,23 @@ def lines(
         >>> plots.alt_text(fig)
         'Area against side, 3 points from 1 to 3: square from 1 to 9; tent from 0 to 0, highest 1 at 2.'
     """
+    for name, text in (("x", x), ("y", y), ("above_y", above_y)):
+        check_text(name, text)
     positions = flat_numbers("at", at)
-    if positions.size < 2 or not (np.diff(positions) > 0).all():
-        raise ValueError(f"at must be at least 2 increasing numbers, got the shape {positions.shape}.")
-    for argument, named in (("values", values), ("above", above or {})):
-        if not isinstance(named, Mapping):
-            raise ValueError(f"{argument} must map names to values (n,), got {type(named).__name__}.")
+    if positions.size < 2 or not (np.diff(positions) > 0).all() or not np.isfinite(positions).all():
+        raise ValueError(f"at must be at least 2 increasing finite numbers, got {positions.tolist()!r:.80}.")
+    values, above = (
+        check_mapping(name, named, "values (n,)") for name, named in (("values", values), ("above", above))
+    )
     if not 1 <= len(values) <= len(COLOURS):
         raise ValueError(f"values must name 1 to {len(COLOURS)} lines, got {len(values)}.")
-    shown = {name: _line(name, line, positions) for name, line in values.items()}
-    driving = {name: _line(name, line, positions) for name, line in (above or {}).items()}
+    shown = {name: _line(f"values[{name!r}]", line, positions) for name, line in values.items()}
+    driving = {name: _line(f"above[{name!r}]", line, positions) for name, line in above.items()}
     for flag, found, name in (
         (log_x, [positions], "log_x"),
         (log_y, [line[np.isfinite(line)] for line in shown.values()], "log_y"),
     ):
-        if flag and min(float(each.min()) for each in found) <= 0:
+        if check_flag(name, flag) and min(float(each.min()) for each in found) <= 0:
             raise ValueError(f"{name} must be False where a value is not positive, got True.")
 
     rows = 2 if driving else 1
@@ -105,10 +108,10 @@ def lines(
 
 def _line(name: str, line: npt.ArrayLike, positions: npt.NDArray[Any]) -> npt.NDArray[Any]:
     array = flat_numbers(name, line)
-    if array.shape != positions.shape or not np.isfinite(array).any():
-        raise ValueError(
-            f"{name} must have the shape {positions.shape} of at, and a finite value, got {array.shape}."
-        )
+    if array.shape != positions.shape:
+        raise ValueError(f"{name} must have the shape {positions.shape} of at, got {array.shape}.")
+    if np.isinf(array).any() or np.isnan(array).all():
+        raise ValueError(f"{name} must be finite, or NaN where there is no value, got {array.tolist()!r:.80}.")
     return array
 
 

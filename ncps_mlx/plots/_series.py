@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx._utils.arrays import as_array, flat_numbers
+from ncps_mlx._utils.validation import check_mapping, check_number, check_text
 from ncps_mlx.plots._captions import as_text, best_row, capitalize
 from ncps_mlx.plots._figure import COLOURS, DASHES, describe, draw_legend, figure
 
@@ -56,16 +57,21 @@ def series(
         >>> plots.alt_text(fig)
         'Value over year, 3 values from 0 to 2; root mean squared error of the forecasts: persistence 1.'
     """
-    times, values = as_array("time", time), flat_numbers("truth", truth)
+    for name, text in (("x", x), ("y", y), ("region_name", region_name)):
+        check_text(name, text)
+    times, values = _times(time), _values("truth", truth)
     if values.size == 0 or times.shape != values.shape:
         raise ValueError(
             f"truth must be of the shape (T,) of time {times.shape}, T at least 1, got {values.shape}."
         )
-    if not isinstance(forecasts or {}, Mapping):
-        raise ValueError(f"forecasts must map names to values (T,), got {type(forecasts).__name__}.")
-    lines = {name: flat_numbers(name, line) for name, line in (forecasts or {}).items()}
-    below = None if scores is None else flat_numbers("scores", scores)
-    for name, line in {**lines, **({} if below is None else {"scores": below})}.items():
+    given = check_mapping("forecasts", forecasts, "values (T,)")
+    lines = {name: _values(f"forecasts[{name!r}]", line) for name, line in given.items()}
+    below = None if scores is None else _values("scores", scores)
+    regions = _pairs(regions, times)
+    if threshold is not None:
+        threshold = check_number("threshold", threshold)
+    named = {f"forecasts[{name!r}]": line for name, line in lines.items()}
+    for name, line in (named | ({} if below is None else {"scores": below})).items():
         if line.shape != values.shape:
             raise ValueError(f"{name} must have the shape {values.shape} of truth, got {line.shape}.")
     summary = []
@@ -117,3 +123,40 @@ def series(
         fig, f"{text}.", kind="series", x=x, y=y, points=points | ({} if below is None else {"scores": below}),
         summary=summary or [{"x": "truth", "n": int(values.size)}], best=best_row(summary, False),
     )  # fmt: skip
+
+
+def _times(time: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return times in their order: numbers, or datetimes."""
+    times = as_array("time", time)
+    if times.ndim != 1 or times.dtype.kind not in "fiuM":
+        raise ValueError(
+            f"time must be a flat sequence of numbers or datetimes, got dtype {times.dtype}, shape {times.shape}."
+        )
+    if np.isnat(times).any() if times.dtype.kind == "M" else not np.isfinite(times).all():
+        raise ValueError(f"time must be finite, got {times.tolist()!r:.80}.")
+    if (times[1:] < times[:-1]).any():
+        raise ValueError(f"time must not go back, got {times.tolist()!r:.80}.")
+    return times
+
+
+def _values(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return numbers, NaN where there is none."""
+    array = flat_numbers(name, values)
+    if np.isinf(array).any():
+        raise ValueError(f"{name} must be finite, or NaN where there is no value, got {array.tolist()!r:.80}.")
+    return array
+
+
+def _pairs(regions: Any, times: npt.NDArray[Any]) -> list[tuple[Any, Any]]:
+    """Return regions as pairs of times."""
+    pairs = list(regions) if isinstance(regions, list | tuple | np.ndarray) else [regions]
+    for pair in pairs:
+        if not isinstance(pair, list | tuple | np.ndarray) or len(pair) != 2:
+            raise ValueError(f"regions must be pairs (begin, end) in time, got {pair!r:.80}.")
+        ends = as_array("regions", list(pair))
+        datetimes = times.dtype.kind == "M"
+        if ends.dtype.kind not in ("M" if datetimes else "fiu") or not (ends[0] <= ends[1]):
+            raise ValueError(f"regions must be pairs (begin, end) in time, begin first, got {pair!r:.80}.")
+        if not datetimes and not np.isfinite(ends).all():
+            raise ValueError(f"regions must be finite, got {pair!r:.80}.")
+    return [(begin, end) for begin, end in pairs]

@@ -69,8 +69,9 @@ def sweep(
         'Validation score against learning rate, 3 seeds each: best 0.01 with 1.1 [0.9, 1.3]; baseline ridge 1.3.'
     """
     runs = as_records(records)
-    for name in filter(None, (x, hue)):
-        check_hyperparameter("hue" if name == hue else "x", name, runs)
+    check_hyperparameter("x", x, runs)
+    if hue is not None:
+        check_hyperparameter("hue", hue, runs)
     baselines = checked_baselines(baselines)
     higher = runs[0].higher_is_better
     scale = Scale(x, [run.config[x] for run in runs], log)

@@ -12,7 +12,7 @@ import numpy as np
 from ncps_mlx._trials import TrialResult, Trials, as_records, check_hyperparameter, score_of
 from ncps_mlx._utils.json_values import format_value, to_json_value
 from ncps_mlx._utils.text_table import text_table
-from ncps_mlx._utils.validation import check_number
+from ncps_mlx._utils.validation import as_float, check_names, check_number
 from ncps_mlx.stats._intervals import Paired, paired
 
 __all__ = ["Comparison", "Level", "compare"]
@@ -119,7 +119,7 @@ class Comparison:
         wanted = value if self.within is not None else (value, None)
         if not isinstance(wanted, tuple) or len(wanted) != 2:
             raise KeyError(f"a level within {self.within} must be asked for as [value, {self.within}], got {value!r}.")
-        own, other = to_json_value(self.hyperparameter, wanted[0]), to_json_value(self.within or "within", wanted[1])
+        own, other = to_json_value("value", wanted[0]), to_json_value("value", wanted[1])
         for level in self.levels:
             if repr((level.value, level.within)) == repr((own, other)):
                 return level
@@ -208,12 +208,14 @@ def compare(
     runs = as_records(records)
     for argument, name in (("hyperparameter", hyperparameter), *((("within", within),) if within is not None else ())):
         check_hyperparameter(argument, name, runs)
-    for name in show:
+    for name in check_names("show", show, "hyperparameters"):
         check_hyperparameter("show", name, runs)
     metrics = sorted({run.metric for run in runs})
     if len(metrics) > 1:
         raise ValueError(f"records must share one metric, got {', '.join(metrics)}. Compare them one by one.")
-    reference = to_json_value(hyperparameter, reference)
+    if statistic is not None and not callable(statistic):
+        raise ValueError(f"statistic must be a function of a record, got {statistic!r:.80}.")
+    reference = to_json_value("reference", reference)
     groups = [(None, runs)] if within is None else [
         (value, [run for run in runs if repr(run.config[within]) == repr(value)]) for value in _levels(runs, within)
     ]  # fmt: skip
@@ -287,9 +289,17 @@ def _by_seed(
         if repr(run.config[hyperparameter]) == repr(value):
             score = score_of(run)
             if statistic is not None and math.isfinite(score):
-                score = float(statistic(run))
+                score = _statistic_value(statistic(run))
             found.setdefault(run.seed, []).append(score)
     return {seed: float(np.mean(scores)) for seed, scores in found.items()}
+
+
+def _statistic_value(value: Any) -> float:
+    """Return what a statistic gave as a number."""
+    number = as_float(value.item() if getattr(value, "ndim", None) == 0 else value)
+    if number is None:
+        raise ValueError(f"statistic must return a number, got {value!r:.80}.")
+    return number
 
 
 def _one_or_all(values: Sequence[Any]) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx._utils.arrays import as_array
 from ncps_mlx._utils.json_values import CONSTRUCTORS, as_config
 from ncps_mlx._utils.optional import import_optional
 from ncps_mlx._utils.validation import check_int
@@ -308,10 +309,7 @@ def _arguments(kind: type[Wiring]) -> list[str]:
 
 def _polarities(name: str, value: npt.ArrayLike) -> Array:
     """Return a matrix of -1, 0 and 1 as int8, in memory that cannot be made writable."""
-    try:
-        array = np.asarray(value)
-    except ValueError:  # rows of unequal length
-        raise ValueError(f"{name} must be a matrix, got rows of unequal length.") from None
+    array = as_array(name, value)
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"{name} must be a matrix that is not empty, got the shape {array.shape}.")
     if array.dtype.kind not in "iuf" or not np.isin(array, (-1, 0, 1)).all():

@@ -31,10 +31,16 @@ PATIENCE = 3 * SECONDS  # until a worker that says nothing is killed: code in C 
 def main() -> int:
     """Make the calls, print the table, and fail below the goal."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="the seed of a run to repeat")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no call after this many seconds")
+    parser.add_argument(
+        "--seed", type=int, default=random.randrange(10**6), help="the seed of a run to repeat"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=float("inf"), help="begin no call after this many seconds"
+    )
     parser.add_argument("--only", default="", help="part of the names of the functions to call")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"
+    )
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     made = calls(arguments.seed, arguments.only)
@@ -49,7 +55,9 @@ def run(seed: int, only: str, count: int, seconds: float, jobs: int) -> dict[int
     ends = [count * (job + 1) // jobs for job in range(jobs)]
     workers = [Worker(seed, only, count * job // jobs, ends[job]) for job in range(jobs)]
     try:
-        while (left := [worker for worker in workers if not worker.done]) and time.monotonic() - start < seconds:
+        while (
+            left := [worker for worker in workers if not worker.done]
+        ) and time.monotonic() - start < seconds:
             for worker in left:
                 for line in worker.lines():
                     results[line["at"]] = line
@@ -72,7 +80,14 @@ class Worker:
         return self._next >= self._end
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", "tests.fuzz.worker", *self._arguments, str(self._next), str(self._end)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.fuzz.worker",
+            *self._arguments,
+            str(self._next),
+            str(self._end),
+        ]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT)
         self._heard = time.monotonic() + 60  # it imports, and makes the list of calls
 
@@ -115,9 +130,9 @@ def report(seed: int, made: list[Call], results: dict[int, dict[str, Any]]) -> i
     lines: dict[str, list[str]] = defaultdict(list)
     for at, result in sorted(results.items()):
         call, outcome = made[at], result["outcome"]
-        if outcome == "accepted" and (why := reason(call.target.name, call.argument, call.kind)):
+        if outcome == "accepted" and (why := reason(call)):
             outcome = "accepted, rightly"
-            rightly[f"{call.target.name}({call.argument}) {call.kind}: {why}"] += 1
+            rightly[f"{call.target.name}({call.argument}): {why}"] += 1
         elif outcome != CLEAR:
             lines[outcome].append(f"  {call}: {result['text']}")
         package = call.target.name.rpartition(".")[0] if call.target.name[0].islower() else ""
@@ -138,7 +153,9 @@ def report(seed: int, made: list[Call], results: dict[int, dict[str, Any]]) -> i
     wrong = total["accepted"] + total["slow"] + total["memory"] + total["crash"]
     print(f"{total.total()} of {len(made)} calls, {share:.2%} clear or rightly accepted; seed {seed}")
     if share < GOAL or wrong:
-        print(f"Below the goal: {GOAL:.0%}, none accepted but those listed, none slow. Repeat: nox -s fuzz -- --seed {seed}")
+        print(
+            f"Below the goal: {GOAL:.0%}, none accepted but those listed, none slow. Repeat: nox -s fuzz -- --seed {seed}"
+        )
         return 1
     return 0
 

@@ -6,7 +6,7 @@ import inspect
 import random
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,12 +92,22 @@ def judge(call: Call, error: BaseException | None) -> tuple[str, str]:
     frame, line = list(traceback.walk_tb(error.__traceback__))[-1]
     file = frame.f_code.co_filename
     raised = file.startswith(LIBRARY) and _is_raise(file, line)
-    if not isinstance(error, EXPECTED) or not raised:
+    lookup = call.target.name.endswith("__getitem__") and isinstance(error, LookupError)  # as of any mapping
+    if not (isinstance(error, EXPECTED) or lookup) or not raised:
         return "raw", f"{text} at {Path(file).name}:{line}"
     name, _, part = call.argument.partition("/")
-    names = [part, name] if part and not part.isdigit() else [name]
+    names = {part, name} - {"", *map(str, range(10))} | _fields(call.value)
     named = any(re.search(rf"(?<![a-zA-Z]){re.escape(each)}(?![a-zA-Z])", str(error)) for each in names)
-    return (CLEAR if named and "got" in str(error) else "unnamed"), text
+    return (CLEAR if (named or lookup) and "got" in str(error) else "unnamed"), text
+
+
+def _fields(value: Any) -> set[str]:
+    """The names of what a mapping, or a sequence of them, holds: an error may name one of these instead."""
+    if isinstance(value, Mapping):
+        return {key for key in value if isinstance(key, str)} | {
+            each for part in value.values() for each in _fields(part)
+        }
+    return {each for part in value for each in _fields(part)} if isinstance(value, list | tuple) else set()
 
 
 def _is_raise(file: str, line: int) -> bool:

@@ -8,7 +8,8 @@ import pkgutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from fnmatch import fnmatch
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ class Target:
 
 def public_callables() -> Iterator[tuple[str, Any]]:
     """Every public function, class and method, by name: a name that several packages list comes once."""
-    packages = [each.name for each in pkgutil.iter_modules(ncps_mlx.__path__) if not each.name.startswith("_")]
+    packages = [
+        each.name for each in pkgutil.iter_modules(ncps_mlx.__path__) if not each.name.startswith("_")
+    ]
     seen: set[int] = set()
     for path in ("", *packages, "data.baselines"):
         module = importlib.import_module(f"ncps_mlx.{path}".rstrip("."))
@@ -84,21 +87,31 @@ def public_callables() -> Iterator[tuple[str, Any]]:
 
 def targets() -> list[Target]:
     """All that is called, apart from :data:`LEFT_OUT` and what takes no argument."""
-    from fnmatch import fnmatch
-
     found = []
     for name, function in public_callables():
         if any(fnmatch(name, pattern) for pattern in LEFT_OUT):
             continue
         owner, _, method = name.rpartition(".")
-        if owner in INSTANCES and not inspect.ismethod(function):  # a method of a class, not of an object
-            make: Callable[[], Any] = lambda owner=owner, method=method: getattr(INSTANCES[owner](), method)
-        else:
-            make = lambda function=function: function
-        target = Target(name, make)
+        of_object = owner in INSTANCES and not inspect.ismethod(function)
+        target = Target(name, partial(_bound, owner, method) if of_object else partial(_itself, function))
         if target.signature().parameters:
             found.append(target)
     return found
+
+
+def _bound(owner: str, method: str) -> Any:
+    """A method of a fresh object."""
+    return getattr(INSTANCES[owner](), method)
+
+
+def _itself(function: Any) -> Any:
+    return entered if function is ncps_mlx.tanh_implementation else function
+
+
+def entered(tanh: str) -> None:
+    """A context manager acts when it is entered."""
+    with ncps_mlx.tanh_implementation(tanh):
+        pass
 
 
 def arguments_of(target: Target) -> inspect.BoundArguments:
@@ -142,7 +155,9 @@ def space() -> Any:
 
 def study() -> Any:
     fixed = {name: value for name, value in SMALL.items() if name != "hidden_size"}
-    return Study(None, task(), space(), trials=2, draws_per_shape=1, seeds=(0, 1), fixed=fixed, population_size=4)
+    return Study(
+        None, task(), space(), trials=2, draws_per_shape=1, seeds=(0, 1), fixed=fixed, population_size=4
+    )
 
 
 @cache
@@ -253,11 +268,21 @@ CELL = {"input_size": 3, "hidden_size": 4, "activation": "tanh", "backbone_units
 
 def arrays() -> dict[str, Any]:
     rng = np.random.default_rng(0)
-    return {"x": rng.normal(size=(6, 4, 2)), "y": rng.normal(size=(6, 1)), "time_delta": np.ones((6, 4)), "mask": np.ones((6, 4), bool)}
+    return {
+        "x": rng.normal(size=(6, 4, 2)),
+        "y": rng.normal(size=(6, 1)),
+        "time_delta": np.ones((6, 4)),
+        "mask": np.ones((6, 4), bool),
+    }
 
 
 def inputs() -> dict[str, Any]:
-    return {"x": mx.zeros((2, 4, 1)), "state": [(mx.zeros((2, 3)),)], "time_delta": 1.0, "mask": mx.ones((2, 4), dtype=mx.bool_)}
+    return {
+        "x": mx.zeros((2, 4, 1)),
+        "state": [(mx.zeros((2, 3)),)],
+        "time_delta": 1.0,
+        "mask": mx.ones((2, 4), dtype=mx.bool_),
+    }
 
 
 def split() -> Any:
@@ -276,8 +301,21 @@ def cell(**more: Any) -> Callable[[], dict[str, Any]]:
 
 def record_fields() -> dict[str, Any]:
     return {
-        **{"trial": 0, "model": "CfC", "config": {"hidden_size": 3}, "labels": {"time": "log"}, "sizes": {"input_size": 1}},
-        **{"seed": 0, "task": "sines", "data_hash": "abc", "metric": "rmse", "score": 1.5, "versions": {"mlx": "0.32"}},
+        **{
+            "trial": 0,
+            "model": "CfC",
+            "config": {"hidden_size": 3},
+            "labels": {"time": "log"},
+            "sizes": {"input_size": 1},
+        },
+        **{
+            "seed": 0,
+            "task": "sines",
+            "data_hash": "abc",
+            "metric": "rmse",
+            "score": 1.5,
+            "versions": {"mlx": "0.32"},
+        },
         "history": trained().records[0].history,
     }
 
@@ -298,7 +336,9 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "History": lambda: trained().records[0].history,
     "Hyperband": lambda: ncps_mlx.Hyperband(eta=2, rungs=1),
     "LTC": ltc,
-    "NCP": lambda: ncps_mlx.NCP(3, 2, 2, sensory_fanout=2, inter_fanout=1, recurrent_command_synapses=2, motor_fanin=1),
+    "NCP": lambda: ncps_mlx.NCP(
+        3, 2, 2, sensory_fanout=2, inter_fanout=1, recurrent_command_synapses=2, motor_fanin=1
+    ),
     "Random": lambda: ncps_mlx.Random(5, 2),
     "Record": lambda: trained().records[0],
     "Space": space,
@@ -319,7 +359,13 @@ ARGUMENTS: dict[str, Any] = {
     "FullyConnected.from_config": lambda: {"config": ncps_mlx.FullyConnected(5).config},
     "Halving.brackets": {"trials": 9},
     "Halving.to_json": {"trials": 9},
-    "History": {"step": (10, 20), "train_loss": (1.0, 0.5), "validation_score": (3.0, 2.0), "best_step": 20, "best_score": 2.0},
+    "History": {
+        "step": (10, 20),
+        "train_loss": (1.0, 0.5),
+        "validation_score": (3.0, 2.0),
+        "best_step": 20,
+        "best_score": 2.0,
+    },
     "Hyperband.brackets": {"trials": 9},
     "Hyperband.to_json": {"trials": 9},
     "LTC": {"hidden_size": 3, "initial_ranges": None, "time_constant_range": (0.1, 0.8)},
@@ -328,19 +374,33 @@ ARGUMENTS: dict[str, Any] = {
     "LTC.time_constants": lambda: {name: value for name, value in inputs().items() if name != "state"},
     "LogUniform": {"low": 1e-3, "high": 1e-1},
     "LogUniform.contains": {"value": 1e-2},
-    "NCP": {"inter_neurons": 3, "command_neurons": 2, "motor_neurons": 2, "sensory_fanout": 2, "inter_fanout": 1, "recurrent_command_synapses": 2, "motor_fanin": 1},
+    "NCP": {
+        "inter_neurons": 3,
+        "command_neurons": 2,
+        "motor_neurons": 2,
+        "sensory_fanout": 2,
+        "inter_fanout": 1,
+        "recurrent_command_synapses": 2,
+        "motor_fanin": 1,
+    },
     "NCP.from_config": lambda: {"config": INSTANCES["NCP"]().config},
     "Random": {"units": 5, "output_size": 2, "sparsity_level": 0.5},
     "Random.from_config": lambda: {"config": ncps_mlx.Random(5).config},
     "Record": record_fields,
     "Record.from_json": lambda: {"text": trained().records[0].to_json()},
-    "Space": lambda: {"distributions": {"hidden_size": [2, 3], "learning_rate": LogUniform(1e-3, 1e-1), "optimizer": ("adam", "adamw")}},
+    "Space": lambda: {
+        "distributions": {
+            "hidden_size": [2, 3],
+            "learning_rate": LogUniform(1e-3, 1e-1),
+            "optimizer": ("adam", "adamw"),
+        }
+    },
     "Space.count": lambda: {"known": {"hidden_size": 2}},
     "Space.describe": {"name": "learning_rate"},
     "Space.example_with": {"name": "hidden_size", "value": 3},
     "Space.exists": {"name": "learning_rate", "config": {"hidden_size": 2}},
     "Space.from_json": lambda: {"written": space().to_json()},
-    "Space.sample": lambda: {"pick": lambda name, each: each.bounds()[0]},
+    "Space.sample": lambda: {"pick": lambda _, each: each.bounds()[0]},
     "Split": arrays,
     "Split.__add__": lambda: {"other": split()},
     "Split.__getitem__": {"rows": np.arange(3)},
@@ -348,20 +408,46 @@ ARGUMENTS: dict[str, Any] = {
     "Study": lambda: {"fixed": {"steps": 2, "batch_size": 8}, "trials": 2},
     "Study.open": lambda: {"storage": stored_study(), "name": "study", "task": None},
     "Study.run": {"progress": False, "timeout": 5.0, "memory_mb": 100.0, "max_trials": 1},
-    "Task": lambda: {"name": "t", "train": task().train, "validation": task().validation, "test": task().test, "labels": None},
+    "Task": lambda: {
+        "name": "t",
+        "train": task().train,
+        "validation": task().validation,
+        "test": task().test,
+        "labels": None,
+    },
     "Task.baselines": {"split": "test"},
     "Task.fold": {"fold": 1, "folds": 3, "kind": "shuffled"},
     "Task.score": {"predictions": np.zeros((8, 1)), "split": "test"},
     "Task.to_units": {"values": np.zeros((8, 1))},
-    "Task.with_source": lambda: {"factory": "ncps_mlx.data:irregular_sines", "arguments": {"n_train": 24, "seed": 0}},
+    "Task.with_source": lambda: {
+        "factory": "ncps_mlx.data:irregular_sines",
+        "arguments": {"n_train": 24, "seed": 0},
+    },
     "TimeScaler.fit": {"mask": [[True, True, True], [True, True, False]]},
     "Uniform": {"low": 1.0, "high": 4.0},
     "When": lambda: {"distribution": [1, 2], "conditions": {"optimizer": "adamw"}},
     "cells.CfCCell": cell(mode="default"),
     "cells.LTCCell": cell(unfolds=2, time_constants=(0.1, 0.8), stability="bounded"),
-    "cells.MixedMemory": lambda: {"cell": ncps_mlx.cells.CfCCell(**cell(mode="default")()), "input_size": 3, "initializer": initializer(), "recurrent_initializer": initializer()},
-    "cells.WiredCfCCell": lambda: {"circuit": circuit(), "mode": "default", "initializer": initializer(), "ncps_masks": False},
-    "cells.WiredLTCCell": lambda: {"circuit": circuit(), "unfolds": 2, "input_mapping": "affine", "output_mapping": "affine", "initial_ranges": {"leak": (0.1, 1.0)}, "time_constants": (0.1, 0.8)},
+    "cells.MixedMemory": lambda: {
+        "cell": ncps_mlx.cells.CfCCell(**cell(mode="default")()),
+        "input_size": 3,
+        "initializer": initializer(),
+        "recurrent_initializer": initializer(),
+    },
+    "cells.WiredCfCCell": lambda: {
+        "circuit": circuit(),
+        "mode": "default",
+        "initializer": initializer(),
+        "ncps_masks": False,
+    },
+    "cells.WiredLTCCell": lambda: {
+        "circuit": circuit(),
+        "unfolds": 2,
+        "input_mapping": "affine",
+        "output_mapping": "affine",
+        "initial_ranges": {"leak": (0.1, 1.0)},
+        "time_constants": (0.1, 0.8),
+    },
     "cells.slowest_time_constant": {"activation": "tanh", "stability": "bounded"},
     "data.baselines.dtw_distances": lambda: {"a": split(), "b": split()},
     "data.baselines.readings_and_log_gaps": lambda: {"split": split()},
@@ -372,9 +458,19 @@ ARGUMENTS: dict[str, Any] = {
     "data.detection_baselines": lambda: {"task": anomalies()},
     "data.detection_scores": lambda: {"task": anomalies()},
     "data.irregular_sines": {**SIZES, "readings": 4},
-    "data.load_task": lambda: {"path": "ncps_mlx.data:irregular_sines", "arguments": {"n_train": 24, "seed": 0}},
+    "data.load_task": lambda: {
+        "path": "ncps_mlx.data:irregular_sines",
+        "arguments": {"n_train": 24, "seed": 0},
+    },
     "evaluate": {"split": "test"},
-    "fit": lambda: {"steps": 2, "batch_size": 8, "patience": 2, "evaluate_every": 1, "memory_mb": 100.0, "backbone_dropout": 0.1},
+    "fit": lambda: {
+        "steps": 2,
+        "batch_size": 8,
+        "patience": 2,
+        "evaluate_every": 1,
+        "memory_mb": 100.0,
+        "backbone_dropout": 0.1,
+    },
     "load": lambda: {"path": saved_model()},
     "plots.circuit": lambda: {"circuit": circuit()},
     "plots.differences": {"x": "learning_rate", "reference": 0.1, "smallest": 0.5},
@@ -382,11 +478,29 @@ ARGUMENTS: dict[str, Any] = {
     "plots.importance": {"shares": {"learning_rate": 0.75, "steps": 0.25}},
     "plots.learning_curves": lambda: {"trials": trained().records, "hue": "learning_rate"},
     "plots.lines": {"values": {"one": [1.0, 2.0, 3.0]}, "above": {"in": [1.0, 0.0, 1.0]}, "x": "t"},
-    "plots.parallel": lambda: {"records": trained().records, "hyperparameters": ["learning_rate", "hidden_size"]},
-    "plots.series": {"time": [0.0, 1.0, 2.0], "forecasts": {"one": [1.0, 1.0, 3.0]}, "regions": [(0.5, 1.0)], "scores": [0.1, 0.2, 0.9], "threshold": 0.5, "x": "t"},
+    "plots.parallel": lambda: {
+        "records": trained().records,
+        "hyperparameters": ["learning_rate", "hidden_size"],
+    },
+    "plots.series": {
+        "time": [0.0, 1.0, 2.0],
+        "forecasts": {"one": [1.0, 1.0, 3.0]},
+        "regions": [(0.5, 1.0)],
+        "scores": [0.1, 0.2, 0.9],
+        "threshold": 0.5,
+        "x": "t",
+    },
     "plots.slices": lambda: {"records": trained().records, "hyperparameters": ["learning_rate"]},
     "predict": lambda: {"split": split()},
-    "records.from_scores": {"scores": {1: [1.0, 2.0], 2: [2.0, 3.0]}, "names": ("level",), "seeds": (0, 1), "task": None, "metric": "rmse", "units": "m", "higher_is_better": False},
+    "records.from_scores": {
+        "scores": {1: [1.0, 2.0], 2: [2.0, 3.0]},
+        "names": ("level",),
+        "seeds": (0, 1),
+        "task": None,
+        "metric": "rmse",
+        "units": "m",
+        "higher_is_better": False,
+    },
     "records.load": lambda: {"path": saved_records()},
     "records.refit": lambda: {"records": trained().records[:1], "settings": {"steps": 1}, "seeds": (3,)},
     "records.save": lambda: {"records": trained().records},
@@ -398,7 +512,14 @@ ARGUMENTS: dict[str, Any] = {
     "stats.Comparison.__getitem__": {"value": 0.2},
     "stats.compare": lambda: {"records": rows(), "show": ("learning_rate",)},
     "tanh_implementation": {"tanh": "mlx"},
-    "training.find_batch_size": lambda: {"smallest": 8, "memory_mb": 200.0, "steps": 1, "repeats": 1, "learning_rates": (0.01,), "tuning_steps": 2},
+    "training.find_batch_size": lambda: {
+        "smallest": 8,
+        "memory_mb": 200.0,
+        "steps": 1,
+        "repeats": 1,
+        "learning_rates": (0.01,),
+        "tuning_steps": 2,
+    },
     "training.find_learning_rate": {"low": 1e-4, "high": 1e-1, "steps": 20, "batch_size": 8},
     "wirings.Circuit": {"output_size": 1},
     "wirings.Circuit.from_config": lambda: {"config": circuit().config},
@@ -406,5 +527,8 @@ ARGUMENTS: dict[str, Any] = {
 """Right values by the function's name, where those by the argument's name or the defaults do not do."""
 
 for _name in DISTRIBUTIONS:
-    ARGUMENTS.setdefault(f"{_name}.decode", lambda name=_name: {"stored": DISTRIBUTIONS[name]().encode(DISTRIBUTIONS[name]().bounds()[0])})
+    ARGUMENTS.setdefault(
+        f"{_name}.decode",
+        lambda name=_name: {"stored": DISTRIBUTIONS[name]().encode(DISTRIBUTIONS[name]().bounds()[0])},
+    )
     ARGUMENTS.setdefault(f"{_name}.encode", lambda name=_name: {"value": DISTRIBUTIONS[name]().bounds()[0]})

@@ -49,8 +49,23 @@ def _other_kinds(valid: Any, rng: random.Random) -> list[Any]:
     word = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(3, 9)))
     pool: list[Any] = [
         *(None, True, word, word.encode(), rng.randint(2, 7), rng.uniform(1.1, 7.0), 1j, object()),
-        *([None], (word, 3), {word: rng.randint(1, 5)}, {word}, np.array([[word]]), np.array(["2024-01-01"], "M8[D]")),
-        *(mx.array([1.0, 2.0]), np.ones((2, 3, 4)), lambda *_: None, Exception(word), int, slice(None), iter([1])),
+        *(
+            [None],
+            (word, 3),
+            {word: rng.randint(1, 5)},
+            {word},
+            np.array([[word]]),
+            np.array(["2024-01-01"], "M8[D]"),
+        ),
+        *(
+            mx.array([1.0, 2.0]),
+            np.ones((2, 3, 4)),
+            lambda *_: None,
+            Exception(word),
+            int,
+            slice(None),
+            iter([1]),
+        ),
     ]
     kinds = [value for value in pool if type(value) is not type(valid)]
     return rng.sample(kinds, 4)
@@ -80,7 +95,11 @@ def _with_part(part: Callable[[random.Random], Any]) -> Callable[[Any, random.Ra
             return {**valid, key: make(inner, rng) if _has_parts(inner) else value}
         if isinstance(valid, np.ndarray):
             if valid.dtype.kind not in "fiu":
-                return valid.astype(float) * np.nan if value is None or valid.dtype.kind != "b" else valid.astype(object)
+                return (
+                    valid.astype(float) * np.nan
+                    if value is None or valid.dtype.kind != "b"
+                    else valid.astype(object)
+                )
             changed = valid.astype(float if isinstance(value, float) else object)
             changed[np.unravel_index(rng.randrange(valid.size), valid.shape)] = value
             return changed
@@ -96,7 +115,7 @@ def _with_part(part: Callable[[random.Random], Any]) -> Callable[[Any, random.Ra
 def _masked(valid: Any, rng: random.Random) -> Any:
     """A masked array that hides one value."""
     try:
-        values = np.asarray(list(valid.values())[0] if isinstance(valid, Mapping) else valid, dtype=float)
+        values = np.asarray(next(iter(valid.values())) if isinstance(valid, Mapping) else valid, dtype=float)
     except (TypeError, ValueError, RuntimeError):
         values = np.ones(3)
     if not values.size:
@@ -104,7 +123,11 @@ def _masked(valid: Any, rng: random.Random) -> Any:
     hidden = np.zeros(values.shape, bool)
     hidden.flat[rng.randrange(values.size)] = True
     array = np.ma.masked_array(values, hidden)
-    return {key: array if i == 0 else value for i, (key, value) in enumerate(valid.items())} if isinstance(valid, Mapping) else array
+    return (
+        {key: array if i == 0 else value for i, (key, value) in enumerate(valid.items())}
+        if isinstance(valid, Mapping)
+        else array
+    )
 
 
 _INSIDE: list[tuple[str, Callable[[Any, random.Random], Any]]] = [

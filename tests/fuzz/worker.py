@@ -11,9 +11,10 @@ import sys
 import tempfile
 import time
 import warnings
+from pathlib import Path
 from types import FrameType
 
-from tests.fuzz.calls import calls, judge
+from tests.fuzz.calls import CLEAR, calls, judge
 
 __all__ = ["MEMORY_MB", "SECONDS"]
 
@@ -30,8 +31,7 @@ def ring(_number: int, _frame: FrameType | None) -> None:
 
 
 def limit_memory() -> None:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        now = int(file.read().split()[0]) * resource.getpagesize()
+    now = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY_MB * 2**20,) * 2)
 
 
@@ -48,23 +48,28 @@ def main(seed: int, only: str, first: int, last: int) -> None:
             call.target.make()
     if sys.platform == "linux":
         limit_memory()
-    with open(os.devnull, "w", encoding="utf-8") as nothing, contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nothing,
+        contextlib.redirect_stdout(nothing),
+        contextlib.redirect_stderr(nothing),
+    ):
         for i, call in enumerate(made, first):
             start = time.monotonic()
             error: BaseException | None = None
             try:
                 signal.alarm(SECONDS)
                 bound = call.arguments()
-                call.target.make()(*bound.args, **bound.kwargs)
+                result = call.target.make()(*bound.args, **bound.kwargs)
             except TooSlow:
                 outcome, text = "slow", ""
             except MemoryError as caught:
                 outcome, text = "memory", str(caught)
-            except Exception as caught:
+            except Exception as caught:  # noqa: BLE001  # any may come: that is judged
                 error = caught
                 outcome, text = judge(call, error)
             else:
-                outcome, text = judge(call, None)
+                # Python itself says what it cannot add.
+                outcome, text = (CLEAR, "") if result is NotImplemented else judge(call, None)
             finally:
                 signal.alarm(0)
             _close_figures()
