@@ -93,7 +93,7 @@ class History:
         for name in ("train_loss", "validation_score"):
             values = tuple(_number(name, value) for value in _sequence(name, getattr(self, name)))
             if len(values) != len(steps):
-                raise ValueError(f"{name} must have one value for each of {len(steps)} steps, got {len(values)}.")
+                raise ValueError(f"{name} must have one value for each step, {len(steps)}, got {len(values)}.")
             object.__setattr__(self, name, values)
         object.__setattr__(self, "best_step", check_int("best_step", self.best_step, minimum=0))
         object.__setattr__(self, "best_score", _number("best_score", self.best_score))
@@ -293,15 +293,15 @@ def check_records(records: Any, argument: str = "records") -> None:
     raise ValueError(f"{argument} must be a sequence of records, got {type(records).__name__}.{cure}")
 
 
-def record_list(records: Iterable[Result]) -> list[Result]:
+def record_list(records: Iterable[Result], argument: str = "records") -> list[Result]:
     """Return records as a list, and refuse none, and what is no record."""
-    check_records(records)
+    check_records(records, argument)
     found = list(records)
     if not found:
-        raise ValueError("records must hold at least 1 record, got none.")
+        raise ValueError(f"{argument} must hold at least 1 record, got none.")
     for record in found:
         if not isinstance(record, TrialResult):
-            raise ValueError(f"records must be Records, got {record!r:.80}.")
+            raise ValueError(f"{argument} must be Records, got {record!r:.80}.")
     return found
 
 

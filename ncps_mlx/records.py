@@ -15,7 +15,8 @@ from ncps_mlx._trials import Result, TrialResult, check_records, record_list, tu
 from ncps_mlx._utils.arrays import flat_numbers
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.json_values import format_value, to_json_value
-from ncps_mlx._utils.validation import check_flag, check_int, check_text, did_you_mean
+from ncps_mlx._utils.validation import check_flag, check_int, check_path, check_text, did_you_mean
+from ncps_mlx.cells._initializers import LARGEST_SEED
 from ncps_mlx.data._task import Task
 from ncps_mlx.search._record import Record, train_again, warn_of_other_means
 
@@ -56,7 +57,7 @@ def save(records: Iterable[Record], path: str | Path) -> None:
     check_records(records)
     kept = list(records)
     lines = "".join(record.to_json() + "\n" for record in (record_list(kept) if kept else []))
-    atomic_write(_path(path).resolve(), lines.encode(), "The records")
+    atomic_write(check_path("path", path).resolve(), lines.encode(), "The records")
 
 
 def load(path: str | Path) -> list[Record]:
@@ -76,7 +77,7 @@ def load(path: str | Path) -> list[Record]:
         []
     """
     found = []
-    for number, line in enumerate(_path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(check_path("path", path).read_text(encoding="utf-8").splitlines(), start=1):
         try:
             found.append(Record.from_json(line))
         except ValueError as error:
@@ -159,7 +160,7 @@ def concat(groups: Mapping[Any, Iterable[Record]], name: str) -> list[Record]:
         check_records(records, f"groups[{value!r}]")
         if not (group := list(records)):
             raise ValueError(f"groups must hold at least 1 record each, got none for {value!r}.")
-        record_list(group)
+        record_list(group, f"groups[{value!r}]")
         for record in group:
             if name in record.hyperparameters or name in ABOUT:
                 raise ValueError(f"name must be no hyperparameter or field of records, got {name!r}. Choose another.")
@@ -343,14 +344,7 @@ def refit(
 def _seeds(seeds: Any) -> list[int]:
     if not isinstance(seeds, Iterable) or isinstance(seeds, str | bytes):
         raise ValueError(f"seeds must be a sequence of integers, got {seeds!r:.80}.")
-    return [check_int("seeds", seed, minimum=0) for seed in seeds]
-
-
-def _path(path: str | Path) -> Path:
-    """Return the path of a file, or refuse what names none."""
-    if not isinstance(path, str | Path):
-        raise ValueError(f"path must name a file, got {path!r:.80}.")
-    return Path(path)
+    return [check_int("seeds", seed, minimum=0, maximum=LARGEST_SEED) for seed in seeds]
 
 
 def _value(record: TrialResult, name: str, argument: str) -> Any:

@@ -129,7 +129,8 @@ def test_raw_time_goes_in(form, scale, tmp_path):
     dt = 1000.0 * dt
     want = [model(x, time_delta=dt)[0]]
     model.export(tmp_path / "model", form, batch_size=B, length=T)
-    got = run_onnx(tmp_path / "model", [x, dt]) if form == "onnx" else mx.import_function(str(tmp_path / "model"))(x, dt)
+    run = run_onnx if form == "onnx" else lambda path, arguments: mx.import_function(str(path))(*arguments)
+    got = run(tmp_path / "model", [x, dt])
     agree(got, want, 1e-5 if form == "onnx" else 1e-6)
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import os
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "LARGEST",
+    "MOST",
     "as_float",
     "check_choice",
     "check_flag",
@@ -16,9 +20,16 @@ __all__ = [
     "check_mapping",
     "check_names",
     "check_number",
+    "check_path",
     "check_text",
     "did_you_mean",
 ]
+
+LONGEST_NAME = 255  # bytes of a file's name, on every system in use
+MOST = 10_000_000
+"""The most that is counted of anything that lies in memory: steps, sequences, readings."""
+LARGEST = 1e30
+"""The largest number that single precision still computes with, squares aside."""
 
 
 def check_int(name: str, value: Any, *, minimum: int = 1, maximum: int | None = None) -> int:
@@ -83,6 +94,16 @@ def check_text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{name} must be a string, got {value!r:.80}.")
     return value
+
+
+def check_path(name: str, value: Any) -> Path:
+    """Return the path of a file."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise ValueError(f"{name} must name a file, got {value!r:.80}.")
+    text = os.fspath(value)
+    if not text or "\0" in text or len(Path(text).name.encode()) > LONGEST_NAME:
+        raise ValueError(f"{name} must name a file, by at most {LONGEST_NAME} characters, got {value!r:.80}.")
+    return Path(text)
 
 
 def check_names(name: str, value: Any, what: str) -> list[str]:

@@ -92,7 +92,7 @@ class CfCCell(FusedCell):
             ("input_size", input_size), ("hidden_size", hidden_size), ("backbone_units", backbone_units),
         ):  # fmt: skip
             check_size(name, size)
-        check_int("backbone_layers", backbone_layers, minimum=0, maximum=MOST_LAYERS)
+        backbone_layers = check_int("backbone_layers", backbone_layers, minimum=0, maximum=MOST_LAYERS)
         if mask is not None:
             rows = backbone_units if backbone_layers else hidden_size * HEADS[mode]
             mask = check_weight_mask(mask, (rows, input_size + hidden_size))

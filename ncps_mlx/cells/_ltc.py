@@ -138,7 +138,7 @@ class LTCCell(FusedCell):
             ("input_size", input_size), ("hidden_size", hidden_size), ("backbone_units", backbone_units),
         ):  # fmt: skip
             check_size(name, size)
-        check_int("backbone_layers", backbone_layers, minimum=0, maximum=MOST_LAYERS)
+        backbone_layers = check_int("backbone_layers", backbone_layers, minimum=0, maximum=MOST_LAYERS)
         check_int("unfolds", unfolds, maximum=MOST_LAYERS)
         slowest = slowest_time_constant(activation, stability)
         check_pair("time_constants", time_constants, low=0, open_low=True, high=slowest)

@@ -112,16 +112,16 @@ class WiredLTCCell(FusedCell):
         check_int("unfolds", unfolds, maximum=MOST_LAYERS)
         check_choice("input_mapping", input_mapping, MAPPINGS)
         check_choice("output_mapping", output_mapping, MAPPINGS)
+        ranges = dict(INITIAL_RANGES)
         for name, pair in check_mapping("initial_ranges", initial_ranges, "pairs (least, greatest)").items():
             check_choice("initial_ranges", name, INITIAL_RANGES)
             positive = name in ("leak", "capacitance", "weight")
-            check_pair(f"initial_ranges[{name!r}]", pair, low=0 if positive else -math.inf, open_low=positive)
+            low = 0.0 if positive else -math.inf
+            ranges[name] = check_pair(f"initial_ranges[{name!r}]", pair, low=low, open_low=positive)
         if time_constants is not None:
-            check_pair("time_constants", time_constants, low=0, open_low=True)
+            time_constants = check_pair("time_constants", time_constants, low=0, open_low=True)
         self.hidden_size, self.output_size = circuit.units, circuit.output_size
         self._unfolds = unfolds
-        ranges = {**INITIAL_RANGES, **initial_ranges}
-
         def draw(name: str, count: int) -> mx.array:
             return mx.random.uniform(*ranges[name], shape=(count,))
 

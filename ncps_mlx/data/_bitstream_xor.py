@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ncps_mlx._utils.validation import check_choice, check_int
+from ncps_mlx._utils.validation import MOST, check_choice, check_int
 from ncps_mlx.data import baselines
 from ncps_mlx.data._split import Array, Split
 from ncps_mlx.data._task import Task
@@ -64,9 +64,9 @@ def bitstream_xor(
     check_choice("encoding", encoding, ("event", "dense"))
     check_int("seed", seed, minimum=0)
     sizes = (
-        check_int("n_train", n_train),
-        check_int("n_validation", n_validation),
-        check_int("n_test", n_test),
+        check_int("n_train", n_train, maximum=MOST),
+        check_int("n_validation", n_validation, maximum=MOST),
+        check_int("n_test", n_test, maximum=MOST),
     )
     splits = []
     for part, n in enumerate(sizes):

@@ -7,7 +7,7 @@ import gzip
 import numpy as np
 
 from ncps_mlx._utils.optional import package_file
-from ncps_mlx._utils.validation import check_int
+from ncps_mlx._utils.validation import MOST, check_int
 from ncps_mlx.data import baselines
 from ncps_mlx.data._split import Array, Split
 from ncps_mlx.data._standardizer import Standardizer
@@ -59,9 +59,9 @@ def glucose(
         Task('glucose', regression, rmse in mg/dl, T=16, D=1, O=1, 50/20/20 sequences)
     """
     sizes = (
-        check_int("n_train", n_train),
-        check_int("n_validation", n_validation),
-        check_int("n_test", n_test),
+        check_int("n_train", n_train, maximum=MOST),
+        check_int("n_validation", n_validation, maximum=MOST),
+        check_int("n_test", n_test, maximum=MOST),
     )
     if check_int("readings", readings) > 64:
         raise ValueError(f"readings must be at most 64 (hardly any stretch has no hole), got {readings}.")

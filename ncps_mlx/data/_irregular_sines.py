@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ncps_mlx._utils.validation import check_choice, check_int, check_number
+from ncps_mlx._utils.validation import MOST, check_choice, check_int, check_number
 from ncps_mlx.data import baselines
 from ncps_mlx.data._split import Array, Split
 from ncps_mlx.data._task import Task
@@ -55,14 +55,14 @@ def irregular_sines(
         >>> irregular_sines(20, 10, 10, readings=8)
         Task('irregular sines', regression, rmse, T=7, D=1, O=1, 20/10/10 sequences)
     """
-    check_int("readings", readings, minimum=2)
+    check_int("readings", readings, minimum=2, maximum=MOST)
     check_number("noise", noise, low=0)
     check_choice("targets", targets, ("last", "every"))
     check_int("seed", seed, minimum=0)
     sizes = (
-        check_int("n_train", n_train),
-        check_int("n_validation", n_validation),
-        check_int("n_test", n_test),
+        check_int("n_train", n_train, maximum=MOST),
+        check_int("n_validation", n_validation, maximum=MOST),
+        check_int("n_test", n_test, maximum=MOST),
     )
     splits = [_sines(n, readings, noise, targets, [seed, part]) for part, n in enumerate(sizes)]
     return Task(

@@ -180,8 +180,14 @@ class Split:
         if not isinstance(rows, slice):
             rows = as_array("rows", rows)
             rows = rows if rows.size else rows.astype(np.intp)
-            if rows.dtype.kind not in "iub":
-                raise ValueError(f"rows must be a slice, indices or booleans, got dtype {rows.dtype}.")
+            if rows.dtype.kind not in "iub" or rows.ndim != 1:
+                raise ValueError(
+                    "rows must be a slice, indices (k,) or booleans (n,), got dtype "
+                    f"{rows.dtype} with shape {rows.shape}."
+                )
+            right = rows.size == len(self) if rows.dtype.kind == "b" else (-len(self) <= rows).all()
+            if not right or (rows.dtype.kind != "b" and (rows >= len(self)).any()):
+                raise ValueError(f"rows must be among the {len(self)} sequences, got {rows.tolist()!r:.80}.")
         return Split(
             x=self.x[rows],
             y=self.y[rows],

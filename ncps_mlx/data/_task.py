@@ -231,6 +231,8 @@ class Task:
             factory: ``"module:function"`` or ``"file.py:function"``.
             **arguments: The function's arguments.
         """
+        if ":" not in check_text("factory", factory):
+            raise ValueError(f"factory must be 'module:function' or 'file.py:function', got {factory!r:.80}.")
         values = {name: to_json_value(name, value) for name, value in arguments.items()}
         return self._made_by(TaskSource(factory=factory, arguments=values, steps=[]))
 
@@ -524,7 +526,8 @@ class Task:
             >>> round(float(scaled.train.time_delta.mean()), 3)
             1.0
         """
-        scaler, unit = (None, self.time_unit) if kind == "raw" else (self.time_scaler(kind), "")
+        raw = check_choice("kind", kind, KINDS) == "raw"
+        scaler, unit = (None, self.time_unit) if raw else (self.time_scaler(kind), "")
         splits = {
             name: replace(self.splits[name], time_delta=time_delta, scaled_by=scaler)
             for name, time_delta in self._scaled_steps(kind).items()

@@ -43,19 +43,23 @@ def _best_on_validation(task: Task, candidates: list[Predict]) -> Predict:
     return candidates[int(np.argmax(scores) if task.higher_is_better else np.argmin(scores))]
 
 
-def _check(task: Any, kind: str | None = None, features: Any = None) -> None:
-    """Refuse another kind of task, and features that are no function."""
+def _check(task: Any, kind: str | None = None) -> None:
+    """Refuse another kind of task."""
     if not isinstance(task, Task):
         raise ValueError(f"task must be a Task, got {task!r:.80}.")
     if kind is not None and task.kind != kind:
         raise ValueError(f"task must be a {kind}, got {task.name!r}, a {task.kind}.")
-    if features is not None:
-        found = as_array("features", features(task.train) if callable(features) else features)
-        if not callable(features) or found.ndim != 2 or len(found) != len(task.train):
-            raise ValueError(
-                "features must be a function from a split to an array (n, F), such as readings_and_log_gaps, got "
-                f"{features!r:.80}."
-            )
+
+
+def _check_features(task: Task, features: Any) -> None:
+    """Refuse what is no function from a split to an array."""
+    made = features(task.train) if callable(features) and not isinstance(features, type) else None
+    found = None if made is None else as_array("features", made)
+    if found is None or found.ndim != 2 or found.dtype.kind not in "fiu" or len(found) != len(task.train):
+        raise ValueError(
+            "features must be a function from a split to an array (n, F), such as readings_and_log_gaps, got "
+            f"{features!r:.80}."
+        )
 
 
 def _check_split(name: str, split: Any) -> None:
@@ -185,7 +189,8 @@ def ridge(task: Task, features: Features) -> float:
         >>> round(ridge(task, readings_and_log_gaps), 2)
         0.51
     """
-    return task.score(ridge_predictions(task, features))
+    predictions = ridge_predictions(task, features)  # first: it checks the task
+    return task.score(predictions)
 
 
 def ridge_predictions(task: Task, features: Features) -> Array:
@@ -198,7 +203,8 @@ def ridge_predictions(task: Task, features: Features) -> Array:
         >>> ridge_predictions(task, readings_and_log_gaps).shape
         (16, 1)
     """
-    _check(task, "regression", features)
+    _check(task, "regression")
+    _check_features(task, features)
     linear_model = import_optional("sklearn.linear_model", "The ridge baseline")
     inputs, targets, weights = _known(task, features)
     inputs, targets = inputs.astype(np.float64), targets.astype(np.float64)
@@ -222,7 +228,8 @@ def boosted_trees(task: Task, features: Features) -> float:
         >>> 0.4 < boosted_trees(task, readings_and_log_gaps) < 0.7
         True
     """
-    _check(task, features=features)
+    _check(task)
+    _check_features(task, features)
     ensemble = import_optional("sklearn.ensemble", "The boosted-trees baseline")
     threads = import_optional("threadpoolctl", "The boosted-trees baseline")
     (inputs, targets, weights), test_inputs = _known(task, features), features(task.test)
@@ -283,6 +290,8 @@ def nearest_neighbour(task: Task, features: Features) -> float:
     inputs, targets, _ = _known(task, features)
     train, test = inputs.astype(np.float64), features(task.test).astype(np.float64)
     _check(task, "classification", features)
+    _check(task, "classification")
+    _check_features(task, features)
     train, test = features(task.train).astype(np.float64), features(task.test).astype(np.float64)
     squared = (train**2).sum(axis=1) - 2 * test @ train.T  # the test's own norm does not change the order
     return task.score(_one_hot(targets[squared.argmin(axis=1)], task))
@@ -304,7 +313,8 @@ def logistic_regression(task: Task, features: Features) -> float:
         >>> logistic_regression(task, lambda split: split.x[..., 0])
         1.0
     """
-    _check(task, "classification", features)
+    _check(task, "classification")
+    _check_features(task, features)
     linear_model = import_optional("sklearn.linear_model", "The logistic baseline")
     pipeline = import_optional("sklearn.pipeline", "The logistic baseline")
     preprocessing = import_optional("sklearn.preprocessing", "The logistic baseline")

@@ -18,7 +18,7 @@ from ncps_mlx._kernels.custom_vjp import export_trace
 from ncps_mlx._kernels.tanh import tanh_implementation
 from ncps_mlx._runtime.version import __version__
 from ncps_mlx._utils.atomic_write import atomic_write
-from ncps_mlx._utils.validation import check_choice, check_flag, check_int
+from ncps_mlx._utils.validation import check_choice, check_flag, check_int, check_path
 from ncps_mlx.models._onnx import evaluate_onnx, to_onnx
 from ncps_mlx.models._serialization import check_parameters
 
@@ -44,6 +44,7 @@ def export(
     length: int | Iterable[int] | None,
 ) -> None:
     """Write a model's graph: see :meth:`RecurrentModel.export`."""
+    target = check_path("path", path)
     check_choice("form", form, FORMS)
     if check_flag("step", step):
         if length is not None:
@@ -71,7 +72,7 @@ def export(
     examples = [_example(twin, batch, steps, step=step) for batch in batches for steps in lengths]
     write = _mlxfn if form == "mlxfn" else _onnx
     content = write(function, examples, _names(len(examples[0])), twin)
-    atomic_write(Path(os.path.realpath(path)), content, "The exported model")
+    atomic_write(Path(os.path.realpath(target)), content, "The exported model")
 
 
 def _sizes(name: str, value: Any, maximum: int) -> list[int]:

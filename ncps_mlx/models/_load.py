@@ -13,6 +13,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_unflatten
 
+from ncps_mlx._utils.validation import check_path
 from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.models._own import CLASSES, find_model, is_imported
 from ncps_mlx.models._serialization import (
@@ -51,9 +52,7 @@ def load(path: str | os.PathLike[str], trust: str | None = None) -> Any:
         ...
         FileNotFoundError: [Errno 2] There is no file to load a model from: 'nowhere.safetensors'
     """
-    if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"path must name a file that save() wrote, got {path!r:.80}.")
-    path = Path(path)
+    path = check_path("path", path)
     if path.is_dir():
         raise ValueError(f"path must name a file that save() wrote, got the folder {path}.")
     try:

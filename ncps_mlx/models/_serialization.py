@@ -20,6 +20,7 @@ from mlx.utils import tree_flatten, tree_unflatten
 from ncps_mlx._runtime.version import __version__
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.json_values import to_json_value
+from ncps_mlx._utils.validation import check_path
 from ncps_mlx.cells._initializers import seeded
 from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.losses import FunctionLoss, Loss, as_loss
@@ -58,6 +59,7 @@ def save(model: nn.Module, path: str | os.PathLike[str], arguments: Mapping[str,
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a model of this library or an mlx.nn.Module, got {type(model).__name__}.")
+    target = check_path("path", path)
     kind = name_model(type(model))
     if kind in CLASSES:
         if arguments is not None:
@@ -82,7 +84,7 @@ def save(model: nn.Module, path: str | os.PathLike[str], arguments: Mapping[str,
         metadata["ncps_mlx.loss"] = loss
     buffer = io.BytesIO()
     mx.save_safetensors(buffer, parameters, metadata)  # given a path, it would append an ending
-    atomic_write(Path(os.path.realpath(path)), buffer.getvalue(), "The model")
+    atomic_write(Path(os.path.realpath(target)), buffer.getvalue(), "The model")
 
 
 def _own_config(model: nn.Module, kind: str, arguments: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ncps_mlx._trials import WORSE_THAN_MEAN, TrialResult, as_records, mean_scores
+from ncps_mlx._trials import WORSE_THAN_MEAN, TrialResult, as_records, check_records, mean_scores
 from ncps_mlx._utils.json_values import format_value
 from ncps_mlx._utils.validation import check_number
 from ncps_mlx.search._distributions import Choice, Distribution
@@ -181,6 +181,10 @@ def boundary(
         [('learning_rate', 'high')]
     """
     check_number("margin", margin, low=0, high=0.5, open_high=True)
+    if not isinstance(space, Space):
+        raise ValueError(f"space must be a Space, got {space!r:.80}.")
+    check_records(records)
+    records = list(records)
     groups = [
         (-mean if group[0].higher_is_better else mean, space.restrict(config))
         for config, mean, group in mean_scores(as_records(records) if records else [])

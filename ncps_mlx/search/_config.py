@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from ncps_mlx._utils.json_values import to_json_value
-from ncps_mlx._utils.validation import check_choice, check_int
+from ncps_mlx._utils.validation import check_choice, check_int, check_mapping
+from ncps_mlx.cells._initializers import LARGEST_SEED
 from ncps_mlx.data._loading import build_task
 from ncps_mlx.data._source import TaskSource
 from ncps_mlx.data._task import Task
@@ -73,7 +74,7 @@ class StudyConfig:
         self.draws_per_shape = check_int("draws_per_shape", draws_per_shape)
         self.sampler_seed = check_int("sampler_seed", sampler_seed, minimum=0)
         self.population_size = check_int("population_size", population_size)
-        fixed = dict(fixed or {})
+        fixed = check_mapping("fixed", fixed, "values")
         if both := sorted(space.distributions.keys() & fixed.keys()):
             raise ValueError(f"fixed must not name what the space varies, got {', '.join(both)}.")
         if "seed" in fixed:
@@ -261,7 +262,7 @@ def _check_seeds(seeds: Any) -> tuple[int, ...]:
     values: Sequence[Any] = to_json_value("seeds", list(seeds)) if isinstance(seeds, Iterable) else ()
     if not values or isinstance(seeds, str):
         raise ValueError(f"seeds must be a sequence of at least 1 integer such as (0, 1, 2), got {seeds!r}.")
-    checked = tuple(check_int("seeds", seed, minimum=0) for seed in values)
+    checked = tuple(check_int("seeds", seed, minimum=0, maximum=LARGEST_SEED) for seed in values)
     if len(set(checked)) < len(checked):
         raise ValueError(f"seeds must be distinct, got {list(checked)}.")
     return checked

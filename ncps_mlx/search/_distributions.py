@@ -50,7 +50,7 @@ class Distribution:
 
     def sample(self, rng: np.random.Generator) -> Any:
         """Draw one value."""
-        return self.quantile(rng.random())
+        return self.quantile(_check_rng(rng).random())
 
     def encode(self, value: Any) -> Any:
         """Write a value as Optuna can store it."""
@@ -82,6 +82,9 @@ class Choice(Distribution):
     values: tuple[Any, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.values, tuple | list):
+            raise ValueError(f"values must be a tuple of choices, got {self.values!r:.80}.")
+        object.__setattr__(self, "values", tuple(to_json_value("values", value) for value in self.values))
         if not self.values:
             raise ValueError("values must hold at least 1 choice, got none.")
         for one, other in itertools.combinations(self.values, 2):
@@ -95,7 +98,7 @@ class Choice(Distribution):
 
     def quantile(self, q: float) -> Any:
         """Return the value at this share of the list."""
-        return self.values[min(int(q * len(self.values)), len(self.values) - 1)]
+        return self.values[min(int(_check_share(q) * len(self.values)), len(self.values) - 1)]
 
     def bounds(self) -> tuple[Any, ...]:
         """Return every choice."""
@@ -103,11 +106,11 @@ class Choice(Distribution):
 
     def contains(self, value: Any) -> bool:
         """Whether a value is one of the choices."""
-        return value in self.values
+        return not getattr(value, "ndim", 0) and value in self.values
 
     def sample(self, rng: np.random.Generator) -> Any:
         """Draw one value."""
-        return self.values[int(rng.integers(len(self.values)))]
+        return self.values[int(_check_rng(rng).integers(len(self.values)))]
 
     def encode(self, value: Any) -> Any:
         """Write a tuple, a wiring or another mapping as a text, for Optuna stores no such choice."""
@@ -115,6 +118,8 @@ class Choice(Distribution):
 
     def decode(self, stored: Any) -> Any:
         """Find the value that Optuna stored."""
+        if getattr(stored, "ndim", 0) or stored not in self._encoded:
+            raise ValueError(f"stored must be one of {self!r} as encode() writes it, got {stored!r:.80}.")
         return self.values[self._encoded.index(stored)]
 
     @cached_property
@@ -142,12 +147,12 @@ class Uniform(Distribution):
     high: float
 
     def __post_init__(self) -> None:
-        check_number("low", self.low)
-        check_number("high", self.high, low=self.low, open_low=True)
+        if not check_number("low", self.low) < check_number("high", self.high):
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}.")
 
     def quantile(self, q: float) -> float:
         """Return the value at this share of the way."""
-        return float(self.low + q * (self.high - self.low))
+        return float(self.low + _check_share(q) * (self.high - self.low))
 
     def bounds(self) -> tuple[float, float]:
         """Return both ends."""
@@ -182,7 +187,7 @@ class LogUniform(Uniform):
 
     def quantile(self, q: float) -> float:
         """Return the value at this share of the way, on a logarithmic scale."""
-        value = math.exp(math.log(self.low) + q * (math.log(self.high) - math.log(self.low)))
+        value = math.exp(math.log(self.low) + _check_share(q) * (math.log(self.high) - math.log(self.low)))
         return float(min(max(value, self.low), self.high))
 
 
@@ -211,7 +216,8 @@ class Integer(Distribution):
     def __post_init__(self) -> None:
         check_flag("log", self.log)
         check_int("low", self.low, minimum=1 if self.log else -(2**53))
-        check_int("high", self.high, minimum=self.low + 1)
+        if check_int("high", self.high, minimum=-(2**53)) <= self.low:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}.")
 
     @property
     def size(self) -> int:
@@ -225,6 +231,7 @@ class Integer(Distribution):
 
     def quantile(self, q: float) -> int:
         """Return the value at this share of the draws."""
+        q = _check_share(q)
         if not self.log:
             return min(self.low + int(q * self.size), self.high)
         low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
@@ -240,7 +247,7 @@ class Integer(Distribution):
 
     def sample(self, rng: np.random.Generator) -> int:
         """Draw one value."""
-        return super().sample(rng) if self.log else int(rng.integers(self.low, self.high + 1))
+        return super().sample(rng) if self.log else int(_check_rng(rng).integers(self.low, self.high + 1))
 
     def __repr__(self) -> str:
         return f"Integer({self.low}, {self.high}{', log=True' if self.log else ''})"
@@ -297,7 +304,11 @@ def as_distribution(name: str, values: Any) -> Distribution:
     if isinstance(values, range | np.ndarray):
         values = np.asarray(values).tolist()
     if isinstance(values, list | tuple):
-        values = Choice(tuple(to_json_value(name, value) for value in values))
+        choices = tuple(to_json_value(name, value) for value in values)
+        try:
+            values = Choice(choices)
+        except ValueError as error:
+            raise ValueError(f"{name} must be a list of choices, got {choices!r:.80}: {error}") from error
     if not isinstance(values, Distribution):
         raise ValueError(
             f"{name} must be a list of choices, Uniform, LogUniform or Integer, got {values!r}. "
@@ -320,12 +331,26 @@ def to_optuna(values: Distribution) -> BaseDistribution:
 
 def from_json(written: Mapping[str, Any]) -> Distribution:
     """Make a distribution from what its ``to_json`` gave, after JSON held it."""
-    fields = {name: value for name, value in written.items() if name != "kind"}
-    if written["kind"] == "Choice":
-        return Choice(to_json_value("values", fields["values"]))
-    ranges = {"Uniform": Uniform, "LogUniform": LogUniform, "Integer": Integer}
-    made: Distribution = ranges[check_choice("kind", written["kind"], ranges)](**fields)
+    kinds = {"Choice": Choice, "Uniform": Uniform, "LogUniform": LogUniform, "Integer": Integer}
+    if not isinstance(written, Mapping):
+        raise ValueError(f"written must map what to_json gave of a distribution, got {written!r:.80}.")
+    kind = kinds[check_choice("kind", written.get("kind"), kinds)]
+    given = {name: value for name, value in written.items() if name != "kind"}
+    known = {field.name: field.default is dataclasses.MISSING for field in dataclasses.fields(kind)}
+    if not {name for name, needed in known.items() if needed} <= given.keys() <= known.keys():
+        raise ValueError(f"written must hold {', '.join(known)} of a {kind.__name__}, got {', '.join(given)}.")
+    made: Distribution = kind(**{name: to_json_value(name, value) for name, value in given.items()})
     return made
+
+
+def _check_share(q: Any) -> float:
+    return check_number("q", q, low=0, high=1)
+
+
+def _check_rng(rng: Any) -> np.random.Generator:
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rng must be a generator, np.random.default_rng(seed), got {rng!r:.80}.")
+    return rng
 
 
 def _is_number(value: Any) -> bool:

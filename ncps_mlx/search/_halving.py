@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ncps_mlx._utils.validation import check_int
+from ncps_mlx._utils.validation import MOST, check_int
 from ncps_mlx.search._record import Record
+
+MOST_RUNGS = 20  # at one in two that is a millionth of the steps
 
 __all__ = [
     "Bracket", "Halving", "Hyperband", "from_json", "is_eligible", "rank", "rung_step", "score_at", "survivor_count",
@@ -77,10 +79,10 @@ class Halving:
     bracket_size: int | None = None
 
     def __post_init__(self) -> None:
-        check_int("eta", self.eta, minimum=2)
-        check_int("rungs", self.rungs)
+        check_int("eta", self.eta, minimum=2, maximum=MOST)
+        check_int("rungs", self.rungs, maximum=MOST_RUNGS)
         if self.bracket_size is not None:
-            check_int("bracket_size", self.bracket_size, minimum=2)
+            check_int("bracket_size", self.bracket_size, minimum=2, maximum=MOST)
 
     def brackets(self, trials: int) -> list[Bracket]:
         """Divide a plan of so many configurations; refuse one that is no multiple of ``bracket_size``.
@@ -90,7 +92,7 @@ class Halving:
             >>> [(bracket.first, bracket.counts_per_rung) for bracket in Halving(bracket_size=6).brackets(12)]
             [(0, (6, 2, 1)), (6, (6, 2, 1))]
         """
-        check_int("trials", trials)
+        check_int("trials", trials, maximum=MOST)
         size = trials if self.bracket_size is None else self.bracket_size
         if trials % size:
             raise ValueError(f"trials must be a multiple of the {size} members of a bracket, got {trials}.")
@@ -125,8 +127,8 @@ class Hyperband:
     rungs: int = 2
 
     def __post_init__(self) -> None:
-        check_int("eta", self.eta, minimum=2)
-        check_int("rungs", self.rungs)
+        check_int("eta", self.eta, minimum=2, maximum=MOST)
+        check_int("rungs", self.rungs, maximum=MOST_RUNGS)
 
     def brackets(self, trials: int) -> list[Bracket]:
         """Divide a plan of so many configurations; refuse fewer than there are brackets.
@@ -136,7 +138,7 @@ class Hyperband:
             >>> [(bracket.first, bracket.counts_per_rung) for bracket in Hyperband(rungs=1).brackets(10)]
             [(0, (6, 2)), (6, (4,))]
         """
-        if check_int("trials", trials) <= self.rungs:
+        if check_int("trials", trials, maximum=MOST) <= self.rungs:
             raise ValueError(f"trials must be at least the {self.rungs + 1} brackets of {self}, got {trials}.")
         levels = range(self.rungs, -1, -1)
         weights = [self.eta**level / (level + 1) for level in levels]

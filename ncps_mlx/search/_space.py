@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ncps_mlx._utils.validation import check_text
 from ncps_mlx.models._own import FROM_TASK
 from ncps_mlx.search import _distributions
 from ncps_mlx.search._distributions import Choice, Distribution, Integer, When, as_distribution
@@ -105,11 +106,13 @@ class Space:
 
     def exists(self, name: str, config: Mapping[str, Any]) -> bool:
         """Whether a hyperparameter exists, given these values of the others."""
-        conditions = self.conditions.get(name, {})
+        _check_config("config", config)
+        conditions = self.conditions.get(self._check_name("name", name), {})
         return all(parent in config and values.contains(config[parent]) for parent, values in conditions.items())
 
     def is_complete(self, config: Mapping[str, Any]) -> bool:
         """Whether a configuration has a value for everything that exists in it."""
+        _check_config("config", config)
         return all(name in config for name in self.distributions if self.exists(name, config))
 
     def sample(
@@ -123,22 +126,32 @@ class Space:
         Returns:
             dict: the values in the space's order, those ``known`` before among them.
         """
-        config = dict(known or {})
-        for name in self.distributions if names is None else names:
+        if not callable(pick) or isinstance(pick, type):
+            raise ValueError(f"pick must be a function of a name and a distribution, got {pick!r:.80}.")
+        config = dict(_check_config("known", {} if known is None else known))
+        for name in self.distributions if names is None else self._check_names(names):
             if self.exists(name, config):
                 config[name] = pick(name, self.distributions[name])
         return {name: config[name] for name in self.distributions if name in config}
 
     def restrict(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of what the space varies, and of that what exists, in a complete configuration."""
-        return self.sample(lambda name, _: config[name])
+        _check_config("config", config)
+
+        def value(name: str, _: Distribution) -> Any:
+            if name not in config:
+                raise ValueError(f"config must have a value of {name}, got {', '.join(map(str, config)) or 'none'}.")
+            return config[name]
+
+        return self.sample(value)
 
     def count(self, names: Iterable[str], known: Mapping[str, Any] | None = None) -> float:
         """Count the combinations of some hyperparameters, given these values of others; infinite with a range."""
-        rest = list(names)
+        rest = self._check_names(names)
+        config = dict(_check_config("known", {} if known is None else known))
         if not rest:
             return 1
-        config, name, after = dict(known or {}), rest[0], rest[1:]
+        name, after = rest[0], rest[1:]
         values = self.distributions[name]
         if not self.exists(name, config):
             return self.count(after, config)
@@ -149,12 +162,25 @@ class Space:
 
     def example_with(self, name: str, value: Any) -> dict[str, Any]:
         """Return a configuration in which ``name`` exists and has this value, all others the first of theirs."""
+        if not self.distributions[self._check_name("name", name)].contains(value):
+            raise ValueError(f"value must be one of {name}, {self.distributions[name]!r}, got {value!r:.80}.")
         wanted = {name: value} | self._required_by(name)
         return self.sample(lambda each, distribution: wanted.get(each, distribution.bounds()[0]))
 
     def shape_key(self, config: Mapping[str, Any]) -> str:
         """Name the shape of a configuration: equal shapes, which are trained together, have equal names."""
+        _check_config("config", config)
         return repr({name: config[name] for name in self.shape if name in config})
+
+    def _check_name(self, argument: str, name: Any) -> str:
+        if not isinstance(name, str) or name not in self.distributions:
+            raise ValueError(f"{argument} must be one of {', '.join(self.distributions)}, got {name!r:.80}.")
+        return name
+
+    def _check_names(self, names: Any) -> list[str]:
+        if not isinstance(names, Iterable) or isinstance(names, str | bytes):
+            raise ValueError(f"names must be a sequence of hyperparameters, got {names!r:.80}.")
+        return [self._check_name("names", name) for name in names]
 
     def _required_by(self, name: str) -> dict[str, Any]:
         """Return values of the others that let one exist."""
@@ -185,16 +211,27 @@ class Space:
     def from_json(cls, written: Sequence[Sequence[Any]]) -> Space:
         """Read what :meth:`to_json` gave."""
         read = _distributions.from_json
-        given: dict[str, Any] = {name: read(values) for name, values, _ in written}
-        for name, _, conditions in written:
-            if conditions:
-                given[name] = When(given[name], **{key: read(each) for key, each in conditions.items()})
+        if not isinstance(written, list | tuple):
+            raise ValueError(f"written must be a list that to_json gave, got {written!r:.80}.")
+        given: dict[str, Any] = {}
+        for part in written:
+            if not isinstance(part, list | tuple) or len(part) != 3 or not isinstance(part[2], Mapping):
+                raise ValueError(f"written must hold a name, a distribution and conditions each, got {part!r:.80}.")
+            name, values, conditions = check_text("written", part[0]), read(part[1]), part[2]
+            when = {key: read(each) for key, each in conditions.items()}
+            given[name] = When(values, **when) if when else values
         return cls(**given)
 
     def describe(self, name: str) -> str:
         """Write one hyperparameter's values as they are given, with its conditions."""
-        values = self.distributions[name]
+        values = self.distributions[self._check_name("name", name)]
         return repr(When(values, **self.conditions[name]) if name in self.conditions else values)
 
     def __repr__(self) -> str:
         return f"Space({', '.join(f'{name}={self.describe(name)}' for name in self.distributions)})"
+
+
+def _check_config(argument: str, config: Any) -> Mapping[str, Any]:
+    if not isinstance(config, Mapping):
+        raise ValueError(f"{argument} must map hyperparameters to values, got {config!r:.80}.")
+    return config

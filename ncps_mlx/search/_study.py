@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import mlx.nn as nn
 
 from ncps_mlx._utils.progress import Progress
-from ncps_mlx._utils.validation import check_flag, check_int
+from ncps_mlx._utils.validation import check_flag, check_int, check_text
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._cfc import CfC
 from ncps_mlx.search import _analysis
@@ -163,6 +163,7 @@ class Study:
             >>> Study.open(file, "rates")
             Study('rates': grid, 2 configurations x 1 seed, 0 of 2 trials done)
         """
+        check_text("name", name)
         study = cls.__new__(cls)
         study._attach(storage, name, StudyConfig.from_json(read_config(storage, name), task))
         return study

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ncps_mlx._utils.progress import Progress
-from ncps_mlx._utils.validation import check_int, check_number
+from ncps_mlx._utils.validation import MOST, check_int, check_number
 from ncps_mlx.search._config import StudyConfig
 from ncps_mlx.search._halving import Bracket, is_eligible, rank, rung_step, score_at, survivor_count
 from ncps_mlx.search._record import Record, TrialPopulation
@@ -38,7 +38,7 @@ class WorkerSettings:
         check_int("population_size", self.population_size)
         for name in ("lease_seconds", "timeout", "memory_mb"):
             if (value := getattr(self, name)) is not None:
-                check_number(name, value, low=0, open_low=True)
+                check_number(name, value, low=0, open_low=True, high=MOST if name == "lease_seconds" else None)
 
     def options(self) -> list[str]:
         """Return them as options of the command ``worker``."""

@@ -10,7 +10,7 @@ import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx._utils.validation import check_choice, check_int, check_number
+from ncps_mlx._utils.validation import LARGEST, MOST, check_choice, check_int, check_number
 from ncps_mlx.data._time_scaler import KINDS
 from ncps_mlx.losses import as_loss
 from ncps_mlx.models._base import RecurrentModel
@@ -42,8 +42,13 @@ Check = Callable[[str, Any], Any]
 
 
 def at_least(minimum: int) -> Check:
-    """An integer of at least this."""
-    return lambda name, value: check_int(name, value, minimum=minimum)
+    """An integer of at least this, and of what memory holds."""
+    return lambda name, value: check_int(name, value, minimum=minimum, maximum=MOST)
+
+
+def natural(name: str, value: Any) -> int:
+    """An integer of at least 0."""
+    return check_int(name, value, minimum=0)
 
 
 def one_of(choices: Collection[str]) -> Check:
@@ -58,12 +63,12 @@ def optional(check: Check) -> Check:
 
 def positive(name: str, value: Any) -> float:
     """A number above 0."""
-    return check_number(name, value, low=0, open_low=True)
+    return check_number(name, value, low=0, open_low=True, high=LARGEST)
 
 
 def non_negative(name: str, value: Any) -> float:
     """A number of at least 0."""
-    return check_number(name, value, low=0)
+    return check_number(name, value, low=0, high=LARGEST)
 
 
 def dropout_rate(name: str, value: Any) -> float:
@@ -139,7 +144,7 @@ class MemberConfig:
     backbone_dropout: float | None = setting(None, optional(dropout_rate))
     time_scaling: str | None = setting(None, optional(one_of(KINDS)))
     initial_scale: float = setting(1.0, positive)
-    seed: int = setting(0, at_least(0))
+    seed: int = setting(0, natural)
 
     def __post_init__(self) -> None:
         check_fields(self)

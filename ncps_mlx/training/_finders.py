@@ -16,7 +16,7 @@ from ncps_mlx._runtime.memory_budget import peak_memory_mb
 from ncps_mlx._runtime.thread_affinity import WorkerThreadAffinity
 from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx._utils.progress import Progress
-from ncps_mlx._utils.validation import check_flag, check_int, check_number
+from ncps_mlx._utils.validation import LARGEST, MOST, check_flag, check_int, check_number
 from ncps_mlx.data._task import Task
 from ncps_mlx.losses import Loss, loss_of
 from ncps_mlx.training._config import FitConfig, MemberConfig, positive, setting
@@ -143,6 +143,11 @@ def find_learning_rate(
     check_number("low", low, low=0, open_low=True)
     check_number("high", high, low=low, open_low=True)
     check_int("steps", steps, minimum=POINTS)
+    check_fits(models[0], task)
+    check_number("low", low, low=0, open_low=True, high=LARGEST)
+    if check_number("high", high, low=0, open_low=True, high=LARGEST) <= low:
+        raise ValueError(f"low must be below high, got {low} and {high}.")
+    check_int("steps", steps, minimum=POINTS, maximum=MOST)
     check_int("seed", seed, minimum=0)
     check_flag("progress", progress)
     members = [
@@ -257,9 +262,9 @@ def find_batch_size(
     size = check_batch(task, min(8, len(task.train)) if smallest is None else smallest, "smallest")
     check_number("memory_mb", memory_mb, low=0, open_low=True)
     check_number("gain", gain, low=0, open_low=True)
-    check_int("steps", steps)
-    check_int("repeats", repeats)
-    check_int("tuning_steps", tuning_steps)
+    check_int("steps", steps, maximum=MOST)
+    check_int("repeats", repeats, maximum=MOST)
+    check_int("tuning_steps", tuning_steps, maximum=MOST)
     check_flag("progress", progress)
     if not isinstance(learning_rates, Iterable):
         raise ValueError(f"learning_rates must be a sequence of numbers, got {learning_rates!r}.")

@@ -1,8 +1,9 @@
 """``python -m tests.fuzz``: wrong calls of everything public, and what came of them.
 
-Every call gets one wrong argument. It must end, within ten seconds and without taking memory, in a ValueError, TypeError
-or OSError of ours that names the argument; what is accepted is listed in ``accepted.py``, or a fault. The values differ
-with the seed, which is new each time: ``--seed`` repeats a run, ``--only plots`` makes the calls of some functions.
+Every call gets one wrong argument. It must end, within ten seconds and without taking memory, in a ValueError,
+TypeError or OSError of ours that names the argument; what is accepted is listed in ``accepted.py``, or a fault. The
+values differ with the seed, which is new each time: ``--seed`` repeats a run, ``--only plots`` makes the calls of some
+functions.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 from tests.fuzz.accepted import reason
 from tests.fuzz.calls import CLEAR, Call, calls
+from tests.fuzz.targets import has_arguments, targets
 from tests.fuzz.worker import SECONDS
 
 OUTCOMES = (CLEAR, "accepted, rightly", "accepted", "unnamed", "raw", "slow", "memory", "crash")
@@ -43,6 +45,9 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
+    for target in targets():
+        if not has_arguments(target):
+            print(f"Not called, for want of right arguments in tests/fuzz/targets.py: {target.name}")
     made = calls(arguments.seed, arguments.only)
     results = run(arguments.seed, arguments.only, len(made), arguments.seconds, arguments.jobs)
     return report(arguments.seed, made, results)
@@ -154,7 +159,8 @@ def report(seed: int, made: list[Call], results: dict[int, dict[str, Any]]) -> i
     print(f"{total.total()} of {len(made)} calls, {share:.2%} clear or rightly accepted; seed {seed}")
     if share < GOAL or wrong:
         print(
-            f"Below the goal: {GOAL:.0%}, none accepted but those listed, none slow. Repeat: nox -s fuzz -- --seed {seed}"
+            f"Below the goal: {GOAL:.0%}, none accepted but those listed, none slow. "
+            f"Repeat: nox -s fuzz -- --seed {seed}"
         )
         return 1
     return 0

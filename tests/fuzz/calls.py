@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import random
 import re
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import ncps_mlx
-from tests.fuzz.targets import Target, arguments_of, targets
+from tests.fuzz.targets import Target, arguments_of, has_arguments, targets
 from tests.fuzz.values import wrong_values
 
 __all__ = ["CLEAR", "Call", "calls", "judge"]
@@ -60,7 +62,12 @@ class Call:
 
 def calls(seed: int, only: str = "") -> list[Call]:
     """All calls of a seed in its order; ``only`` keeps those whose name holds it."""
-    found = [call for target in targets() if only in target.name for call in _of(target, seed)]
+    found = [
+        call
+        for target in targets()
+        if only in target.name and has_arguments(target)
+        for call in _of(target, seed)
+    ]
     random.Random(seed).shuffle(found)
     return found
 
@@ -83,8 +90,8 @@ def _of(target: Target, seed: int) -> Iterator[Call]:
 def judge(call: Call, error: BaseException | None) -> tuple[str, str]:
     """What came of a call, in a word, and the error's text.
 
-    ``clear``: an error of ours that names the argument. ``unnamed``: one of ours that does not. ``raw``: another's text,
-    from inside. ``accepted``: none.
+    ``clear``: an error of ours that names the argument. ``unnamed``: one of ours that does not. ``raw``: another's
+    text, from inside. ``accepted``: none.
     """
     if error is None:
         return "accepted", ""
@@ -96,21 +103,34 @@ def judge(call: Call, error: BaseException | None) -> tuple[str, str]:
     if not (isinstance(error, EXPECTED) or lookup) or not raised:
         return "raw", f"{text} at {Path(file).name}:{line}"
     name, _, part = call.argument.partition("/")
-    names = {part, name} - {"", *map(str, range(10))} | _fields(call.value)
+    right = arguments_of(call.target).arguments[name]
+    names = {part, name} - {"", *map(str, range(10))} | _fields(call.value) | _fields(right)
     named = any(re.search(rf"(?<![a-zA-Z]){re.escape(each)}(?![a-zA-Z])", str(error)) for each in names)
     return (CLEAR if (named or lookup) and "got" in str(error) else "unnamed"), text
 
 
 def _fields(value: Any) -> set[str]:
-    """The names of what a mapping, or a sequence of them, holds: an error may name one of these instead."""
+    """The names in a mapping, or in a sequence: an error may name one of these instead."""
     if isinstance(value, Mapping):
         return {key for key in value if isinstance(key, str)} | {
             each for part in value.values() for each in _fields(part)
         }
-    return {each for part in value for each in _fields(part)} if isinstance(value, list | tuple) else set()
+    if isinstance(value, list | tuple):
+        return {each for part in value for each in ({part} if isinstance(part, str) else _fields(part))}
+    return set()
 
 
 def _is_raise(file: str, line: int) -> bool:
     """Whether the statement at this line raises an error."""
-    lines = Path(file).read_text(encoding="utf-8").splitlines()
-    return any(lines[at].strip().startswith("raise") for at in (line - 1, max(line - 2, 0)))
+    return any(first <= line <= last for first, last in _raises(file))
+
+
+@cache
+def _raises(file: str) -> list[tuple[int, int]]:
+    """First and last lines of a file's raise statements."""
+    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    return [
+        (node.lineno, node.end_lineno or node.lineno)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise)
+    ]

@@ -20,7 +20,7 @@ import ncps_mlx
 from ncps_mlx import LogUniform, Space, Study, records, stats
 from ncps_mlx.data import bitstream_xor, injected_anomalies, irregular_sines
 
-__all__ = ["LEFT_OUT", "Target", "arguments_of", "public_callables", "targets"]
+__all__ = ["LEFT_OUT", "Target", "arguments_of", "has_arguments", "public_callables", "targets"]
 
 LEFT_OUT = {
     "*.forward": "documented as the call without its checks",
@@ -29,6 +29,7 @@ LEFT_OUT = {
     "models.RecurrentModel.*": "called as CfC's and LTC's",
     "search.Edge": "made by the library, not by its users",
     "stats.Comparison": "made by the library, not by its users",
+    "stats.Finding": "made by the library, not by its users",
     "stats.Interval": "made by the library, not by its users",
     "stats.Level": "made by the library, not by its users",
     "stats.Paired": "made by the library, not by its users",
@@ -112,6 +113,15 @@ def entered(tanh: str) -> None:
     """A context manager acts when it is entered."""
     with ncps_mlx.tanh_implementation(tanh):
         pass
+
+
+def has_arguments(target: Target) -> bool:
+    """Whether right values are known for all that it needs."""
+    try:
+        arguments_of(target)
+    except KeyError:
+        return False
+    return True
 
 
 def arguments_of(target: Target) -> inspect.BoundArguments:
@@ -346,6 +356,7 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "Study": study,
     "Task": task,
     "TimeScaler": lambda: ncps_mlx.TimeScaler("log").fit([1.0, 2.0]),
+    "stats.Finding": lambda: stats.finding({"one": [1.9, 2.2, 1.8]}),
     "stats.Comparison": lambda: stats.compare(rows(), "learning_rate", 0.1),
     "wirings.Circuit": circuit,
 }
@@ -511,6 +522,8 @@ ARGUMENTS: dict[str, Any] = {
     "search.boundary": lambda: {"records": trained().records},
     "stats.Comparison.__getitem__": {"value": 0.2},
     "stats.compare": lambda: {"records": rows(), "show": ("learning_rate",)},
+    "stats.Finding.verdict": {"direction": "more"},
+    "stats.finding": {"differences": {"one": [1.9, 2.2, 1.8], "two": [0.5, 0.2, 0.4]}},
     "tanh_implementation": {"tanh": "mlx"},
     "training.find_batch_size": lambda: {
         "smallest": 8,

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ncps_mlx._utils.validation import check_path
 from ncps_mlx.search._storage.retry import StorageRetry, root_message
 from ncps_mlx.search._storage.sqlite import Connection, begin_immediately
 
@@ -89,7 +90,7 @@ def _sqlite_connection(url: str, make: bool) -> tuple[str, str, dict[str, Any]]:
     given = url.removeprefix("sqlite:///") if "://" in url else url
     if "://" in given or not given or given == ":memory:":
         raise ValueError(f"storage must be None for memory, or name a file as sqlite:///FILE, got {url}.")
-    path = Path(given).resolve()
+    path = check_path("storage", given).resolve()
     if not path.parent.is_dir():
         raise ValueError(f"storage must lie in a folder that exists, got {given}.")
     if path.is_dir():
