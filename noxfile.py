@@ -80,6 +80,16 @@ def doctest(session: nox.Session) -> None:
     session.run("pytest", "-nauto", "--dist=worksteal", *parts, *session.posargs, env=environment())
 
 
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Call everything public with wrong values, other ones each time, and print what came of it. Fails below 99 %.
+
+    `-- --seed N` repeats a run, `-- --seconds 60` ends it early, `-- --only plots` takes a part.
+    """
+    install(session, "test")
+    session.run("python", "-m", "tests.fuzz", *session.posargs, env=environment())
+
+
 @nox.session(venv_backend="venv")
 def parity(session: nox.Session) -> None:
     """Compare converted models with live ncps on PyTorch, in new random configurations each time. Long.
@@ -195,7 +205,8 @@ def downloads(session: nox.Session) -> None:
     wheels = Path(session.create_tmp()).resolve() / "wheel"
     session.run("python", "-m", "build", "--wheel", "--outdir", str(wheels), silent=True)
     (wheel,) = wheels.glob("*.whl")
-    session.install("--reinstall-package=ncps-mlx", "numpy<2.4", f"ncps-mlx[guide] @ {wheel.as_uri()}")
+    ours = f"ncps-mlx[guide,export] @ {wheel.as_uri()}"
+    session.install("--reinstall-package=ncps-mlx", "numpy<2.4", "onnxruntime", ours)
     # No configuration of ours: it names plugins and paths that readers do not have.
     alone = ["-c", os.devnull, "--rootdir=.", "-p", "no:cacheprovider", "tests/downloads"]
     session.run("pytest", *alone, *session.posargs, env=environment())

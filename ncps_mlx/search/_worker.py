@@ -38,7 +38,7 @@ class WorkerSettings:
         check_int("population_size", self.population_size)
         for name in ("lease_seconds", "timeout", "memory_mb"):
             if (value := getattr(self, name)) is not None:
-                check_number(name, value, low=0, open_low=True, high=MOST if name == "lease_seconds" else None)
+                check_number(name, value, low=0, open_low=True, high=MOST if name == "lease_seconds" else math.inf)
 
     def options(self) -> list[str]:
         """Return them as options of the command ``worker``."""
