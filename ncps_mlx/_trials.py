@@ -404,7 +404,7 @@ def tuned(records: Sequence[Result], *names: str) -> list[Result]:
     return [record for record in records if id(record) in kept]
 
 
-def check_hyperparameter(argument: str, name: str, runs: Sequence[TrialResult]) -> None:
+def check_hyperparameter(argument: str, name: Any, runs: Sequence[TrialResult]) -> None:
     """Refuse a hyperparameter that not every trial has."""
     known = sorted({hyperparameter for run in runs for hyperparameter in run.config})
     if not isinstance(name, str) or not all(name in run.config for run in runs):

@@ -59,7 +59,8 @@ def get_initializer(initializer: str | Initializer | None) -> Initializer:
     if isinstance(initializer, str):
         named: Initializer = INITIALIZERS[check_choice("initializer", initializer, INITIALIZERS)]()
         return named
-    if not callable(initializer) or isinstance(initializer, type):
+    given: Any = initializer
+    if not callable(given) or isinstance(given, type):
         raise ValueError(f"initializer must be a name or a callable of mlx.nn.init, got {initializer!r}.")
     return partial(_checked, initializer)
 

@@ -147,15 +147,15 @@ def detection_scores(task: Task, residuals: npt.ArrayLike) -> dict[str, float]:
         >>> detection_scores(task, task.labels.astype(float))
         {'auroc': 1.0, 'average_precision': 1.0}
     """
-    _check_labels(task)
+    labels = _labels(task)
     values = real_array("residuals", residuals)
-    if values.shape not in (task.labels.shape, (*task.labels.shape, 1)):
-        raise ValueError(f"residuals must have the shape {task.labels.shape}, got {values.shape}.")
+    if values.shape not in (labels.shape, (*labels.shape, 1)):
+        raise ValueError(f"residuals must have the shape {labels.shape}, got {values.shape}.")
     if not np.isfinite(values).all():
         raise ValueError(f"residuals must be finite, got {int((~np.isfinite(values)).sum())} that are not.")
     _, rank = np.unique(-np.abs(values.ravel()), return_inverse=True)  # equal residuals share a rank
-    anomalous = np.bincount(rank, weights=task.labels)
-    normal = np.bincount(rank, weights=~task.labels)
+    anomalous = np.bincount(rank, weights=labels)
+    normal = np.bincount(rank, weights=~labels)
     found, false = np.cumsum(anomalous), np.cumsum(normal)
     below = false[-1] - false + normal / 2
     precision = found / (found + false)
@@ -165,11 +165,13 @@ def detection_scores(task: Task, residuals: npt.ArrayLike) -> dict[str, float]:
     }
 
 
-def _check_labels(task: Any) -> None:
+def _labels(task: Any) -> Array:
+    """Return a task's labels, or refuse a task that has none."""
     if not isinstance(task, Task):
         raise ValueError(f"task must be a Task, got {type(task).__name__}.")
     if task.labels is None:
         raise ValueError(f"task must have labels, got none in {task.name!r}.")
+    return task.labels
 
 
 def detection_baselines(task: Task) -> dict[str, dict[str, float]]:
@@ -188,7 +190,7 @@ def detection_baselines(task: Task) -> dict[str, dict[str, float]]:
         >>> sorted(detection_baselines(injected_anomalies()))
         ['nearest window', 'ridge', 'second difference']
     """
-    _check_labels(task)
+    _labels(task)
     if task.steps * task.input_size != HISTORY:
         raise ValueError(f"task must be one of injected_anomalies, got {task.name!r}.")
     series = task.test.y[:, 0].astype(np.float64)

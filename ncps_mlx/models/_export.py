@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,8 @@ def _one_step(model: Any) -> Function:
 
 def _example(model: Any, batch: int, steps: int, *, step: bool) -> list[mx.array]:
     """Arguments of the function, to trace it and to compare."""
-    rng, dtype = np.random.default_rng(0), tree_flatten(model.parameters())[0][1].dtype
+    parameters: Any = tree_flatten(model.parameters())
+    rng, dtype = np.random.default_rng(0), parameters[0][1].dtype
     shape = (batch,) if step else (batch, steps)
     unit = 1.0 if model.time_scaler is None else model.time_scaler.scale
     arrays = [rng.normal(size=(*shape, model.input_size)), unit * rng.uniform(0.1, 3.0, shape)]
@@ -135,7 +137,7 @@ def _mlxfn(
         with export_trace(), mx.exporter(file, function, metadata=json.dumps(metadata)) as exporter:
             for example in examples:
                 exporter(*example)
-        again = mx.import_function(file)
+        again: Any = mx.import_function(file)
         for example in examples:
             _compare("mlxfn", again(*example), function(*example))
         return Path(file).read_bytes()
@@ -166,5 +168,5 @@ def _compare(form: str, got: Sequence[Any], want: Sequence[mx.array]) -> None:
         if not error <= TOLERANCE[form] * scale:  # NaN, too
             raise RuntimeError(
                 f"The exported graph must compute what the model does, got outputs that differ by {error:g}; nothing "
-                f"was written. This is a fault of the export with MLX {mx.__version__}: please report it."
+                f"was written. This is a fault of the export with MLX {version('mlx')}: please report it."
             )

@@ -63,9 +63,9 @@ def differences(
     elif x is None:
         raise ValueError("x must name the hyperparameter whose values are compared, got None.")
     else:
-        runs = as_records(records)
-        check_hyperparameter("x", x, runs)
-        comparison = compare(runs, x, reference)
+        trials = as_records(records)
+        check_hyperparameter("x", x, trials)
+        comparison = compare(trials, x, reference)
     if smallest is not None:
         smallest = check_number("smallest", smallest, low=0, open_low=True)
     check_text("split", split)

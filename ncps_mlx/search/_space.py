@@ -126,7 +126,8 @@ class Space:
         Returns:
             dict: the values in the space's order, those ``known`` before among them.
         """
-        if not callable(pick) or isinstance(pick, type):
+        given: Any = pick
+        if not callable(given) or isinstance(given, type):
             raise ValueError(f"pick must be a function of a name and a distribution, got {pick!r:.80}.")
         config = dict(_check_config("known", {} if known is None else known))
         for name in self.distributions if names is None else self._check_names(names):

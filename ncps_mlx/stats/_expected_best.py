@@ -52,7 +52,8 @@ def expected_best(
         bad = math.nan if np.isnan(data[-1]) else sign * -math.inf
         raise ValueError(f"scores must be finite, or {sign * math.inf} where a trial diverged, got {bad}.")
     n = data.size
-    if budgets is not None and (not isinstance(budgets, Iterable) or isinstance(budgets, str | bytes)):
+    given: object = budgets  # a caller without types may pass anything
+    if given is not None and (not isinstance(given, Iterable) or isinstance(given, str | bytes)):
         raise ValueError(f"budgets must be a sequence of integers, got {budgets!r:.80}.")
     sizes: Sequence[int] = range(1, n + 1) if budgets is None else list(budgets)
     result = np.empty(len(sizes))

@@ -18,7 +18,7 @@ Test = Callable[[Any], bool]
 
 
 def natural(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
 
 
 def number(value: Any) -> bool:

@@ -129,7 +129,7 @@ def arguments_of(target: Target) -> inspect.BoundArguments:
     signature = target.signature()
     own = ARGUMENTS.get(target.name, {})
     own = own() if callable(own) else own
-    bound = inspect.BoundArguments(signature, {})  # type: ignore[arg-type]  # an OrderedDict in the stubs
+    bound = inspect.BoundArguments(signature, {})
     for name, parameter in signature.parameters.items():
         if name in own:
             bound.arguments[name] = own[name]
@@ -272,7 +272,7 @@ VALUES: dict[str, Callable[[], Any]] = {
 OPTIONAL = {"progress"}
 """Arguments whose default is not taken."""
 
-SIZES = {"n_train": 32, "n_validation": 16, "n_test": 16}
+SIZES: dict[str, Any] = {"n_train": 32, "n_validation": 16, "n_test": 16}
 CELL = {"input_size": 3, "hidden_size": 4, "activation": "tanh", "backbone_units": 5, "backbone_layers": 1}
 
 
