@@ -93,7 +93,7 @@ class History:
         for name in ("train_loss", "validation_score"):
             values = tuple(_number(name, value) for value in _sequence(name, getattr(self, name)))
             if len(values) != len(steps):
-                raise ValueError(f"{name} must have one value for each step, {len(steps)}, got {len(values)}.")
+                raise ValueError(f"{name} must have one value for each of {len(steps)} steps, got {len(values)}.")
             object.__setattr__(self, name, values)
         object.__setattr__(self, "best_step", check_int("best_step", self.best_step, minimum=0))
         object.__setattr__(self, "best_score", _number("best_score", self.best_score))

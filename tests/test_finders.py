@@ -130,7 +130,7 @@ def test_why_it_stops(rows, reason):
     ("find", "arguments", "message"),
     [
         (find_learning_rate, {"low": 0}, "low must be above 0, got 0."),
-        (find_learning_rate, {"low": 1e-2, "high": 1e-3}, "high must be above 0.01"),
+        (find_learning_rate, {"low": 1e-2, "high": 1e-3}, "low must be below high, got 0.01 and 0.001"),
         (find_learning_rate, {"steps": 5}, "steps must be at least 20, got 5."),
         (find_learning_rate, {"batch_size": 65}, "batch_size must be at most the 64"),
         (find_batch_size, {"smallest": 65}, "smallest must be at most the 64"),

@@ -122,7 +122,7 @@ def test_a_space_survives_json() -> None:
     for distribution in (LogUniform(1e-3, 1), Uniform(0, 1), Integer(3, 9, log=True), Choice((None, (0.1, 1.0)))):
         assert from_json(json.loads(json.dumps(distribution.to_json()))) == distribution
     with pytest.raises(
-        ValueError, match="kind must be one of 'Uniform', 'LogUniform', 'Integer', got 'Normal'"
+        ValueError, match="kind must be one of 'Choice', 'Uniform', 'LogUniform', 'Integer', got 'Normal'"
     ):
         from_json({"kind": "Normal"})
 
@@ -282,10 +282,10 @@ def test_what_a_model_does_not_have_is_named_by_its_study(
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Uniform(1, 1), "high must be above 1, got 1"),
+        (lambda: Uniform(1, 1), "low must be below high, got 1 and 1"),
         (lambda: Uniform(0, math.inf), "high must be a finite number"),
         (lambda: LogUniform(0, 1), "low must be above 0, got 0"),
-        (lambda: Integer(3, 3), "high must be at least 4, got 3"),
+        (lambda: Integer(3, 3), "low must be below high, got 3 and 3"),
         (lambda: When([1, 2]), "conditions must name at least 1 other hyperparameter, got none"),
         (lambda: When([], schedule="cosine"), "values must hold at least 1 choice, got none"),
         (lambda: When(3, schedule="cosine"), "distribution must be a list of choices, Uniform"),  # type: ignore[arg-type]  # that is the test

@@ -534,10 +534,13 @@ def test_sequences_in_two_splits_are_told_with_their_share() -> None:
         Task("toy", train, other, other)
 
 
-@pytest.mark.parametrize("rows", [None, "x", {}, [1.5], 2**64])
+@pytest.mark.parametrize("rows", [None, "x", {}, [1.5], 2**64, 1, True, [[1]]])
 def test_rows_that_pick_nothing_are_named(rows: Any) -> None:
-    with pytest.raises(ValueError, match="rows must be a slice, indices or booleans, got dtype"):
+    with pytest.raises(ValueError, match=r"rows must be a slice, indices \(k,\) or booleans \(n,\), got dtype"):
         split(4, 0)[rows]
+    for beyond in ([4], [-5], [True]):
+        with pytest.raises(ValueError, match="rows must be among the 4 sequences"):
+            split(4, 0)[np.array(beyond)]
     nothing: Any = []
     assert len(split(4, 0)[nothing]) == 0 and len(split(4, 0)[np.array([True, False] * 2)]) == 2
 

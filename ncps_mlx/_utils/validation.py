@@ -28,8 +28,8 @@ __all__ = [
 LONGEST_NAME = 255  # bytes of a file's name, on every system in use
 MOST = 10_000_000
 """The most that is counted of anything that lies in memory: steps, sequences, readings."""
-LARGEST = 1e30
-"""The largest number that single precision still computes with, squares aside."""
+LARGEST = 3.4e38
+"""The largest number, but for a few digits, of single precision."""
 
 
 def check_int(name: str, value: Any, *, minimum: int = 1, maximum: int | None = None) -> int:

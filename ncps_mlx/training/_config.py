@@ -63,12 +63,12 @@ def optional(check: Check) -> Check:
 
 def positive(name: str, value: Any) -> float:
     """A number above 0."""
-    return check_number(name, value, low=0, open_low=True, high=LARGEST)
+    return check_number(name, check_number(name, value, low=0, open_low=True), high=LARGEST)
 
 
 def non_negative(name: str, value: Any) -> float:
     """A number of at least 0."""
-    return check_number(name, value, low=0, high=LARGEST)
+    return check_number(name, check_number(name, value, low=0), high=LARGEST)
 
 
 def dropout_rate(name: str, value: Any) -> float:

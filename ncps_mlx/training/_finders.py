@@ -144,8 +144,8 @@ def find_learning_rate(
     check_number("high", high, low=low, open_low=True)
     check_int("steps", steps, minimum=POINTS)
     check_fits(models[0], task)
-    check_number("low", low, low=0, open_low=True, high=LARGEST)
-    if check_number("high", high, low=0, open_low=True, high=LARGEST) <= low:
+    check_number("low", low, low=0, open_low=True)
+    if check_number("high", high, high=LARGEST) <= low:
         raise ValueError(f"low must be below high, got {low} and {high}.")
     check_int("steps", steps, minimum=POINTS, maximum=MOST)
     check_int("seed", seed, minimum=0)

@@ -325,6 +325,7 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
         numbers_inside,
         "numbers; the worse infinity is a trial that diverged",
     ),
+    ("stats.*", "values|a|b|scores", lambda value: hasattr(value, "__next__"), "an iterator of numbers"),
     ("stats.failure_rate", "failed", lambda value: isinstance(value, list | tuple), "fewer trials"),
     ("training.*", "steps|repeats|tuning_steps|batch_size|smallest", natural, "a number in range"),
     ("training.*", "memory_mb|gain|low|high", positive, "a number in range"),

@@ -105,7 +105,7 @@ def judge(call: Call, error: BaseException | None) -> tuple[str, str]:
     name, _, part = call.argument.partition("/")
     right = arguments_of(call.target).arguments[name]
     names = {part, name} - {"", *map(str, range(10))} | _fields(call.value) | _fields(right)
-    named = any(re.search(rf"(?<![a-zA-Z]){re.escape(each)}(?![a-zA-Z])", str(error)) for each in names)
+    named = any(re.search(rf"(?<![a-zA-Z]){re.escape(each)}(?:s)?(?![a-zA-Z])", str(error)) for each in names)
     return (CLEAR if (named or lookup) and "got" in str(error) else "unnamed"), text
 
 
