@@ -15,6 +15,7 @@ import random
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -49,7 +50,9 @@ def main() -> int:
         if not has_arguments(target):
             print(f"Not called, for want of right arguments in tests/fuzz/targets.py: {target.name}")
     made = calls(arguments.seed, arguments.only)
-    results = run(arguments.seed, arguments.only, len(made), arguments.seconds, arguments.jobs)
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        os.environ["TMPDIR"] = folder  # of the workers, who leave files behind
+        results = run(arguments.seed, arguments.only, len(made), arguments.seconds, arguments.jobs)
     return report(arguments.seed, made, results)
 
 
@@ -93,8 +96,13 @@ class Worker:
             str(self._next),
             str(self._end),
         ]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT)
-        self._heard = time.monotonic() + 60  # it imports, and makes the list of calls
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT, bufsize=0
+        )
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != b"ready\n":
+            raise RuntimeError(f"A worker does not start: {' '.join(command)}")
+        self._heard = time.monotonic()
 
     def lines(self) -> list[dict[str, Any]]:
         """What it reported since."""

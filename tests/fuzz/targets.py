@@ -197,7 +197,7 @@ def figure() -> Any:
 
 
 def folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="fuzz-"))
+    return Path(tempfile.mkdtemp())
 
 
 def saved_model() -> str:

@@ -38,16 +38,14 @@ def limit_memory() -> None:
 def main(seed: int, only: str, first: int, last: int) -> None:
     """Make the calls from ``first`` up to ``last``."""
     report = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is called may print, from C too
     made = calls(seed, only)[first:last]
-    os.chdir(tempfile.mkdtemp(prefix="fuzz-"))  # names of files are wrong values too
+    os.chdir(tempfile.mkdtemp())  # names of files are wrong values too
     signal.signal(signal.SIGALRM, ring)
     warnings.simplefilter("error")
-    if made:
-        call = made[0]
-        with contextlib.suppress(Exception):  # loads what the first calls need
-            call.target.make()
     if sys.platform == "linux":
         limit_memory()
+    print("ready", file=report, flush=True)
     with (
         Path(os.devnull).open("w", encoding="utf-8") as nothing,
         contextlib.redirect_stdout(nothing),
