@@ -109,6 +109,8 @@ def assign(table: Table, readings: Readings, split: Sequence[float], by: str | N
             raise ValueError(f"frame must have at least 3 rows to split by time, got {len(times)}.")
         first, second = _cuts(shares, len(times))
         return np.searchsorted(times[[first, second]], readings.times, side="right")
+    if by not in readings.frame.names:
+        raise ValueError(f"by must be 'group', 'time' or a column of the frame, got {by!r:.80}.")
     parts = readings.frame.labels(by)
     for row, label in enumerate(parts):
         if label not in SPLITS:

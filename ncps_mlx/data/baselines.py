@@ -149,7 +149,10 @@ def readings_and_log_gaps(split: Split) -> Array:
         (16, 14)
     """
     _check_split("split", split)
-    return np.hstack([split.x[..., 0], np.log(_gaps(split))])
+    gaps, there = _gaps(split), np.ones_like(split.x[..., 0], dtype=bool) if split.mask is None else split.mask
+    if (gaps[there] <= 0).any():
+        raise ValueError("split must have time_delta above 0 at every reading, for its logarithm, got 0.")
+    return np.hstack([split.x[..., 0], np.log(np.where(there, gaps, 1.0))])
 
 
 def exponential_decay(task: Task) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ncps_mlx._runtime.version import __version__
 from ncps_mlx._utils.atomic_write import atomic_write
+from ncps_mlx._utils.validation import check_path as named_file
 from ncps_mlx.data._task import Task
 from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.losses import Loss
@@ -174,7 +175,7 @@ def check_path(path: Any) -> Path:
     """The path of a file that can be written, or refuse it."""
     if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path):
         raise ValueError(f"checkpoint must be the path of a file, or None, got {path!r:.80}.")
-    file = Path(path)
+    file = named_file("checkpoint", path)
     if file.exists() and not file.is_file():
         what = "folder" if file.is_dir() else "device"
         raise ValueError(f"checkpoint must name a file, got the {what} {file}.")

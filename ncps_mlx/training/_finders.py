@@ -266,8 +266,8 @@ def find_batch_size(
     check_int("repeats", repeats, maximum=MOST)
     check_int("tuning_steps", tuning_steps, maximum=MOST)
     check_flag("progress", progress)
-    if not isinstance(learning_rates, Iterable):
-        raise ValueError(f"learning_rates must be a sequence of numbers, got {learning_rates!r}.")
+    if not isinstance(learning_rates, Iterable) or isinstance(learning_rates, str | bytes):
+        raise ValueError(f"learning_rates must be a sequence of numbers, got {learning_rates!r:.80}.")
     rates = [check_number("learning_rates", rate, low=0, open_low=True) for rate in learning_rates]
     found: list[BatchSize] = []
     most = int(np.log2(len(task.train) // size)) + 1

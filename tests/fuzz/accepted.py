@@ -89,6 +89,20 @@ def json_like(value: Any) -> bool:
     )
 
 
+def columns(value: Any) -> bool:
+    """Columns of any values, by name."""
+    return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+
+
+def table_of_readings(value: Any) -> bool:
+    """A table whose times are finite, and whose readings are numbers: large ones, or NaN where there is none."""
+    ages = np.asarray(value["hour"], dtype=float)
+    readings = np.asarray(value["pulse"], dtype=float)
+    return bool(
+        np.isfinite(ages).all() and not np.isinf(readings).any() and len({*map(len, value.values())}) == 1
+    )
+
+
 def anything(_: Any) -> bool:
     return True
 
@@ -228,6 +242,19 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
     ("cells.*", "initializer|recurrent_initializer", callable, "a callable is an initializer"),
     ("cells.*", "time_constants", numbers_inside, "another range"),
     ("wirings.Circuit", "sensory_adjacency", numbers_inside, "another number of inputs"),
+    ("data.FittedTable.to_frame", "frame|more", columns, "columns are handed on as they are"),
+    ("data.FittedTable.to_frame", "more", none, "its default"),
+    ("data.FittedTable.to_frame", "outputs", numbers_inside, "any outputs, NaN where there is no prediction"),
+    ("data.*", "frame", table_of_readings, "other readings, or other groups"),
+    ("data.Table|data.from_file", "target|time|group|name|units|unit", text, "another column, or name"),
+    (
+        "data.Table|data.from_file",
+        "features",
+        lambda value: isinstance(value, list | tuple) and all(map(text, value)),
+        "other columns",
+    ),
+    ("data.Table|data.from_file", "time|group|stride|horizon|by|metric", none, "its default"),
+    ("data.Table*|data.from_file", "window|stride|horizon|least|seed", natural, "a number in range"),
     ("data.detection_scores", "residuals", numbers_inside, "any finite numbers"),
     ("data.irregular_sines", "noise", finite, "any deviation from 0"),
     ("data.load_task", "seed", natural, "a seed is any integer from 0"),
@@ -252,6 +279,8 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
         none,
         "its default, or none of it",
     ),
+    ("fit", "checkpoint", text, "any text is a file's name"),
+    ("fit", "checkpoint|on_evaluate", none, "its default"),
     ("fit", "progress", flag, "a flag"),
     ("fit", "time_scaling", text, "a kind"),
     (
@@ -342,7 +371,11 @@ def reason(call: Call) -> str | None:
     name, _, part = call.argument.partition("/")
     for functions, arguments, test, why in ACCEPTED:
         named = any(fnmatch(part or name, each) for each in arguments.split("|"))
-        if fnmatch(call.target.name, functions) and named and _holds(test, call.value):
+        if (
+            any(fnmatch(call.target.name, each) for each in functions.split("|"))
+            and named
+            and _holds(test, call.value)
+        ):
             return why
     return None
 

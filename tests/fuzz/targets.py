@@ -18,7 +18,7 @@ import numpy as np
 
 import ncps_mlx
 from ncps_mlx import LogUniform, Space, Study, records, stats
-from ncps_mlx.data import bitstream_xor, injected_anomalies, irregular_sines
+from ncps_mlx.data import Table, bitstream_xor, injected_anomalies, irregular_sines
 
 __all__ = ["LEFT_OUT", "Target", "arguments_of", "has_arguments", "public_callables", "targets"]
 
@@ -35,6 +35,9 @@ LEFT_OUT = {
     "stats.Paired": "made by the library, not by its users",
     "training.BatchSize": "made by the library, not by its users",
     "training.RateRange": "made by the library, not by its users",
+    "data.FittedTable": "made by the library, not by its users",
+    "training.Evaluation": "made by the library, not by its users",
+    "training.Evaluation.*": "no arguments",
     "from_torch": "needs PyTorch: tests/parity",
     "data.sunspots": "reads a package's data: one argument, checked by check_int as in the generators",
     "data.glucose": "reads a package's data, for seconds",
@@ -146,6 +149,35 @@ SMALL = {"hidden_size": 3, "backbone_units": 4, "batch_size": 16, "steps": 2}
 @cache
 def task() -> Any:
     return irregular_sines(n_train=24, n_validation=8, n_test=8, readings=5)
+
+
+@cache
+def frame() -> Any:
+    rng = np.random.default_rng(0)
+    groups, hours = np.repeat(list("abcdefgh"), 6), np.tile(np.arange(6.0), 8)
+    return {"ward": groups, "hour": hours, "pulse": rng.normal(size=48), "pressure": rng.normal(size=48)}
+
+
+COLUMNS = {
+    "features": ["pulse"],
+    "target": "pressure",
+    "time": "hour",
+    "group": "ward",
+    "window": 4,
+    "unit": "h",
+}
+
+
+@cache
+def fitted() -> Any:
+    return Table(**COLUMNS).task(frame()).table
+
+
+def csv() -> str:
+    path = folder() / "readings.csv"
+    lines = [",".join(map(str, row)) for row in zip(*frame().values(), strict=True)]
+    path.write_text("\n".join([",".join(frame()), *lines]))
+    return str(path)
 
 
 @cache
@@ -356,6 +388,8 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "Study": study,
     "Task": task,
     "TimeScaler": lambda: ncps_mlx.TimeScaler("log").fit([1.0, 2.0]),
+    "data.FittedTable": fitted,
+    "data.Table": lambda: Table(**COLUMNS),
     "stats.Finding": lambda: stats.finding({"one": [1.9, 2.2, 1.8]}),
     "stats.Comparison": lambda: stats.compare(rows(), "learning_rate", 0.1),
     "wirings.Circuit": circuit,
@@ -462,9 +496,34 @@ ARGUMENTS: dict[str, Any] = {
     "cells.slowest_time_constant": {"activation": "tanh", "stability": "bounded"},
     "data.baselines.dtw_distances": lambda: {"a": split(), "b": split()},
     "data.baselines.readings_and_log_gaps": lambda: {"split": split()},
-    "data.baselines.logistic_regression": lambda: {"task": classes()},
+    "data.baselines.logistic_regression": lambda: {
+        "task": classes(),
+        "features": lambda split: split.x[..., 0],
+    },
     "data.baselines.majority": lambda: {"task": classes()},
-    "data.baselines.nearest_neighbour": lambda: {"task": classes()},
+    "data.baselines.nearest_neighbour": lambda: {
+        "task": classes(),
+        "features": lambda split: split.x[..., 0],
+    },
+    "data.FittedTable.context": {"readings": 5},
+    "data.FittedTable.from_json": lambda: {"text": fitted().to_json()},
+    "data.FittedTable.outputs": lambda: {
+        "function": lambda split: np.zeros((*split.x.shape[:2], 1)),
+        "frame": frame(),
+    },
+    "data.FittedTable.predict": lambda: {
+        "model": ncps_mlx.CfC(1, 3, output_size=1, seed=0),
+        "frame": frame(),
+    },
+    "data.FittedTable.to_frame": lambda: {
+        "frame": frame(),
+        "outputs": np.zeros((48, 1)),
+        "more": {"more": np.ones(48)},
+    },
+    "data.Table": COLUMNS,
+    "data.Table.task": lambda: {"frame": frame(), "split": (0.5, 0.25, 0.25)},
+    "data.from_file": lambda: {"file": csv(), "split": (0.5, 0.25, 0.25), "table": COLUMNS},
+    "TimeScaler.from_config": {"config": {"kind": "log", "scale": 2.0}},
     "data.bitstream_xor": SIZES,
     "data.detection_baselines": lambda: {"task": anomalies()},
     "data.detection_scores": lambda: {"task": anomalies()},

@@ -94,13 +94,8 @@ def _with_part(part: Callable[[random.Random], Any]) -> Callable[[Any, random.Ra
             inner = valid[key]
             return {**valid, key: make(inner, rng) if _has_parts(inner) else value}
         if isinstance(valid, np.ndarray):
-            if valid.dtype.kind not in "fiu":
-                return (
-                    valid.astype(float) * np.nan
-                    if value is None or valid.dtype.kind != "b"
-                    else valid.astype(object)
-                )
-            changed = valid.astype(float if isinstance(value, float) else object)
+            number = isinstance(value, float) and valid.dtype.kind in "fiu"
+            changed = valid.astype(float if number else object)
             changed[np.unravel_index(rng.randrange(valid.size), valid.shape)] = value
             return changed
         changed_list = list(valid)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ncps_mlx._utils.validation import check_path
 from ncps_mlx.search._distributions import to_optuna
 from ncps_mlx.search._record import Record
 from ncps_mlx.search._space import Space
@@ -238,7 +239,7 @@ def read_config(storage: str | Path, name: str) -> dict[str, Any]:
     """Read how a study was made; refuse what is no file, or holds no study of this name that was made here."""
     where = redact_url(storage)
     file = str(storage).removeprefix("sqlite:///")
-    if "://" not in file and not Path(file).is_file():
+    if "://" not in file and not check_path("storage", file).is_file():
         raise ValueError(f"storage must be a file that is there, got {where}.")
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
