@@ -537,7 +537,7 @@ def test_wrong_splits_are_refused() -> None:
         ({"split": (0.5, 0.5)}, "split must be three shares"),
         ({"split": (0.5, 0.5, 0.5)}, "split must add up to 1, got 1.5"),
         ({"split": (1.0, 0.0, 0.0)}, "split must be above 0"),
-        ({"by": "fold"}, "frame must have the column 'fold'"),
+        ({"by": "fold"}, "by must be 'group', 'time' or a column of the frame, got 'fold'"),
         ({"by": 3}, "by must be a string"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"by": "part", "metric": "accuracy"}, "metric must be one of"),
