@@ -213,7 +213,8 @@ def compare(
     metrics = sorted({run.metric for run in runs})
     if len(metrics) > 1:
         raise ValueError(f"records must share one metric, got {', '.join(metrics)}. Compare them one by one.")
-    if statistic is not None and (not callable(statistic) or isinstance(statistic, type)):
+    given: Any = statistic
+    if given is not None and (not callable(given) or isinstance(given, type)):
         raise ValueError(f"statistic must be a function of a record, got {statistic!r:.80}.")
     reference = to_json_value("reference", reference)
     groups = [(None, runs)] if within is None else [

@@ -91,7 +91,8 @@ class Reporter:
         time_scalers: Sequence[TimeScaler | None],
         loss: Loss,
     ) -> None:
-        if not callable(on_evaluate):
+        given: Any = on_evaluate
+        if not callable(given) or isinstance(given, type):
             raise ValueError(
                 f"on_evaluate must be a function of an Evaluation, or None, got {on_evaluate!r:.80}."
             )

@@ -266,7 +266,8 @@ def find_batch_size(
     check_int("repeats", repeats, maximum=MOST)
     check_int("tuning_steps", tuning_steps, maximum=MOST)
     check_flag("progress", progress)
-    if not isinstance(learning_rates, Iterable) or isinstance(learning_rates, str | bytes):
+    given: Any = learning_rates
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes):
         raise ValueError(f"learning_rates must be a sequence of numbers, got {learning_rates!r:.80}.")
     rates = [check_number("learning_rates", rate, low=0, open_low=True) for rate in learning_rates]
     found: list[BatchSize] = []

@@ -158,7 +158,7 @@ def frame() -> Any:
     return {"ward": groups, "hour": hours, "pulse": rng.normal(size=48), "pressure": rng.normal(size=48)}
 
 
-COLUMNS = {
+COLUMNS: dict[str, Any] = {
     "features": ["pulse"],
     "target": "pressure",
     "time": "hour",
