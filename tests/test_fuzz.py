@@ -168,7 +168,7 @@ def test_every_kind_of_wrong_value_is_made_of_a_list() -> None:
         (lambda: Space(hidden_size=[2, 3]).restrict({}), "config must have a value of hidden_size, got none"),
         (lambda: Integer(2, 8).quantile(2), "q must be at least 0 and at most 1, got 2"),
         (lambda: Halving(rungs=10**9), "rungs must be at most 20"),
-        (lambda: baselines.majority(irregular_sines()), "task must be a classification"),
+        (lambda: baselines.majority(irregular_sines()), "task must be scored by accuracy"),
         (lambda: stats.compare(ROWS, "size", np.inf), "reference must be None, a bool, a finite number"),
     ],
 )

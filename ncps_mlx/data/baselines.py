@@ -77,6 +77,7 @@ def train_mean(task: Task) -> float:
         >>> round(train_mean(task), 2)
         0.92
     """
+    _check(task)
     if task.kind == "classification":
         raise ValueError(f"task must be a regression, got classes in {task.name!r}: take task.mean_score or majority.")
     weights, y = target_weights(task.train), task.train.y
@@ -88,8 +89,6 @@ def train_mean(task: Task) -> float:
         total = weights.sum(axis=0)
         overall = (known * weights).sum(axis=tuple(range(y.ndim - 1))) / weights.sum(axis=tuple(range(y.ndim - 1)))
         mean = np.where(total > 0, (known * weights).sum(axis=0) / np.where(total > 0, total, 1), overall)
-    _check(task, "regression")
-    mean = task.train.y.mean(axis=0)
     return task.score(np.broadcast_to(mean, task.test.y.shape))
 
 
@@ -266,12 +265,11 @@ def majority(task: Task) -> float:
         >>> majority(task)
         0.5
     """
+    _check(task)
     if task.metric != "accuracy":
         raise ValueError(f"task must be scored by accuracy, got {task.metric!r}: take task.mean_score('test').")
     every = np.eye(task.output_size)
     return max(task.score(np.broadcast_to(answer, (*task.test.y.shape, task.output_size))) for answer in every)
-    _check(task, "classification")
-    return float(np.bincount(task.test.y).max() / len(task.test))
 
 
 def nearest_neighbour(task: Task, features: Features) -> float:
@@ -290,12 +288,10 @@ def nearest_neighbour(task: Task, features: Features) -> float:
         >>> nearest_neighbour(task, lambda split: split.x[..., 0])
         1.0
     """
-    inputs, targets, _ = _known(task, features)
-    train, test = inputs.astype(np.float64), features(task.test).astype(np.float64)
-    _check(task, "classification", features)
     _check(task, "classification")
     _check_features(task, features)
-    train, test = features(task.train).astype(np.float64), features(task.test).astype(np.float64)
+    inputs, targets, _ = _known(task, features)
+    train, test = inputs.astype(np.float64), features(task.test).astype(np.float64)
     squared = (train**2).sum(axis=1) - 2 * test @ train.T  # the test's own norm does not change the order
     return task.score(_one_hot(targets[squared.argmin(axis=1)], task))
 

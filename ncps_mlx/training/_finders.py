@@ -141,10 +141,6 @@ def find_learning_rate(
     models = to_model_list(model)
     check_task(task)
     check_number("low", low, low=0, open_low=True)
-    check_number("high", high, low=low, open_low=True)
-    check_int("steps", steps, minimum=POINTS)
-    check_fits(models[0], task)
-    check_number("low", low, low=0, open_low=True)
     if check_number("high", high, high=LARGEST) <= low:
         raise ValueError(f"low must be below high, got {low} and {high}.")
     check_int("steps", steps, minimum=POINTS, maximum=MOST)

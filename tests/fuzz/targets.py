@@ -35,6 +35,7 @@ LEFT_OUT = {
     "stats.Paired": "made by the library, not by its users",
     "training.BatchSize": "made by the library, not by its users",
     "training.RateRange": "made by the library, not by its users",
+    "losses.*.*": "called by training, on arrays that it has checked",
     "data.FittedTable": "made by the library, not by its users",
     "training.Evaluation": "made by the library, not by its users",
     "training.Evaluation.*": "no arguments",
