@@ -1,120 +1,55 @@
-"""``python -m ncps_mlx info``: versions, device, the BLAS in use and its speed, and what would make it faster.
-
-``python -m ncps_mlx worker URL STUDY`` takes part in a study.
-"""
+"""The command line: ``ncps-mlx COMMAND``, or ``python -m ncps_mlx COMMAND``."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import shutil
+import importlib
 import sys
-import tempfile
-import time
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
-import mlx.core as mx
-
-from ncps_mlx import __version__
-from ncps_mlx._kernels.native import about_native
-from ncps_mlx._kernels.tanh import CHOICES, current_tanh
-from ncps_mlx._runtime.blas import REFERENCE, VARIABLE, Blas, current_blas, kernel_advice, processor_flags
-from ncps_mlx._runtime.flush import can_flush
-from ncps_mlx.search._cli import add_arguments, work
+from ncps_mlx._commands.info import info
 
 __all__ = ["info", "main"]
 
-PACKAGES = (
-    "mlx",
-    "numpy",
-    "scipy",
-    "optuna",
-    "matplotlib",
-    "statsmodels",
-    "bokeh-sampledata",
-    "aeon",
-    "scikit-learn",
-)
+COMMANDS = {
+    "tune": "train what a TOML file describes: search, final models, a file to predict with",
+    "report": "write what a study found to one HTML file: summary, figures, numbers",
+    "predict": "predict a table with a saved predictor, to a table",
+    "worker": "take part in a study until it is done; the storage holds all that is needed",
+    "info": "versions, device, BLAS and its speed, layers in C, advice",
+}
+"""The commands, each a module of :mod:`ncps_mlx._commands`, with what they do."""
+
+EXAMPLES = """\
+examples:
+  ncps-mlx tune sensors.toml
+  ncps-mlx report sensors.db sensors --output report.html
+  ncps-mlx predict sensors.safetensors readings.csv --output predictions.csv
+  ncps-mlx worker sensors.db sensors
+"""
 
 
-def gflops(size: int = 512, repeats: int = 8) -> float:
-    """Measured speed of float32 matrix products on the default device, in GFLOP/s: the fastest of several."""
-    a = mx.random.normal((size, size))
-    mx.eval(a, a @ a)
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        mx.eval(a @ a)
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds) / 1e9
-
-
-def blas_advice(blas: Blas) -> list[str]:
-    """What would make products faster."""
-    if blas.name == REFERENCE and sys.platform.startswith("linux"):
-        cure = 'pip install --upgrade "scipy>=1.13", whose wheel brings OpenBLAS'
-        if os.environ.get(VARIABLE):
-            cure = f"unset {VARIABLE}, which is {os.environ[VARIABLE]}"
-        return [f"{cure}: training runs 2-7 times faster than with MLX's own BLAS"]
-    slow = kernel_advice(blas, processor_flags())
-    return [slow] if slow else []
-
-
-def info() -> str:
-    """Describe this installation, for a reader and for a bug report.
-
-    Example:
-        >>> info().startswith("ncps-mlx")
-        True
-    """
-    lines = [
-        f"ncps-mlx {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    ]
-    for package in PACKAGES:
-        try:
-            lines.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            lines.append(f"{package} not installed")
-    blas = current_blas()
-    lines.append(f"device {mx.default_device()}, BLAS {blas.name}, {gflops():.0f} GFLOP/s in float32 products")
-    lines += [f"BLAS passed over: {reason}" for reason in blas.rejected]
-    tanh = current_tanh()
-    native = about_native()
-    lines.append(f"layers in C: {native}")
-    lines.append(f"tanh in training: {tanh}, of {', '.join(CHOICES[1:])}")
-    lines.append(f"subnormal numbers in training: {'zero' if can_flush() else 'kept'}")
-    lines += [f"Advice: {advice}." for advice in blas_advice(blas)]
-    if "no C compiler" in native:
-        cure = "install one (Debian, Ubuntu: apt-get install gcc libc6-dev)"
-        lines.append(f"Advice: {cure}. Layers then run in C, and training on a CPU is several times faster.")
-    if tanh == "exp2":
-        cure = "install a C++ compiler (Debian, Ubuntu: apt-get install g++)"
-        if shutil.which("g++"):
-            cure = f"delete {Path(tempfile.gettempdir(), 'mlx')}, for what MLX compiled there does not load"
-        lines.append(f"Advice: {cure}. MLX then compiles tanh, and populations train up to 1.5 times faster.")
-    if "not installed" in "".join(lines):
-        lines.append(
-            'Advice: pip install "ncps-mlx[guide]" brings the data sets and matplotlib for the guide.'
-        )
-    return "\n".join(lines)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; return its exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
-        prog="python -m ncps_mlx", description="Tune liquid neural networks on MLX."
+        prog="ncps-mlx",
+        description="Tune liquid neural networks on MLX.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("info", help="versions, device, BLAS and its speed, advice")
-    about = "take part in a study until it is done; the storage holds all that is needed"
-    add_arguments(commands.add_parser("worker", help=about, description=about))
-    given = parser.parse_args(arguments)
-    if given.command == "worker":
-        sys.exit(work(given))
-    print(info())
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    wanted = next((each for each in given if each in COMMANDS), None)
+    for name, about in COMMANDS.items():
+        added = commands.add_parser(
+            name, help=about, description=f"{about}.", formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == wanted:  # the others, and what they import, are not needed
+            module = importlib.import_module(f"ncps_mlx._commands.{name}")
+            module.add_arguments(added)
+    parsed = parser.parse_args(given)
+    status: int = module.run(parsed)
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,9 +11,9 @@ import pytest
 from ncps_mlx import AutoNCP, Halving, Integer, LogUniform, Space, Study, Task, Uniform, When
 
 # Private: rows as a study gives them, and the command's arguments without a process.
+from ncps_mlx._commands import worker
 from ncps_mlx._trials import TrialResult, as_records
 from ncps_mlx.search import boundary
-from ncps_mlx.search._cli import add_arguments, work
 
 FAST = {"backbone_units": 5, "hidden_size": 4, "batch_size": 16, "steps": 4}
 
@@ -186,12 +186,12 @@ def test_one_call_may_be_limited_to_seconds(
     study = Study(tmp_path / "a.db", task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid", fixed=FAST)
     assert study.run(progress=False, timeout=1e-9).records == []
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    worker.add_arguments(parser)
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest keeps its own
     url = str(tmp_path / "a.db")
-    assert work(parser.parse_args([url, "study", "--timeout", "1e-9", "--quiet"])) == 0
+    assert worker.run(parser.parse_args([url, "study", "--timeout", "1e-9", "--quiet"])) == 0
     assert study.records == []
-    assert work(parser.parse_args([url, "study", "--timeout", "1e6", "--quiet"])) == 0
+    assert worker.run(parser.parse_args([url, "study", "--timeout", "1e6", "--quiet"])) == 0
     assert len(study.records) == 2
 
 

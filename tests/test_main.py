@@ -50,7 +50,7 @@ def test_info_advises_where_only_the_reference_blas_is_left(monkeypatch):
 
 def test_unknown_command_is_refused(capsys):
     with pytest.raises(SystemExit):
-        main(["tune"])
+        main(["train"])
     assert "invalid choice" in capsys.readouterr().err
 
 

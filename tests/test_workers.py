@@ -62,9 +62,8 @@ def test_the_command_trains_a_study_to_its_end(
     bare = Task("mine", made.train, made.validation, made.test)
     study = study_of(bare, path, name="one")
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest keeps its own
-    with pytest.raises(SystemExit) as ended:
-        main(["worker", str(path), "one", "--task", f"{tmp_path / 'own.py'}:make", "--population-size=5"])
-    assert ended.value.code == 0 and "12/12" in capsys.readouterr().err
+    status = main(["worker", str(path), "one", "--task", f"{tmp_path / 'own.py'}:make", "--population-size=5"])
+    assert status == 0 and "12/12" in capsys.readouterr().err
     assert outcome(study) == outcome(study_of(bare, None).run(progress=False))
 
 
@@ -85,9 +84,8 @@ def test_the_command_names_what_is_wrong(
 ) -> None:  # fmt: skip
     study_of(task, path)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    with pytest.raises(SystemExit) as ended:
-        main(["worker", *(word.format(path=path) for word in arguments)])
-    assert ended.value.code == 1 and message in capsys.readouterr().err
+    status = main(["worker", *(word.format(path=path) for word in arguments)])
+    assert status == 1 and message in capsys.readouterr().err
 
 
 def begun(path: Path, least: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""``python -m ncps_mlx worker URL STUDY``: take part in a study, here or on another machine.
+"""``ncps-mlx worker URL STUDY``: take part in a study, here or on another machine.
 
 The storage holds all that a worker needs: how the task was made, the space, the fixed values, the plan. A worker takes
 the next population that nobody trains, trains it, writes it down, and ends when everything is done.
@@ -17,7 +17,7 @@ from ncps_mlx.search._storage.leases import LEASE_SECONDS
 from ncps_mlx.search._storage.open import redact_url
 from ncps_mlx.search._storage.retry import log
 
-__all__ = ["add_arguments", "work"]
+__all__ = ["add_arguments", "run"]
 
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
 
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="show no progress")
 
 
-def work(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Take part in a study until it is done; return the exit status, 130 if it was stopped."""
     from ncps_mlx import Study
     from ncps_mlx.data import load_task
