@@ -12,7 +12,7 @@ from scipy import stats as reference
 
 from ncps_mlx import stats
 
-RATES = {
+RATES: dict[tuple[float, float], tuple[float, ...]] = {
     # (sd, effect) in δ: shares of larger, negligible, open, differs by task; K = 3 tasks of n = 10 pairs.
     (1, 0.0): (0.00, 1.00, 0.00, 0.00),
     (1, 0.5): (0.00, 0.78, 0.17, 0.05),
