@@ -454,7 +454,6 @@ def put(name: str, rows: Any, value: Any) -> Columns:
         ({"least": 4}, "least must be at most the window, 3, got 4"),
         ({"missing": "zero"}, "missing must be one of"),
         ({"kind": "ranking"}, "kind must be one of"),
-        ({"kind": "classification"}, "horizon must be a number for classification"),
         ({"kind": "classification", "horizon": 0, "target": ["y", "t2"]}, "target must be one column"),
         ({"unit": 1}, "unit must be a string"),
     ],
@@ -480,7 +479,6 @@ def test_wrong_settings_are_refused(arguments: dict[str, Any], message: str) -> 
         (SMALL | {"x": np.full(12, "3")}, r"frame\['x'\] must hold numbers, got 3 in row 0"),
         (changed("x", 5, np.inf), r"frame\['x'\] must hold finite numbers, got inf in row 5"),
         (changed("y", 5, "hot"), r"'y'\] must hold numbers, got 'hot' in row 5. For labels of classes: kind="),
-        (changed("y", 3, None), "target must be known in every row where each reading has one, got none in row 3"),
         (changed("t", 6, None), r"frame\['t'\] in row 6 must be a time or a number, got None"),
         (put("t", 7, np.nan), r"'t'\] must hold a time in each row, .* row 7"),
         (SMALL | {"t": np.full(12, "2026-01-01")}, r"text '2026-01-01'. Texts become times with pandas.to_datetime"),
@@ -588,3 +586,30 @@ def test_wrong_readings_are_refused_by_an_encoder() -> None:
         refusing.encoder().push(1, {"x": None})
     with pytest.raises(ValueError, match="time must be None for a table without times"):
         replace(fitted, settings=small(time=None), time_kind=None).encoder().push(3, {"x": 1})
+
+
+def test_targets_that_were_not_observed_count_nowhere() -> None:
+    frame = motors()
+    gone = np.random.default_rng(0).random(len(frame["winding"])) < 0.4
+    holes = frame | {"winding": np.where(gone, np.nan, frame["winding"])}
+    task = table().task(holes)
+    there = np.ones(task.train.y.shape[:2], bool) if task.train.mask is None else task.train.mask
+    assert 0.3 < np.isnan(task.train.y[there]).mean() < 0.5
+    model = CfC(**task.sizes, hidden_size=8, backbone_units=8, seed=0)
+    assert fit(model, task, steps=10, progress=False).status == "finished"
+    found = task.table.predict(model, holes)["winding"]
+    assert np.isfinite(found).all() and np.isfinite(evaluate(model, task))
+
+
+def test_a_class_at_every_reading() -> None:
+    frame = motors()
+    labels = np.where(frame["winding"] > np.median(frame["winding"]), "hot", "cool").astype(object)
+    labels[::5] = None
+    task = table(target="state", kind="classification").task(frame | {"state": labels})
+    assert task.classes == ("cool", "hot") and task.train.y.ndim == 2
+    assert (task.train.y == -1).any()
+    model = CfC(**task.sizes, hidden_size=8, backbone_units=8, seed=0)
+    assert fit(model, task, steps=60, learning_rate=0.02, progress=False).status == "finished"
+    assert evaluate(model, task) > 0.6
+    found = task.table.predict(model, frame)["state"]
+    assert set(found) <= {"cool", "hot"} and len(found) == len(labels)

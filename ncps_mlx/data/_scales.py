@@ -70,12 +70,6 @@ def scale_targets(table: FittedTable, targets: Array, readings: Readings, part: 
     ``part`` is the split of each reading, and ``used`` those whose targets sequences have.
     """
     if table.classes is None:
-        if table.settings.horizon is None and np.isnan(targets).any():
-            row = readings.order[np.isnan(targets).any(axis=1)].min()
-            raise ValueError(
-                f"target must be known in every row where each reading has one, got none in row {row}. Leave such rows "
-                "out, or take a horizon."
-            )
         return ((targets - table.target_means) / table.target_deviations).astype(np.float32)
     places = {label: number for number, label in enumerate(table.classes)} | {None: UNKNOWN}
     numbers = np.array([places.get(label, UNSEEN) for label in targets[:, 0]], dtype=np.int32)

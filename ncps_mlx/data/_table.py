@@ -53,7 +53,8 @@ class Table:
             reading, the last one's until the target. 0: the target of a sequence's last reading, gaps as for ``None``.
         unit: Unit of time steps: ``"ns"``, ``"us"``, ``"ms"``, ``"s"``, ``"min"``, ``"h"`` or ``"d"``; for times that
             are numbers, the name of theirs.
-        kind: ``"regression"``, or ``"classification"`` of one column of labels (with a ``horizon``).
+        kind: ``"regression"``, or ``"classification"`` of one column of labels. A target that is missing (NaN, None or
+            null) counts neither in training nor in scores.
         least: Fewest readings of a sequence; what is shorter is left out.
         missing: A missing value is replaced by the group's last one before it, or the training mean. ``"flag"``: each
             feature with holes in training has two more inputs, whether it was measured, and log(1 + its age / the
@@ -128,11 +129,6 @@ class Table:
             )
         if self.kind == "classification" and len(targets) > 1:
             raise ValueError(f"target must be one column for classification, got {len(targets)}.")
-        if self.kind == "classification" and self.horizon is None:
-            raise ValueError(
-                "horizon must be a number for classification, got None. horizon=0 is the class at each sequence's last "
-                "reading."
-            )
 
     @property
     def targets(self) -> tuple[str, ...]:
