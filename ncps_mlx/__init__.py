@@ -13,8 +13,9 @@ from ncps_mlx.wirings import NCP, AutoNCP, FullyConnected, Random
 
 if TYPE_CHECKING:
     from ncps_mlx._kernels.tanh import tanh_implementation
+    from ncps_mlx._predictor import Predictor, Stream, load
     from ncps_mlx.data import Split, Task, TimeScaler
-    from ncps_mlx.models import from_torch, load, save
+    from ncps_mlx.models import from_torch, save
     from ncps_mlx.search import (
         Halving,
         Hyperband,
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from ncps_mlx.training import History, evaluate, fit, predict
 
 _LAZY = {
-    "models": ("from_torch", "load", "save"),
+    "models": ("from_torch", "save"),
+    "_predictor": ("Predictor", "Stream", "load"),
     "data": ("Split", "Task", "TimeScaler", "baselines"),
     "training": ("History", "evaluate", "fit", "predict"),
     "search": (
@@ -59,10 +61,12 @@ __all__ = [
     "LTC",
     "LogUniform",
     "NCP",
+    "Predictor",
     "Random",
     "Record",
     "Space",
     "Split",
+    "Stream",
     "Study",
     "Task",
     "TimeScaler",

@@ -15,10 +15,9 @@ from ncps_mlx._trials import Result, TrialResult, check_records, record_list, tu
 from ncps_mlx._utils.arrays import flat_numbers
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.json_values import format_value, to_json_value
-from ncps_mlx._utils.validation import check_flag, check_int, check_path, check_text, did_you_mean
-from ncps_mlx.cells._initializers import LARGEST_SEED
+from ncps_mlx._utils.validation import check_flag, check_path, check_text, did_you_mean
 from ncps_mlx.data._task import Task
-from ncps_mlx.search._record import Record, train_again, warn_of_other_means
+from ncps_mlx.search._record import Record, check_seeds, train_again, warn_of_other_means
 
 __all__ = [
     "Record",
@@ -217,7 +216,7 @@ def from_scores(
     if task is not None and own:
         metric, units = metric or task.metric, task.score_units if units is None else units
         higher_is_better = task.higher_is_better if higher_is_better is None else higher_is_better
-    places = None if seeds is None else _seeds(seeds)
+    places = None if seeds is None else check_seeds(seeds)
     higher_is_better = None if higher_is_better is None else check_flag("higher_is_better", higher_is_better)
     for name, text in (("metric", metric), ("units", units)):
         if text is not None:
@@ -332,19 +331,13 @@ def refit(
     if not isinstance(task, Task):
         raise ValueError(f"task must be a Task, got {type(task).__name__}.")
     if seeds is not None:
-        numbers = _seeds(seeds)
-        kept = [replace(record, seed=seed) for record in kept for seed in numbers]
-        if not kept:
+        numbers = check_seeds(seeds)
+        if not numbers:
             raise ValueError("seeds must hold at least 1 seed, got none. Leave it out for the records' own.")
+        kept = [replace(record, seed=seed) for record in kept for seed in numbers]
     if seeds is None and not settings:
         warn_of_other_means(kept, stacklevel=2)
-    return train_again(kept, task, settings, progress=progress)
-
-
-def _seeds(seeds: Any) -> list[int]:
-    if not isinstance(seeds, Iterable) or isinstance(seeds, str | bytes):
-        raise ValueError(f"seeds must be a sequence of integers, got {seeds!r:.80}.")
-    return [check_int("seeds", seed, minimum=0, maximum=LARGEST_SEED) for seed in seeds]
+    return [model for model, _ in train_again(kept, task, settings, progress=progress)]
 
 
 def _value(record: TrialResult, name: str, argument: str) -> Any:

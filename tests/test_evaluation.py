@@ -11,7 +11,8 @@ import pytest
 
 from ncps_mlx import CfC, Space, Study, evaluate, fit
 from ncps_mlx.data import Task
-from ncps_mlx.training import FIT_PARAMETERS, MEMBER_PARAMETERS, Evaluation
+from ncps_mlx.training import Evaluation
+from ncps_mlx.training._hyperparameters import FIT_PARAMETERS, MEMBER_PARAMETERS
 
 # Private: interruptions in the midst of a step, and models' arrays.
 from ncps_mlx.training._parameter_matrix import leaves

@@ -11,12 +11,13 @@ from ncps_mlx import LTC, CfC, FullyConnected, Space, Study, Task, fit
 
 # Private: the table, and configurations before a study has them.
 from ncps_mlx.search._record import TrialPopulation
-from ncps_mlx.training import FIT_PARAMETERS, MEMBER_PARAMETERS
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._fit import FitArguments
 from ncps_mlx.training._hyperparameters import (
+    FIT_PARAMETERS,
     FROM_TASK,
     HYPERPARAMETERS,
+    MEMBER_PARAMETERS,
     MODEL_CHECKS,
     MODELS,
     build_model,

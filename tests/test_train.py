@@ -35,9 +35,10 @@ from ncps_mlx._runtime import memory_budget
 from ncps_mlx._runtime.memory_budget import peak_memory_mb
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data._time_scaler import KINDS, TimeScaler
-from ncps_mlx.training import MEMBER_PARAMETERS, find_batch_size, find_learning_rate
 from ncps_mlx.training import _population as population
+from ncps_mlx.training import find_batch_size, find_learning_rate
 from ncps_mlx.training._config import FitConfig, MemberConfig
+from ncps_mlx.training._hyperparameters import MEMBER_PARAMETERS
 from ncps_mlx.training._optimizers import PopulationAdam, clip, schedule_factors
 from ncps_mlx.training._parameter_matrix import ParameterLayout
 from ncps_mlx.training._population import unstack_parameters

@@ -11,6 +11,7 @@ from ncps_mlx.data._irregular_sines import irregular_sines
 from ncps_mlx.data._japanese_vowels import japanese_vowels
 from ncps_mlx.data._loading import load_task
 from ncps_mlx.data._split import Split
+from ncps_mlx.data._standardizer import Standardizer
 from ncps_mlx.data._sunspots import sunspots
 from ncps_mlx.data._table import FittedTable, Table
 from ncps_mlx.data._table_file import from_file
@@ -20,6 +21,7 @@ from ncps_mlx.data._time_scaler import TimeScaler
 __all__ = [
     "FittedTable",
     "Split",
+    "Standardizer",
     "Table",
     "Task",
     "TimeScaler",

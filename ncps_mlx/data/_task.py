@@ -299,7 +299,7 @@ class Task:
     def score(
         self,
         predictions: npt.ArrayLike,
-        split: str = "test",
+        split: str | Split = "test",
         *,
         metric: str | Callable[..., float] | None = None,
         loss: Loss | None = None,
@@ -309,7 +309,7 @@ class Task:
         Args:
             predictions: Of the shape of ``y``; for classification logits (n, ``output_size``), or (n, T, ...) with a
                 class at every step.
-            split: ``"train"``, ``"validation"`` or ``"test"``.
+            split: ``"train"``, ``"validation"`` or ``"test"``; or some sequences of them, such as ``task.test[:10]``.
             metric: Another metric than the task's, by name or as a function.
             loss: The loss of a model that puts out more than one number for each target, as quantiles are: what is
                 scored is then :meth:`ncps_mlx.losses.Loss.point` of its outputs.
@@ -328,7 +328,9 @@ class Task:
             >>> task.score(task.test.y), task.score(np.full_like(task.test.y, np.nan))
             (0.0, nan)
         """
-        data: Split = getattr(self, check_choice("split", split, SPLITS))
+        data: Split = split if isinstance(split, Split) else getattr(self, check_choice("split", split, SPLITS))
+        if data is split:
+            check_like("split", data, self.train)
         chosen = self._metric if metric is None else as_metric(metric, self.kind, "unknown")
         return self._score(real_array("predictions", predictions), data, chosen, loss)
 

@@ -1,10 +1,9 @@
-"""``load``: a saved model from its file."""
+"""A saved model, or another thing in a safetensors file, read and checked."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +12,6 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_unflatten
 
-from ncps_mlx._utils.validation import check_path
 from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.models._own import CLASSES, find_model, is_imported
 from ncps_mlx.models._serialization import (
@@ -23,36 +21,15 @@ from ncps_mlx.models._serialization import (
     _header,
     _loss_from_json,
     _mismatch,
-    _parameters_by_name,
     _shapes,
+    arrays_by_name,
 )
 
-__all__ = ["load"]
+__all__ = ["model_of", "read_file"]
 
 
-def load(path: str | os.PathLike[str], trust: str | None = None) -> Any:
-    """Read a saved model: the same class, configuration, time scaler and parameters, bit for bit.
-
-    The file is one that :func:`~ncps_mlx.save` wrote. Nothing in it is executed or unpickled. A class, wiring or loss
-    of your own must be imported first; the model's class may be in a module named in ``trust``. The model is in
-    training mode, as from its constructor: before you call one that has dropout, call ``model.eval()``.
-
-    Args:
-        path: The file's name.
-        trust: A module, or a ``file.py``, that may be imported, and so executed, for the model's class.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is truncated or damaged, of a newer format, or of a class that is not imported.
-
-    Example:
-        >>> from ncps_mlx import load
-        >>> load("nowhere.safetensors")
-        Traceback (most recent call last):
-        ...
-        FileNotFoundError: [Errno 2] There is no file to load a model from: 'nowhere.safetensors'
-    """
-    path = check_path("path", path)
+def read_file(path: Path) -> tuple[Any, dict[str, mx.array]]:
+    """The metadata of a safetensors file, and its arrays; every byte is checked to belong to one."""
     if path.is_dir():
         raise ValueError(f"path must name a file that save() wrote, got the folder {path}.")
     try:
@@ -60,13 +37,18 @@ def load(path: str | os.PathLike[str], trust: str | None = None) -> Any:
     except FileNotFoundError as error:
         what = "There is no file to load a model from"
         raise FileNotFoundError(error.errno, what, str(path)) from None
-    metadata, stored = _header(path, content)
-    model = _model(path, metadata, trust)
-    problem = _mismatch(_shapes(_parameters_by_name(model)), stored)
-    if problem:
-        raise ValueError(f"{path} does not hold the parameters of its configuration: {problem}. {CURE}")
+    metadata, _ = _header(path, content)
     arrays = cast("dict[str, mx.array]", mx.load(io.BytesIO(content), format="safetensors"))
     mx.eval(arrays)
+    return metadata, arrays
+
+
+def model_of(path: Path, metadata: Any, arrays: dict[str, mx.array], trust: str | None = None) -> Any:
+    """The model that a file's metadata and arrays describe."""
+    model = _model(path, metadata, trust)
+    problem = _mismatch(_shapes(arrays_by_name(model)), _shapes(arrays))
+    if problem:
+        raise ValueError(f"{path} does not hold the parameters of its configuration: {problem}. {CURE}")
     model.update(tree_unflatten(list(arrays.items())))
     return model
 

@@ -28,7 +28,10 @@ from ncps_mlx.models._own import CLASSES, build_own, loss_of_model, name_model, 
 from ncps_mlx.models._structure import differing
 from ncps_mlx.wirings._base import Wiring
 
-__all__ = ["FORMAT", "check_parameters", "copy_parts", "from_parts", "save"]
+__all__ = [
+    "CURE", "FORMAT", "arrays_by_name", "check_parameters", "copy_parts", "from_parts", "metadata_of", "save",
+    "write_file",
+]  # fmt: skip
 
 FORMAT = 2
 """The version of the file format; a reader refuses newer ones. Before 2, files had no time scaler."""
@@ -60,6 +63,18 @@ def save(model: nn.Module, path: str | os.PathLike[str], arguments: Mapping[str,
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a model of this library or an mlx.nn.Module, got {type(model).__name__}.")
     target = check_path("path", path)
+    write_file(target, arrays_by_name(model), metadata_of(model, arguments), "The model")
+
+
+def write_file(path: Path, arrays: dict[str, mx.array], metadata: dict[str, str], what: str) -> None:
+    """Write arrays and what is said of them to a safetensors file: complete, or not at all."""
+    buffer = io.BytesIO()
+    mx.save_safetensors(buffer, arrays, {"format": "mlx", **metadata})  # given a path, it would append an ending
+    atomic_write(Path(os.path.realpath(path)), buffer.getvalue(), what)
+
+
+def metadata_of(model: nn.Module, arguments: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Say what makes the model again but its parameters; refuse one that its configuration does not make."""
     kind = name_model(type(model))
     if kind in CLASSES:
         if arguments is not None:
@@ -69,9 +84,7 @@ def save(model: nn.Module, path: str | os.PathLike[str], arguments: Mapping[str,
         check_parameters(model, "saved")
     else:
         config = _own_config(model, kind, arguments)
-    parameters = _parameters_by_name(model)
     metadata = {
-        "format": "mlx",
         "ncps_mlx.format": str(FORMAT),
         "ncps_mlx.version": __version__,
         "ncps_mlx.class": kind,
@@ -82,9 +95,7 @@ def save(model: nn.Module, path: str | os.PathLike[str], arguments: Mapping[str,
         metadata["ncps_mlx.time_scaler"] = json.dumps(scaler.config, allow_nan=False)
     if (loss := _loss_to_json(loss_of_model(model))) is not None:
         metadata["ncps_mlx.loss"] = loss
-    buffer = io.BytesIO()
-    mx.save_safetensors(buffer, parameters, metadata)  # given a path, it would append an ending
-    atomic_write(Path(os.path.realpath(target)), buffer.getvalue(), "The model")
+    return metadata
 
 
 def _own_config(model: nn.Module, kind: str, arguments: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -115,7 +126,7 @@ def check_parameters(model: Any, purpose: str) -> None:
     """Refuse a model with other parameters than its configuration's, for example while it holds a population."""
     kind, config, parameters, *_ = copy_parts(model)
     with seeded(0):
-        wanted = _parameters_by_name(kind(**config))
+        wanted = arrays_by_name(kind(**config))
     problem = _mismatch(_shapes(wanted), _shapes(parameters))
     if problem:
         raise ValueError(f"model must hold the parameters of its configuration to be {purpose}, got {problem}.")
@@ -128,7 +139,7 @@ def copy_parts(model: Any) -> tuple[Any, ...]:
     """
     config = {name: None if callable(value) else value for name, value in model.config.items()}
     modes = {name: (part.training, sorted(part._no_grad)) for name, part in model.named_modules()}
-    return type(model), config, _parameters_by_name(model), (model.time_scaler, model.loss), modes
+    return type(model), config, arrays_by_name(model), (model.time_scaler, model.loss), modes
 
 
 def from_parts(
@@ -203,7 +214,7 @@ def _build(kind: type[Any], config: dict[str, Any]) -> Any:
         return kind(**arguments)
 
 
-def _parameters_by_name(model: nn.Module) -> dict[str, mx.array]:
+def arrays_by_name(model: nn.Module) -> dict[str, mx.array]:
     pairs: Any = tree_flatten(model.parameters())
     return dict(pairs)
 

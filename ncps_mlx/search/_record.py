@@ -12,9 +12,12 @@ import mlx.nn as nn
 
 from ncps_mlx._kernels.native import OFF, current_native, native_layers
 from ncps_mlx._kernels.tanh import current_tanh, tanh_implementation
+from ncps_mlx._predictor import Predictor
 from ncps_mlx._runtime.versions import versions
-from ncps_mlx._trials import TrialResult
+from ncps_mlx._trials import History, TrialResult
 from ncps_mlx._utils.progress import Progress
+from ncps_mlx._utils.validation import check_int
+from ncps_mlx.cells._initializers import LARGEST_SEED
 from ncps_mlx.data._task import Task
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._fit import fit
@@ -29,7 +32,7 @@ from ncps_mlx.training._numerics import device_name, differences, warn_of_differ
 from ncps_mlx.training._population import scale_matrices, stack_parameters, unstack_parameters
 from ncps_mlx.training._trainer import PopulationTrainer
 
-__all__ = ["Record", "TrialPopulation", "train_again", "warn_of_other_means"]
+__all__ = ["Record", "TrialPopulation", "check_seeds", "train_again", "warn_of_other_means"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,8 @@ class Record(TrialResult):
         >>> Record.from_json(record.to_json()) == record
         True
     """
+
+    _task = None  # what a study notes: neither compared nor written
 
     def build(self) -> nn.Module:
         """Build the untrained model with the record's seed: what the trial began with.
@@ -131,6 +136,58 @@ class Record(TrialResult):
         else:
             population.train()
         return replace(population.records()[0], labels=self.labels)
+
+    def train(
+        self, task: Task | None = None, *, seeds: Sequence[int] | None = None, progress: bool = True, **settings: Any
+    ) -> Predictor:
+        """Train the record's configuration, all its hyperparameters included, into something to use.
+
+        Args:
+            task: The task of the record, with the same data. A record that a study gives (``study.best``) knows it;
+                one that was read from a file must be told.
+            seeds: Train one model with each, as one population. Default: the record's own seed, so that the result
+                scores as the record says.
+            progress: Show a progress bar.
+            **settings: Hyperparameters to change, for instance ``steps=1000``.
+
+        Returns:
+            Predictor: the models with their clock, the units of the target, and the table if the task has one. Each
+            keeps the parameters of its best validation score.
+
+        Raises:
+            ValueError: No task, one with other data, a record that lacks a hyperparameter, or a setting that is none.
+
+        Warns:
+            UserWarning: As :meth:`rerun`, where it would give the record's own training.
+
+        Example:
+            >>> from ncps_mlx import Space, Study
+            >>> from ncps_mlx.data import irregular_sines
+            >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
+            >>> study = Study(None, task, Space(learning_rate=[1e-3, 1e-2]), sampler="grid",
+            ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5}).run(progress=False)
+            >>> predictor = study.best.train(seeds=range(5), progress=False)
+            >>> interval = predictor.score(task)  # over the five seeds, on the test split
+        """
+        task = self._task if task is None else task
+        if task is None:
+            raise ValueError(
+                f"task must be given, the one of the record ({self.task!r}): only records that a study gives know it."
+            )
+        chosen = [self.seed] if seeds is None else check_seeds(seeds)
+        if not chosen:
+            raise ValueError("seeds must hold at least 1 seed, got none. Leave it out for the record's own.")
+        if seeds is None and not settings:
+            warn_of_other_means([self], stacklevel=2)
+        trained = train_again([replace(self, seed=seed) for seed in chosen], task, settings, progress=progress)
+        models, histories = zip(*trained, strict=True)
+        config = recorded_config(self.model, self.config, settings)
+        return Predictor(models, task, seeds=chosen, histories=histories, config=config)
+
+    def of_task(self, task: Task) -> Record:
+        """Note the task, so that :meth:`train` knows it; it is no part of the record."""
+        object.__setattr__(self, "_task", task)
+        return self
 
 
 class TrialPopulation:
@@ -223,8 +280,8 @@ def _shared(configs: Sequence[Mapping[str, Any]], memory_mb: float | None) -> Fi
 
 def train_again(
     records: Sequence[Record], task: Task, changes: Mapping[str, Any], *, progress: bool
-) -> list[nn.Module]:
-    """Train the models of records anew, those of one shape together, and return them in the records' order."""
+) -> list[tuple[nn.Module, History]]:
+    """Train the models of records anew, those of one shape together; return them in the records' order."""
     groups: dict[str, list[tuple[int, Record, dict[str, Any]]]] = {}
     for i, record in enumerate(records):
         check_data(record, task)
@@ -233,7 +290,7 @@ def train_again(
         kernels = [record.versions.get("tanh", "auto"), record.versions.get("native", OFF) != OFF]
         key = json.dumps([record.model, shape, kernels], sort_keys=True)
         groups.setdefault(key, []).append((i, record, config))
-    found: dict[int, nn.Module] = {}
+    found: dict[int, tuple[nn.Module, History]] = {}
     for group in groups.values():
         first, shared = group[0][1], group[0][2]
         sizes = model_sizes(task, shared)
@@ -242,8 +299,8 @@ def train_again(
         settings |= {name: [config[name] for *_, config in group] for name in MEMBER_PARAMETERS & shared.keys()}
         settings["seed"] = [record.seed for _, record, _ in group]
         with kernels_of(first):
-            fit(models, task, progress=progress, **settings)
-        found |= {i: model for (i, *_), model in zip(group, models, strict=True)}
+            histories = fit(models, task, progress=progress, **settings)
+        found |= {i: pair for (i, *_), pair in zip(group, zip(models, histories, strict=True), strict=True)}
     return [found[i] for i in range(len(records))]
 
 
@@ -264,6 +321,13 @@ def warn_of_other_means(records: Iterable[Record], *, stacklevel: int) -> None:
         with kernels_of(record):
             found += differences({**record.versions, **({"device": record.device} if record.device else {})})
     warn_of_differences("The record", found, stacklevel=stacklevel + 1)
+
+
+def check_seeds(seeds: Any) -> list[int]:
+    """Seeds as a list of integers."""
+    if not isinstance(seeds, Iterable) or isinstance(seeds, str | bytes):
+        raise ValueError(f"seeds must be a sequence of integers, got {seeds!r:.80}.")
+    return [check_int("seeds", seed, minimum=0, maximum=LARGEST_SEED) for seed in seeds]
 
 
 def check_data(record: Record, task: Task) -> None:

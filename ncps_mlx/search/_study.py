@@ -290,7 +290,7 @@ class Study:
             [(0, 0.001), (1, 0.01)]
         """
         self._store.refresh()
-        return self._store.records()
+        return [record.of_task(self.task) for record in self._store.records()]
 
     @property
     def best(self) -> Record:

@@ -5,15 +5,12 @@ from ncps_mlx.training._convolution import Conv1d
 from ncps_mlx.training._evaluation import Evaluation
 from ncps_mlx.training._finders import BatchSize, RateRange, find_batch_size, find_learning_rate
 from ncps_mlx.training._fit import evaluate, fit, predict
-from ncps_mlx.training._hyperparameters import FIT_PARAMETERS, MEMBER_PARAMETERS
 
 __all__ = [
     "BatchSize",
     "Conv1d",
     "Evaluation",
-    "FIT_PARAMETERS",
     "History",
-    "MEMBER_PARAMETERS",
     "RateRange",
     "evaluate",
     "find_batch_size",

@@ -24,6 +24,7 @@ from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx._trials import History
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx.data._task import Task
+from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.models._own import loss_of_model
 from ncps_mlx.training._checkpoint import Checkpoint, describe_run
 from ncps_mlx.training._config import FitConfig, MemberConfig
@@ -210,17 +211,17 @@ class PopulationTrainer:
             with training_kernels():
                 losses, gradients = self.model.gradient(self.loss, *arguments)
             return losses, self.layout.to_matrix(gradients)
-        with training_kernels(), self.layers_mode(lambda: self.loss(*arguments)):
+        with training_kernels(), self.layers_mode(self.model, lambda: self.loss(*arguments)):
             gradient = mx.value_and_grad(self.loss)  # an attribute would hold this object in a circle
             (_, losses), gradients = gradient(*arguments)
         return losses, self.layout.to_matrix(gradients)
 
-    def layers_mode(self, loss: Callable[[], Any]) -> AbstractContextManager[None]:
+    def layers_mode(self, model: RecurrentModel, loss: Callable[[], Any]) -> AbstractContextManager[None]:
         """How the layers run while MLX differentiates the loss."""
-        if self.model.has_native_kernel and self.layout.is_single and is_native_on():
+        if model.has_native_kernel and self.layout.is_single and is_native_on():
             return eager()
         # Without custom gradients there is little to gain, and the forward pass would run twice.
-        return precompute(loss) if self.model.has_fused_kernel else nullcontext()
+        return precompute(loss) if model.has_fused_kernel else nullcontext()
 
     def plan_memory(self, progress: Progress) -> None:
         """Measure one member's gradient and its predictions, and say so if not all fit together."""
