@@ -1,1 +1,1 @@
-"""What `ncps-mlx COMMAND` does, a file for each command: `add_arguments(parser)` and `run(arguments) -> exit status`."""
+"""What `ncps-mlx COMMAND` does, a file for each: `add_arguments(parser)`, and `run(arguments)`, the exit status."""

@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "report", "run"]
 
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
 CURVES = 7  # trials whose learning curves are drawn: as many as there are colours
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -97,9 +111,7 @@ def report(study: Study) -> str:
     rows = [[_cell(values[i]) for values in columns.values()] for i in range(len(records))]
     parts.append(f"<details><summary>All {len(records)} trials</summary>{_pre(text_table([list(columns), *rows]))}")
     parts.append(f"</details><p>ncps-mlx {html.escape(__version__)}, {html.escape(best.device)}</p>")
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
-    body = "\n".join(parts)
-    return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
+    return PAGE.format(title=html.escape(title), style=STYLE, body="\n".join(parts))
 
 
 def _figure(draw: Callable[[], Figure]) -> str:
@@ -110,7 +122,7 @@ def _figure(draw: Callable[[], Figure]) -> str:
         return f"<p>{html.escape(str(error))}</p>"
     caption = f"<figcaption>{html.escape(plots.alt_text(figure))}</figcaption>"
     numbers = f"<details><summary>The numbers</summary>{_pre(plots.as_table(figure))}</details>"
-    return f"<figure>{figure._repr_html_()}{caption}{numbers}</figure>"  # type: ignore[attr-defined]
+    return f"<figure>{figure._repr_html_()}{caption}{numbers}</figure>"
 
 
 def _settings(config: Any) -> str:

@@ -1,0 +1,194 @@
+"""What ``ncps-mlx tune`` reads: a TOML file, its keys checked, its values made into what they stand for."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ncps_mlx._utils.validation import did_you_mean
+from ncps_mlx.data import Table, Task, load_task
+from ncps_mlx.search import Halving, Hyperband, Integer, LogUniform, Space, Study, Uniform, When
+from ncps_mlx.search._record import check_seeds
+
+__all__ = ["HELP", "Job", "read_job", "to_toml"]
+
+HELP = """\
+[data]                           # a table, split and scaled without leakage
+file = "readings.csv"            # CSV or Parquet
+features = ["level", "flow"]
+target = "level"
+time = "time"                    # optional: window, stride, horizon, unit, missing,
+group = "tank"                   # kind, metric, split, by, seed, as Table and its task() take them
+# or: task = "module:function" or "file.py:function", and its arguments beside it
+
+[model]
+class = "CfC"                    # CfC (default), LTC, GRU, LSTM, or "file.py:Class"
+hidden_size = 16                 # fixed hyperparameters of the model and of fit
+steps = 300
+
+[space]                          # what varies
+learning_rate = { log = [1e-3, 1e-1] }
+backbone_units = [16, 32, 64]
+backbone_dropout = { uniform = [0, 0.5] }
+num_layers = { integer = [1, 3] }
+weight_decay = { log = [1e-4, 1e-1], when = { optimizer = "adamw" } }
+
+[search]                         # arguments of Study and of its run()
+storage = "tuning.db"            # optional: interrupted and called again, it goes on
+trials = 32
+seeds = [0, 1]
+halving = { eta = 3, rungs = 2 }
+
+[final]                          # the best configuration, trained anew
+seeds = [0, 1, 2, 3, 4]
+steps = 600                      # hyperparameters to change
+output = "model.safetensors"     # what predict takes
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A tuning from a file.
+
+    Attributes:
+        task: What is learnt.
+        study: The arguments of :class:`Study`, but the task.
+        run: Those of :meth:`Study.run`.
+        seeds: Those of the final models.
+        changes: Hyperparameters that the final training changes.
+        output: Where the predictor goes.
+        sections: The file as it was read.
+    """
+
+    task: Task
+    study: Mapping[str, Any]
+    run: Mapping[str, Any]
+    seeds: list[int]
+    changes: Mapping[str, Any]
+    output: Path
+    sections: Mapping[str, Mapping[str, Any]]
+
+
+SECTIONS = ("data", "model", "space", "search", "final")
+STUDY = frozenset(inspect.signature(Study).parameters) - {"task", "space", "model", "fixed"}
+RUN = frozenset(inspect.signature(Study.run).parameters) - {"self", "progress"}
+TABLE = frozenset(inspect.signature(Table).parameters)
+SPLIT = frozenset(inspect.signature(Table.task).parameters) - {"self", "frame"}
+RANGES = {"log": LogUniform, "uniform": Uniform, "integer": Integer}
+CHOICE = "choice"
+
+
+def read_job(path: Path) -> Job:
+    """Read a job and load its data.
+
+    Raises:
+        ValueError: The file is no TOML, a key is unknown or missing, or a value is not what its key takes.
+        OSError: There is no such file, or no data.
+    """
+    try:
+        parts = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} must be TOML: {error}") from error
+    _check_keys(str(path), parts, SECTIONS)
+    for name in SECTIONS:
+        if not isinstance(parts.get(name, {}), dict):
+            raise ValueError(f"{name} must be a section, [{name}], got {parts[name]!r:.60}.")
+    for name in ("data", "space"):
+        if not parts.get(name):
+            raise ValueError(f"{path} must have the section [{name}], got none.")
+    model, search, final = (dict(parts.get(name, {})) for name in ("model", "search", "final"))
+    _check_keys("[search]", search, STUDY | RUN)
+    if "halving" in search:
+        search["halving"] = _halving(search["halving"])
+    search.setdefault("name", path.stem)
+    study = {name: value for name, value in search.items() if name in STUDY}
+    study |= {
+        "storage": search.get("storage"),
+        "space": Space(**{name: _values(name, given) for name, given in parts["space"].items()}),
+        "model": model.pop("class", "CfC"),
+        "fixed": model,
+    }
+    return Job(
+        task=_task(parts["data"]),
+        study=study,
+        run={name: value for name, value in search.items() if name in RUN},
+        seeds=check_seeds(final.pop("seeds", [0, 1, 2, 3, 4])),
+        output=Path(final.pop("output", f"{path.stem}.safetensors")),
+        changes=final,
+        sections={name: parts.get(name, {}) for name in SECTIONS},
+    )
+
+
+def _check_keys(where: str, given: Mapping[str, Any], known: Collection[str]) -> None:
+    """Refuse a key that nothing reads, with those that are known."""
+    for name in given:
+        if name not in known:
+            names = ", ".join(sorted(known))
+            raise ValueError(f"{where} must not hold {name!r}.{did_you_mean(name, known)} Known: {names}.")
+
+
+def _task(data: Mapping[str, Any]) -> Task:
+    """The task of the section [data]."""
+    if "task" in data:
+        arguments = {name: value for name, value in data.items() if name != "task"}
+        return load_task(data["task"], **arguments)
+    if "file" not in data:
+        raise ValueError('[data] must hold file = "readings.csv" or task = "module:function", got neither.')
+    _check_keys("[data]", data, {"file", "task"} | TABLE | SPLIT)
+    return load_task("ncps_mlx.data:from_file", **data)
+
+
+def _halving(given: Any) -> Halving | Hyperband:
+    """``{eta = 3, rungs = 2}``, a Halving; with ``hyperband = true`` a Hyperband."""
+    if not isinstance(given, dict):
+        raise ValueError(f"halving must be a table such as {{ eta = 3, rungs = 2 }}, got {given!r:.60}.")
+    arguments = dict(given)
+    kind = Hyperband if arguments.pop("hyperband", False) else Halving
+    _check_keys("halving", arguments, {"hyperband", *inspect.signature(kind).parameters})
+    return kind(**arguments)
+
+
+def _values(name: str, given: Any) -> Any:
+    """A hyperparameter's values: a list of choices, or a table that names a range."""
+    if isinstance(given, list):
+        return given
+    kinds = [kind for kind in (*RANGES, CHOICE) if isinstance(given, dict) and kind in given]
+    if len(kinds) != 1:
+        raise ValueError(
+            f"{name} must be a list of choices or one of {{ log = [low, high] }}, {{ uniform = [low, high] }}, "
+            f"{{ integer = [low, high] }}, got {given!r:.60}. One value alone belongs in [model]."
+        )
+    kind = kinds[0]
+    _check_keys(name, given, {kind, "when"})
+    ends = given[kind]
+    if not isinstance(ends, list) or (kind != CHOICE and len(ends) != 2):
+        raise ValueError(f"{name} must be {{ {kind} = [low, high] }}, got {ends!r:.60}.")
+    values = list(ends) if kind == CHOICE else RANGES[kind](*ends)
+    if "when" not in given:
+        return values
+    if not isinstance(given["when"], dict):
+        raise ValueError(f'{name} must have when = {{ other = "value" }}, got {given["when"]!r:.60}.')
+    return When(values, **given["when"])
+
+
+def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
+    """Write sections as TOML; what is None, which TOML lacks, is left out."""
+    lines: list[str] = []
+    for name, values in sections.items():
+        given = {key: value for key, value in values.items() if value is not None}
+        lines += [f"[{name}]", *(f"{key} = {_written(value)}" for key, value in given.items()), ""]
+    return "\n".join(lines)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{key} = {_written(part)}" for key, part in value.items() if part is not None)
+        return f"{{ {inner} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    return json.dumps(value, ensure_ascii=False)  # strings, numbers and booleans are written alike
