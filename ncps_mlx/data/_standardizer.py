@@ -46,4 +46,6 @@ class Standardizer:
     def from_json(cls, text: str) -> Self:
         """Read what :meth:`to_json` wrote."""
         parts: dict[str, Any] = json.loads(text)
-        return cls(**{name: np.array(part) if isinstance(part, list) else part for name, part in parts.items()})
+        for name, part in parts.items():
+            parts[name] = np.array(part) if isinstance(part, list) else part
+        return cls(**parts)
