@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -18,11 +17,11 @@ from ncps_mlx.models._serialization import (
     CURE,
     FORMAT,
     _build,
-    _header,
     _loss_from_json,
     _mismatch,
     _shapes,
     arrays_by_name,
+    read_arrays,
 )
 
 __all__ = ["model_of", "read_file"]
@@ -37,10 +36,7 @@ def read_file(path: Path) -> tuple[Any, dict[str, mx.array]]:
     except FileNotFoundError as error:
         what = "There is no file to load a model from"
         raise FileNotFoundError(error.errno, what, str(path)) from None
-    metadata, _ = _header(path, content)
-    arrays = cast("dict[str, mx.array]", mx.load(io.BytesIO(content), format="safetensors"))
-    mx.eval(arrays)
-    return metadata, arrays
+    return read_arrays(path, content)
 
 
 def model_of(path: Path, metadata: Any, arrays: dict[str, mx.array], trust: str | None = None) -> Any:

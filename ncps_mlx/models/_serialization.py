@@ -35,7 +35,8 @@ __all__ = [
 
 FORMAT = 2
 """The version of the file format; a reader refuses newer ones. Before 2, files had no time scaler."""
-SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes of a number in each dtype that a parameter may have
+DTYPES = {"F64": mx.float64, "F32": mx.float32, "F16": mx.float16, "BF16": mx.bfloat16}
+"""What a parameter may be of, by the names of safetensors."""
 
 
 def save(model: nn.Module, path: str | os.PathLike[str], arguments: Mapping[str, Any] | None = None) -> None:
@@ -240,8 +241,11 @@ def _mismatch(wanted: Mapping[str, tuple[int, ...]], got: Mapping[str, tuple[int
     return "; ".join(parts)
 
 
-def _header(path: Path, content: bytes, cure: str = CURE) -> tuple[Any, dict[str, tuple[int, ...]]]:
-    """The metadata and the shapes in a file, after checking that every byte belongs to one."""
+def read_arrays(path: Path, content: bytes, cure: str = CURE) -> tuple[Any, dict[str, mx.array]]:
+    """The metadata and the arrays in a file, after checking that every byte belongs to one.
+
+    Not by ``mx.load``: a process in which MLX 0.32 has read anything but a file may abort when it ends.
+    """
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or content[8:9] != b"{":
         raise ValueError(f"{path} is not a safetensors file: it begins with {content[:12]!r}. {cure}")
@@ -253,7 +257,7 @@ def _header(path: Path, content: bytes, cure: str = CURE) -> tuple[Any, dict[str
         header = json.loads(content[8 : 8 + length])
         metadata = header.pop("__metadata__", {})
         entries = {name: _entry(name, entry) for name, entry in header.items()}
-        ends = sorted((begin, end) for _, begin, end in entries.values())
+        ends = sorted((begin, end) for _, _, begin, end in entries.values())
         if [0, *(end for _, end in ends)][:-1] != [begin for begin, _ in ends]:
             raise ValueError("the parameters' bytes do not follow one another")
     except (ValueError, RecursionError) as error:
@@ -264,19 +268,30 @@ def _header(path: Path, content: bytes, cure: str = CURE) -> tuple[Any, dict[str
             f"{path} {'is truncated' if found < wanted else 'has too many bytes'}: "
             f"its parameters need {wanted} bytes, of which {found} are there. {cure}"
         )
-    return metadata, {name: shape for name, (shape, _, _) in entries.items()}
+    return metadata, {
+        name: _array(content[8 + length + begin : 8 + length + end], dtype, shape)
+        for name, (dtype, shape, begin, end) in entries.items()
+    }
 
 
-def _entry(name: str, entry: Any) -> tuple[tuple[int, ...], int, int]:
-    """Shape, first byte and end of an array, from the header."""
+def _array(content: bytes, dtype: mx.Dtype, shape: tuple[int, ...]) -> mx.array:
+    """The array that bytes hold, also of a dtype that NumPy lacks."""
+    whole = mx.array(np.frombuffer(content, dtype=f"<u{dtype.size}"))
+    array = whole.view(dtype).reshape(shape)
+    mx.eval(array)
+    return array
+
+
+def _entry(name: str, entry: Any) -> tuple[mx.Dtype, tuple[int, ...], int, int]:
+    """Dtype, shape, first byte and end of an array, from the header."""
     entries = entry if isinstance(entry, dict) else {}
     fields: list[Any] = [entries.get(key) for key in ("dtype", "shape", "data_offsets")]
-    dtype, shape, offsets = fields
-    size = SIZES.get(dtype) if isinstance(dtype, str) else None
-    if size and _naturals(shape) and _naturals(offsets) and len(offsets) == 2:
+    name_of_dtype, shape, offsets = fields
+    dtype = DTYPES.get(name_of_dtype) if isinstance(name_of_dtype, str) else None
+    if dtype is not None and _naturals(shape) and _naturals(offsets) and len(offsets) == 2:
         begin, end = offsets
-        if end - begin == math.prod(shape) * size:
-            return tuple(shape), begin, end
+        if end - begin == math.prod(shape) * dtype.size:
+            return dtype, tuple(shape), begin, end
     raise ValueError(f"the parameter {name} has dtype, shape and bytes {fields!r:.80}")
 
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -22,7 +22,7 @@ from ncps_mlx.data._task import Task
 from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.losses import Loss
 from ncps_mlx.models._base import RecurrentModel
-from ncps_mlx.models._serialization import _header, _to_json_value
+from ncps_mlx.models._serialization import _to_json_value, read_arrays
 from ncps_mlx.models._structure import contents
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._numerics import numerics
@@ -55,7 +55,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         content = self.path.read_bytes()
-        metadata, _ = _header(self.path, content, CURE)
+        metadata, arrays = read_arrays(self.path, content, CURE)
         if not isinstance(metadata, dict) or "ncps_mlx.checkpoint" not in metadata:
             what = "a model" if isinstance(metadata, dict) and "ncps_mlx.class" in metadata else "no checkpoint"
             raise ValueError(f"checkpoint must name a file that fit wrote, or none yet, got {self.path}: {what}.")
@@ -74,8 +74,6 @@ class Checkpoint:
             raise ValueError(
                 f"checkpoint must be this run's, got {self.path} of another: {'; '.join(differing)}. {CURE}"
             )
-        arrays = cast("dict[str, mx.array]", mx.load(io.BytesIO(content), format="safetensors"))
-        mx.eval(arrays)
         return Saved(arrays=arrays, state=state, begun_with=begun_with, numerics=before)
 
     def accept(self, saved: Saved, best: mx.array) -> None:
