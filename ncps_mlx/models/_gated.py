@@ -23,7 +23,7 @@ def check_time(name: str, value: Any) -> Any:
 class GatedModel(RecurrentModel):
     """What both share: their arguments, and cells that read the gap in one of the ways of :data:`TIME`."""
 
-    cell: ClassVar[type[GRUCell] | type[LSTMCell]]
+    _cell_type: ClassVar[type[GRUCell] | type[LSTMCell]]
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
@@ -33,7 +33,7 @@ class GatedModel(RecurrentModel):
 
     def _cell(self, input_size: int, initializer: Initializer) -> Cell:
         named = self._config["initializer"]
-        return self.cell(
+        return self._cell_type(
             input_size,
             self.hidden_size,
             time=self._config["time"],
@@ -86,7 +86,7 @@ class GRU(GatedModel):
         ((5, 7, 2), (5, 11), 563)
     """
 
-    cell = GRUCell
+    _cell_type = GRUCell
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class LSTM(GatedModel):
         ((5, 7, 2), 2, 728)
     """
 
-    cell = LSTMCell
+    _cell_type = LSTMCell
 
     def __init__(
         self,
