@@ -18,6 +18,7 @@ __all__ = ["setup"]
 LINKS = {
     "docs/_static/": "_static/",
     "docs/howto/coming-from-ncps.rst": "howto/coming-from-ncps.rst",
+    "docs/howto/your-own-data.rst": "howto/your-own-data.rst",
     "(CONTRIBUTING.md)": "(contributing.md)",
     "(CHANGELOG.md)": "(changelog.md)",
     "(CITATION.cff)": "(../CITATION.cff)",
