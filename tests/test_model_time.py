@@ -27,7 +27,7 @@ from ncps_mlx import (
     load,
     predict,
 )
-from ncps_mlx.data._time_scaler import KINDS
+from ncps_mlx._time_scaler import KINDS
 from ncps_mlx.records import refit
 from ncps_mlx.training import find_batch_size, find_learning_rate
 

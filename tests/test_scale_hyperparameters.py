@@ -11,7 +11,7 @@ import pytest
 from ncps_mlx import LTC, AutoNCP, Halving, LogUniform, Record, Space, Study, Task, Uniform, evaluate, fit
 
 # Private: the list of kinds.
-from ncps_mlx.data._time_scaler import KINDS
+from ncps_mlx._time_scaler import KINDS
 
 FIXED = {"hidden_size": 4, "backbone_units": 5, "batch_size": 16, "steps": 12, "evaluate_every": 2}
 

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from ncps_mlx import TimeScaler
 
 # Private: the list of kinds.
-from ncps_mlx.data._time_scaler import KINDS
+from ncps_mlx._time_scaler import KINDS
 
 Array = npt.NDArray[Any]
 

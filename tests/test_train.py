@@ -33,8 +33,8 @@ from ncps_mlx import (
 from ncps_mlx._kernels.native import native_layers
 from ncps_mlx._runtime import memory_budget
 from ncps_mlx._runtime.memory_budget import peak_memory_mb
+from ncps_mlx._time_scaler import KINDS, TimeScaler
 from ncps_mlx._utils.progress import Progress
-from ncps_mlx.data._time_scaler import KINDS, TimeScaler
 from ncps_mlx.training import _population as population
 from ncps_mlx.training import find_batch_size, find_learning_rate
 from ncps_mlx.training._config import FitConfig, MemberConfig

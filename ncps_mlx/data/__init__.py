@@ -3,6 +3,7 @@
 The real sets ship inside packages of the extra ``guide``; nothing is downloaded and nothing is kept on disk.
 """
 
+from ncps_mlx._time_scaler import TimeScaler
 from ncps_mlx.data import baselines
 from ncps_mlx.data._anomalies import detection_baselines, detection_scores, injected_anomalies
 from ncps_mlx.data._bitstream_xor import bitstream_xor
@@ -16,7 +17,6 @@ from ncps_mlx.data._sunspots import sunspots
 from ncps_mlx.data._table import FittedTable, Table
 from ncps_mlx.data._table_file import from_file
 from ncps_mlx.data._task import Task
-from ncps_mlx.data._time_scaler import TimeScaler
 
 __all__ = [
     "FittedTable",

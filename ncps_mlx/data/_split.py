@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx._time_scaler import TimeScaler, check_time_delta
 from ncps_mlx._utils.arrays import as_array, check_mask, real_array
 from ncps_mlx.data._labels import UNLABELLED, Classes, check_classes, encode, recode
-from ncps_mlx.data._time_scaler import TimeScaler, check_time_delta
 from ncps_mlx.data._time_steps import add_time_over_holes, refuse_lost_differences
 
 __all__ = [

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx._time_scaler import KINDS, TimeScaler
 from ncps_mlx._utils.arrays import as_array, real_array
 from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx._utils.validation import check_choice, check_flag, check_int, check_text
@@ -30,7 +31,6 @@ from ncps_mlx.data._split import (
     warn_of_equal_sequences,
     with_classes_of_training,
 )
-from ncps_mlx.data._time_scaler import KINDS, TimeScaler
 from ncps_mlx.data._time_steps import refuse_time_stamps
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_unflatten
 
-from ncps_mlx.data._time_scaler import TimeScaler
+from ncps_mlx._time_scaler import TimeScaler
 from ncps_mlx.models._own import CLASSES, find_model, is_imported
 from ncps_mlx.models._serialization import (
     CURE,

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import mlx.core as mx
 import mlx.nn as nn
 
+from ncps_mlx._time_scaler import TimeScaler
 from ncps_mlx._utils.by_name import _import_module
 from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx._utils.validation import check_text, did_you_mean
 from ncps_mlx.cells._initializers import seeded
-from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.losses import Loss
 from ncps_mlx.models._structure import contents, differing
 

@@ -18,11 +18,11 @@ import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
 
 from ncps_mlx._runtime.version import __version__
+from ncps_mlx._time_scaler import TimeScaler
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx._utils.validation import check_path
 from ncps_mlx.cells._initializers import seeded
-from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.losses import FunctionLoss, Loss, as_loss
 from ncps_mlx.models._own import CLASSES, build_own, loss_of_model, name_model, time_scaler_of
 from ncps_mlx.models._structure import differing

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import mlx.core as mx
 
+from ncps_mlx._time_scaler import TimeScaler
 from ncps_mlx._utils.validation import as_float, check_number
 from ncps_mlx.cells._base import TimeSteps
-from ncps_mlx.data._time_scaler import TimeScaler
 
 __all__ = ["as_time_steps"]
 

@@ -16,10 +16,10 @@ import mlx.nn as nn
 import numpy as np
 
 from ncps_mlx._runtime.version import __version__
+from ncps_mlx._time_scaler import TimeScaler
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.validation import check_path as named_file
 from ncps_mlx.data._task import Task
-from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.losses import Loss
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.models._serialization import _to_json_value, read_arrays

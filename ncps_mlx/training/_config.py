@@ -10,8 +10,8 @@ import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx._time_scaler import KINDS
 from ncps_mlx._utils.validation import LARGEST, MOST, check_choice, check_int, check_number
-from ncps_mlx.data._time_scaler import KINDS
 from ncps_mlx.losses import as_loss
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.models._validation import check_dropout_applies

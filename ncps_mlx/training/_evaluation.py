@@ -11,7 +11,7 @@ import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_map
 
-from ncps_mlx.data._time_scaler import TimeScaler
+from ncps_mlx._time_scaler import TimeScaler
 from ncps_mlx.losses import Loss
 from ncps_mlx.training._member import MemberState
 from ncps_mlx.training._population import copy_of, unstack_parameters

@@ -10,6 +10,7 @@ from typing import Any
 import mlx.nn as nn
 
 from ncps_mlx._kernels.activations import ACTIVATIONS
+from ncps_mlx._time_scaler import KINDS
 from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx._utils.validation import check_flag, did_you_mean
 from ncps_mlx.cells._cfc import HEADS
@@ -17,7 +18,6 @@ from ncps_mlx.cells._initializers import get_initializer
 from ncps_mlx.cells._ltc import STABILITY
 from ncps_mlx.cells._wired_ltc import MAPPINGS
 from ncps_mlx.data._task import Task
-from ncps_mlx.data._time_scaler import KINDS
 from ncps_mlx.losses import Loss, loss_of
 from ncps_mlx.models._base import RecurrentModel
 from ncps_mlx.models._cfc import CfC

@@ -11,9 +11,9 @@ import mlx.nn as nn
 import numpy as np
 import numpy.typing as npt
 
+from ncps_mlx._time_scaler import TimeScaler
 from ncps_mlx.data._split import Split
 from ncps_mlx.data._task import Task
-from ncps_mlx.data._time_scaler import TimeScaler
 from ncps_mlx.data._time_steps import add_time_over_holes
 from ncps_mlx.models._own import time_scaler_of
 
