@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ncps_mlx._utils.json_values import to_json_value
 from ncps_mlx._utils.validation import check_choice, check_int, check_mapping
@@ -18,7 +18,8 @@ from ncps_mlx.data._task import Task
 from ncps_mlx.models._own import is_importable, name_model
 from ncps_mlx.search import _halving
 from ncps_mlx.search._halving import Bracket, Halving, Hyperband, rung_step
-from ncps_mlx.search._samplers import check_size, grid_plan, quasi_random_plan, random_plan
+from ncps_mlx.search._optuna_sampler import is_sampler, make_sampler, try_out
+from ncps_mlx.search._samplers import check_first, check_size, grid_plan, quasi_random_plan, random_plan
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.trial_store import TrialSpec
 from ncps_mlx.training._hyperparameters import (
@@ -30,23 +31,28 @@ from ncps_mlx.training._hyperparameters import (
     task_defaults,
 )
 
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
 __all__ = ["StudyConfig"]
 
 PLANS = {"random": random_plan, "quasi-random": quasi_random_plan}
-ADAPTIVE = ("tpe",)  # samplers that learn from scores: they choose while the study runs, and plan nothing
-SAMPLERS = (*PLANS, "grid", *ADAPTIVE)
+SAMPLERS = (*PLANS, "grid", "tpe")
 TRIALS, MOST_TRIALS = 20, 100_000
 PLAIN = (
-    "model", "sampler", "sampler_seed", "draws_per_shape", "population_size", "seeds", "trials", "fixed",
+    "model", "sampler", "sampler_seed", "draws_per_shape", "population_size", "seeds", "trials", "fixed", "first",
 )  # fmt: skip
 """What is written as it is."""
+BEFORE: dict[str, Any] = {"first": []}
+"""What studies had that were written before there was a choice."""
 MAY_DIFFER = ("trials", "population_size", "task", "task_source")  # for the data's hash stands for the task
 
 
 class StudyConfig:
     """All that decides what a study trains; the arguments are those of :class:`~ncps_mlx.Study`, which documents them.
 
-    ``fixed`` holds the defaults too, ``plan`` the configurations by index: none for TPE, which chooses while it runs.
+    ``fixed`` holds the defaults too, ``plan`` the configurations by index: where the sampler is adaptive, as TPE and
+    others of Optuna's are, and chooses while the study runs, the ``first`` ones alone.
     """
 
     def __init__(
@@ -55,10 +61,11 @@ class StudyConfig:
         space: Space,
         model: Any,
         *,
-        sampler: str = "random",
+        sampler: str | BaseSampler = "random",
         trials: int | None = None,
         seeds: Iterable[int] = (0,),
         fixed: Mapping[str, Any] | None = None,
+        first: Sequence[Mapping[str, Any]] = (),
         draws_per_shape: int = 8,
         sampler_seed: int = 0,
         population_size: int = 32,
@@ -69,7 +76,7 @@ class StudyConfig:
         if not isinstance(space, Space):
             raise ValueError(f"space must be a Space, got {type(space).__name__}.")
         self.task, self.space, self.model = task, space, name_model(model)
-        self.sampler = check_choice("sampler", sampler, SAMPLERS)
+        self.sampler, self.sampler_object = _check_sampler(sampler)
         self.seeds = _check_seeds(seeds)
         self.draws_per_shape = check_int("draws_per_shape", draws_per_shape)
         self.sampler_seed = check_int("sampler_seed", sampler_seed, minimum=0)
@@ -85,10 +92,15 @@ class StudyConfig:
         complete_config(self.model, {name: each.bounds()[0] for name, each in space.distributions.items()})
         self._defaults = complete_config(self.model, task_defaults(task) | fixed)
         self.fixed = {name: value for name, value in self._defaults.items() if name not in space.distributions}
+        self.first = check_first(space, first)
         self.plan, self.trials = self._make_plan(trials)
         self.halving = halving
         self.brackets = self._make_brackets()
         self._check_plan()
+        self._notes: dict[int, Any] = {}  # what a sampler notes of the first configurations
+        if self.is_adaptive and self.sampler != "tpe":
+            tried = try_out(self.sampler_after(0), self.sampler, space, self.first)
+            self._notes = dict(enumerate(tried))
 
     def _make_plan(self, trials: int | None) -> tuple[list[dict[str, Any]], int]:
         if self.sampler == "grid":
@@ -97,12 +109,19 @@ class StudyConfig:
             if MOST_TRIALS < self.space.size < math.inf:
                 raise ValueError(f"a grid must have at most {MOST_TRIALS} configurations, got {self.space.size}.")
             plan = grid_plan(self.space)
-            return plan, len(plan)
-        trials = check_int("trials", TRIALS if trials is None else trials, maximum=MOST_TRIALS)
-        check_size(self.space, trials)
-        if self.is_adaptive:
-            return [], trials
-        return PLANS[self.sampler](self.space, trials, self.draws_per_shape, self.sampler_seed), trials
+            trials = len(plan)
+        else:
+            trials = check_int("trials", TRIALS if trials is None else trials, maximum=MOST_TRIALS)
+            check_size(self.space, trials)
+            if (known := len(self.first)) > trials:
+                raise ValueError(f"trials must be at least the {known} configurations of first, got {trials}.")
+            if self.is_adaptive:
+                return self.first, trials
+            plan = PLANS[self.sampler](self.space, trials, self.draws_per_shape, self.sampler_seed)
+        if self.first:
+            seen = {repr(config) for config in self.first}
+            plan = [*self.first, *(config for config in plan if repr(config) not in seen)][:trials]
+        return plan, trials
 
     def _make_brackets(self) -> list[Bracket]:
         if self.halving is None:
@@ -111,6 +130,11 @@ class StudyConfig:
             raise ValueError(f"halving must be a Halving or a Hyperband, got {self.halving!r}.")
         if not self.is_adaptive:
             return self.halving.brackets(self.trials)
+        if self.first:
+            raise ValueError(
+                f"first must be empty with halving and sampler={self.sampler!r}, whose populations are the brackets, "
+                f"got {len(self.first)} configurations. Take sampler='random', or no halving."
+            )
         size = self.draws_per_shape
         if not isinstance(self.halving, Halving) or self.halving.bracket_size not in (None, size):
             raise ValueError(
@@ -124,7 +148,8 @@ class StudyConfig:
         configs = self.plan
         if self.is_adaptive:  # it may choose any: try both ends of each range, every choice of each list
             pairs = self.space.distributions.items()
-            configs = [self.space.example_with(name, value) for name, each in pairs for value in each.bounds()]
+            ends = [self.space.example_with(name, value) for name, each in pairs for value in each.bounds()]
+            configs = [*self.first, *ends]
         shares = {share for bracket in self.brackets for share in bracket.rungs}
         for config in configs or [{}]:  # an empty space has its fixed values alone
             try:
@@ -139,10 +164,20 @@ class StudyConfig:
     @property
     def is_adaptive(self) -> bool:
         """Whether the sampler learns from scores, and so chooses while the study runs."""
-        return self.sampler in ADAPTIVE
+        return self.sampler not in PLANS and self.sampler != "grid"
 
-    def n_stored_ahead(self, populations: int) -> int:
-        """How many trials wait in the storage: so many in populations, or two brackets, which are begun whole."""
+    def sampler_after(self, begun: int) -> BaseSampler:
+        """Return the adaptive sampler that chooses what follows the first ``begun`` configurations."""
+        made = self.sampler_object
+        return made or make_sampler(self.sampler, self.space, len(self.seeds), self.sampler_seed, begun)
+
+    def n_stored_ahead(self, populations: int) -> float:
+        """How many trials wait in the storage: so many in populations, or two brackets, which are begun whole.
+
+        All of them where the sampler is adaptive, which is asked when none waits.
+        """
+        if self.is_adaptive:
+            return math.inf
         return max([populations, *(2 * len(self.seeds) * bracket.size for bracket in self.brackets)])
 
     @property
@@ -154,10 +189,13 @@ class StudyConfig:
         """Add the fixed and default values to what a plan chose."""
         return self._defaults | dict(config)
 
-    def specs(self, plan: Iterable[tuple[int, Mapping[str, Any]]]) -> list[TrialSpec]:
-        """Pair configurations, each with its index, with every seed."""
+    def specs(
+        self, plan: Iterable[tuple[int, Mapping[str, Any]]], notes: Mapping[int, Mapping[str, Any]] | None = None
+    ) -> list[TrialSpec]:
+        """Pair configurations, each with its index, and what the sampler notes of it, with every seed."""
+        notes = self._notes if notes is None else notes
         return [
-            TrialSpec(index=at * len(self.seeds) + i, seed=seed, config=config)
+            TrialSpec(index=at * len(self.seeds) + i, seed=seed, config=config, notes=notes.get(at, {}))
             for at, config in plan
             for i, seed in enumerate(self.seeds)
         ]
@@ -206,36 +244,52 @@ class StudyConfig:
                 f"task must hold the data of the study, with hash {written['data_hash']}, got {task.name!r} with hash "
                 f"{task.data_hash}. Install the same version of the package that carries the data."
             )
-        given = {name: written[name] for name in PLAIN if name != "model"}
+        given = {name: {**BEFORE, **written}[name] for name in PLAIN if name != "model"}
         if given["sampler"] == "grid":
             given["trials"] = None
         given["fixed"] = {name: to_json_value(name, value) for name, value in given["fixed"].items()}
         given["halving"] = None if written["halving"] is None else _halving.from_json(written["halving"])
         return cls(task, Space.from_json(written["space"]), written["model"], **given)
 
-    def check_same(self, stored: Mapping[str, Any], name: str, where: str) -> None:
-        """Refuse to open a study that was made differently, saying every difference, or with more configurations."""
+    def changed(self, **changes: Any) -> StudyConfig:
+        """Make another one for the same task and model."""
+        given: dict[str, Any] = {name: getattr(self, name) for name in (*PLAIN, "halving", "space") if name != "model"}
+        given |= {"sampler": self.sampler_object or self.sampler} | changes
+        return StudyConfig(self.task, given.pop("space"), self.model, **given)
+
+    def differences(self, stored: Mapping[str, Any]) -> list[str]:
+        """Say what is not as in a study that is stored, but how many configurations there are."""
+        stored = {**BEFORE, **stored}
         missing = {name: value for name, value in self.fixed.items() if name not in stored["fixed"]}
         defaults = complete_config(self.model, {})  # what came with a later version had its default
         fixed = stored["fixed"] | {name: defaults[name] for name in missing}
         before, now = _flatten({**stored, "fixed": json.loads(json.dumps(fixed))}), _flatten(self.to_json())
         changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-        if changed:
-            differences = "; ".join(f"{key} was {before.get(key)} and is {now.get(key)}" for key in changed)
+        return [f"{key} was {before.get(key)!s:.200} and is {now.get(key)!s:.200}" for key in changed]
+
+    def check_same(self, stored: Mapping[str, Any], name: str, where: str) -> None:
+        """Refuse to open a study that was made differently, saying every difference, or with more configurations."""
+        if changed := self.differences(stored):
             raise ValueError(
-                f"name must be new for another study; {name!r} in {where} was made differently: {differences}."
+                f"name must be new for another study; {name!r} in {where} was made differently: {'; '.join(changed)}."
             )
         if self.trials < stored["trials"]:
             raise ValueError(
                 f"trials must be at least the {stored['trials']} that {name!r} in {where} has, got {self.trials}."
             )
 
-    def check_importable(self) -> None:
-        """Refuse a model whose class another process could not import: one made in a program or a function."""
+    def check_stored(self) -> None:
+        """Refuse a model whose class another process could not import, and a sampler that none could make."""
         if not is_importable(self.model):
             raise ValueError(
                 f"model must be a class that another process can import for a study in a storage, got {self.model!r}. "
                 "Put it at the top of a module of its own, and give the class or 'module:Class'."
+            )
+        if self.sampler_object is not None:
+            kind = type(self.sampler_object).__name__
+            raise ValueError(
+                "sampler must be a name for a study in a storage, which other processes open too, got an object of "
+                f"{kind}. Name its class, 'optuna.samplers:{kind}', or a function that makes it, 'module:function'."
             )
 
     def check_shared(self, name: str) -> None:
@@ -255,6 +309,20 @@ def _flatten(written: Mapping[str, Any]) -> dict[str, Any]:
         settings = ", ".join(f"{name}={value}" for name, value in halving.items() if name != "kind")
         flat["halving"] = f"{halving['kind']}({settings})"
     return flat
+
+
+def _check_sampler(sampler: Any) -> tuple[str, BaseSampler | None]:
+    """Return a sampler's name, and the sampler itself if it is one of Optuna's."""
+    if isinstance(sampler, str) and ":" in sampler:
+        return sampler, None
+    if not isinstance(sampler, str) and is_sampler(sampler):
+        return type(sampler).__name__, sampler
+    try:
+        return check_choice("sampler", sampler, SAMPLERS), None
+    except ValueError as error:
+        raise ValueError(
+            f"{error} It may also be a sampler of Optuna's, or the path of one, 'optuna.samplers:NSGAIISampler'."
+        ) from None
 
 
 def _check_seeds(seeds: Any) -> tuple[int, ...]:

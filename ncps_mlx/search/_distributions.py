@@ -162,6 +162,10 @@ class Uniform(Distribution):
         """Whether a value is a number between the ends."""
         return _is_number(value) and bool(self.low <= value <= self.high)
 
+    def decode(self, stored: Any) -> float:
+        """Find the value that Optuna stored."""
+        return float(stored)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.low!r}, {self.high!r})"
 

@@ -1,28 +1,21 @@
-"""Samplers: the plan of a grid, random or quasi-random study, and what Optuna's TPE is asked."""
+"""Plans: the configurations of a grid, random or quasi-random study, and those that are known beforehand."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
+from ncps_mlx._utils.json_values import to_json_value
+from ncps_mlx._utils.validation import did_you_mean
 from ncps_mlx.search._distributions import Choice, Distribution
 from ncps_mlx.search._space import Space
-from ncps_mlx.search._storage.open import quiet_optuna
 
-if TYPE_CHECKING:
-    import optuna
-
-    from ncps_mlx.search._storage.trial_store import TrialStore
-
-__all__ = ["ask_sampler", "check_size", "grid_plan", "quasi_random_plan", "random_plan", "tpe_sampler"]
+__all__ = ["Pick", "check_first", "check_size", "grid_plan", "quasi_random_plan", "random_pick", "random_plan"]
 
 Pick = Callable[[str, Distribution], Any]
 
-TRIES = 8  # questions to a sampler before a configuration is drawn at random
-STARTUP = 10  # configurations that TPE draws at random before it models anything
 CHUNK = 64  # quasi-random points made at once
 
 
@@ -30,6 +23,50 @@ def check_size(space: Space, trials: int) -> None:
     """Refuse more configurations than there are."""
     if trials > space.size:
         raise ValueError(f"trials must be at most {space.size}, the size of the space, got {trials}.")
+
+
+def check_first(space: Space, first: Any) -> list[dict[str, Any]]:
+    """Return known configurations in the space's order, each value as the space has it; refuse what lies outside."""
+    if not isinstance(first, list | tuple):
+        raise ValueError(
+            f"first must be a sequence of configurations such as [{{'learning_rate': 0.01}}], got {first!r:.80}."
+        )
+    checked: list[dict[str, Any]] = []
+    seen: dict[str, int] = {}
+    for i, config in enumerate(first):
+        checked.append(_check_config(space, f"first[{i}]", config))
+        if (before := seen.setdefault(repr(checked[-1]), i)) < i:
+            raise ValueError(f"first must hold distinct configurations, got first[{i}] equal to first[{before}].")
+    return checked
+
+
+def _check_config(space: Space, argument: str, config: Any) -> dict[str, Any]:
+    """Refuse what is not a complete configuration of the space."""
+    if not isinstance(config, Mapping):
+        raise ValueError(f"{argument} must be a mapping of hyperparameters by name, got {config!r:.80}.")
+    for name in config:
+        if name not in space.distributions:
+            known = ", ".join(space.distributions)
+            hint = did_you_mean(name, space.distributions)
+            raise ValueError(f"{argument} must name what the space varies ({known}), got {name!r}.{hint}")
+
+    def pick(name: str, distribution: Distribution) -> Any:
+        if name not in config:
+            raise ValueError(f"{argument} must have a value of {name}, got none. The space varies it.")
+        value = to_json_value(name, config[name])
+        own = distribution.decode(distribution.encode(value)) if distribution.contains(value) else ...
+        if own is ... or isinstance(own, bool) != isinstance(value, bool):  # True is not 1
+            raise ValueError(f"{argument} must have a {name} of {distribution!r}, got {value!r}.")
+        return own
+
+    complete = space.sample(pick)
+    for name in config:
+        if name not in complete:
+            raise ValueError(
+                f"{argument} must have no {name}, which is {space.describe(name)} and does not exist there, "
+                f"got {config[name]!r}."
+            )
+    return complete
 
 
 def grid_plan(space: Space) -> list[dict[str, Any]]:
@@ -51,11 +88,12 @@ def random_plan(space: Space, trials: int, draws_per_shape: int, seed: int) -> l
 
     No configuration is drawn twice. A longer plan from the same seed begins with the shorter one.
     """
-    pick = _random_pick(np.random.default_rng(seed))
+    pick = random_pick(np.random.default_rng(seed))
     return _plan(space, trials, draws_per_shape, lambda: pick, lambda: pick)
 
 
-def _random_pick(rng: np.random.Generator) -> Pick:
+def random_pick(rng: np.random.Generator) -> Pick:
+    """Draw each value at random."""
     return lambda _, distribution: distribution.sample(rng)
 
 
@@ -111,91 +149,3 @@ def _sobol(dimensions: int, seed: list[int]) -> Iterator[np.ndarray]:
     engine = Sobol(dimensions, scramble=True, seed=np.random.default_rng(seed))
     while True:
         yield from engine.random(CHUNK)
-
-
-def tpe_sampler(space: Space, n_seeds: int, seed: int, begun: int) -> optuna.samplers.TPESampler:
-    """Make Optuna's sampler for the configurations that follow the first ``begun`` ones.
-
-    Its seed depends on them: a study taken up again must not draw its first numbers again.
-    """
-    from optuna.samplers import TPESampler
-
-    with quiet_optuna():
-        return TPESampler(
-            n_startup_trials=STARTUP * n_seeds,
-            multivariate=True,
-            group=bool(space.conditions),
-            constant_liar=True,  # the members of a population do not know each other's scores
-            seed=int(np.random.SeedSequence([seed, begun]).generate_state(1)[0]),
-        )
-
-
-def ask_sampler(
-    store: TrialStore, count: int, sampler: optuna.samplers.BaseSampler, rng: np.random.Generator
-) -> list[dict[str, Any]]:
-    """Let a sampler of Optuna choose configurations, of as few shapes as hold so many. Nothing is stored.
-
-    The sampler is asked about a copy in memory, where what waits counts as running: asking the study itself would take
-    another worker's waiting trial, and a question that is cut off would stay behind. It may choose what it chose
-    before; that is asked again, and in the end drawn at random, so that no configuration is trained twice.
-    """
-    import optuna
-    from optuna.trial import TrialState, create_trial
-
-    space = store.space
-    stored = {repr(config): config for config in store.configs().values()}  # seeds apart
-    seen, seen_of_shape = set(stored), Counter(map(space.shape_key, stored.values()))
-    configs: list[dict[str, Any]] = []
-    shape: dict[str, Any] | None = None  # of the population being filled
-    with quiet_optuna():
-        copy = optuna.create_study(direction=store.optuna.direction, sampler=sampler)
-        for trial in store.current():
-            if not trial.state.is_finished():
-                params, each, attributes = trial.params, trial.distributions, trial.user_attrs
-                trial = create_trial(
-                    state=TrialState.RUNNING, params=params, distributions=each, user_attrs=attributes
-                )
-            copy.add_trial(trial)
-        while len(configs) < count:
-            for _ in range(TRIES):
-                copy.enqueue_trial(store.encode(shape or {}))
-                asked = copy.ask()
-
-                def pick(name: str, distribution: Distribution, asked: optuna.Trial = asked) -> Any:
-                    return distribution.decode(_suggest(asked, name, store.distributions[name]))
-
-                config = space.sample(pick)
-                if repr(config) not in seen:
-                    break
-                copy.tell(asked, state=TrialState.FAIL)
-            else:
-                config = _unseen(space, shape, seen, rng)
-            seen.add(repr(config))
-            seen_of_shape[space.shape_key(config)] += 1
-            configs.append(config)
-            shape = {name: config[name] for name in space.shape if name in config}
-            if seen_of_shape[space.shape_key(config)] >= space.count(space.member, shape):
-                shape = None  # all of it is drawn
-    return configs
-
-
-def _unseen(
-    space: Space, shape: Mapping[str, Any] | None, seen: Collection[str], rng: np.random.Generator
-) -> dict[str, Any]:
-    """Draw a configuration of a shape (``None``: of any) that is not among those seen."""
-    names = None if shape is None else space.member
-    while repr(config := space.sample(_random_pick(rng), names, shape)) in seen:
-        pass
-    return config
-
-
-def _suggest(trial: optuna.Trial, name: str, distribution: optuna.distributions.BaseDistribution) -> Any:
-    """Let Optuna's sampler choose one value, knowing those it chose before."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(name, distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        return trial.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
-    assert isinstance(distribution, FloatDistribution)  # there are no others
-    return trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)

@@ -18,12 +18,13 @@ from ncps_mlx.models._cfc import CfC
 from ncps_mlx.search import _analysis
 from ncps_mlx.search._analysis import Edge
 from ncps_mlx.search._config import StudyConfig
+from ncps_mlx.search._growth import adopted, extended_config, next_names
 from ncps_mlx.search._halving import Halving, Hyperband
 from ncps_mlx.search._record import Record
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.leases import LEASE_SECONDS
 from ncps_mlx.search._storage.trial_queue import TrialQueue
-from ncps_mlx.search._storage.trial_store import TrialStore, read_config
+from ncps_mlx.search._storage.trial_store import TrialSpec, TrialStore, read_config
 from ncps_mlx.search._worker import Worker, WorkerSettings
 from ncps_mlx.search._worker_pool import WorkerPool
 
@@ -43,8 +44,9 @@ class Study:
     A trial is one configuration trained with one seed: ``trials=20`` configurations with ``seeds=(0, 1)`` make 40
     records. Trials of one shape are trained together as populations. A grid, random or quasi-random study is planned
     when it is made: interrupted, even killed, and run again, it ends with the same trials and scores as if nothing had
-    happened. TPE learns from earlier trials; it loses none and trains none twice, and each can be rerun from its
-    record. Any number of processes may run a study that lies in a database, on this machine or on others.
+    happened. TPE, as any other sampler of Optuna, learns from earlier trials; it loses none and trains none twice, and
+    each can be rerun from its record. Any number of processes may run a study that lies in a database, on this machine
+    or on others.
 
     Attributes:
         task: What is learnt.
@@ -60,11 +62,15 @@ class Study:
         model: :class:`~ncps_mlx.CfC` (default), LTC, GRU or LSTM, or a class of your own, ``Net`` or ``"module:Net"``
             (:doc:`/howto/your-own-model`).
         sampler: ``"random"`` (default); ``"grid"``, every combination; ``"tpe"``, Optuna's multivariate
-            tree-structured Parzen estimator; ``"quasi-random"``, a scrambled Sobol sequence.
+            tree-structured Parzen estimator; ``"quasi-random"``, a scrambled Sobol sequence. Or another of Optuna's,
+            which is told each configuration's mean over the seeds: its path, ``"optuna.samplers:NSGAIISampler"``, or
+            that of a function of yours that makes it; for a study in memory also the object itself.
         trials: How many configurations, each trained with every seed. Default 20; a grid takes all it has. An
             existing study may be opened again with more.
         seeds: Each configuration is trained once with each of these (default 0 alone).
         fixed: Values of further hyperparameters of model and training.
+        first: Known configurations, values of all that the space varies by name: they are trained first, and are
+            among the ``trials``.
         name: The study's name in the storage.
         population_size: Members trained at once, at most.
         draws_per_shape: For each drawn shape, draws of what varies within a population (not in a grid).
@@ -75,6 +81,7 @@ class Study:
     Raises:
         ValueError: An argument is out of its range, a configuration could not be trained, or the storage
             holds a study of this name that was made differently.
+        ImportError: The sampler, or a package that it needs, is not there.
 
     Example:
         >>> from ncps_mlx import LogUniform, Space, Study
@@ -95,10 +102,11 @@ class Study:
         space: Space,
         *,
         model: type[nn.Module] | str = CfC,
-        sampler: str = "random",
+        sampler: str | optuna.samplers.BaseSampler = "random",
         trials: int | None = None,
         seeds: Iterable[int] = (0,),
         fixed: Mapping[str, Any] | None = None,
+        first: Sequence[Mapping[str, Any]] = (),
         name: str = "study",
         population_size: int = 32,
         draws_per_shape: int = 8,
@@ -106,17 +114,22 @@ class Study:
         halving: Halving | Hyperband | None = None,
     ) -> None:
         config = StudyConfig(
-            task, space, model, sampler=sampler, trials=trials, seeds=seeds, fixed=fixed, halving=halving,
+            task, space, model, sampler=sampler, trials=trials, seeds=seeds, fixed=fixed, first=first, halving=halving,
             draws_per_shape=draws_per_shape, sampler_seed=sampler_seed, population_size=population_size,
         )  # fmt: skip
         self._attach(storage, name, config)
 
     def _attach(
-        self, storage: str | Path | None, name: Any, config: StudyConfig, trials: Sequence[Any] = ()
+        self,
+        storage: str | Path | None,
+        name: Any,
+        config: StudyConfig,
+        trials: Sequence[Any] = (),
+        trained: Iterable[tuple[TrialSpec, Record]] = (),
     ) -> None:
         """Open the storage, agree with what it holds, and add what is missing of the plan.
 
-        Optuna's ``trials`` of another study in memory are taken over.
+        Optuna's ``trials`` of another study in memory are taken over; what is ``trained`` of the plan is adopted.
         """
         if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or "\0" in name:
             raise ValueError(
@@ -125,7 +138,7 @@ class Study:
         self.task, self.space, self.config, self.name = config.task, config.space, config, name
         self._population_size = config.population_size
         if storage is not None:
-            config.check_importable()
+            config.check_stored()
         self._storage = storage
         higher = config.task.higher_is_better
         self._store = TrialStore(storage, name, config.space, higher_is_better=higher, n_trials=config.n_trials)
@@ -138,6 +151,7 @@ class Study:
         if stored is None or stored["trials"] != config.trials:
             self._store.set_config(config.to_json())
         self._queue = TrialQueue(self._store)
+        self._store.adopt(trained)
         ahead = config.n_stored_ahead(max(FIRST_STORED, 4 * config.population_size))  # for workers that begin together
         self._store.add(config.specs(config.ordered_plan), ahead)
 
@@ -166,6 +180,65 @@ class Study:
         check_text("name", name)
         study = cls.__new__(cls)
         study._attach(storage, name, StudyConfig.from_json(read_config(storage, name), task))
+        return study
+
+    def extended(
+        self,
+        name: str | None = None,
+        *,
+        space: Space | None = None,
+        seeds: Iterable[int] | None = None,
+        trials: int | None = None,
+        sampler: str | optuna.samplers.BaseSampler | None = None,
+        fixed: Mapping[str, Any] | None = None,
+    ) -> Study:
+        """Make a new study that adopts what this one trained: with more seeds, in another space, by another sampler.
+
+        Its first configurations are those of this study that lie in its space. Of them, each that was trained with one
+        of its seeds, and all else equal, is done at once, with the record that it has; this study stays as it is. A
+        hyperparameter that the space newly varies had a value before, its fixed or default one: include it.
+
+        What is not given stays as it is. Called again, in another process too, it opens the study that it made, until
+        this study has other records.
+
+        Args:
+            name: The new study's name in the same storage. Default: counted on, from ``"study"`` to ``"study 2"``.
+            space: The hyperparameters to vary; those that it no longer varies have their default, or what ``fixed``
+                says.
+            seeds: The seeds of every configuration, those of before among them.
+            trials: How many configurations, the adopted ones among them.
+            sampler: Who chooses the other ones.
+            fixed: Other values of further hyperparameters. With those, configurations are trained again.
+
+        Returns:
+            Study: the new one, to be run.
+
+        Raises:
+            ValueError: As for a :class:`~ncps_mlx.Study`.
+
+        Warns:
+            UserWarning: Records of other data, another metric or another tanh cannot be adopted: how many, and why. Or
+                no configuration lies in the new space: why.
+
+        Example:
+            >>> from ncps_mlx import Space, Study
+            >>> from ncps_mlx.data import irregular_sines
+            >>> study = Study(None, irregular_sines(64, 16, 16, readings=8), Space(learning_rate=[1e-3, 1e-2]),
+            ...               sampler="grid", fixed={"hidden_size": 4, "steps": 5}).run(progress=False)
+            >>> study.extended(space=Space(learning_rate=[1e-3, 1e-2, 1e-1]), seeds=(0, 1))
+            Study('study 2': grid, 3 configurations x 2 seeds, 2 of 6 trials done)
+        """
+        records = self.records
+        changes = {"space": space, "seeds": seeds, "trials": trials, "sampler": sampler, "fixed": fixed}
+        config = extended_config(self.config, records, **changes)
+        if name is None:
+            others = self._store.others()
+            for name in next_names(self.name, others):
+                there = others.get(name)
+                if there is not None and there["trials"] == config.trials and not config.differences(there):
+                    break
+        study = type(self).__new__(type(self))
+        study._attach(self._storage, name, config, trained=adopted(config, records))
         return study
 
     def __reduce__(self) -> tuple[Any, ...]:

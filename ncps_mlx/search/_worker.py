@@ -13,8 +13,8 @@ from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.validation import MOST, check_int, check_number
 from ncps_mlx.search._config import StudyConfig
 from ncps_mlx.search._halving import Bracket, is_eligible, rank, rung_step, score_at, survivor_count
+from ncps_mlx.search._optuna_sampler import ask_sampler, known_by_configuration, known_by_seed
 from ncps_mlx.search._record import Record, TrialPopulation
-from ncps_mlx.search._samplers import ask_sampler, tpe_sampler
 from ncps_mlx.search._storage.leases import LEASE_SECONDS
 from ncps_mlx.search._storage.trial_queue import TrialQueue
 from ncps_mlx.search._storage.trial_store import TrialSpec, TrialStore
@@ -95,8 +95,9 @@ class Worker:
         """Bring back what stopped workers left, and add what is missing."""
         self._queue.requeue_orphans()
         if self._config.is_adaptive:  # a configuration that was drawn is trained with every seed
-            drawn = {trial // self._n_seeds: config for trial, config in self._store.configs().items()}
-            self._store.add(self._config.specs(sorted(drawn.items())))
+            known = dict(enumerate(self._config.plan))
+            known |= {trial // self._n_seeds: config for trial, config in self._store.configs().items()}
+            self._store.add(self._config.specs(sorted(known.items())))
         else:
             self._add_next()
 
@@ -126,9 +127,9 @@ class Worker:
         return known.issuperset(range(bracket.first * n, (bracket.first + bracket.size) * n))
 
     def _draw(self) -> bool:
-        """Let TPE choose the next configurations, several of one shape; false if all are drawn."""
-        config, space = self._config, self._config.space
-        begun = 1 + max((trial // self._n_seeds for trial in self._store.configs()), default=-1)
+        """Let the sampler choose the next configurations, several of one shape; false if all are drawn."""
+        config = self._config
+        begun = max([len(config.plan), *(1 + trial // self._n_seeds for trial in self._store.configs())])
         count = min(config.draws_per_shape, config.trials - begun)
         if count < 1:
             return False
@@ -138,10 +139,12 @@ class Worker:
         self._store.refresh()
         if first in self._store.configs():
             return True  # another worker drew them
-        sampler = tpe_sampler(space, self._n_seeds, config.sampler_seed, begun)
+        is_tpe = config.sampler == "tpe"
+        known = known_by_seed(self._store) if is_tpe else known_by_configuration(self._store, self._n_seeds)
         rng = np.random.default_rng([config.sampler_seed, begun])
-        configs = ask_sampler(self._store, count, sampler, rng)
-        self._store.add(config.specs(enumerate(configs, start=begun)))
+        configs, notes = ask_sampler(self._store, count, config.sampler_after(begun), known, rng)
+        drawn = enumerate(configs, start=begun)
+        self._store.add(config.specs(drawn, {} if is_tpe else dict(enumerate(notes, start=begun))))
         return True
 
     def _train(self, batch: Sequence[TrialSpec], bar: Progress) -> None:

@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ class TrialSpec:
     index: int  # in the plan
     seed: int
     config: Mapping[str, Any]  # values of what the space varies
+    notes: Mapping[str, Any] = field(default_factory=dict)  # what a sampler keeps about it: see ask_sampler
     optuna_id: int = -1  # Optuna's identity of it, once it is stored
 
 
@@ -95,6 +97,11 @@ class TrialStore:
     def set_attribute(self, key: str, value: Any) -> None:
         """Store something about the study itself, as JSON can hold it."""
         self.retry(self.storage.set_study_user_attr, self._study_id, key, value)
+
+    def others(self) -> dict[str, dict[str, Any] | None]:
+        """Return the studies of this storage by name: how each was made, ``None`` if it was not made here."""
+        studies = self.retry(self.storage.get_all_studies)
+        return {study.study_name: study.user_attrs.get(CONFIG) for study in studies}
 
     def config(self) -> dict[str, Any] | None:
         """Return how the study was made; ``None`` of a new one."""
@@ -169,8 +176,8 @@ class TrialStore:
         return trial.user_attrs["trial"] if is_ours else None
 
     def _spec(self, index: int, trial: FrozenTrial) -> TrialSpec:
-        config = self._decode(trial)
-        return TrialSpec(index=index, seed=trial.user_attrs["seed"], config=config, optuna_id=trial._trial_id)
+        seed, config, notes = trial.user_attrs["seed"], self._decode(trial), trial.system_attrs
+        return TrialSpec(index=index, seed=seed, config=config, notes=notes, optuna_id=trial._trial_id)
 
     def encode(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a configuration as Optuna keeps it."""
@@ -182,8 +189,6 @@ class TrialStore:
 
     def add(self, specs: Iterable[TrialSpec], n_waiting: float = math.inf) -> int:
         """Add trials as waiting, but those that wait, run or are done, until so many wait; return how many."""
-        from optuna.trial import FrozenTrial, TrialState
-
         with self._lock:
             known = {*self._done, *self._open, *self._added}
             waiting = sum(trial.state.name == "WAITING" for trial in self._open.values()) + len(self._added)
@@ -191,18 +196,38 @@ class TrialStore:
             for added, spec in enumerate(missing):
                 if waiting + added >= n_waiting:
                     return added
-                # Not by create_trial, which compares each distribution, of many choices perhaps, with itself.
-                trial = FrozenTrial(
-                    state=TrialState.WAITING,
-                    params=self.encode(spec.config),
-                    distributions={name: self.distributions[name] for name in spec.config},
-                    user_attrs={"trial": spec.index, "seed": spec.seed},
-                    number=-1, trial_id=-1, value=None, datetime_start=None, datetime_complete=None,
-                    system_attrs={}, intermediate_values={},
-                )  # fmt: skip
-                self.retry(self.optuna.add_trial, trial)
+                self.retry(self.optuna.add_trial, self._frozen(spec))
                 self._added.add(spec.index)
         return len(missing)
+
+    def adopt(self, trained: Iterable[tuple[TrialSpec, Record]]) -> None:
+        """Add trials that are done, each with its record, but those that run or are done."""
+        kept = self._done.keys() | {i for i, trial in self._open.items() if trial.state.name == "RUNNING"}
+        if missing := [(spec, record) for spec, record in trained if spec.index not in kept]:
+            for spec, record in missing:
+                self.retry(self.optuna.add_trial, self._frozen(spec, record))
+            self.refresh()
+
+    def _frozen(self, spec: TrialSpec, record: Record | None = None) -> FrozenTrial:
+        """Return a trial of Optuna's that waits, or that is done and has its record."""
+        from optuna.trial import FrozenTrial, TrialState
+
+        now = value = None
+        state, reports = TrialState.WAITING, {}
+        attributes: dict[str, Any] = {"trial": spec.index, "seed": spec.seed}
+        if record is not None:
+            now, value, state = datetime.now(), record.score, TrialState.COMPLETE
+            attributes["record"] = record.to_json()
+            if record.status == "pruned" and record.history is not None:
+                state, reports = TrialState.PRUNED, {record.history.step[-1]: record.score}
+        # Not by create_trial, which compares each distribution, of many choices perhaps, with itself.
+        return FrozenTrial(
+            state=state,
+            params=self.encode(spec.config),
+            distributions={name: self.distributions[name] for name in spec.config},
+            user_attrs=attributes, system_attrs=dict(spec.notes), intermediate_values=reports,
+            number=-1, trial_id=-1, value=value, datetime_start=now, datetime_complete=now,
+        )  # fmt: skip
 
     def waiting(self) -> list[TrialSpec]:
         """Return what waits of the plan, in the order in which it was added."""
