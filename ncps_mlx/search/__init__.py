@@ -6,6 +6,8 @@ Optuna samples and stores; what is trained together, and that nothing is lost, i
 from ncps_mlx.search._analysis import Edge, boundary
 from ncps_mlx.search._distributions import Choice, Integer, LogUniform, Uniform, When
 from ncps_mlx.search._halving import Halving, Hyperband
+from ncps_mlx.search._objective import objective
+from ncps_mlx.search._optuna_sampler import suggest
 from ncps_mlx.search._record import Record
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._study import Study
@@ -23,4 +25,6 @@ __all__ = [
     "Uniform",
     "When",
     "boundary",
+    "objective",
+    "suggest",
 ]
