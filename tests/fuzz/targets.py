@@ -15,6 +15,7 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
+from optuna.trial import FixedTrial
 
 import ncps_mlx
 from ncps_mlx import LogUniform, Space, Study, records, stats
@@ -451,7 +452,19 @@ ARGUMENTS: dict[str, Any] = {
     "Split.__add__": lambda: {"other": split()},
     "Split.__getitem__": {"rows": np.arange(3)},
     "CfC": {"hidden_size": 3, "output_size": 2},
-    "Study": lambda: {"fixed": {"steps": 2, "batch_size": 8}, "trials": 2},
+    "Study": lambda: {
+        "fixed": {"steps": 2, "batch_size": 8},
+        "trials": 2,
+        "first": [{"hidden_size": 2, "learning_rate": 0.01}],
+    },
+    "Study.extended": lambda: {
+        "name": "more",
+        "space": space(),
+        "seeds": (0, 1),
+        "trials": 3,
+        "sampler": "tpe",
+        "fixed": {"steps": 2},
+    },
     "Study.open": lambda: {"storage": stored_study(), "name": "study", "task": None},
     "Study.run": {"progress": False, "timeout": 5.0, "memory_mb": 100.0, "max_trials": 1},
     "Task": lambda: {
@@ -580,6 +593,8 @@ ARGUMENTS: dict[str, Any] = {
     "records.tuned": lambda: {"records": trained().records, "names": ("hidden_size",)},
     "search.Choice": {"values": (2, 3)},
     "search.boundary": lambda: {"records": trained().records},
+    "search.objective": lambda: {"fixed": {"steps": 2, "batch_size": 8}},
+    "search.suggest": lambda: {"trial": FixedTrial({"hidden_size": 2, "learning_rate": 0.01})},
     "stats.Comparison.__getitem__": {"value": 0.2},
     "stats.compare": lambda: {"records": rows(), "show": ("learning_rate",)},
     "stats.Finding.verdict": {"direction": "more"},
