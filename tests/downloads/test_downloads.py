@@ -58,7 +58,7 @@ def test_the_library_is_the_installed_wheel(tmp_path):
 
 def test_there_is_something_to_receive():
     assert len([page for page in PAGES if copied(page)]) >= 17
-    assert len(SCRIPTS) >= 6
+    assert len(SCRIPTS) >= 7
     assert len(NOTEBOOKS) > len(SCRIPTS)  # one for each script, and the whole session
     assert ARCHIVES
 
