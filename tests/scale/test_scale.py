@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from ncps_mlx import Study
+from ncps_mlx import Space, Study
+from ncps_mlx.data import irregular_sines
 from ncps_mlx.search._storage.trial_queue import LEASE
 from tests.scale.server import Server, free_port
 
@@ -199,3 +200,23 @@ def test_a_server_that_refuses_is_named_without_its_password(server: Server) -> 
         ConnectionError, match=r"storage must answer, got none from postgresql\+psycopg://nobody:\*\*\*@"
     ):
         Study.open(wrong, "rates")
+
+
+def test_workers_train_a_users_own_module(server: Server, tmp_path: Path) -> None:
+    def own(storage: str | Path) -> Study:
+        return Study(
+            storage,
+            irregular_sines(n_train=48, n_validation=16, n_test=16, readings=8),
+            Space(width=[2, 3], dropout=[0.0, 0.2], learning_rate=[0.003, 0.03]),
+            model="tests.own_models:Small",
+            sampler="grid",
+            name="own",
+            population_size=2,
+            fixed={"steps": 20, "batch_size": 16},
+        )
+
+    study = own(server.url)
+    command = [str(HERE / "workers.sh"), server.url, "own"]
+    subprocess.run(command, env=environment(), check=True, timeout=SECONDS)
+    assert outcome(study) == outcome(own(tmp_path / "alone.db").run(progress=False))
+    assert {record.model for record in study.records} == {"tests.own_models:Small"}
