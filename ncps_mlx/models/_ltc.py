@@ -36,8 +36,9 @@ class LTC(RecurrentModel):
         \qquad f = a(W \cdot \text{backbone}([u, x]) + b),
 
     solved by ``ode_unfolds`` semi-implicit Euler steps for each reading. With ``wiring``, neurons with conductance
-    synapses instead. :doc:`/models/ltc` has every equation and the effect of each argument; :doc:`/guide/ltc` helps to
-    choose.
+    synapses instead. A reading acts for the whole of its time step, so that after a long one the state no longer tells
+    how long it was: at irregular times take ``mixed_memory=True``. :doc:`/models/ltc` has every equation and the effect
+    of each argument; :doc:`/guide/ltc` helps to choose.
 
     Source: Hasani et al., "Liquid time-constant networks", AAAI 2021 (arXiv 2006.04439).
 
@@ -51,7 +52,8 @@ class LTC(RecurrentModel):
         residual: Add its input to each layer's output, from the second on.
         bidirectional: Run a second set of layers backward in time and join the outputs of both. Backward, a reading's
             time step is the time to the reading after it.
-        mixed_memory: Run an LSTM step, of as many units, before each step of the cell; the state is then (h, c).
+        mixed_memory: Run an LSTM step, of as many units, before each step of the cell; the state is then (h, c). It
+            takes a reading in at once, however short the time step.
         activation: Of the gate f and of the backbone's layers, named as in :class:`CfC`.
         initializer: ``None`` for Xavier uniform, a name, or a callable of ``mlx.nn.init``. Biases are 0.
         ode_unfolds: Solver steps for each reading.
