@@ -43,7 +43,7 @@ class Call:
     value: Any
 
     def __str__(self) -> str:
-        return f"{self.target.name}({self.argument}={self.value!r:.60}) [{self.kind}]"
+        return f"{self.target}({self.argument}={self.value!r:.60}) [{self.kind}]"
 
     def arguments(self) -> inspect.BoundArguments:
         """The right arguments with the wrong one among them."""
@@ -82,7 +82,7 @@ def _of(target: Target, seed: int) -> Iterator[Call]:
         elif kind == inspect.Parameter.VAR_POSITIONAL:
             parts = {f"{name}/{i}": value for i, value in enumerate(valid)}
         for argument, right in parts.items():
-            rng = random.Random(f"{seed} {target.name} {argument}")
+            rng = random.Random(f"{seed} {target} {argument}")
             for number, (wrong, value) in enumerate(wrong_values(right, rng)):
                 yield Call(target, argument, wrong, number, value)
 

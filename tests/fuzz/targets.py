@@ -18,8 +18,8 @@ import numpy as np
 from optuna.trial import FixedTrial
 
 import ncps_mlx
-from ncps_mlx import LogUniform, Space, Study, records, stats
-from ncps_mlx.data import Table, bitstream_xor, injected_anomalies, irregular_sines
+from ncps_mlx import LogUniform, Space, Study, losses, records, stats
+from ncps_mlx.data import Standardizer, Table, bitstream_xor, injected_anomalies, irregular_sines
 
 __all__ = ["LEFT_OUT", "Target", "arguments_of", "has_arguments", "public_callables", "targets"]
 
@@ -47,6 +47,8 @@ LEFT_OUT = {
     "wirings.Wiring": "abstract",
     "wirings.Wiring.*": "called as AutoNCP's and others'",
     "training.RateRange.*": "of what the library made; no arguments",
+    "training.Conv1d.__call__": "a layer: runs inside compiled graphs",
+    "Stream": "made by Predictor.stream, which hands on its one argument",
 }
 """What is not called, and why; names as shell patterns."""
 
@@ -58,10 +60,15 @@ class Target:
     Attributes:
         name: Its name without ``ncps_mlx.``, such as ``plots.sweep`` or ``Task.fold``.
         make: Gives the function itself, with a fresh object to call it on.
+        case: Which of its right arguments, if there are several: ``"labels"`` for those of ``"Split: labels"``.
     """
 
     name: str
     make: Callable[[], Callable[..., Any]]
+    case: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.case}" if self.case else self.name
 
     def signature(self) -> inspect.Signature:
         return inspect.signature(self.make())
@@ -99,9 +106,10 @@ def targets() -> list[Target]:
             continue
         owner, _, method = name.rpartition(".")
         of_object = owner in INSTANCES and not inspect.ismethod(function)
-        target = Target(name, partial(_bound, owner, method) if of_object else partial(_itself, function))
-        if target.signature().parameters:
-            found.append(target)
+        make = partial(_bound, owner, method) if of_object else partial(_itself, function)
+        if Target(name, make).signature().parameters:
+            cases = [key.removeprefix(f"{name}: ") for key in ARGUMENTS if key.startswith(f"{name}: ")]
+            found += [Target(name, make, case) for case in ("", *cases)]
     return found
 
 
@@ -132,7 +140,7 @@ def has_arguments(target: Target) -> bool:
 def arguments_of(target: Target) -> inspect.BoundArguments:
     """Right arguments: given below, by the function's name or the argument's, or the default."""
     signature = target.signature()
-    own = ARGUMENTS.get(target.name, {})
+    own = ARGUMENTS.get(str(target), {})
     own = own() if callable(own) else own
     bound = inspect.BoundArguments(signature, {})
     for name, parameter in signature.parameters.items():
@@ -175,6 +183,36 @@ def fitted() -> Any:
     return Table(**COLUMNS).task(frame()).table
 
 
+AHEAD = COLUMNS | {"features": ["pulse", "pressure"], "horizon": 1}
+
+
+@cache
+def predictor() -> Any:
+    """Two models of a table, which forecast the next reading."""
+    table_task = Table(**AHEAD).task(frame())
+    fixed = {name: value for name, value in SMALL.items() if name != "hidden_size"}
+    made = Study(None, table_task, Space(hidden_size=[2]), sampler="grid", fixed=fixed)
+    return made.run(progress=False).best.train(seeds=(0, 1), progress=False)
+
+
+def predictor_fields() -> dict[str, Any]:
+    return {
+        "models": predictor().models,
+        "task": Table(**AHEAD).task(frame()),
+        "seeds": (0, 1),
+        "histories": predictor().histories,
+        "config": predictor().config,
+    }
+
+
+def stream() -> Any:
+    """A stream after three readings."""
+    begun = predictor().stream()
+    for hour in range(3):
+        begun.push(float(hour), pulse=70.0, pressure=120.0)
+    return begun
+
+
 def csv() -> str:
     path = folder() / "readings.csv"
     lines = [",".join(map(str, row)) for row in zip(*frame().values(), strict=True)]
@@ -215,6 +253,14 @@ def model() -> Any:
 
 def ltc() -> Any:
     return ncps_mlx.LTC(1, 3, output_size=1, return_sequences=False, ode_unfolds=1, seed=0)
+
+
+def gru() -> Any:
+    return ncps_mlx.GRU(1, 3, output_size=1, return_sequences=False, seed=0)
+
+
+def lstm() -> Any:
+    return ncps_mlx.LSTM(1, 3, output_size=1, return_sequences=False, seed=0)
 
 
 def circuit() -> Any:
@@ -329,8 +375,32 @@ def inputs() -> dict[str, Any]:
     }
 
 
+def lstm_inputs() -> dict[str, Any]:
+    return inputs() | {"state": [(mx.zeros((2, 3)), mx.zeros((2, 3)))]}
+
+
 def split() -> Any:
     return task().validation
+
+
+def measured() -> Any:
+    """A split with all that one may have: weights, groups, targets that were not observed."""
+    values = arrays()
+    values["y"][0] = np.nan
+    more = {"weight": np.arange(1.0, 7.0), "group": np.array(list("aabbcc"))}
+    return values | more
+
+
+def labelled() -> dict[str, Any]:
+    return arrays() | {"y": np.array([0, 1, 2, 0, -1, 2]), "classes": ("rest", "run", "walk")}
+
+
+def absolute_errors(y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+    return float(np.average(np.abs(y_true - y_pred), weights=sample_weight))
+
+
+def good_enough(evaluation: Any) -> bool:
+    return bool(evaluation.score < 0)
 
 
 def initializer() -> Any:
@@ -376,21 +446,26 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "AutoNCP": lambda: ncps_mlx.AutoNCP(8, 2),
     "CfC": model,
     "FullyConnected": lambda: ncps_mlx.FullyConnected(5, 2),
+    "GRU": gru,
     "Halving": lambda: ncps_mlx.Halving(eta=2, rungs=1),
     "History": lambda: trained().records[0].history,
     "Hyperband": lambda: ncps_mlx.Hyperband(eta=2, rungs=1),
+    "LSTM": lstm,
     "LTC": ltc,
     "NCP": lambda: ncps_mlx.NCP(
         3, 2, 2, sensory_fanout=2, inter_fanout=1, recurrent_command_synapses=2, motor_fanin=1
     ),
+    "Predictor": predictor,
     "Random": lambda: ncps_mlx.Random(5, 2),
     "Record": lambda: trained().records[0],
     "Space": space,
     "Split": split,
+    "Stream": stream,
     "Study": study,
     "Task": task,
     "TimeScaler": lambda: ncps_mlx.TimeScaler("log").fit([1.0, 2.0]),
     "data.FittedTable": fitted,
+    "data.Standardizer": lambda: Standardizer(mean=120.0, deviation=15.0),
     "data.Table": lambda: Table(**COLUMNS),
     "stats.Finding": lambda: stats.finding({"one": [1.9, 2.2, 1.8]}),
     "stats.Comparison": lambda: stats.compare(rows(), "learning_rate", 0.1),
@@ -404,6 +479,9 @@ ARGUMENTS: dict[str, Any] = {
     "CfC.__call__": inputs,
     "CfC.export": {"length": 3},
     "FullyConnected.from_config": lambda: {"config": ncps_mlx.FullyConnected(5).config},
+    "GRU": {"hidden_size": 3},
+    "GRU.__call__": inputs,
+    "GRU.export": {"length": 3},
     "Halving.brackets": {"trials": 9},
     "Halving.to_json": {"trials": 9},
     "History": {
@@ -415,6 +493,9 @@ ARGUMENTS: dict[str, Any] = {
     },
     "Hyperband.brackets": {"trials": 9},
     "Hyperband.to_json": {"trials": 9},
+    "LSTM": {"hidden_size": 3},
+    "LSTM.__call__": lstm_inputs,
+    "LSTM.export": {"length": 3},
     "LTC": {"hidden_size": 3, "initial_ranges": None, "time_constant_range": (0.1, 0.8)},
     "LTC.__call__": inputs,
     "LTC.export": {"length": 3},
@@ -431,9 +512,14 @@ ARGUMENTS: dict[str, Any] = {
         "motor_fanin": 1,
     },
     "NCP.from_config": lambda: {"config": INSTANCES["NCP"]().config},
+    "Predictor": predictor_fields,
+    "Predictor.predict": lambda: {"data": frame()},
+    "Predictor.score": lambda: {"task": Table(**AHEAD).task(frame()), "by": "seed"},
+    "Predictor.stream": lambda: {"state": stream().state()},
     "Random": {"units": 5, "output_size": 2, "sparsity_level": 0.5},
     "Random.from_config": lambda: {"config": ncps_mlx.Random(5).config},
     "Record": record_fields,
+    "Record.train": {"seeds": (0, 1), "settings": {"steps": 1}},
     "Record.from_json": lambda: {"text": trained().records[0].to_json()},
     "Space": lambda: {
         "distributions": {
@@ -449,9 +535,13 @@ ARGUMENTS: dict[str, Any] = {
     "Space.from_json": lambda: {"written": space().to_json()},
     "Space.sample": lambda: {"pick": lambda _, each: each.bounds()[0]},
     "Split": arrays,
+    "Split: weights and groups": measured,
+    "Split: labels": labelled,
     "Split.__add__": lambda: {"other": split()},
     "Split.__getitem__": {"rows": np.arange(3)},
     "CfC": {"hidden_size": 3, "output_size": 2},
+    "Stream.predict": {"at": 4.0},
+    "Stream.push": {"time": 3.0, "reading": {"pulse": 70.0}, "values": {"pressure": 120.0}},
     "Study": lambda: {
         "fixed": {"steps": 2, "batch_size": 8},
         "trials": 2,
@@ -474,9 +564,15 @@ ARGUMENTS: dict[str, Any] = {
         "test": task().test,
         "labels": None,
     },
+    "Task: another metric": lambda: {
+        **{name: getattr(task(), name) for name in ("train", "validation", "test")},
+        "metric": absolute_errors,
+        "greater_is_better": False,
+    },
     "Task.baselines": {"split": "test"},
     "Task.fold": {"fold": 1, "folds": 3, "kind": "shuffled"},
     "Task.score": {"predictions": np.zeros((8, 1)), "split": "test"},
+    "Task.score: quantiles": {"predictions": np.zeros((8, 3)), "metric": "pinball", "loss": losses.Quantile()},
     "Task.to_units": {"values": np.zeros((8, 1))},
     "Task.with_source": lambda: {
         "factory": "ncps_mlx.data:irregular_sines",
@@ -534,6 +630,9 @@ ARGUMENTS: dict[str, Any] = {
         "outputs": np.zeros((48, 1)),
         "more": {"more": np.ones(48)},
     },
+    "data.Standardizer": {"mean": 120.0, "deviation": 15.0},
+    "data.Standardizer.__call__": {"values": np.zeros((8, 1))},
+    "data.Standardizer.from_json": {"text": Standardizer(mean=120.0, deviation=15.0).to_json()},
     "data.Table": COLUMNS,
     "data.Table.task": lambda: {"frame": frame(), "split": (0.5, 0.25, 0.25)},
     "data.from_file": lambda: {"file": csv(), "split": (0.5, 0.25, 0.25), "table": COLUMNS},
@@ -554,6 +653,13 @@ ARGUMENTS: dict[str, Any] = {
         "evaluate_every": 1,
         "memory_mb": 100.0,
         "backbone_dropout": 0.1,
+    },
+    "fit: more": lambda: {
+        "steps": 2,
+        "batch_size": 8,
+        "loss": losses.Huber(),
+        "on_evaluate": good_enough,
+        "checkpoint": str(folder() / "training"),
     },
     "load": lambda: {"path": saved_model()},
     "plots.circuit": lambda: {"circuit": circuit()},
@@ -597,6 +703,7 @@ ARGUMENTS: dict[str, Any] = {
     "search.suggest": lambda: {"trial": FixedTrial({"hidden_size": 2, "learning_rate": 0.01})},
     "stats.Comparison.__getitem__": {"value": 0.2},
     "stats.compare": lambda: {"records": rows(), "show": ("learning_rate",)},
+    "losses.CrossEntropy": {"class_weight": (1.0, 2.0)},
     "stats.Finding.verdict": {"direction": "more"},
     "stats.finding": {"differences": {"one": [1.9, 2.2, 1.8], "two": [0.5, 0.2, 0.4]}},
     "tanh_implementation": {"tanh": "mlx"},
@@ -609,6 +716,7 @@ ARGUMENTS: dict[str, Any] = {
         "tuning_steps": 2,
     },
     "training.find_learning_rate": {"low": 1e-4, "high": 1e-1, "steps": 20, "batch_size": 8},
+    "training.Conv1d": {"in_channels": 3, "out_channels": 4, "kernel_size": 2},
     "wirings.Circuit": {"output_size": 1},
     "wirings.Circuit.from_config": lambda: {"config": circuit().config},
 }
