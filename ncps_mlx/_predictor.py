@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import mlx.core as mx
@@ -14,7 +15,16 @@ import mlx.nn as nn
 import numpy as np
 
 from ncps_mlx._trials import History
-from ncps_mlx._utils.validation import check_choice, check_flag, check_int, check_path
+from ncps_mlx._utils.json_values import to_json_value
+from ncps_mlx._utils.validation import (
+    check_choice,
+    check_flag,
+    check_int,
+    check_number,
+    check_path,
+    check_text,
+)
+from ncps_mlx.data._frame import Frame
 from ncps_mlx.data._split import Array, Split
 from ncps_mlx.data._standardizer import Standardizer
 from ncps_mlx.data._table import FittedTable
@@ -26,7 +36,8 @@ from ncps_mlx.models._serialization import CURE, arrays_by_name, metadata_of, wr
 from ncps_mlx.stats import Interval, interval
 from ncps_mlx.training._fit import evaluate
 from ncps_mlx.training._fit import predict as predict_split
-from ncps_mlx.training._validation import check_fits
+from ncps_mlx.training._population import shape_differences
+from ncps_mlx.training._validation import check_fits, check_task
 
 __all__ = ["Predictor", "Stream", "load"]
 
@@ -71,15 +82,33 @@ class Predictor:
         histories: Sequence[History],
         config: Mapping[str, Any],
     ) -> None:
+        check_task(task)
         about = {name: getattr(task, name) for name in ("name", "kind", "metric", "units", "classes", "data_hash")}
         self._set(models, about, task.inverse, task.table, seeds, histories, config)
+        for model in self.models:
+            check_fits(model, task, self._loss)
 
     def _set(
         self, models: Sequence[nn.Module], about: Mapping[str, Any], inverse: Any, table: FittedTable | None,
         seeds: Sequence[int], histories: Sequence[History], config: Mapping[str, Any],
     ) -> None:  # fmt: skip
-        self.models, self.seeds, self.histories = tuple(models), tuple(seeds), tuple(histories)
-        self.config, self.table = dict(config), table
+        self.models = _checked("models", models, nn.Module, "models")
+        if not self.models:
+            raise ValueError("models must hold at least 1 model, got none.")
+        for i, model in enumerate(self.models):
+            if different := shape_differences(self.models[0], model):
+                raise ValueError(
+                    f"models[{i}] must have the shape of models[0], got another {', '.join(different[:5])}."
+                )
+        self.histories = _checked("histories", histories, History, "histories", len(self.models))
+        self.seeds = _checked("seeds", seeds, Integral, "integers", len(self.models))
+        for seed in self.seeds:
+            check_int("seeds", seed, minimum=0)
+        given: Any = config
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+            raise ValueError(f"config must map hyperparameters to values, got {config!r:.80}.")
+        self.config = {name: to_json_value(f"config[{name!r}]", value) for name, value in config.items()}
+        self.table = table
         self._about, self._inverse = dict(about), inverse
 
     def __repr__(self) -> str:
@@ -117,8 +146,7 @@ class Predictor:
             >>> study.best.train(seeds=range(3), progress=False).score(task).n
             3
         """
-        if not isinstance(task, Task):
-            raise ValueError(f"task must be a Task, got {type(task).__name__}.")
+        check_task(task)
         data = task.splits[check_choice("split", split, task.splits)]
         if check_choice("by", by, ("seed", "group")) == "seed":
             if len(self.models) < 2:
@@ -129,13 +157,15 @@ class Predictor:
                 f"by must be 'seed' for {task.name!r}, whose {split} split names no groups, got 'group'. A Table with "
                 "group= names them."
             )
-        groups = np.unique(data.group)
+        groups = list(dict.fromkeys(data.group.tolist()))  # of any kinds
         if len(groups) < 2:
             raise ValueError(f"by must be 'seed' where {split} holds one group, got 'group'.")
         for model in self.models[:1]:
             check_fits(model, task, self._loss)
         outputs = self._mean(predict_split(list(self.models), data))
-        parts = [data.group == group for group in groups]
+        place = {group: i for i, group in enumerate(groups)}
+        of_group = np.array([place[group] for group in data.group.tolist()])
+        parts = [of_group == i for i in range(len(groups))]
         return interval([task.score(outputs[rows], data[rows], loss=self._loss) for rows in parts])
 
     def predict(self, data: Any, *, spread: bool = False) -> Any:
@@ -179,7 +209,7 @@ class Predictor:
         return (labels, values) if spread else labels
 
     def _predict_table(self, frame: Any, spread: bool) -> Any:
-        table = self._table("predict")
+        table, frame = self._table("predict"), Frame(frame, "data")
         batches: list[list[Array]] = []  # of each batch of sequences, the outputs of each model
 
         def mean_outputs(split: Split) -> Array:
@@ -331,10 +361,16 @@ class Stream:
             raise ValueError(f"state must be what state() of a stream gave, got {state!r:.80}.")
         self._encoder = table.encoder(state["encoder"])
         self._count = check_int("state['count']", state["count"], minimum=0)
-        for inputs, gap in state["rows"]:
-            if len(inputs) != len(table.inputs):
-                raise ValueError(f"state must be of a stream of this table, got rows of {len(inputs)} inputs.")
-            self._rows.append(([float(value) for value in inputs], float(gap)))
+        rows = state["rows"]
+        if not isinstance(rows, list | tuple) or len(rows) != min(self._count, table.steps):
+            raise ValueError(f"state['rows'] must be the last {table.steps} of {self._count} rows, got {rows!r:.80}.")
+        for row in rows:
+            inputs = row[0] if isinstance(row, list | tuple) and len(row) == 2 else None
+            if not isinstance(inputs, list | tuple) or len(inputs) != len(table.inputs):
+                size = len(table.inputs)
+                raise ValueError(f"state['rows'] must be pairs of {size} inputs and a gap, got {row!r:.60}.")
+            numbers = [check_number("state['rows']", value) for value in inputs]
+            self._rows.append((numbers, check_number("state['rows']", row[1], low=0)))
 
     def push(
         self, time: Any = None, /, reading: Mapping[str, Any] | None = None, **values: Any
@@ -355,7 +391,9 @@ class Stream:
             ValueError: The time is not after that of the last reading, or a value is not a number. The stream is then
                 as it was.
         """
-        given = {**(reading or {}), **values}
+        if not isinstance(reading, Mapping | None):
+            raise ValueError(f"reading must map features to values, got {reading!r:.80}.")
+        given = {**({} if reading is None else reading), **values}
         if reading is not None and len(given) < len(reading) + len(values):
             twice = ", ".join(sorted(reading.keys() & values.keys()))
             raise ValueError(f"reading must give each feature once, got {twice} twice.")
@@ -380,7 +418,7 @@ class Stream:
             raise ValueError("horizon must be at least 1 to predict ahead; push() gives the target of each reading.")
         if self._count < settings.least:
             raise ValueError(f"push must come at least {settings.least} times before predict, got {self._count}.")
-        return self._predict(0.0 if settings.time is None else self._encoder.gap_until(at))
+        return self._predict(0.0 if settings.time is None else self._encoder.gap_until(at, "at"))
 
     def state(self) -> dict[str, Any]:
         """Return all that it knows, as JSON can hold it: ``predictor.stream(state)`` goes on from there."""
@@ -434,6 +472,8 @@ def load(path: str | os.PathLike[str], trust: str | None = None) -> Any:
         FileNotFoundError: [Errno 2] There is no file to load a model from: 'nowhere.safetensors'
     """
     path = check_path("path", path)
+    if trust is not None and not check_text("trust", trust):
+        raise ValueError("trust must name a module or a file.py, got ''.")
     metadata, arrays = read_file(path)
     if not isinstance(metadata, dict) or metadata.get(CLASS) != "Predictor":
         return model_of(path, metadata, arrays, trust)
@@ -460,6 +500,16 @@ def load(path: str | os.PathLike[str], trust: str | None = None) -> Any:
     except (KeyError, TypeError, IndexError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} holds no predictor that makes sense ({error}). {CURE}") from error
     return predictor
+
+
+def _checked(name: str, values: Any, kind: type[Any], what: str, count: int | None = None) -> tuple[Any, ...]:
+    """A sequence of one kind as a tuple, one for each of ``count`` models."""
+    found = tuple(values) if isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping) else (None,)
+    if not all(isinstance(each, kind) for each in found):
+        raise ValueError(f"{name} must be a sequence of {what}, got {values!r:.80}.")
+    if count is not None and len(found) != count:
+        raise ValueError(f"{name} must be one for each of {count} models, got {len(found)}.")
+    return found
 
 
 def _softmax(values: Array) -> Array:

@@ -43,6 +43,8 @@ Result = TypeVar("Result", bound="TrialResult")
 NON_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
 STATUSES = ("finished", "stopped early", "diverged", "pruned", "interrupted")
+WAYS = ("alone", "vmap(grad)", "grad(vmap)", "one by one")
+"""How gradients of a module of one's own are computed."""
 WORSE_THAN_MEAN = "worse than predicting the mean"
 """How the reason begins of a trial that trained to its end and has learnt nothing."""
 SHARED_WITH_HISTORY = {"best_score": "score", "status": "status", "reason": "reason", "seconds": "seconds"}
@@ -99,8 +101,8 @@ class History:
         object.__setattr__(self, "best_score", _number("best_score", self.best_score))
         object.__setattr__(self, "seconds", check_number("seconds", self.seconds, low=0))
         _check_end(self.status, self.reason)
-        if not isinstance(self.way, str | None):
-            raise ValueError(f"way must be a string or None, got {self.way!r:.80}.")
+        if self.way is not None:
+            check_choice("way", self.way, WAYS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,16 +326,19 @@ def as_records(trials: Trials, argument: str = "records") -> list[TrialResult]:
         config = {
             name: value for name, value in trial.items() if name not in (*ABOUT, "seed", "score", "trial")
         }
-        found.append(
-            TrialResult(
-                trial=trial.get("trial", i),
-                config=config,
-                seed=trial["seed"],
-                score=trial["score"],
-                data_hash="",
-                **about,
+        try:
+            found.append(
+                TrialResult(
+                    trial=trial.get("trial", i),
+                    config=config,
+                    seed=trial["seed"],
+                    score=trial["score"],
+                    data_hash="",
+                    **about,
+                )
             )
-        )
+        except ValueError as error:
+            raise ValueError(f"{argument}[{i}]: {error}") from error
     if not found:
         raise ValueError(f"{argument} must hold at least 1 trial, got none.")
     return found

@@ -224,7 +224,7 @@ class CrossEntropy(Loss):
         class_weight: ``None``; one number for each class, in the order of ``task.classes``, as if each of its targets
             were there so many times; or ``"balanced"``: all classes weigh the same in training.
         label_smoothing: Share of each target that is spread over all classes, from 0 to below 1.
-        gamma: Above 0 the focal loss: what the model gives the probability p weighs (1 - p)^γ; 2 is customary.
+        gamma: Above 0 (to 100) the focal loss: what the model gives the probability p weighs (1 - p)^γ; 2 is customary.
 
     Raises:
         ValueError: A weight is negative or not finite, or a number is out of its range.
@@ -260,7 +260,7 @@ class CrossEntropy(Loss):
         object.__setattr__(self, "class_weight", weight)
         smoothing = check_number("label_smoothing", self.label_smoothing, low=0, high=1, open_high=True)
         object.__setattr__(self, "label_smoothing", smoothing)
-        object.__setattr__(self, "gamma", check_number("gamma", self.gamma, low=0))
+        object.__setattr__(self, "gamma", check_number("gamma", self.gamma, low=0, high=100))
 
     def __call__(self, outputs: mx.array, targets: mx.array) -> mx.array:
         """Return the value of each target, without class weights: the library applies them as it does all weights."""

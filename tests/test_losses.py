@@ -386,7 +386,7 @@ def test_a_loss_that_does_not_fit_is_refused_before_training(kind: str, loss: An
         (lambda: CrossEntropy(class_weight=(1, -1)), "class_weight must be at least 0, got -1"),
         (lambda: CrossEntropy(class_weight=(0, 0)), "class_weight must hold a number above 0"),
         (lambda: CrossEntropy(label_smoothing=1), "label_smoothing must be at least 0 and below 1, got 1"),
-        (lambda: CrossEntropy(gamma=-1), "gamma must be at least 0, got -1"),
+        (lambda: CrossEntropy(gamma=-1), "gamma must be at least 0 and at most 100, got -1"),
     ],
 )
 def test_a_loss_names_what_is_wrong(make: Any, message: str) -> None:

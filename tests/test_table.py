@@ -473,7 +473,7 @@ def test_wrong_settings_are_refused(arguments: dict[str, Any], message: str) -> 
         (changed("t", 4, 10**400), r"frame\['t'\] must hold a time in each row, got inf in row 4"),
         (SMALL | {"who": [[1]] * 12}, r"frame\['who'\] must have one value for each of the 12 rows"),
         (changed("who", 3, {"a"}), r"frame\['who'\] must hold names of groups"),
-        ({"X": [1.0]}, r"frame must have the column 'x' once, got 'X'"),
+        ({"X": [1.0]}, r"frame must have the column 'x' of features once, got 'X'"),
         (SMALL | {"x": SMALL["x"][:3]}, r"must have one value for each of the 12 rows"),
         (changed("x", 4, "high"), r"frame\['x'\] must hold numbers, got 'high' in row 4"),
         (SMALL | {"x": np.full(12, "3")}, r"frame\['x'\] must hold numbers, got 3 in row 0"),
@@ -569,7 +569,7 @@ def test_wrong_readings_are_refused_by_an_encoder() -> None:
         (2, {"x": "3"}, r"reading\['x'\] must be a finite number"),
         (2, {"x": 10**400}, r"reading\['x'\] must be a finite number"),
         (2, {"x": np.inf}, r"reading\['x'\] must be a finite number"),
-        (2, {"x": 1e200}, "reading must stay within float32"),
+        (2, {"x": 1e200}, r"reading\['x'\] must stay within float32"),
     ):
         with pytest.raises(ValueError, match=message):
             encoder.push(time, reading)

@@ -243,7 +243,7 @@ def test_unsafe_time_has_to_be_asked_for() -> None:
         ({"y": np.array([0, 1, 2**32, 2**32 + 1])}, r"y must hold classes up to 2147483647, got 4294967297\. As"),
         ({"y": np.array([0, 2**31, 1, 1])}, r"y must hold classes up to 2147483647, got 2147483648"),
         ({"y": np.array([0, 2**64 - 1, 1, 1], dtype=np.uint64)}, "y must hold classes .* got 18446744073709551615"),
-        ({"y": np.array(["a", 1, None, 2.0], dtype=object)}, "y must hold labels of one kind, .* got dtype object"),
+        ({"y": np.array(["a", 1, None, 2.0], dtype=object)}, "y must hold labels of one kind, .* got NoneType, float"),
         ({"y": [b"a"] * 4}, "y must hold labels of one kind"),
         ({"y": list("abac"), "classes": ("a", "b")}, "y must hold classes that classes has, got class 'c'"),
         ({"y": [0, 1, 2, 0], "classes": ("a", "b")}, "y must hold classes up to 1, got 2"),

@@ -26,7 +26,12 @@ def as_array(name: str, value: Any) -> Array:
             "where there are readings with the mask of a Split."
         )
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
+        if array.dtype.kind in "US" and isinstance(value, list | tuple):
+            given = np.array(value, dtype=object)
+            if not all(isinstance(each, str | bytes) for each in given.ravel()):
+                return given  # beside texts NumPy would make texts of numbers, "nan" of NaN
+        return array
     except (ValueError, TypeError, RuntimeError, BufferError) as error:
         if isinstance(value, list | tuple):
             raise ValueError(f"{name} must be as long in every row, got rows that differ. {WRONG_SHAPE}") from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncps_mlx._utils.validation import as_float, check_number, did_you_mean
+from ncps_mlx._utils.validation import LARGEST, as_float, check_number, did_you_mean
 from ncps_mlx.data._frame import as_time, is_missing
 from ncps_mlx.data._split import Array
 
@@ -106,15 +106,20 @@ class Encoder:
         first = self._last is None
         x, gaps, last = encode(self._table, now[None], values[None], np.array([first]), self._last)
         if not np.isfinite(x).all():
-            raise ValueError(f"reading must stay within float32 once standardised, got {reading!r:.200}.")
+            place = int(np.isfinite(x[0]).argmin()) % len(values)
+            name = self._table.settings.features[place]
+            raise ValueError(f"reading[{name!r}] must stay within float32 once standardised, got {values[place]}.")
+        _check_gap("time", gaps[0])
         self._last = last
         return x[0], float(gaps[0])
 
-    def gap_until(self, time: Any) -> float:
-        """Return the time from the last reading to ``time``, in the table's unit."""
+    def gap_until(self, time: Any, name: str = "time") -> float:
+        """Return the time from the last reading to ``time``, in the table's unit; errors call it ``name``."""
         if self._last is None:
             raise ValueError("push must come before gap_until, got no reading yet.")
-        return float(elapsed(self._time(time), self._last.time, self._table.settings.unit))
+        gap = elapsed(self._time(time, name), self._last.time, self._table.settings.unit)
+        _check_gap(name, gap)
+        return float(gap)
 
     def state(self) -> dict[str, Any] | None:
         """Return what is known so far, as JSON can hold it: ``table.encoder(state)`` goes on from there."""
@@ -156,20 +161,20 @@ class Encoder:
             ) from error
         return cls(table, Last(time, np.array(numbers), seen))
 
-    def _time(self, time: Any) -> Array:
-        name = self._table.settings.time
-        if name is None:
+    def _time(self, time: Any, name: str = "time") -> Array:
+        column = self._table.settings.time
+        if column is None:
             if time is not None:
-                raise ValueError(f"time must be None for a table without times, got {time!r:.40}.")
+                raise ValueError(f"{name} must be None for a table without times, got {time!r:.40}.")
             return np.asarray(0.0 if self._last is None else self._last.time + 1)
-        now = as_time("time", time, name)
+        now = as_time(name, time, column)
         if now.dtype.kind != self._table.time_kind:
             wanted = TIME_KINDS[self._table.time_kind]
-            raise ValueError(f"time must be {wanted}, as in the table, got {time!r:.40}.")
+            raise ValueError(f"{name} must be {wanted}, as in the table, got {time!r:.40}.")
         if np.isnat(now) if now.dtype.kind in "mM" else not np.isfinite(now):
-            raise ValueError(f"time must be a time, got {time!r:.40}.")
+            raise ValueError(f"{name} must be a time, got {time!r:.40}.")
         if self._last is not None and not now > self._last.time:
-            raise ValueError(f"time must be after that of the last reading, {self._last.time}, got {time!r:.40}.")
+            raise ValueError(f"{name} must be after that of the last reading, {self._last.time}, got {time!r:.40}.")
         return now
 
     def _values(self, reading: Mapping[str, Any] | Sequence[Any]) -> Array:
@@ -197,3 +202,9 @@ class Encoder:
                     raise ValueError(f"reading[{name!r}] must be a finite number, None or NaN, got {value!r:.40}.")
                 values[place] = number
         return values
+
+
+def _check_gap(name: str, gap: Any) -> None:
+    """Refuse a time so long after the last reading that no model could read the gap."""
+    if not abs(gap) < LARGEST:
+        raise ValueError(f"{name} must be within {LARGEST:g} of the last reading's, got one {gap} later.")

@@ -14,33 +14,36 @@ from ncps_mlx._utils.arrays import as_array
 from ncps_mlx._utils.validation import as_float, did_you_mean
 from ncps_mlx.data._split import Array
 
-__all__ = ["Frame", "as_time", "is_missing"]
+__all__ = ["Frame", "as_frame", "as_time", "is_missing"]
 
 TO_TIMES = "Texts become times with pandas.to_datetime(frame[{!r}]), or polars' str.to_datetime()."
 
 
 class Frame:
-    """Reads columns of numbers, times and labels, and writes a table of the same kind."""
+    """Reads columns of numbers, times and labels, and writes a table of the same kind.
 
-    def __init__(self, frame: Any) -> None:
+    ``name`` is what errors call the table: the argument that it came by.
+    """
+
+    def __init__(self, frame: Any, name: str = "frame") -> None:
         kind = type(frame).__module__.partition(".")[0]
         if isinstance(frame, Mapping):
             names, kind = list(frame), "dict"
         elif kind in ("pandas", "polars") and type(frame).__name__ == "LazyFrame":
-            raise ValueError("frame must be a table in memory, got a LazyFrame: pass frame.collect().")
+            raise ValueError(f"{name} must be a table in memory, got a LazyFrame: pass {name}.collect().")
         elif hasattr(frame, "iloc") and hasattr(frame, "columns"):
             names, kind = list(frame.columns), "pandas"
         elif kind == "polars" and hasattr(frame, "columns"):
             names = list(frame.columns)
         else:
             raise ValueError(
-                f"frame must be a DataFrame of pandas or polars, or a dict of arrays, got {type(frame).__name__}."
+                f"{name} must be a DataFrame of pandas or polars, or a dict of arrays, got {type(frame).__name__}."
             )
-        self.frame, self.kind, self.names = frame, kind, names
+        self.frame, self.name, self.kind, self.names = frame, name, kind, names
         if kind == "dict":
-            first = as_array("frame", next(iter(frame.values()), []))
+            first = as_array(name, next(iter(frame.values()), []))
             if first.ndim != 1:
-                raise ValueError(f"frame[{names[0]!r}] must have a value for each row, got shape {first.shape}.")
+                raise ValueError(f"{name}[{names[0]!r}] must have a value for each row, got shape {first.shape}.")
             self.rows = len(first)
         else:
             self.rows = len(frame)
@@ -49,12 +52,7 @@ class Frame:
         return self.rows
 
     def array(self, name: str) -> Array:
-        """Return a column (n,) as NumPy holds it; times with a zone become UTC."""
-        if self.names.count(name) != 1:
-            found = "it twice" if name in self.names else f"{', '.join(map(repr, self.names)):.200}"
-            raise ValueError(
-                f"frame must have the column {name!r} once, got {found}.{did_you_mean(name, map(str, self.names))}"
-            )
+        """Return a column (n,), which must be there, as NumPy holds it; times with a zone become UTC."""
         column = self.frame[name]
         if self.kind == "pandas":
             if getattr(column.dtype, "tz", None) is not None:
@@ -63,13 +61,22 @@ class Frame:
             holes = {"dtype": "float64", "na_value": np.nan} if nullable and column.isna().any() else {}
             array = column.to_numpy(**holes)
         else:
-            array = column.to_numpy() if self.kind == "polars" else as_array(f"frame[{name!r}]", column)
+            array = column.to_numpy() if self.kind == "polars" else as_array(f"{self.name}[{name!r}]", column)
         array = np.asarray(array)
         if array.shape != (len(self),):
             raise ValueError(
-                f"frame[{name!r}] must have one value for each of the {len(self)} rows, got shape {array.shape}."
+                f"{self.name}[{name!r}] must have one value for each of the {len(self)} rows, got shape {array.shape}."
             )
         return array
+
+    def check_column(self, argument: str, name: str) -> None:
+        """Refuse a column that is not there, or twice, for the argument that asks for it."""
+        if self.names.count(name) != 1:
+            found = "it twice" if name in self.names else f"{', '.join(map(repr, self.names)):.200}"
+            raise ValueError(
+                f"{self.name} must have the column {name!r:.80} of {argument} once, got {found}."
+                f"{did_you_mean(name, map(str, self.names))}"
+            )
 
     def numbers(self, name: str, cure: str = "") -> Array:
         """Return a column of numbers in double precision, NaN where one is missing."""
@@ -82,32 +89,32 @@ class Frame:
                 elif isinstance(value, Real | Decimal):
                     values[row] = float(value) if isinstance(value, Decimal | bool) else as_float(value)
                 else:
-                    raise ValueError(f"frame[{name!r}] must hold numbers, got {value!r:.40} in row {row}.{cure}")
+                    raise ValueError(f"{self.name}[{name!r}] must hold numbers, got {value!r:.40} in row {row}.{cure}")
             array = np.array(values, dtype=np.float64)
         elif array.dtype.kind not in "fiub":
             got = f"{array[0]!s:.40} in row 0" if len(array) else f"dtype {array.dtype}"
-            raise ValueError(f"frame[{name!r}] must hold numbers, got {got}.{cure}")
+            raise ValueError(f"{self.name}[{name!r}] must hold numbers, got {got}.{cure}")
         array = array.astype(np.float64)
         if np.isinf(array).any():
             row = int(np.isinf(array).argmax())
-            raise ValueError(f"frame[{name!r}] must hold finite numbers, got {array[row]} in row {row}.")
+            raise ValueError(f"{self.name}[{name!r}] must hold finite numbers, got {array[row]} in row {row}.")
         return array
 
     def times(self, name: str) -> Array:
         """Return a column of times: datetime64 or timedelta64, or numbers in double precision; none is missing."""
         array = self.array(name)
         if array.dtype.kind == "O":
-            found = [as_time(f"frame[{name!r}] in row {row}", value, name) for row, value in enumerate(array)]
+            found = [as_time(f"{self.name}[{name!r}] in row {row}", value, name) for row, value in enumerate(array)]
             if len({value.dtype.kind for value in found}) > 1:
-                raise ValueError(f"frame[{name!r}] must hold times of one kind, got dates and numbers.")
+                raise ValueError(f"{self.name}[{name!r}] must hold times of one kind, got dates and numbers.")
             array = np.array(found)
         elif array.dtype.kind not in "fiumM":
-            as_time(f"frame[{name!r}] in row 0", array[0].item() if len(array) else str(array.dtype), name)
+            as_time(f"{self.name}[{name!r}] in row 0", array[0].item() if len(array) else str(array.dtype), name)
         array = _in_fixed_units(array)
         missing = np.isnat(array) if array.dtype.kind in "mM" else ~np.isfinite(array)
         if missing.any():
             row = int(missing.argmax())
-            raise ValueError(f"frame[{name!r}] must hold a time in each row, got {array[row]} in row {row}.")
+            raise ValueError(f"{self.name}[{name!r}] must hold a time in each row, got {array[row]} in row {row}.")
         return array
 
     def labels(self, name: str) -> list[Any]:
@@ -130,6 +137,11 @@ class Frame:
             return self.frame[keep].assign(**columns)
         new = type(self.frame)({name: np.asarray(column).tolist() for name, column in columns.items()}).fill_nan(None)
         return self.frame.select(keep).hstack(new) if keep else new
+
+
+def as_frame(frame: Any) -> Frame:
+    """Return a table as a frame, which it may be already."""
+    return frame if isinstance(frame, Frame) else Frame(frame)
 
 
 def as_time(what: str, value: Any, name: str | None) -> Array:

@@ -12,6 +12,7 @@ from ncps_mlx.data._task import Task
 __all__ = ["irregular_sines"]
 
 FREQUENCIES = np.array([0.05, 0.13, 0.31])
+LOUDEST = 1e30  # noise that single precision holds
 AMPLITUDES = np.array([1.0, 0.6, 0.4])
 SHORTEST, LONGEST = 0.02, 4.0  # gaps, in seconds
 
@@ -56,7 +57,7 @@ def irregular_sines(
         Task('irregular sines', regression, rmse, T=7, D=1, O=1, 20/10/10 sequences)
     """
     check_int("readings", readings, minimum=2, maximum=MOST)
-    check_number("noise", noise, low=0)
+    check_number("noise", noise, low=0, high=LOUDEST)
     check_choice("targets", targets, ("last", "every"))
     check_int("seed", seed, minimum=0)
     sizes = (

@@ -14,12 +14,15 @@ Array = npt.NDArray[Any]
 Classes = tuple[Any, ...]  # the labels, the place of each its number
 UNLABELLED = -1
 """What stands in ``y`` where a target has no label."""
+SCALARS = (str, bool, int, float, np.generic)
 LARGEST = int(np.iinfo(np.int32).max)
 
 
 def check_classes(classes: Any) -> Classes:
     """Return the labels of classes as a tuple of strings, of booleans or of integers, none of them twice."""
-    found = tuple(np.asarray(classes).tolist()) if isinstance(classes, list | tuple | np.ndarray) else ()
+    given = classes.tolist() if isinstance(classes, np.ndarray) else classes
+    given = given if isinstance(given, list | tuple) else ()
+    found = tuple(label.item() if isinstance(label, np.generic) else label for label in given)
     kinds = {type(label) for label in found}
     if len(kinds) != 1 or not kinds <= {str, bool, int} or len(set(found)) < len(found):
         raise ValueError(f"classes must be different strings, booleans or integers, got {classes!r:.80}.")
@@ -30,8 +33,9 @@ def encode(labels: Array, classes: Classes | None) -> tuple[Array, Classes | Non
     """Return labels as numbers int32, and the classes that these count; ``None`` if they count themselves."""
     if labels.dtype.kind == "O":
         given = np.array([label is not None for label in labels.ravel()], dtype=bool).reshape(labels.shape)
-        if len({type(label) for label in labels[given]}) == 1:
-            known = np.array(labels[given].tolist())
+        kinds = {type(label) for label in labels[given]}
+        known = np.array(labels[given].tolist()) if len(kinds) == 1 and issubclass(*kinds, SCALARS) else labels
+        if known.dtype.kind != "O":  # as it still is with integers beyond 64 bits
             if given.all():
                 return encode(known.reshape(labels.shape), classes)
             numbers, classes = encode(known, classes)
@@ -48,7 +52,10 @@ def encode(labels: Array, classes: Classes | None) -> tuple[Array, Classes | Non
             raise ValueError(f"y must hold classes up to {limit}, got {high}.{cure}")
         return labels.astype(np.int32), classes
     if labels.dtype.kind not in "bUT":
-        raise ValueError(f"y must hold labels of one kind, strings, booleans or integers, got dtype {labels.dtype}.")
+        kinds = sorted({type(label).__name__ for label in labels.ravel().tolist()})
+        raise ValueError(
+            f"y must hold labels of one kind, strings, booleans or integers up to {LARGEST}, got {', '.join(kinds)}."
+        )
     if classes is None:
         classes = (False, True) if labels.dtype.kind == "b" else tuple(np.unique(labels).tolist())
     return _numbers("y", labels.ravel().tolist(), classes, "classes has").reshape(labels.shape), classes

@@ -152,24 +152,30 @@ OF_PROBABILITIES = ("y_score", "y_proba", "y_prob")
 """What a function calls its second argument if that is probabilities, as scikit-learn's do."""
 
 
-def as_metric(value: Any, kind: str, greater_is_better: Any = None) -> Metric:
+def as_metric(value: Any, kind: str, greater_is_better: Any = None, *, any_direction: bool = False) -> Metric:
     """Return the metric of a kind of task; refuse what is none, or whose direction is not known.
 
-    ``greater_is_better="unknown"`` is for one that is only looked at.
+    ``any_direction`` is for one that is only looked at.
     """
+    if greater_is_better is not None:
+        check_flag("greater_is_better", greater_is_better)
     own = [name for name, metric in METRICS.items() if metric.kind == kind]
     if isinstance(value, Metric):
         return value
     if callable(value) or (isinstance(value, str) and ":" in value):
-        return _own_metric(value, kind, greater_is_better)
+        return _own_metric(value, kind, True if any_direction else greater_is_better)
     name = own[0] if value is None else check_choice("metric", value, own)
-    if greater_is_better not in (None, "unknown"):
-        raise ValueError(f"greater_is_better must be left out for {name!r}, whose direction is known.")
+    if greater_is_better is not None:
+        raise ValueError(
+            f"greater_is_better must be left out for {name!r}, whose direction is known, got {greater_is_better}."
+        )
     return METRICS[name]
 
 
-def _own_metric(value: Any, kind: str, greater_is_better: Any) -> Metric:
+def _own_metric(value: Any, kind: str, greater_is_better: bool | None) -> Metric:
     function = import_by_name("metric", value) if isinstance(value, str) else value
+    if isinstance(function, type):
+        raise ValueError(f"metric must be a function of (y_true, y_pred, sample_weight=None), got the {function}.")
     name = str(value if isinstance(value, str) else name_of(value) or getattr(value, "__name__", type(value).__name__))
     is_sklearn = str(getattr(function, "__module__", "")).startswith("sklearn.metrics")
     ends = getattr(function, "__name__", "").rpartition("_")[2]
@@ -197,8 +203,7 @@ def _own_metric(value: Any, kind: str, greater_is_better: Any) -> Metric:
             raise ValueError(f"metric must give a number, got {result!r:.80} from {name!r}.")
         return number
 
-    better = greater_is_better == "unknown" or check_flag("greater_is_better", greater_is_better)
-    return Metric(name=name, function=score, greater_is_better=better, kind=kind, of=of, has_unit=True)
+    return Metric(name=name, function=score, greater_is_better=greater_is_better, kind=kind, of=of, has_unit=True)
 
 
 def _parameters(name: str, function: Any) -> list[str]:

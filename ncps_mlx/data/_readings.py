@@ -12,7 +12,7 @@ import numpy as np
 
 from ncps_mlx._utils.validation import check_number, check_text
 from ncps_mlx.data._encoder import UNITS
-from ncps_mlx.data._frame import Frame
+from ncps_mlx.data._frame import Frame, as_frame
 from ncps_mlx.data._split import Array
 from ncps_mlx.data._task import SPLITS
 
@@ -42,25 +42,30 @@ class Readings:
 
 def read(table: Table, frame: Any) -> Readings:
     """The table's rows in order of group and time, checked."""
-    source = Frame(frame)
+    source = as_frame(frame)
     n = len(source)
     if not n:
-        raise ValueError("frame must have at least 1 row, got 0.")
+        raise ValueError(f"{source.name} must have at least 1 row, got 0.")
+    for argument, names in (("features", table.features), ("time", [table.time]), ("group", [table.group])):
+        for name in names:
+            if name is not None:
+                source.check_column(argument, name)
     values = np.stack([source.numbers(name) for name in table.features], axis=1)
     if table.missing == "refuse" and np.isnan(values).any():
         row, column = np.argwhere(np.isnan(values))[0]
         raise ValueError(
-            f"frame[{table.features[column]!r}] must have a value in each row, as missing='refuse' says, got none "
-            f"in row {row}."
+            f"{source.name}[{table.features[column]!r}] must have a value in each row, as missing='refuse' says, got "
+            f"none in row {row}."
         )
     labels = [None] * n if table.group is None else source.labels(table.group)
     if table.group is not None and None in labels:
-        raise ValueError(f"frame[{table.group!r}] must name a group in each row, got none in row {labels.index(None)}.")
+        row = labels.index(None)
+        raise ValueError(f"{source.name}[{table.group!r}] must name a group in each row, got none in row {row}.")
     for row, label in enumerate(labels):
         if not isinstance(label, GROUPS):
             raise ValueError(
-                f"frame[{table.group!r}] must hold names of groups, texts, numbers or dates, got {label!r:.40} in row "
-                f"{row}."
+                f"{source.name}[{table.group!r}] must hold names of groups, texts, numbers or dates, got {label!r:.40} "
+                f"in row {row}."
             )
     names = sorted(set(labels), key=lambda label: (type(label).__name__, label)) if table.group else [None]
     code = {label: number for number, label in enumerate(names)}
@@ -78,8 +83,8 @@ def read(table: Table, frame: Any) -> Readings:
         first, second = sorted(order[same[0] : same[0] + 2].tolist())
         whose = "" if table.group is None else f" of group {names[groups[same[0]]]!r}"
         raise ValueError(
-            f"frame[{table.time!r}] must differ in all rows of a group, got {times[same[0]]} in rows {first} and "
-            f"{second}{whose}."
+            f"{source.name}[{table.time!r}] must differ in all rows of a group, got {times[same[0]]} in rows {first} "
+            f"and {second}{whose}."
         )
     known = np.empty(len(names), dtype=object)
     known[:] = names

@@ -37,6 +37,8 @@ def moments(names: Sequence[str], values: Array) -> tuple[Array, Array]:
 
 def read_targets(table: Table, readings: Readings) -> Array:
     """The targets of all readings (n, O): numbers, NaN where unknown; or labels, ``None`` where unknown."""
+    for name in table.targets:
+        readings.frame.check_column("target", name)
     if table.kind == "classification":
         labels = np.empty((len(readings), 1), dtype=object)
         labels[:, 0] = readings.frame.labels(table.targets[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
@@ -64,6 +65,13 @@ def call_model(model: Any, split: Split) -> Array:
         raise ValueError(f"model must be callable, got {type(model).__name__}.")
     arrays = {"time_delta": split.time_delta, "mask": split.mask}
     given = {name: mx.array(array) for name, array in arrays.items() if array is not None}
+    try:
+        inspect.signature(model).bind(split.x, **given)
+    except TypeError as error:
+        rule = ", ".join(["x", *(f"{name}=..." for name in given)])
+        raise ValueError(f"model must be called as model({rule}), got {model!r:.60}: {error}.") from error
+    except ValueError:  # written in C
+        pass
     training = getattr(model, "training", False)
     if training:
         model.eval()

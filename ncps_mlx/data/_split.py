@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import hashlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,7 +65,7 @@ class Split:
             the strings of ``y``, sorted, or False and True; ``None`` for integers.
         scaled_by: The fitted :class:`~ncps_mlx.TimeScaler` that ``time_delta`` went through already, as
             :meth:`Task.scaled_time` notes it, so that no model scales it again; ``None``: raw time.
-        group: Whose each sequence is (n,), such as the names of patients; no model sees it.
+        group: Whose each sequence is (n,), such as the names of patients: texts, numbers or dates; no model sees it.
 
     Raises:
         ValueError: A shape or dtype is wrong, or a label is negative, beyond int32, or not among ``classes``;
@@ -123,10 +124,7 @@ class Split:
                 )
             object.__setattr__(self, "scaled_by", copy.copy(scaled_by))
         if self.group is not None:
-            group = as_array("group", self.group)
-            if group.shape != (len(x),):
-                raise ValueError(f"group must have one label for each of the {len(x)} sequences, got {group.shape}.")
-            _freeze(self, "group", group)
+            _freeze(self, "group", _check_group(self.group, len(x)))
 
     @property
     def every_step(self) -> bool:
@@ -407,6 +405,19 @@ def _check_weight(value: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
     if weight.size and not (np.isfinite(weight).all() and weight.min() >= 0):
         raise ValueError(f"weight must be finite and at least 0, got {weight.min():g} to {weight.max():g}.")
     return weight
+
+
+def _check_group(value: npt.ArrayLike, sequences: int) -> Array:
+    group = as_array("group", value)
+    if group.shape != (sequences,):
+        raise ValueError(f"group must have one label for each of the {sequences} sequences, got {group.shape}.")
+    for sequence, label in enumerate(group.tolist()):
+        if not isinstance(label, str | int | float | datetime.date) or label != label:  # NaN alone differs from itself
+            raise ValueError(
+                f"group must name whose each sequence is, by a text, a number or a date, got {label!r:.40} of sequence "
+                f"{sequence}."
+            )
+    return group
 
 
 def _freeze(split: Split, name: str, array: Array) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from ncps_mlx._utils.arrays import real_array
 from ncps_mlx._utils.validation import check_choice, check_int, check_text
 from ncps_mlx.data._encoder import TIME_KINDS, Encoder, elapsed, encode
-from ncps_mlx.data._frame import Frame
+from ncps_mlx.data._frame import as_frame
 from ncps_mlx.data._readings import Readings, assign, read
 from ncps_mlx.data._scales import classes_of, is_known, moments, read_targets, scale_targets
 from ncps_mlx.data._sequences import as_split, call_model, cut
@@ -315,8 +315,8 @@ class FittedTable:
         found = None if self.settings.time is None else readings.times.dtype.kind
         if found != self.time_kind:
             raise ValueError(
-                f"frame[{self.settings.time!r}] must hold {TIME_KINDS[self.time_kind]} in each row, as in training, "
-                f"got {TIME_KINDS[found]}."
+                f"{readings.frame.name}[{self.settings.time!r}] must hold {TIME_KINDS[self.time_kind]} in each row, as "
+                f"in training, got {TIME_KINDS[found]}."
             )
         result = np.full((len(readings), self.output_size), np.nan)
         for windows, split in self._sequences(readings):
@@ -366,7 +366,7 @@ class FittedTable:
         Raises:
             ValueError: The outputs or further columns do not fit the table.
         """
-        source = Frame(frame)
+        source = as_frame(frame)
         outputs = real_array("outputs", outputs).astype(np.float64)
         if outputs.shape != (len(source), self.output_size):
             raise ValueError(f"outputs must have the shape {(len(source), self.output_size)}, got {outputs.shape}.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ncps_mlx._utils.optional import import_optional
-from ncps_mlx._utils.validation import check_text
+from ncps_mlx._utils.validation import check_path, check_text
 from ncps_mlx.data._table import Table
 from ncps_mlx.data._task import Task
 
@@ -59,7 +59,7 @@ def from_file(
 
 def read_frame(file: str, time: str | None) -> Any:
     """Read a file as a DataFrame of pandas, a column of times as dates."""
-    path = Path(check_text("file", file))
+    path = check_path("file", check_text("file", file))
     pandas = import_optional("pandas", "a table in a file")
     suffixes = path.suffixes or [""]
     if not path.is_file():

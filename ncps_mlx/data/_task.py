@@ -331,8 +331,8 @@ class Task:
         data: Split = split if isinstance(split, Split) else getattr(self, check_choice("split", split, SPLITS))
         if data is split:
             check_like("split", data, self.train)
-        chosen = self._metric if metric is None else as_metric(metric, self.kind, "unknown")
-        return self._score(real_array("predictions", predictions), data, chosen, loss)
+        chosen = self._metric if metric is None else as_metric(metric, self.kind, any_direction=True)
+        return self._score(real_array("predictions", predictions), data, chosen, _check_loss(loss))
 
     def _score(self, outputs: Array, data: Split, chosen: Metric, loss: Loss | None) -> float:
         """Score as :meth:`score`, whose arguments have been read."""
@@ -340,7 +340,9 @@ class Task:
         shape = (*data.y.shape, self.output_size) if classes else data.y.shape
         wide = shape if loss is None else (*shape[:-1], loss.outputs(shape[-1]))
         if outputs.shape != wide:
-            raise ValueError(f"predictions must have the shape {wide}, got {outputs.shape}.")
+            whose = "" if loss is None else f" with {loss}"
+            cure = "" if classes or loss is not None else " Of a model that gives more for each target, say the loss."
+            raise ValueError(f"predictions must have the shape {wide}{whose}, got {outputs.shape}.{cure}")
         if not np.isfinite(outputs).all():
             return float("nan")
         counts, weight = _counting(data, self.score_at)
@@ -371,6 +373,7 @@ class Task:
             True
         """
         data: Split = getattr(self, check_choice("split", split, SPLITS))
+        loss = _check_loss(loss)
         levels: tuple[float, ...] = getattr(loss, "levels", ()) if self.metric == "pinball" else ()
         if (split, levels) not in self._mean_scores:
             counts, weight = _counting(self.train, "all")
@@ -673,6 +676,14 @@ def _mean(known: Array, weight: Array | None) -> Array:
     share = there * (np.ones(len(known)) if weight is None else weight)[:, None]
     total = (np.where(there, known, 0.0).astype(np.float64) * share).sum(axis=0)
     return np.asarray(total / share.sum(axis=0))
+
+
+def _check_loss(loss: Loss | None) -> Loss | None:
+    """Refuse what is neither a loss nor ``None``; this package lies below that of losses."""
+    parts = (getattr(loss, name, None) for name in ("outputs", "point"))
+    if loss is not None and (isinstance(loss, type) or not all(map(callable, parts))):
+        raise ValueError(f"loss must be a Loss, such as ncps_mlx.losses.Quantile(), or None, got {loss!r:.80}.")
+    return loss
 
 
 def _check_name(name: object) -> None:

@@ -184,7 +184,7 @@ class Record(TrialResult):
         config = recorded_config(self.model, self.config, settings)
         return Predictor(models, task, seeds=chosen, histories=histories, config=config)
 
-    def of_task(self, task: Task) -> Record:
+    def _of_task(self, task: Task) -> Record:
         """Note the task, so that :meth:`train` knows it; it is no part of the record."""
         object.__setattr__(self, "_task", task)
         return self

@@ -218,9 +218,12 @@ class Space:
         for part in written:
             if not isinstance(part, list | tuple) or len(part) != 3 or not isinstance(part[2], Mapping):
                 raise ValueError(f"written must hold a name, a distribution and conditions each, got {part!r:.80}.")
-            name, values, conditions = check_text("written", part[0]), read(part[1]), part[2]
-            when = {key: read(each) for key, each in conditions.items()}
-            given[name] = When(values, **when) if when else values
+            name, conditions = check_text("written", part[0]), part[2]
+            try:
+                values, when = read(part[1]), {key: read(each) for key, each in conditions.items()}
+                given[name] = When(values, **when) if when else values
+            except ValueError as error:
+                raise ValueError(f"written[{name!r}]: {error}") from error
         return cls(**given)
 
     def describe(self, name: str) -> str:

@@ -35,6 +35,7 @@ __all__ = ["Study"]
 
 FIRST_STORED = 128  # trials that a new study stores at least; its workers store the others before their turn
 LONGEST_NAME = 512  # characters that Optuna's tables take
+MOST_WORKERS = 1024  # processes on one machine
 LOOK_SECONDS = 0.5  # between two looks at what the workers did
 
 
@@ -293,7 +294,7 @@ class Study:
             ['finished', 'finished']
         """
         check_flag("progress", progress)
-        check_int("workers", workers)
+        check_int("workers", workers, maximum=MOST_WORKERS)
         if workers > 1 and max_trials is not None:
             raise ValueError(
                 f"max_trials must be None with {workers} workers, who share the plan, got {max_trials}."
@@ -363,7 +364,7 @@ class Study:
             [(0, 0.001), (1, 0.01)]
         """
         self._store.refresh()
-        return [record.of_task(self.task) for record in self._store.records()]
+        return [record._of_task(self.task) for record in self._store.records()]
 
     @property
     def best(self) -> Record:

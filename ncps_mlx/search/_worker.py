@@ -36,9 +36,10 @@ class WorkerSettings:
 
     def __post_init__(self) -> None:
         check_int("population_size", self.population_size)
-        for name in ("lease_seconds", "timeout", "memory_mb"):
+        check_number("lease_seconds", self.lease_seconds, low=0, open_low=True, high=MOST)
+        for name in ("timeout", "memory_mb"):
             if (value := getattr(self, name)) is not None:
-                check_number(name, value, low=0, open_low=True, high=MOST if name == "lease_seconds" else math.inf)
+                check_number(name, value, low=0, open_low=True)
 
     def options(self) -> list[str]:
         """Return them as options of the command ``worker``."""

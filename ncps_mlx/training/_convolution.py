@@ -5,7 +5,12 @@ from __future__ import annotations
 import mlx.core as mx
 import mlx.nn as nn
 
+from ncps_mlx._utils.validation import MOST, check_flag, check_int
+from ncps_mlx.cells._validation import LARGEST_SIZE
+
 __all__ = ["Conv1d"]
+
+LARGEST_ARRAY = 2**31 - 1  # MLX counts in 32 bits
 
 
 class Conv1d(nn.Conv1d):
@@ -25,7 +30,7 @@ class Conv1d(nn.Conv1d):
         bias: Add a bias.
 
     Raises:
-        ValueError: The sequence with its padding is shorter than a window.
+        ValueError: An argument is out of its range, or the sequence with its padding is shorter than a window.
 
     Example:
         >>> import mlx.core as mx
@@ -47,6 +52,17 @@ class Conv1d(nn.Conv1d):
         dilation: int = 1,
         bias: bool = True,
     ) -> None:
+        for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
+            check_int(name, value, maximum=LARGEST_SIZE)
+        for name, value in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
+            check_int(name, value, maximum=MOST)
+        check_int("padding", padding, minimum=0, maximum=MOST)
+        check_flag("bias", bias)
+        if in_channels * out_channels * kernel_size > LARGEST_ARRAY:
+            raise ValueError(
+                f"kernel_size must leave at most {LARGEST_ARRAY} weights, in_channels * out_channels * kernel_size, "
+                f"got {in_channels} * {out_channels} * {kernel_size}."
+            )
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias)
 
     def __call__(self, x: mx.array) -> mx.array:

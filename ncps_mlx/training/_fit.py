@@ -311,7 +311,8 @@ def evaluate(
         model: A model, or N models of one shape.
         task: What was learnt, with raw time, or scaled as the model has learnt it.
         split: ``"train"``, ``"validation"`` or ``"test"``.
-        metric: Another metric than the task's, as :class:`~ncps_mlx.Task` takes them, or a list of several.
+        metric: Another metric than the task's, as :class:`~ncps_mlx.Task` takes them, or a list of several (``None``
+            there is the task's).
 
     Returns:
         A score, or with a list of metrics a dict of scores by their names; for a sequence of models a list of these.
@@ -333,7 +334,7 @@ def evaluate(
     check_task(task)
     check_choice("split", split, task.splits)
     several = isinstance(metric, list | tuple)
-    metrics = _checked_metrics(metric if isinstance(metric, list | tuple) else [metric], task.kind)
+    metrics = _checked_metrics(metric if isinstance(metric, list | tuple) else [metric], task)
     losses = [loss_of_model(each) for each in models]
     for each, loss in zip(models, losses, strict=True):
         check_fits(each, task, loss)
@@ -344,10 +345,10 @@ def evaluate(
     return scores[0] if isinstance(model, nn.Module) else scores
 
 
-def _checked_metrics(given: Sequence[Any], kind: str) -> dict[str, Any]:
+def _checked_metrics(given: Sequence[Any], task: Task) -> dict[str, Any]:
     """Metrics by name; ``None`` stays, for the task's own."""
-    found = [None if each is None else as_metric(each, kind, "unknown") for each in given]
-    names = ["" if each is None else each.name for each in found]
+    found = [None if each is None else as_metric(each, task.kind, any_direction=True) for each in given]
+    names = [task.metric if each is None else each.name for each in found]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"metric must be a metric or a list of different ones, got {', '.join(names) or 'none'}.")
     return dict(zip(names, found, strict=True))

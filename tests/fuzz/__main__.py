@@ -1,9 +1,9 @@
 """``python -m tests.fuzz``: wrong calls of everything public, and what came of them.
 
-Every call gets one wrong argument. It must end, within ten seconds and without taking memory, in a ValueError,
-TypeError or OSError of ours that names the argument; what is accepted is listed in ``accepted.py``, or a fault. The
-values differ with the seed, which is new each time: ``--seed`` repeats a run, ``--only plots`` makes the calls of some
-functions.
+Every call gets one wrong argument. It must end, within ten seconds of its own and without taking memory, in a
+ValueError, TypeError or OSError of ours that names the argument; what is accepted is listed in ``accepted.py``, or a
+fault. The values differ with the seed, which is new each time: ``--seed`` repeats a run, ``--only plots`` makes the
+calls of some functions.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Any
 from tests.fuzz.accepted import reason
 from tests.fuzz.calls import CLEAR, Call, calls
 from tests.fuzz.targets import has_arguments, targets
-from tests.fuzz.worker import SECONDS
+from tests.fuzz.worker import WAIT_SECONDS
 
 OUTCOMES = (CLEAR, "accepted, rightly", "accepted", "unnamed", "raw", "slow", "memory", "crash")
 GOAL = 0.99
-PATIENCE = 3 * SECONDS  # until a worker that says nothing is killed: code in C does not hear the alarm
+PATIENCE = 2 * WAIT_SECONDS  # until a worker that says nothing is killed: code in C does not hear the alarm
 
 
 def main() -> int:
@@ -58,10 +58,10 @@ def main() -> int:
 
 def run(seed: int, only: str, count: int, seconds: float, jobs: int) -> dict[int, dict[str, Any]]:
     """What came of each call, by its place; a share of them for each process."""
-    start = time.monotonic()
     results: dict[int, dict[str, Any]] = {}
     ends = [count * (job + 1) // jobs for job in range(jobs)]
     workers = [Worker(seed, only, count * job // jobs, ends[job]) for job in range(jobs)]
+    start = time.monotonic()
     try:
         while (
             left := [worker for worker in workers if not worker.done]

@@ -26,7 +26,11 @@ def number(value: Any) -> bool:
 
 
 def finite(value: Any) -> bool:
-    return number(value) and abs(value) < 1e308 and math.isfinite(value)
+    return number(value) and abs(float(value)) < 1e308
+
+
+def not_negative(value: Any) -> bool:
+    return finite(value) and value >= 0
 
 
 def share(value: Any) -> bool:
@@ -46,7 +50,7 @@ def none(value: Any) -> bool:
 
 
 def numbers_inside(value: Any) -> bool:
-    """Whether all that a value holds is numbers, NaN among them, or texts that name them."""
+    """Whether all that a value holds is numbers, NaN among them."""
     if isinstance(value, Mapping):
         return all(map(numbers_inside, value.values()))
     if isinstance(value, np.ma.MaskedArray):
@@ -55,16 +59,25 @@ def numbers_inside(value: Any) -> bool:
         return numbers_inside(value.tolist())
     if isinstance(value, list | tuple):
         return all(map(numbers_inside, value))
-    return number(value) or isinstance(value, str)
+    return number(value) or isinstance(value, np.bool_ | bool)
+
+
+def finite_inside(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(finite_inside, value.values()))
+    return numbers_inside(value) and bool(np.isfinite(np.asarray(value, dtype=float)).all())
+
+
+def empty(value: Any) -> bool:
+    return isinstance(value, list | tuple | Mapping | np.ndarray) and len(value) == 0
+
+
+def texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(map(text, value))
 
 
 def positive(value: Any) -> bool:
     return finite(value) and value > 0
-
-
-def parts_right(value: Any) -> bool:
-    """Whether a sequence or mapping is not empty: a part less, or twice, is another right value."""
-    return not isinstance(value, np.ma.MaskedArray) and len(value) > 0
 
 
 def records(value: Any) -> bool:
@@ -103,8 +116,29 @@ def table_of_readings(value: Any) -> bool:
     )
 
 
+def groups(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and all(text(each) or (number(each) and each == each) for each in value)
+
+
+def labels(value: Any) -> bool:
+    """Numbers of classes, or none."""
+    return isinstance(value, np.ndarray) and all(each is None or each == -1 or natural(each) for each in value)
+
+
+def stream_state(value: Any) -> bool:
+    """A stream's state with other finite numbers in it."""
+    return isinstance(value, Mapping) and json_like(value)
+
+
 def anything(_: Any) -> bool:
     return True
+
+
+def reading(value: Any) -> bool:
+    """The readings of one moment: finite numbers, and nothing where one is missing."""
+    return isinstance(value, Mapping) and all(
+        each is None or flag(each) or finite(each) or each != each for each in value.values()
+    )
 
 
 def integers(value: Any) -> bool:
@@ -130,8 +164,8 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
     ("*.__call__", "state", none, "its default: zeros"),
     ("*.__call__", "mask", none, "its default: readings everywhere"),
     ("LTC.time_constants", "x|time_delta|mask", none, "its default"),
-    ("LTC.time_constants", "time_delta", finite, "a number from 0: a time"),
-    ("*.__call__", "time_delta", finite, "a number from 0: a time"),
+    ("LTC.time_constants", "time_delta", not_negative, "a number from 0: a time"),
+    ("*.__call__", "time_delta", not_negative, "a number from 0: a time"),
     ("*.__call__", "time_delta", none, "its default: 1"),
     ("*.export", "path", text, "any text is a file's name"),
     ("*.save", "path", text, "any text is a file's name"),
@@ -150,7 +184,7 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
         "losses and scores may be infinite, or NaN: the training diverged",
     ),
     ("Record", "score", number, "a score may be infinite, or NaN: the training diverged"),
-    ("*", "seconds", number, "any duration from 0"),
+    ("*", "seconds", not_negative, "any duration from 0"),
     ("Record", "trial", natural, "any place in the plan"),
     ("Record", "config|labels|sizes|versions", json_like, "what a record can hold"),
     ("Record", "history", none, "its default"),
@@ -186,11 +220,11 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
         "its default, or values of others",
     ),
     ("Space.sample", "pick", callable, "a function"),
-    ("Space.*", "names", lambda value: hasattr(value, "__iter__"), "no names, or the same ones"),
+    ("Space.*", "names", lambda value: empty(value) or texts(value), "no names, or the same ones"),
     (
         "Space.from_json",
         "written",
-        lambda value: isinstance(value, list | tuple),
+        lambda value: isinstance(value, list | tuple) and all(text(part[0]) and json_like(part) for part in value),
         "a space of fewer hyperparameters",
     ),
     ("Halving*", "eta|rungs|bracket_size|trials", natural, "a number in range"),
@@ -204,16 +238,14 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
     ("Split.__getitem__", "rows", numbers_inside, "rows, twice or none"),
     ("Study", "draws_per_shape", natural, "a number of draws"),
     ("Study", "population_size", natural, "at most as many as there are"),
-    ("Study", "fixed", none, "its default"),
+    ("Study|search.objective", "fixed", none, "its default"),
     ("Study.extended", "*", none, "as it was"),
-    ("Study.extended", "fixed", lambda value: {"steps"} >= value.keys(), "fewer settings"),
+    ("Study.extended", "fixed", lambda value: {"steps"} >= value.keys() and json_like(value), "fewer settings"),
     ("Study.extended", "name", text, "any text is a name"),
-    ("search.objective", "fixed", none, "its default"),
-    ("search.objective", "fixed", lambda value: {"steps", "batch_size"} >= value.keys(), "fewer settings"),
-    ("Study", "first", lambda value: isinstance(value, list | tuple) and not value, "none are known"),
-    ("Study.boundary", "margin", number, "a margin from 0"),
-    ("search.boundary", "margin", number, "a margin from 0"),
-    ("Study.run", "timeout|lease_seconds|memory_mb|max_trials", number, "a limit"),
+    ("Study", "first", empty, "none are known"),
+    ("Study.boundary|search.boundary", "margin", lambda value: number(value) and 0 <= value < 0.5, "another margin"),
+    ("Study.run", "timeout|lease_seconds|memory_mb", positive, "a limit"),
+    ("Study.run", "max_trials", natural, "a limit"),
     ("Study.run", "timeout|memory_mb|max_trials", none, "its default: no limit"),
     ("Study.run", "progress", flag, "a flag"),
     ("Task", "name|units|time_unit", text, "a name"),
@@ -228,9 +260,9 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
     ),
     ("Task.to_units", "values", numbers_inside, "any numbers, of any shape"),
     ("Study", "storage", text, "any text is a file's name"),
-    ("plots.*", "hyperparameters", lambda value: isinstance(value, list | tuple), "fewer of them"),
+    ("plots.*", "hyperparameters", texts, "fewer of them"),
     (
-        "Study",
+        "Study|search.objective",
         "fixed",
         lambda value: {"steps", "batch_size"} >= value.keys() and json_like(value),
         "fewer settings",
@@ -244,15 +276,10 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
     ("cells.CfCCell", "mask", none, "its default"),
     ("cells.MixedMemory", "input_size", natural, "a size"),
     ("cells.WiredLTCCell", "time_constants", none, "its default"),
-    (
-        "cells.WiredLTCCell",
-        "initial_ranges",
-        lambda value: value is None or isinstance(value, Mapping),
-        "fewer ranges",
-    ),
-    ("cells.WiredLTCCell", "initial_ranges", numbers_inside, "another range"),
+    ("cells.WiredLTCCell", "initial_ranges", lambda value: value is None or value == {}, "its default, or fewer"),
+    ("cells.WiredLTCCell", "initial_ranges", finite_inside, "another range"),
     ("cells.*", "initializer|recurrent_initializer", callable, "a callable is an initializer"),
-    ("cells.*", "time_constants", numbers_inside, "another range"),
+    ("cells.*", "time_constants", finite_inside, "another range"),
     ("wirings.Circuit", "sensory_adjacency", numbers_inside, "another number of inputs"),
     ("data.FittedTable.to_frame", "frame|more", columns, "columns are handed on as they are"),
     ("data.FittedTable.to_frame", "more", none, "its default"),
@@ -267,8 +294,8 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
     ),
     ("data.Table|data.from_file", "time|group|stride|horizon|by|metric", none, "its default"),
     ("data.Table*|data.from_file", "window|stride|horizon|least|seed", natural, "a number in range"),
-    ("data.detection_scores", "residuals", numbers_inside, "any finite numbers"),
-    ("data.irregular_sines", "noise", finite, "any deviation from 0"),
+    ("data.detection_scores", "residuals", finite_inside, "any finite numbers"),
+    ("data.irregular_sines", "noise", not_negative, "any deviation from 0"),
     ("data.load_task", "seed", natural, "a seed is any integer from 0"),
     ("data.*", "n_*", natural, "a number of sequences"),
     ("data.*", "readings", natural, "a number of readings"),
@@ -317,7 +344,7 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
         lambda value: value is None or (isinstance(value, Mapping) and not value),
         "none",
     ),
-    ("plots.*", "baselines", numbers_inside, "another baseline"),
+    ("plots.*", "baselines", finite_inside, "another baseline"),
     ("plots.*", "split|x|y|above_y|region_name", text, "any text is a label"),
     (
         "plots.*",
@@ -329,12 +356,17 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
     ("plots.*", "above", lambda value: isinstance(value, Mapping) and not value, "nothing above"),
     ("plots.lines", "at|values|above", numbers_inside, "numbers, NaN where there is none"),
     ("plots.series", "forecasts", lambda value: isinstance(value, Mapping) and not value, "no forecast"),
-    ("plots.series", "regions", numbers_inside, "regions, or none"),
+    ("plots.series", "regions", finite_inside, "regions, or none"),
     ("plots.series", "time|truth|forecasts|scores", numbers_inside, "numbers, NaN where there is none"),
-    ("plots.series", "time", lambda value: isinstance(value, np.ndarray), "datetimes"),
+    (
+        "plots.series",
+        "time",
+        lambda value: isinstance(value, np.ndarray) and value.dtype.kind == "M",
+        "datetimes",
+    ),
     ("plots.series", "threshold", finite, "any level"),
     ("plots.differences", "smallest", positive, "any size"),
-    ("plots.importance", "shares", numbers_inside, "the share of one hyperparameter"),
+    ("plots.importance", "shares", finite_inside, "the share of one hyperparameter"),
     (
         "records.from_scores",
         "scores",
@@ -344,37 +376,64 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
     ("records.from_scores", "task|seeds|metric|units|higher_is_better", none, "its default"),
     ("records.from_scores", "metric|units|0", text, "any text is a name"),
     ("records.from_scores", "higher_is_better", flag, "a flag"),
-    ("records.save", "records", lambda value: len(value) >= 0, "no records, or fewer"),
+    ("records.save", "records", lambda value: empty(value) or records(value), "no records, or fewer"),
     ("records.*", "path", text, "any text is a file's name"),
-    ("records.select", "seed", number, "the seed 0"),
+    ("records.select", "seed", lambda value: number(value) and value == 0, "the seed 0"),
     ("records.*", "records", records, "fewer records"),
-    ("records.*", "groups", lambda value: isinstance(value, Mapping) and len(value) > 0, "fewer records"),
+    ("records.*", "groups", lambda value: isinstance(value, Mapping) and records(list(value.values())), "fewer"),
     ("records.refit", "seeds", none, "its default"),
     ("records.refit", "steps", natural, "a number in range"),
     ("records.*", "0|1", text, "another column"),
-    ("search.boundary", "records", lambda value: len(value) >= 0, "no records, or fewer"),
+    ("search.boundary", "records", lambda value: empty(value) or records(value), "no records, or fewer"),
     ("stats.compare", "records", records, "other trials"),
-    ("stats.compare", "show", lambda value: isinstance(value, list | tuple), "nothing to show"),
+    ("stats.compare", "show", lambda value: empty(value), "nothing to show"),
     ("stats.compare", "statistic", callable, "a function that returns a number"),
     ("stats.compare", "within|statistic", none, "its default"),
     ("stats.expected_best", "budgets", integers, "numbers of trials, or none"),
-    ("stats.expected_best", "budgets", lambda value: len(value) == 0, "none: an empty answer"),
+    ("stats.expected_best", "budgets", empty, "none: an empty answer"),
     ("stats.expected_best", "higher_is_better", flag, "a flag"),
     (
         "stats.*",
-        "values|a|b|scores|differences|confidence",
-        numbers_inside,
-        "numbers; the worse infinity is a trial that diverged",
+        "values|a|b|differences",
+        finite_inside,
+        "other numbers",
     ),
+    ("stats.*", "confidence", lambda value: number(value) and 0 < value < 1, "another confidence"),
+    ("stats.*", "scores", numbers_inside, "numbers; the worse infinity is a trial that diverged"),
     ("stats.*", "values|a|b|scores", lambda value: hasattr(value, "__next__"), "an iterator of numbers"),
-    ("stats.failure_rate", "failed", lambda value: isinstance(value, list | tuple), "fewer trials"),
+    ("stats.failure_rate", "failed", lambda value: isinstance(value, list) and all(map(flag, value)), "other trials"),
     ("training.*", "steps|repeats|tuning_steps|batch_size|smallest", natural, "a number in range"),
     ("training.*", "batch_size|smallest", none, "its default"),
     ("training.*", "memory_mb|gain|low|high", positive, "a number in range"),
-    ("training.find_batch_size", "learning_rates", lambda value: len(value) == 0, "its default: none"),
+    ("training.find_batch_size", "learning_rates", empty, "its default: none"),
     ("training.find_batch_size", "learning_rates", integers, "rates to try"),
-    ("training.find_batch_size", "learning_rates", numbers_inside, "rates to try"),
+    ("training.find_batch_size", "learning_rates", finite_inside, "rates to try"),
     ("tanh_implementation", "tanh", text, "another implementation"),
+    ("Predictor", "config", json_like, "what a file can hold"),
+    ("Predictor.predict", "data", table_of_readings, "other readings, or other groups"),
+    ("Predictor.stream", "state", none, "its default: a new group"),
+    ("Predictor.stream", "state", stream_state, "another stream's"),
+    ("Record.train", "seeds|task", none, "its default"),
+    ("Split", "group|weight|classes", none, "its default"),
+    ("Split", "group", groups, "names of groups: texts or numbers"),
+    ("Split", "classes", texts, "other labels"),
+    ("Split", "y", labels, "-1 or None is no label"),
+    ("Stream.predict", "at", lambda value: finite(value) and value > 2, "a time after the last reading's"),
+    ("Stream.push", "time", lambda value: finite(value) and value > 2, "a time after the last reading's"),
+    ("Stream.push", "reading", reading, "other readings; what is missing may be left out"),
+    ("Stream.push", "reading", none, "its default"),
+    ("Stream.push", "pressure", lambda value: reading({"": value}), "another reading, or none; a flag as in a table"),
+    ("GRU|LSTM", "time", none, "the gap is not read"),
+    ("data.Standardizer", "mean|deviation", finite_inside, "another number, or those of several targets"),
+    ("data.Standardizer.__call__", "values", numbers_inside, "any numbers, of any shape"),
+    ("load", "trust", text, "a module, which is imported where it is needed"),
+    ("losses.CrossEntropy", "class_weight", none, "its default"),
+    ("losses.CrossEntropy", "class_weight", lambda value: integers(value) or finite_inside(value), "other weights"),
+    ("losses.CrossEntropy", "gamma|label_smoothing", not_negative, "a number in range"),
+    ("losses.Huber", "delta", positive, "another place"),
+    ("losses.Quantile", "levels", finite_inside, "other levels"),
+    ("evaluate", "metric", lambda value: value == [None], "the task's own"),
+    ("training.Conv1d", "*", natural, "a number in range"),
 ]
 """Patterns of function and argument, a test of the value, and why such a value is right."""
 

@@ -34,6 +34,7 @@ class Call:
         kind: How it is wrong.
         number: Which of its kind.
         value: The wrong value.
+        right: The one that would be right.
     """
 
     target: Target
@@ -41,6 +42,7 @@ class Call:
     kind: str
     number: int
     value: Any
+    right: Any = None
 
     def __str__(self) -> str:
         return f"{self.target}({self.argument}={self.value!r:.60}) [{self.kind}]"
@@ -84,14 +86,14 @@ def _of(target: Target, seed: int) -> Iterator[Call]:
         for argument, right in parts.items():
             rng = random.Random(f"{seed} {target} {argument}")
             for number, (wrong, value) in enumerate(wrong_values(right, rng)):
-                yield Call(target, argument, wrong, number, value)
+                yield Call(target, argument, wrong, number, value, right)
 
 
 def judge(call: Call, error: BaseException | None) -> tuple[str, str]:
     """What came of a call, in a word, and the error's text.
 
-    ``clear``: an error of ours that names the argument. ``unnamed``: one of ours that does not. ``raw``: another's
-    text, from inside. ``accepted``: none.
+    ``clear``: an error of ours that names the argument before it says what it got, or a warning. ``unnamed``: one of
+    ours that does not. ``raw``: another's text, from inside. ``accepted``: none.
     """
     if error is None:
         return "accepted", ""
@@ -100,24 +102,22 @@ def judge(call: Call, error: BaseException | None) -> tuple[str, str]:
     file = frame.f_code.co_filename
     raised = file.startswith(LIBRARY) and _is_raise(file, line)
     lookup = call.target.name.endswith("__getitem__") and isinstance(error, LookupError)  # as of any mapping
+    if isinstance(error, UserWarning) and file.startswith(LIBRARY):
+        return CLEAR, text  # accepted, with a word; errors here
     if not (isinstance(error, EXPECTED) or lookup) or not raised:
         return "raw", f"{text} at {Path(file).name}:{line}"
     name, _, part = call.argument.partition("/")
-    right = arguments_of(call.target).arguments[name]
-    names = {part, name} - {"", *map(str, range(10))} | _fields(call.value) | _fields(right)
-    named = any(re.search(rf"(?<![a-zA-Z]){re.escape(each)}(?:s)?(?![a-zA-Z])", str(error)) for each in names)
+    names = {part, name} - {"", *map(str, range(10))} | _changed_keys(call.value, call.right)
+    said = re.sub(r"(?<=\w )a (?=\w)", "", str(error).partition(", got ")[0])  # what is wrong and the rule; no article
+    named = any(re.search(rf"(?<![a-zA-Z]){re.escape(each)}(?:s)?(?![a-zA-Z])", said) for each in names)
     return (CLEAR if (named or lookup) and "got" in str(error) else "unnamed"), text
 
 
-def _fields(value: Any) -> set[str]:
-    """The names in a mapping, or in a sequence: an error may name one of these instead."""
-    if isinstance(value, Mapping):
-        return {key for key in value if isinstance(key, str)} | {
-            each for part in value.values() for each in _fields(part)
-        }
-    if isinstance(value, list | tuple):
-        return {each for part in value for each in ({part} if isinstance(part, str) else _fields(part))}
-    return set()
+def _changed_keys(value: Any, right: Any) -> set[str]:
+    """The keys of a mapping whose values are wrong: an error may name one instead, for it is an argument too."""
+    if not isinstance(value, Mapping) or not isinstance(right, Mapping):
+        return set()
+    return {key for key in value if isinstance(key, str) and value[key] is not right.get(key)}
 
 
 def _is_raise(file: str, line: int) -> bool:

@@ -13,21 +13,28 @@ import time
 import warnings
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from tests.fuzz.calls import CLEAR, calls, judge
 
-__all__ = ["MEMORY_MB", "SECONDS"]
+__all__ = ["MEMORY_MB", "SECONDS", "WAIT_SECONDS"]
 
-SECONDS, MEMORY_MB = 10, 4096
-"""What a call may take, memory beyond what the worker has before."""
+SECONDS, WAIT_SECONDS, MEMORY_MB = 10, 60, 4096
+"""What a call may take: its own processor time, time in all, and memory beyond what the worker has before."""
 
 
 class TooSlow(BaseException):
-    """A call took longer than :data:`SECONDS`; no ``except Exception`` catches it."""
+    """A call took longer than it may; no ``except Exception`` catches it."""
 
 
 def ring(_number: int, _frame: FrameType | None) -> None:
     raise TooSlow
+
+
+def limit_time(seconds: float, wait: float) -> None:
+    """Ring after so many seconds of the process's own, which other work on the machine does not use, or in all."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, wait)
 
 
 def limit_memory() -> None:
@@ -41,7 +48,8 @@ def main(seed: int, only: str, first: int, last: int) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is called may print, from C too
     made = calls(seed, only)[first:last]
     os.chdir(tempfile.mkdtemp())  # names of files are wrong values too
-    signal.signal(signal.SIGALRM, ring)
+    for number in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(number, ring)
     warnings.simplefilter("error")
     if sys.platform == "linux":
         limit_memory()
@@ -53,23 +61,25 @@ def main(seed: int, only: str, first: int, last: int) -> None:
     ):
         for i, call in enumerate(made, first):
             start = time.monotonic()
+            bound, function = call.arguments(), call.target.make()
+            result: Any = None
             error: BaseException | None = None
             try:
-                signal.alarm(SECONDS)
-                bound = call.arguments()
-                result = call.target.make()(*bound.args, **bound.kwargs)
-            except TooSlow:
-                outcome, text = "slow", ""
-            except MemoryError as caught:
-                outcome, text = "memory", str(caught)
-            except Exception as caught:  # noqa: BLE001  # any may come: that is judged
+                limit_time(SECONDS, WAIT_SECONDS)
+                try:
+                    result = function(*bound.args, **bound.kwargs)
+                finally:
+                    limit_time(0, 0)
+            except BaseException as caught:  # noqa: BLE001  # any may come: that is judged
                 error = caught
-                outcome, text = judge(call, error)
+            if isinstance(error, TooSlow):
+                outcome, text = "slow", ""
+            elif isinstance(error, MemoryError):
+                outcome, text = "memory", str(error)
+            elif result is NotImplemented:  # Python itself says what it cannot add
+                outcome, text = CLEAR, ""
             else:
-                # Python itself says what it cannot add.
-                outcome, text = (CLEAR, "") if result is NotImplemented else judge(call, None)
-            finally:
-                signal.alarm(0)
+                outcome, text = judge(call, error)
             _close_figures()
             seconds = time.monotonic() - start
             line = {"at": i, "outcome": outcome, "text": text[:400], "seconds": round(seconds, 2)}
