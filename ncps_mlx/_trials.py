@@ -226,7 +226,7 @@ class TrialResult:
                 "A newer ncps_mlx may have written it."
             )
         try:
-            values["score"] = _decode(values["score"])
+            values["score"] = _number("score", _decode(values["score"]))
             if history is not None:
                 own = {name: values[shared] for name, shared in SHARED_WITH_HISTORY.items() if shared in values}
                 own |= {name: _decode(value) for name, value in history.items()}

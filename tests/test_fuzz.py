@@ -14,7 +14,8 @@ import pytest
 import ncps_mlx
 from ncps_mlx import cells
 from ncps_mlx._utils.validation import check_int
-from ncps_mlx.data import baselines, irregular_sines
+from ncps_mlx.data import baselines
+from ncps_mlx.data._metrics import as_metric
 from tests.fuzz.accepted import ACCEPTED, reason
 from tests.fuzz.calls import Call, calls, judge
 from tests.fuzz.targets import (
@@ -30,9 +31,13 @@ from tests.fuzz.values import KINDS, wrong_values
 
 # Without types: what is called wrongly here is what a type checker would say, too.
 ANYHOW: Any = ncps_mlx
-LTC, AutoNCP, CfC, Halving, Integer, Space = (
-    getattr(ANYHOW, name) for name in ("LTC", "AutoNCP", "CfC", "Halving", "Integer", "Space")
+LTC, AutoNCP, CfC, Halving, Integer, Space, Split = (
+    getattr(ANYHOW, name) for name in ("LTC", "AutoNCP", "CfC", "Halving", "Integer", "Space", "Split")
 )
+data: Any = importlib.import_module("ncps_mlx.data")
+records: Any = importlib.import_module("ncps_mlx.records")
+Standardizer, irregular_sines = data.Standardizer, data.irregular_sines
+Conv1d: Any = importlib.import_module("ncps_mlx.training").Conv1d
 plots: Any = importlib.import_module("ncps_mlx.plots")
 stats: Any = importlib.import_module("ncps_mlx.stats")
 
@@ -170,6 +175,22 @@ def test_every_kind_of_wrong_value_is_made_of_a_list() -> None:
         (lambda: Halving(rungs=10**9), "rungs must be at most 20"),
         (lambda: baselines.majority(irregular_sines()), "task must be scored by accuracy"),
         (lambda: stats.compare(ROWS, "size", np.inf), "reference must be None, a bool, a finite number"),
+        (lambda: stats.compare([{"seed": 0, "score": None}], "size", 1), r"records\[0\]: score must be a number"),
+        (lambda: Split(x=X, y=["walk", np.nan, "run"]), "y must hold labels of one kind, .* got float, str"),
+        (lambda: Split(x=X, y=[0, 1, 2**70]), "y must hold labels of one kind, .* up to 2147483647"),
+        (lambda: Split(x=X, y=[0, 1, 2], classes=("a", 1.5, "b")), "classes must be different strings"),
+        (lambda: Split(x=X, y=np.zeros((3, 1)), group=["a", None, "b"]), "group must name whose .* got None of"),
+        (lambda: Split(x=X, y=np.zeros((3, 1)), group=["a", np.nan, "b"]), "group must name whose .* got nan"),
+        (lambda: Standardizer(mean=0.0, deviation=0.0), "deviation must be above 0"),
+        (lambda: Standardizer(mean=[1.0, 2.0], deviation=1.0)(np.zeros((4, 3))), "values must hold 2 targets"),
+        (lambda: irregular_sines(20, 8, 8).mean_score(loss="mse"), "loss must be a Loss, .* got 'mse'"),
+        (lambda: irregular_sines(20, 8, 8).score(np.zeros((8, 1)), loss=3), "loss must be a Loss, .* got 3"),
+        (lambda: irregular_sines(20, 8, 8).score(np.zeros((8, 1)), metric=int), "metric must be a function of"),
+        (lambda: as_metric(abs, "regression", np.zeros(0)), "greater_is_better must be True or False"),
+        (lambda: as_metric(min, "regression", "unknown"), "greater_is_better must be True or False, got 'unknown'"),
+        (lambda: Conv1d(3, 4, 0), "kernel_size must be at least 1, got 0"),
+        (lambda: Conv1d(3, 10**9, 2), "out_channels must be at most"),
+        (lambda: records.from_scores({1: [1.0]}, "n", seeds=range(10**9)), "seeds must be at"),
     ],
 )
 def test_what_the_first_runs_found(call: Any, message: str) -> None:
@@ -177,6 +198,7 @@ def test_what_the_first_runs_found(call: Any, message: str) -> None:
         call()
 
 
+X: Any = np.zeros((3, 4, 1))
 ROWS: Any = [{"size": size, "seed": seed, "score": size + seed} for size in (1, 2) for seed in range(3)]
 
 

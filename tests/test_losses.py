@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -427,7 +427,7 @@ def test_a_study_varies_the_loss(tmp_path: Path, task: Task, own: str) -> None:
     assert repr(opened.space) == repr(space) and "Huber(delta=0.3)" in repr(space)
     alike = Study(None, task, Space(learning_rate=[1e-2]), sampler="grid", fixed=fixed | {"loss": None})
     old = {name: value for name, value in alike.run(progress=False).records[0].config.items() if name != "loss"}
-    assert Record(**{**vars(alike.records[0]), "config": old}).rerun(task).score == alike.records[0].score
+    assert replace(alike.records[0], config=old).rerun(task).score == alike.records[0].score
 
 
 def test_a_study_refuses_a_loss_that_no_other_process_finds(task: Task) -> None:

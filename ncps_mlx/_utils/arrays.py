@@ -28,16 +28,16 @@ def as_array(name: str, value: Any) -> Array:
     try:
         array = np.asarray(value)
         if array.dtype.kind in "US" and isinstance(value, list | tuple):
-            given = np.array(value, dtype=object)
-            if not all(isinstance(each, str | bytes) for each in given.ravel()):
-                return given  # beside texts NumPy would make texts of numbers, "nan" of NaN
-        return array
+            objects = np.array(value, dtype=object)
+            if not all(isinstance(each, str | bytes) for each in objects.ravel()):
+                return objects  # beside texts NumPy would make texts of numbers, "nan" of NaN
     except (ValueError, TypeError, RuntimeError, BufferError) as error:
         if isinstance(value, list | tuple):
             raise ValueError(f"{name} must be as long in every row, got rows that differ. {WRONG_SHAPE}") from error
         given = f"{type(value).__name__} of dtype {getattr(value, 'dtype', '?')}"
         cure = f" {PRECISION}" if "bfloat16" in given else ""
         raise ValueError(f"{name} must be an array that NumPy can read, got {given}.{cure}") from error
+    return array
 
 
 def real_array(name: str, value: Any) -> Array:

@@ -13,6 +13,7 @@ from typing import Any
 __all__ = [
     "LARGEST",
     "MOST",
+    "MOST_SEEDS",
     "as_float",
     "check_choice",
     "check_flag",
@@ -28,6 +29,8 @@ __all__ = [
 LONGEST_NAME = 255  # bytes of a file's name, on every system in use
 MOST = 10_000_000
 """The most that is counted of anything that lies in memory: steps, sequences, readings."""
+MOST_SEEDS = 10_000
+"""The most seeds of one configuration."""
 LARGEST = 3.4e38
 """The largest number, but for a few digits, of single precision."""
 

@@ -34,7 +34,7 @@ def encode(labels: Array, classes: Classes | None) -> tuple[Array, Classes | Non
     if labels.dtype.kind == "O":
         given = np.array([label is not None for label in labels.ravel()], dtype=bool).reshape(labels.shape)
         kinds = {type(label) for label in labels[given]}
-        known = np.array(labels[given].tolist()) if len(kinds) == 1 and issubclass(*kinds, SCALARS) else labels
+        known = np.array(labels[given].tolist()) if len(kinds) == 1 and issubclass(kinds.pop(), SCALARS) else labels
         if known.dtype.kind != "O":  # as it still is with integers beyond 64 bits
             if given.all():
                 return encode(known.reshape(labels.shape), classes)
@@ -52,9 +52,9 @@ def encode(labels: Array, classes: Classes | None) -> tuple[Array, Classes | Non
             raise ValueError(f"y must hold classes up to {limit}, got {high}.{cure}")
         return labels.astype(np.int32), classes
     if labels.dtype.kind not in "bUT":
-        kinds = sorted({type(label).__name__ for label in labels.ravel().tolist()})
+        found = sorted({type(label).__name__ for label in labels.ravel().tolist()})
         raise ValueError(
-            f"y must hold labels of one kind, strings, booleans or integers up to {LARGEST}, got {', '.join(kinds)}."
+            f"y must hold labels of one kind, strings, booleans or integers up to {LARGEST}, got {', '.join(found)}."
         )
     if classes is None:
         classes = (False, True) if labels.dtype.kind == "b" else tuple(np.unique(labels).tolist())

@@ -46,15 +46,15 @@ def read(table: Table, frame: Any) -> Readings:
     n = len(source)
     if not n:
         raise ValueError(f"{source.name} must have at least 1 row, got 0.")
-    for argument, names in (("features", table.features), ("time", [table.time]), ("group", [table.group])):
-        for name in names:
-            if name is not None:
-                source.check_column(argument, name)
+    asked = [("features", name) for name in table.features]
+    for argument, column in (*asked, ("time", table.time), ("group", table.group)):
+        if column is not None:
+            source.check_column(argument, column)
     values = np.stack([source.numbers(name) for name in table.features], axis=1)
     if table.missing == "refuse" and np.isnan(values).any():
-        row, column = np.argwhere(np.isnan(values))[0]
+        row, place = np.argwhere(np.isnan(values))[0]
         raise ValueError(
-            f"{source.name}[{table.features[column]!r}] must have a value in each row, as missing='refuse' says, got "
+            f"{source.name}[{table.features[place]!r}] must have a value in each row, as missing='refuse' says, got "
             f"none in row {row}."
         )
     labels = [None] * n if table.group is None else source.labels(table.group)

@@ -369,7 +369,8 @@ class FittedTable:
         source = as_frame(frame)
         outputs = real_array("outputs", outputs).astype(np.float64)
         if outputs.shape != (len(source), self.output_size):
-            raise ValueError(f"outputs must have the shape {(len(source), self.output_size)}, got {outputs.shape}.")
+            shape = (len(source), self.output_size)
+            raise ValueError(f"outputs must have the shape {shape}, the rows of {source.name}, got {outputs.shape}.")
         if more is not None and not isinstance(more, Mapping):
             raise ValueError(f"more must map names to columns, got {more!r:.80}.")
         for name, column in ({} if more is None else more).items():

@@ -7,10 +7,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ncps_mlx._utils.json_values import to_json_value
-from ncps_mlx._utils.validation import check_choice, check_int, check_mapping
+from ncps_mlx._utils.validation import MOST_SEEDS, check_choice, check_int, check_mapping
 from ncps_mlx.cells._initializers import LARGEST_SEED
 from ncps_mlx.data._loading import build_task
 from ncps_mlx.data._source import TaskSource
@@ -327,7 +328,10 @@ def _check_sampler(sampler: Any) -> tuple[str, BaseSampler | None]:
 
 def _check_seeds(seeds: Any) -> tuple[int, ...]:
     """Check that seeds are distinct integers of at least 0."""
-    values: Sequence[Any] = to_json_value("seeds", list(seeds)) if isinstance(seeds, Iterable) else ()
+    given = list(islice(seeds, MOST_SEEDS + 1)) if isinstance(seeds, Iterable) else []
+    if len(given) > MOST_SEEDS:
+        raise ValueError(f"seeds must be at most {MOST_SEEDS}, got more.")
+    values: Sequence[Any] = to_json_value("seeds", given)
     if not values or isinstance(seeds, str):
         raise ValueError(f"seeds must be a sequence of at least 1 integer such as (0, 1, 2), got {seeds!r}.")
     checked = tuple(check_int("seeds", seed, minimum=0, maximum=LARGEST_SEED) for seed in values)

@@ -164,7 +164,7 @@ class Uniform(Distribution):
 
     def decode(self, stored: Any) -> float:
         """Find the value that Optuna stored."""
-        return float(stored)
+        return check_number("stored", stored)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.low!r}, {self.high!r})"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 from typing import Any
 
 import mlx.nn as nn
@@ -16,7 +17,7 @@ from ncps_mlx._predictor import Predictor
 from ncps_mlx._runtime.versions import versions
 from ncps_mlx._trials import History, TrialResult
 from ncps_mlx._utils.progress import Progress
-from ncps_mlx._utils.validation import check_int
+from ncps_mlx._utils.validation import MOST_SEEDS, check_int
 from ncps_mlx.cells._initializers import LARGEST_SEED
 from ncps_mlx.data._task import Task
 from ncps_mlx.training._config import FitConfig, MemberConfig
@@ -327,7 +328,10 @@ def check_seeds(seeds: Any) -> list[int]:
     """Seeds as a list of integers."""
     if not isinstance(seeds, Iterable) or isinstance(seeds, str | bytes):
         raise ValueError(f"seeds must be a sequence of integers, got {seeds!r:.80}.")
-    return [check_int("seeds", seed, minimum=0, maximum=LARGEST_SEED) for seed in seeds]
+    given = list(islice(seeds, MOST_SEEDS + 1))
+    if len(given) > MOST_SEEDS:
+        raise ValueError(f"seeds must be at most {MOST_SEEDS}, got more.")
+    return [check_int("seeds", seed, minimum=0, maximum=LARGEST_SEED) for seed in given]
 
 
 def check_data(record: Record, task: Task) -> None:

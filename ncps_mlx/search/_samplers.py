@@ -53,7 +53,7 @@ def _check_config(space: Space, argument: str, config: Any) -> dict[str, Any]:
     def pick(name: str, distribution: Distribution) -> Any:
         if name not in config:
             raise ValueError(f"{argument} must have a value of {name}, got none. The space varies it.")
-        value = to_json_value(name, config[name])
+        value = to_json_value(f"{argument}[{name!r}]", config[name])
         own = distribution.decode(distribution.encode(value)) if distribution.contains(value) else ...
         if own is ... or isinstance(own, bool) != isinstance(value, bool):  # True is not 1
             raise ValueError(f"{argument} must have a {name} of {distribution!r}, got {value!r}.")

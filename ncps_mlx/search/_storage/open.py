@@ -89,7 +89,7 @@ def _sqlite_connection(url: str, make: bool) -> tuple[str, str, dict[str, Any]]:
 
     given = url.removeprefix("sqlite:///") if "://" in url else url
     if "://" in given or not given or given == ":memory:":
-        raise ValueError(f"storage must be None for memory, or name a file as sqlite:///FILE, got {url}.")
+        raise ValueError(f"storage must be None for memory, or name a file as sqlite:///FILE, got {url!r}.")
     path = check_path("storage", given).resolve()
     if not path.parent.is_dir():
         raise ValueError(f"storage must lie in a folder that exists, got {given}.")
