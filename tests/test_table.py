@@ -524,7 +524,7 @@ def test_a_frame_of_pandas_is_refused_as_clearly() -> None:
         fitted.to_frame(frame, np.zeros((12, 1)), 3)
     with pytest.raises(ValueError, match="what a model or function returns must hold real numbers"):
         fitted.outputs(lambda _: {}, frame)
-    with pytest.raises(ValueError, match="function must be callable"):
+    with pytest.raises(ValueError, match="function must be a function of a Split, got"):
         fitted.outputs(3, frame)
 
 

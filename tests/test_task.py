@@ -323,7 +323,7 @@ def test_a_classification_task_names_what_is_wrong() -> None:
 
 def test_scoring_names_what_is_wrong() -> None:
     task = make()
-    with pytest.raises(ValueError, match=r"predictions must have the shape \(4, 2\), got \(4,\)"):
+    with pytest.raises(ValueError, match=r"predictions must have the shape \(4, 2\) with loss=None, got \(4,\)"):
         task.score(np.zeros(4))
     with pytest.raises(ValueError, match="predictions must hold real numbers, got dtype <U1"):
         task.score([["a"]])

@@ -116,6 +116,7 @@ def assign(table: Table, readings: Readings, split: Sequence[float], by: str | N
         return np.searchsorted(times[[first, second]], readings.times, side="right")
     if by not in readings.frame.names:
         raise ValueError(f"by must be 'group', 'time' or a column of the frame, got {by!r:.80}.")
+    readings.frame.check_column("by", by)
     parts = readings.frame.labels(by)
     for row, label in enumerate(parts):
         if label not in SPLITS:

@@ -61,8 +61,9 @@ def as_split(
 
 def call_model(model: Any, split: Split) -> Array:
     """What a model puts out for sequences, without dropout."""
-    if not callable(model):
-        raise ValueError(f"model must be callable, got {type(model).__name__}.")
+    if not callable(model) or isinstance(model, type):
+        got = f"the class {model.__name__}: build one" if isinstance(model, type) else type(model).__name__
+        raise ValueError(f"model must be callable, got {got}.")
     arrays = {"time_delta": split.time_delta, "mask": split.mask}
     given = {name: mx.array(array) for name, array in arrays.items() if array is not None}
     try:

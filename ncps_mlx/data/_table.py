@@ -309,8 +309,8 @@ class FittedTable:
         Raises:
             ValueError: As :meth:`predict`.
         """
-        if not callable(function):
-            raise ValueError(f"function must be callable, got {function!r:.80}.")
+        if not callable(function) or isinstance(function, type):
+            raise ValueError(f"function must be a function of a Split, got {function!r:.80}.")
         readings = read(self.settings, frame)
         found = None if self.settings.time is None else readings.times.dtype.kind
         if found != self.time_kind:

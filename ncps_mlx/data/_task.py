@@ -340,7 +340,7 @@ class Task:
         shape = (*data.y.shape, self.output_size) if classes else data.y.shape
         wide = shape if loss is None else (*shape[:-1], loss.outputs(shape[-1]))
         if outputs.shape != wide:
-            whose = "" if loss is None else f" with {loss}"
+            whose = "" if classes else f" with loss={loss}"
             cure = "" if classes or loss is not None else " Of a model that gives more for each target, say the loss."
             raise ValueError(f"predictions must have the shape {wide}{whose}, got {outputs.shape}.{cure}")
         if not np.isfinite(outputs).all():

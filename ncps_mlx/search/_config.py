@@ -328,11 +328,12 @@ def _check_sampler(sampler: Any) -> tuple[str, BaseSampler | None]:
 
 def _check_seeds(seeds: Any) -> tuple[int, ...]:
     """Check that seeds are distinct integers of at least 0."""
-    given = list(islice(seeds, MOST_SEEDS + 1)) if isinstance(seeds, Iterable) else []
+    text = isinstance(seeds, str | bytes)
+    given = list(islice(seeds, MOST_SEEDS + 1)) if isinstance(seeds, Iterable) and not text else []
     if len(given) > MOST_SEEDS:
         raise ValueError(f"seeds must be at most {MOST_SEEDS}, got more.")
     values: Sequence[Any] = to_json_value("seeds", given)
-    if not values or isinstance(seeds, str):
+    if not values:
         raise ValueError(f"seeds must be a sequence of at least 1 integer such as (0, 1, 2), got {seeds!r}.")
     checked = tuple(check_int("seeds", seed, minimum=0, maximum=LARGEST_SEED) for seed in values)
     if len(set(checked)) < len(checked):

@@ -319,7 +319,8 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
         "its default, or none of it",
     ),
     ("fit", "checkpoint", text, "any text is a file's name"),
-    ("fit", "checkpoint|on_evaluate|batch_size", none, "its default"),
+    ("fit", "checkpoint|on_evaluate|batch_size|loss", none, "its default"),
+    ("fit", "on_evaluate", lambda value: callable(value) and not isinstance(value, type), "any function"),
     ("fit", "progress", flag, "a flag"),
     ("fit", "time_scaling", text, "a kind"),
     (
