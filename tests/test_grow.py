@@ -132,7 +132,7 @@ def test_every_kind_of_value_may_be_known(task: Task, tmp_path: Path) -> None:
         ([{"hidden": 3}], r"first\[0\] must name what the space varies \(hidden_size, .*, got 'hidden'\. Did you mean"),
         ([{"hidden_size": 3}], r"first\[0\] must have a value of learning_rate, got none"),
         ([KNOWN[0] | {"learning_rate": 0.2}], r"must have a learning_rate of LogUniform\(0\.001, 0\.1\), got 0\.2"),
-        ([KNOWN[0] | {"learning_rate": math.nan}], r"first\[0\]\['learning_rate'\] must be .* a finite number, .*, got nan"),
+        ([KNOWN[0] | {"learning_rate": math.nan}], r"first\[0\]\['learning_rate'\] must be .*, got nan"),
         ([KNOWN[0] | {"hidden_size": 5}], r"first\[0\] must have a hidden_size of \[3, 4\], got 5"),
         ([KNOWN[0] | {"hidden_size": None}], r"first\[0\] must have a hidden_size of \[3, 4\], got None"),
         ([*KNOWN, KNOWN[0]], r"first must hold distinct configurations, got first\[2\] equal to first\[0\]"),

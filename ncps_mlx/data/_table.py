@@ -309,7 +309,8 @@ class FittedTable:
         Raises:
             ValueError: As :meth:`predict`.
         """
-        if not callable(function) or isinstance(function, type):
+        given: Any = function
+        if not callable(given) or isinstance(given, type):
             raise ValueError(f"function must be a function of a Split, got {function!r:.80}.")
         readings = read(self.settings, frame)
         found = None if self.settings.time is None else readings.times.dtype.kind

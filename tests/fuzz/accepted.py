@@ -250,6 +250,7 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
     ("Study.run", "progress", flag, "a flag"),
     ("Task", "name|units|time_unit", text, "a name"),
     ("Task", "metric|inverse|baselines|labels", none, "its default"),
+    ("Task.score", "metric", none, "its default"),
     ("Task", "baselines", callable, "a function, called when baselines are asked for"),
     ("Task", "inverse", callable, "a function, checked when it is called"),
     (
