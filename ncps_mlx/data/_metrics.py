@@ -167,7 +167,8 @@ def as_metric(value: Any, kind: str, greater_is_better: Any = None, *, any_direc
     name = own[0] if value is None else check_choice("metric", value, own)
     if greater_is_better is not None:
         raise ValueError(
-            f"greater_is_better must be left out for the metric {name!r}, whose direction is known, got {greater_is_better}."
+            f"greater_is_better must be left out for the metric {name!r}, whose direction is known, got "
+            f"{greater_is_better}."
         )
     return METRICS[name]
 
