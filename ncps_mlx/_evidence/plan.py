@@ -1,0 +1,167 @@
+"""Which members a pool has: each level tuned on a grid of rates, then reported at its best."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from ncps_mlx._evidence.pool import Level, Pool, TaskSpec
+from ncps_mlx._evidence.tasks import arguments_of, data_seed, settings_of
+from ncps_mlx.data._metrics import METRICS
+
+__all__ = ["IDENTITY", "Member", "Row", "Tuning", "index_of", "key_of", "report", "tuning", "worst"]
+
+Row = dict[str, Any]
+
+IDENTITY = ("pool", "task", "budget", "stage", "level", "fixed", "data", "steps", "seed", "data_seed")
+"""What tells a trial from all others."""
+
+MOST_EXTENSIONS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One training that belongs to a pool."""
+
+    pool: Pool
+    task: TaskSpec
+    budget: str
+    stage: str
+    level: Level
+    rate: float
+    seed: int
+
+    @property
+    def data_seed(self) -> int | None:
+        """What draws its data."""
+        return data_seed(self.task, self.level, self.seed)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All hyperparameters that are not defaults."""
+        settings = settings_of(self.pool, self.task, self.level)
+        settings |= {"learning_rate": self.rate, "steps": self.steps}
+        if self.level.warmup_share:
+            settings["warmup_steps"] = round(self.level.warmup_share * self.steps)
+        return settings
+
+    @property
+    def steps(self) -> int:
+        """Its updates."""
+        return max(1, self.task.steps[self.budget] // self.level.divide_steps_by)
+
+    @property
+    def identity(self) -> Row:
+        """What its trial is told from others by."""
+        level = self.level.content | {"learning_rate": self.rate}
+        if self.level.parameters_of:
+            level["hidden_size"] = self.settings["hidden_size"]
+        return {
+            "pool": self.pool.name,
+            "task": self.task.name,
+            "budget": self.budget,
+            "stage": self.stage,
+            "level": level,
+            "fixed": {"model": self.pool.model, **self.pool.fixed, **self.task.settings},
+            "data": arguments_of(self.task, self.level),
+            "steps": self.steps,
+            "seed": self.seed,
+            "data_seed": self.data_seed,
+        }
+
+
+Index = Mapping[str, Row]
+"""Trials by their identity."""
+
+
+def key_of(row: Mapping[str, Any]) -> str:
+    """A trial's identity as a text."""
+    return json.dumps([row[name] for name in IDENTITY], sort_keys=True)
+
+
+def index_of(rows: Iterable[Row]) -> dict[str, Row]:
+    """Trials by identity."""
+    return {key_of(row): row for row in rows}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How far the levels of a task are tuned at a budget.
+
+    Attributes:
+        members: Those of the grid so far.
+        missing: Those that are not trained yet; once there are none, ``chosen`` holds.
+        chosen: Each level's rate, of the best mean validation score.
+        validation: That score.
+    """
+
+    members: Sequence[Member]
+    missing: Sequence[Member]
+    chosen: Mapping[str, float]
+    validation: Mapping[str, float]
+
+
+def tuning(pool: Pool, task: TaskSpec, budget: str, index: Index) -> Tuning:
+    """Find what is to be tuned, or the rates that it gave.
+
+    Where a level chooses a rate at an edge of the grid, the grid goes on beyond it, for all levels, at most twice.
+    """
+    grid, left = list(pool.rates), {"low": MOST_EXTENSIONS, "high": MOST_EXTENSIONS}
+    while True:
+        members = _members(pool, task, budget, "tune", {level.name: grid for level in pool.levels_of(task.name)})
+        missing = [member for member in members if key_of(member.identity) not in index]
+        if missing:
+            return Tuning(members=members, missing=missing, chosen={}, validation={})
+        chosen, validation = _choose(members, index)
+        free = {chosen[level.name] for level in pool.levels_of(task.name) if "learning_rate" not in level.settings}
+        sides = [side for side, edge in (("low", grid[0]), ("high", grid[-1])) if edge in free and left[side]]
+        if not sides:
+            return Tuning(members=members, missing=(), chosen=chosen, validation=validation)
+        for side in sides:
+            left[side] -= 1
+            grid = [_beyond(grid[0], -1), *grid] if side == "low" else [*grid, _beyond(grid[-1], 1)]
+
+
+def report(pool: Pool, task: TaskSpec, budget: str, chosen: Mapping[str, float]) -> list[Member]:
+    """The members that are reported, at the rates that were chosen."""
+    return _members(pool, task, budget, "report", {name: [rate] for name, rate in chosen.items()})
+
+
+def _members(
+    pool: Pool, task: TaskSpec, budget: str, stage: str, rates: Mapping[str, Sequence[float]]
+) -> list[Member]:
+    return [
+        Member(pool=pool, task=task, budget=budget, stage=stage, level=level, rate=rate, seed=seed)
+        for level in pool.levels_of(task.name)
+        for rate in ([level.settings["learning_rate"]] if "learning_rate" in level.settings else rates[level.name])
+        for seed in pool.seeds(stage, budget)
+    ]
+
+
+def worst(task: TaskSpec) -> float:
+    """A score worse than any other."""
+    return -math.inf if METRICS[task.metric].greater_is_better else math.inf
+
+
+def _choose(members: Sequence[Member], index: Index) -> tuple[dict[str, float], dict[str, float]]:
+    """Each level's rate of the best mean validation score, the lower of equal ones; and that mean."""
+    scores: dict[str, dict[float, list[float]]] = {}
+    for member in members:
+        score = index[key_of(member.identity)]["scores"]["validation"]
+        known = worst(member.task) if score is None else score
+        scores.setdefault(member.level.name, {}).setdefault(member.rate, []).append(known)
+    best = max if METRICS[members[0].task.metric].greater_is_better else min
+    means = {name: {rate: fmean(values) for rate, values in each.items()} for name, each in scores.items()}
+    chosen = {name: best(sorted(each), key=each.__getitem__) for name, each in means.items()}
+    return chosen, {name: means[name][rate] for name, rate in chosen.items()}
+
+
+def _beyond(rate: float, direction: int) -> float:
+    """The next of the rates ..., 0.001, 0.003, 0.01, 0.03, ..."""
+    exponent = math.floor(math.log10(rate) + 1e-9)
+    position = 2 * exponent + (1 if rate / 10.0**exponent > 2 else 0) + direction
+    return float(f"{3 if position % 2 else 1}e{position // 2}")

@@ -1,0 +1,241 @@
+"""A pool of trials: tasks, levels, budgets, rates and seeds, read from TOML and checked."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ncps_mlx._utils.validation import did_you_mean
+from ncps_mlx.training._hyperparameters import check_name
+
+__all__ = [
+    "BUDGETS",
+    "DRAW",
+    "FIRST_REPORT_SEED",
+    "Level",
+    "Pool",
+    "TaskSpec",
+    "check_keys",
+    "read_pool",
+    "read_tasks",
+    "read_toml",
+]
+
+BUDGETS = ("short", "long")
+FIRST_REPORT_SEED = 100
+TUNE_SEEDS = 3
+REPORT_SEEDS = {"short": 10, "long": 10}
+OWN = ("model", "task", "forms", "parameters_of", "divide_steps_by", "warmup_share", "only")
+"""What a level holds besides hyperparameters."""
+
+DRAW = "draw"
+"""Stands for the data seed in a form of a task: ``["take", 200, "draw"]``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """A task as evidence knows it.
+
+    Attributes:
+        name: What trials and claims call it.
+        factory: ``"module:function"`` that makes it.
+        arguments: Of the factory.
+        draw: The argument that takes the data seed; "" if its data are not drawn.
+        metric: Its metric, by name.
+        unit: Of the metric.
+        steps: Updates at each budget.
+        settings: Hyperparameters that all trials on it have.
+        metrics: Others that are recorded beside its own.
+        seconds: Of one core, about, for 100 steps of a member of the reference shape.
+    """
+
+    name: str
+    factory: str
+    metric: str
+    steps: Mapping[str, int]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    draw: str = ""
+    unit: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Sequence[str] = ()
+    seconds: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """One way to train: what differs from the pool's fixed settings.
+
+    Attributes:
+        name: What contrasts call it.
+        settings: Hyperparameters. With a ``learning_rate`` among them none is tuned.
+        model: Another model than the pool's.
+        task: By task, arguments of its factory.
+        forms: What is done to the task, in turn: names and arguments as ``tasks.py`` knows them.
+        parameters_of: A level whose number of parameters it has, by another ``hidden_size`` on each task.
+        divide_steps_by: It trains this part of the budget's steps.
+        warmup_share: Of its steps, those of the warm-up.
+        only: Tasks that have it; none for all, or with ``task`` those.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    model: str = ""
+    task: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    forms: Sequence[Sequence[Any]] = ()
+    parameters_of: str = ""
+    divide_steps_by: int = 1
+    warmup_share: float = 0.0
+    only: Sequence[str] = ()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What is written of it in trials: only what varies."""
+        defaults = Level(name="", settings={})
+        parts = {name: getattr(self, name) for name in OWN if name not in ("only", "task")}
+        return dict(self.settings) | {name: value for name, value in parts.items() if value != getattr(defaults, name)}
+
+    def is_on(self, task: str) -> bool:
+        """Whether a task has it."""
+        return task in (self.only or self.task or [task])
+
+    @property
+    def draws(self) -> bool:
+        """Whether it draws data itself."""
+        return any(DRAW in form for form in self.forms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Everything that one file of trials holds.
+
+    Attributes:
+        name: Of its files.
+        purpose: What it is for, in a sentence.
+        model: Which model its levels train.
+        fixed: Hyperparameters of all levels.
+        tasks: By name.
+        levels: By name.
+        rates: Learning rates that each level is tuned over, ascending.
+        report_seeds: How many seeds are reported at each budget, from 100 on.
+    """
+
+    name: str
+    purpose: str
+    model: str
+    fixed: Mapping[str, Any]
+    tasks: Mapping[str, TaskSpec]
+    levels: Mapping[str, Level]
+    rates: Sequence[float]
+    report_seeds: Mapping[str, int]
+
+    def levels_of(self, task: str) -> list[Level]:
+        """The levels that a task has."""
+        return [level for level in self.levels.values() if level.is_on(task)]
+
+    def seeds(self, stage: str, budget: str) -> range:
+        """The seeds of a stage."""
+        if stage == "tune":
+            return range(TUNE_SEEDS)
+        return range(FIRST_REPORT_SEED, FIRST_REPORT_SEED + self.report_seeds[budget])
+
+
+def read_tasks(path: Path) -> dict[str, TaskSpec]:
+    """Read the tasks of all pools."""
+    found = {}
+    for name, table in read_toml(path).items():
+        where = f"{path.name}: {name}"
+        check_keys(where, table, TaskSpec, without=("name",))
+        if sorted(table["steps"]) != sorted(BUDGETS):
+            raise ValueError(f"{where}: steps must be given for {' and '.join(BUDGETS)}, got {table['steps']}.")
+        found[name] = TaskSpec(name=name, **table)
+    return found
+
+
+def read_pool(path: Path, tasks: Mapping[str, TaskSpec]) -> Pool:
+    """Read a pool; ``tasks`` are those it may name."""
+    table = read_toml(path)
+    optional = ("report_seeds", "fixed")
+    check_keys(path.name, table, Pool, without=("name",), more=("steps", "settings"), optional=optional)
+    chosen, steps = {}, table.get("steps", {})
+    for name in table["tasks"]:
+        task = tasks.get(name)
+        if task is None:
+            hint = did_you_mean(name, tasks)
+            raise ValueError(f"{path.name}: tasks must be those of tasks.toml, got {name!r}.{hint}")
+        own = {budget: steps.get(name, {}).get(budget, task.steps[budget]) for budget in BUDGETS}
+        settings = {**task.settings, **table.get("settings", {}).get(name, {})}
+        chosen[name] = TaskSpec(**{**vars(task), "steps": own, "settings": settings})
+    rates = [float(rate) for rate in table["rates"]]
+    if rates != sorted(set(rates)) or not rates or rates[0] <= 0:
+        raise ValueError(f"{path.name}: rates must be ascending and above 0, got {table['rates']}.")
+    pool = Pool(
+        name=path.stem,
+        purpose=table["purpose"],
+        model=table["model"],
+        fixed=table.get("fixed", {}),
+        tasks=chosen,
+        levels={name: _level(f"{path.name}: levels.{name}", name, each) for name, each in table["levels"].items()},
+        rates=rates,
+        report_seeds=REPORT_SEEDS | table.get("report_seeds", {}),
+    )
+    _check_levels(path.name, pool)
+    return pool
+
+
+def _level(where: str, name: str, table: Mapping[str, Any]) -> Level:
+    own = {key: table[key] for key in OWN if key in table}
+    settings = {key: value for key, value in table.items() if key not in own}
+    if "steps" in settings:
+        raise ValueError(f"{where}: steps must be left out: the budget decides it.")
+    return Level(name=name, settings=settings, **own)
+
+
+def _check_levels(where: str, pool: Pool) -> None:
+    written: dict[str, str] = {}
+    for name, level in pool.levels.items():
+        for key in (*level.settings, *pool.fixed):
+            check_name(key, level.model or pool.model)
+        if level.parameters_of and level.parameters_of not in pool.levels:
+            raise ValueError(
+                f"{where}: parameters_of must name a level, got {level.parameters_of!r}."
+                f"{did_you_mean(level.parameters_of, pool.levels)}"
+            )
+        if unknown := sorted({*level.only, *level.task} - set(pool.tasks)):
+            raise ValueError(f"{where}: levels.{name} must name tasks of the pool, got {unknown[0]!r}.")
+        content = repr(sorted(level.content.items())) + repr(level.task)
+        if content in written:
+            raise ValueError(f"{where}: levels must differ, got {written[content]} and {name} alike.")
+        written[content] = name
+
+
+def check_keys(
+    where: str,
+    table: Mapping[str, Any],
+    cls: Any,
+    *,
+    without: Collection[str] = (),
+    more: Collection[str] = (),
+    optional: Collection[str] = (),
+) -> None:
+    """Refuse a table with keys that a dataclass lacks, or without those it needs."""
+    names = [name for name in cls.__dataclass_fields__ if name not in without]
+    if unknown := sorted(set(table) - set(names) - set(more)):
+        raise ValueError(f"{where} must not hold {unknown[0]!r}.{did_you_mean(unknown[0], [*names, *more])}")
+    plain = [each for each in names if each not in optional and not _has_default(cls.__dataclass_fields__[each])]
+    if missing := [name for name in plain if name not in table]:
+        raise ValueError(f"{where} must hold {missing[0]!r}.")
+
+
+def _has_default(item: Any) -> bool:
+    return item.default is not MISSING or item.default_factory is not MISSING
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a file of TOML; name it if it is none."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} must be TOML: {error}.") from None

@@ -1,0 +1,105 @@
+"""Tasks made as evidence draws and changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ncps_mlx._evidence.pool import DRAW, Level, Pool, TaskSpec
+from ncps_mlx.data._loading import load_task
+from ncps_mlx.data._task import Task
+from ncps_mlx.training._hyperparameters import build_model, complete_config, model_sizes
+
+__all__ = ["FORMS", "arguments_of", "data_seed", "make_task", "settings_of"]
+
+
+def in_unit(task: Task, factor: float) -> Task:
+    """Give time steps as the multiple ``factor`` of their mean over the training readings, as raw time."""
+    scale = factor * task.time_scaler("normalized").transform([1.0])[0]
+    splits = {
+        name: replace(split, time_delta=np.asarray(split.time_delta * scale))
+        for name, split in task.splits.items()
+        if split.time_delta is not None
+    }
+    return task._with(**splits, time_unit="", parent=task)
+
+
+FORMS: dict[str, Callable[..., Task]] = {
+    "take": Task.take,
+    "without_time": Task.without_time,
+    "with_gap_as_input": Task.with_gap_as_input,
+    "in_unit": in_unit,
+}
+"""What a level may do to a task."""
+
+
+def data_seed(task: TaskSpec, level: Level, seed: int) -> int | None:
+    """The seed that draws a member's data: the member's own; ``None`` if nothing is drawn."""
+    return seed if task.draw or level.draws else None
+
+
+def arguments_of(task: TaskSpec, level: Level) -> dict[str, Any]:
+    """What a level's data are made with, but for the data seed."""
+    return {**task.arguments, **level.task.get(task.name, {})}
+
+
+def make_task(task: TaskSpec, level: Level, seed: int | None) -> Task:
+    """The data that a level is trained on, drawn with this seed."""
+    forms = tuple(tuple(seed if part == DRAW else part for part in form) for form in level.forms)
+    arguments = arguments_of(task, level) | ({task.draw: seed} if task.draw else {})
+    made = _make(task.factory, tuple(sorted(arguments.items())), forms)
+    if made.metric != task.metric:
+        raise ValueError(f"metric must be {made.metric!r} for {task.name} in tasks.toml, got {task.metric!r}.")
+    return made
+
+
+@lru_cache(maxsize=8)
+def _make(factory: str, arguments: tuple[tuple[str, Any], ...], forms: tuple[tuple[Any, ...], ...]) -> Task:
+    if forms:
+        name, *values = forms[-1]
+        if name not in FORMS:
+            raise ValueError(f"forms must be {', '.join(FORMS)}, got {name!r}.")
+        return FORMS[name](_make(factory, arguments, forms[:-1]), *values)
+    return load_task(factory, **dict(arguments))
+
+
+def settings_of(pool: Pool, task: TaskSpec, level: Level) -> dict[str, Any]:
+    """The hyperparameters of a level on a task but for rate and steps, with the hidden size that was solved for."""
+    settings = {**pool.fixed, **task.settings, **level.settings}
+    if level.parameters_of:
+        settings["hidden_size"] = _equal_hidden_size(pool, task, level)
+    return settings
+
+
+_solved: dict[str, int] = {}
+
+
+def _equal_hidden_size(pool: Pool, task: TaskSpec, level: Level) -> int:
+    """The hidden size with which a level's number of parameters is nearest to that of the level it is to equal."""
+    other = pool.levels[level.parameters_of]
+    key = repr((pool.model, pool.fixed, task, level, other))
+    if key not in _solved:
+        wanted, low, high = _count(pool, task, other), 1, 2
+        while _count(pool, task, level, high) < wanted:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if _count(pool, task, level, middle) <= wanted else (low, middle)
+        _solved[key] = min(low, high, key=lambda size: abs(_count(pool, task, level, size) - wanted))
+    return _solved[key]
+
+
+def _count(pool: Pool, task: TaskSpec, level: Level, hidden_size: int | None = None) -> int:
+    """The parameters of a level, with its own hidden size or another."""
+    settings = settings_of(pool, task, replace(level, parameters_of=""))
+    if hidden_size is not None:
+        settings["hidden_size"] = hidden_size
+    model = level.model or pool.model
+    config = complete_config(model, settings)
+    made = make_task(task, level, 0 if task.draw or level.draws else None)
+    built: Any = build_model(model, config, model_sizes(made, config), seed=0)
+    return int(built.parameter_count)

@@ -1,0 +1,94 @@
+"""A population of a pool's members, trained and written as trials."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ncps_mlx._evidence.plan import Member, Row
+from ncps_mlx._evidence.scores import scores_of
+from ncps_mlx._evidence.tasks import arguments_of, make_task
+from ncps_mlx._runtime.flush import can_flush
+from ncps_mlx.search._record import TrialPopulation
+from ncps_mlx.training._hyperparameters import MEMBER_PARAMETERS, complete_config
+from ncps_mlx.training._numerics import numerics
+
+__all__ = ["MOST_MEMBERS", "populations", "processor", "train"]
+
+MOST_MEMBERS = 40
+"""Members of one population."""
+
+DIGITS = 7  # of a score in a trial: single precision has no more
+
+
+def populations(members: Iterable[Member]) -> list[list[Member]]:
+    """Divide members into those that train as one: of one shape, on the same data."""
+    groups: dict[str, list[Member]] = {}
+    for member in members:
+        shape = {name: value for name, value in member.settings.items() if name not in MEMBER_PARAMETERS}
+        level = member.level
+        data = [member.task.name, arguments_of(member.task, level), level.forms, member.data_seed]
+        key = json.dumps([member.pool.name, level.model, shape, data], sort_keys=True)
+        groups.setdefault(key, []).append(member)
+    return [group[i : i + MOST_MEMBERS] for group in groups.values() for i in range(0, len(group), MOST_MEMBERS)]
+
+
+def train(members: Sequence[Member]) -> list[Row]:
+    """Train a population and return its trials."""
+    first = members[0]
+    task, model = make_task(first.task, first.level, first.data_seed), first.level.model or first.pool.model
+    configs = [complete_config(model, member.settings) for member in members]
+    trials = range(len(members))
+    population = TrialPopulation(task, model, configs, [member.seed for member in members], trials)
+    population.train()
+    scores = scores_of(population.trainer, first.task.metrics)
+    means = _means()
+    return [
+        member.identity
+        | {
+            "status": record.status,
+            "best_step": None if record.history is None else record.history.best_step,
+            "scores": _rounded(score.kept),
+            "last": _rounded(score.last),
+            "metrics": {name: _rounded(each) for name, each in score.metrics.items()},
+            "seconds": round(record.seconds, 4),
+            "parameters": int(population.trainer.reached.best.shape[1]),
+        }
+        | means
+        for member, record, score in zip(members, population.records(), scores, strict=True)
+    ]
+
+
+def _rounded(scores: dict[str, float | None]) -> dict[str, float | None]:
+    return {split: None if score is None else float(f"{score:.{DIGITS}g}") for split, score in scores.items()}
+
+
+def _means() -> Row:
+    """By what means a trial was trained here and now."""
+    now = numerics()
+    own: dict[str, Any] = {name: now.pop(name) for name in ("device", "blas", "native", "tanh")}
+    own["device"] = f"{own['device']}, {processor()}"
+    return own | {"versions": now, "flush": can_flush(), "code": code_digest()}
+
+
+@cache
+def processor() -> str:
+    """The model of the processor."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+@cache
+def code_digest() -> str:
+    """A digest of the library's source but for this package (12 hex digits)."""
+    root = Path(__file__).parent.parent
+    files = [path for path in root.rglob("*") if path.suffix in (".py", ".c", ".h")]
+    chosen = sorted(path for path in files if Path(__file__).parent not in path.parents)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in chosen)).hexdigest()[:12]
