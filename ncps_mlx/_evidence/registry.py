@@ -1,0 +1,162 @@
+"""The registry of claims: what the advice says, and which contrast decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ncps_mlx._evidence.pool import BUDGETS, Pool, check_keys, read_toml
+from ncps_mlx._utils.validation import check_choice, did_you_mean
+from ncps_mlx.stats._finding import DIRECTIONS
+
+__all__ = ["KINDS", "STATISTICS", "TERMS", "Claim", "Part", "Registry", "Term", "levels_of", "read_registry"]
+
+KINDS = ("measured", "checked", "shown")
+
+STATISTICS = {
+    "test": "score on the test split, of the parameters that were kept",
+    "train": "score on the training split",
+    "gap": "how much worse the test score is than the training score",
+    "last gap": "the same at the last step",
+    "last against best": "test score of the parameters that were kept, against that of the last ones",
+    "auroc": "area under the ROC curve of the residuals on the test split",
+    "average_precision": "average precision of the residuals on the test split",
+}
+"""What a contrast may compare, and is computed from trials. Any other name says what is still to be measured."""
+
+TERMS = ("best", "worst", "minus", "by_task")
+"""A side of a contrast, if no level: the best or the worst of some by tuning seeds; one minus another; one by task."""
+
+Term = str | Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One contrast of a claim.
+
+    Attributes:
+        name: Within the claim.
+        statistic: What is compared.
+        direction: What the claim says of ``first`` against ``second``.
+        first: A level, ``{best = [...]}``, ``{worst = [...]}``, ``{minus = [a, b]}`` or ``{by_task = {...}}``.
+        second: Likewise.
+        tasks: Those it rests on.
+        deltas: The smallest difference that matters, by task.
+        reported: It is shown, and does not count for the claim's verdict.
+        contrast: In words, where nothing computes it yet.
+    """
+
+    name: str
+    statistic: str
+    direction: str
+    first: Term = ""
+    second: Term = ""
+    tasks: Sequence[str] = ()
+    deltas: Mapping[str, float] = field(default_factory=dict)
+    reported: bool = False
+    contrast: str = ""
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether trials give it."""
+        return self.statistic in STATISTICS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One piece of advice.
+
+    Attributes:
+        id: Its name.
+        section: The page of the guide that gives it.
+        statement: The advice as it circulates.
+        kind: ``"measured"``, ``"checked"`` or ``"shown"``, or both of the first two.
+        pool: Whose trials it rests on; "" for none.
+        parts: Its contrasts.
+        budgets: At which it is measured.
+        note: Why the experiment is as it is.
+    """
+
+    id: str
+    section: str
+    statement: str
+    kind: Sequence[str]
+    pool: str = ""
+    parts: Sequence[Part] = ()
+    budgets: Sequence[str] = BUDGETS
+    note: str = ""
+
+
+Registry = Mapping[str, Claim]
+
+
+def levels_of(term: Term, task: str) -> list[str]:
+    """The levels that a side names for a task."""
+    if isinstance(term, str):
+        return [term]
+    ((kind, named),) = term.items()
+    return [named[task]] if kind == "by_task" else list(named)
+
+
+def read_registry(path: Path, pools: Mapping[str, Pool]) -> dict[str, Claim]:
+    """Read and check the registry."""
+    document = read_toml(path)
+    deltas = document.pop("deltas")
+    return {name: _claim(f"{path.name}: {name}", name, table, deltas, pools) for name, table in document.items()}
+
+
+def _claim(
+    where: str, name: str, table: Mapping[str, Any], deltas: Mapping[str, float], pools: Mapping[str, Pool]
+) -> Claim:
+    check_keys(where, table, Claim, without=("id",), more=("tasks",))
+    kind = [table["kind"]] if isinstance(table["kind"], str) else table["kind"]
+    for each in kind:
+        check_choice(f"{where}: kind", each, KINDS)
+    parts = [
+        _part(f"{where}.{number}", part, table.get("tasks", []), deltas, pools.get(table.get("pool", "")))
+        for number, part in enumerate(table.get("parts", []), start=1)
+    ]
+    if ("measured" in kind) != bool(parts):
+        raise ValueError(f"{where} must have parts if it is measured, and only then.")
+    if len({part.name for part in parts}) < len(parts):
+        raise ValueError(f"{where}: parts must have different names, got {[part.name for part in parts]}.")
+    own = {key: table[key] for key in ("section", "statement", "pool", "budgets", "note") if key in table}
+    return Claim(id=name, kind=kind, parts=parts, **own)
+
+
+def _part(
+    where: str, table: Mapping[str, Any], tasks: Sequence[str], deltas: Mapping[str, float], pool: Pool | None
+) -> Part:
+    check_keys(where, table, Part, more=("times",), optional=("deltas",))
+    check_choice(f"{where}: direction", table["direction"], DIRECTIONS)
+    chosen = table.get("tasks", tasks)
+    own = {task: table.get("times", 1) * deltas[task] for task in chosen if task in deltas} | table.get("deltas", {})
+    part = Part(**{key: value for key, value in table.items() if key != "times"} | {"tasks": chosen, "deltas": own})
+    if not part.is_computed:
+        if not part.contrast:
+            raise ValueError(f"{where}: contrast must say in words what {part.statistic!r} compares.")
+        return part
+    if pool is None:
+        raise ValueError(f"{where}: pool must be one of docs/evidence/pools for the statistic {part.statistic!r}.")
+    for side in (part.first, part.second):
+        if not isinstance(side, str) and (len(side) != 1 or next(iter(side)) not in TERMS):
+            raise ValueError(f"{where}: a side must be a level or one of {', '.join(TERMS)}, got {side}.")
+        for task in chosen:
+            _check_side(f"{where}: {task}", levels_of(side, task), task, pool)
+    for task in chosen:
+        if task not in own:
+            raise ValueError(f"{where}: deltas must hold one for {task!r}.")
+    return part
+
+
+def _check_side(where: str, levels: Sequence[str], task: str, pool: Pool) -> None:
+    if task not in pool.tasks:
+        raise ValueError(f"{where} must be a task of the pool {pool.name}.")
+    known = [level.name for level in pool.levels_of(task)]
+    for level in levels:
+        if level not in known:
+            raise ValueError(
+                f"{where}: levels must be those of the pool {pool.name}, got {level!r}.{did_you_mean(level, known)}"
+            )
