@@ -127,6 +127,17 @@ def scale(session: nox.Session) -> None:
 
 
 @nox.session
+def evidence(session: nox.Session) -> None:
+    """Train what the record of a pool lacks, and compute all verdicts: `-- width depth --budget short`.
+
+    `-- width --dry-run` says what is missing and how long it takes; `--stale` trains all of a pool again. A population
+    is kept as it ends: stop it at any time. Commits nothing. Without a pool only the verdicts are computed.
+    """
+    install(session, "test")
+    session.run("python", "-m", "ncps_mlx._evidence", *session.posargs, env=environment())
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the site and verify it, running what changed. `-- --refresh` rewrites the outputs shown."""
     install(session, "docs")

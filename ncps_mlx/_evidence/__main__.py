@@ -1,0 +1,68 @@
+"""Train what pools lack and compute the verdicts: ``python -m ncps_mlx._evidence POOL ... --dry-run``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ncps_mlx._evidence.pool import BUDGETS, Pool, read_pool, read_tasks
+from ncps_mlx._evidence.registry import read_registry
+from ncps_mlx._evidence.runner import describe, run
+from ncps_mlx._evidence.trial_file import read_trials
+from ncps_mlx._evidence.verdicts import changes, read_verdicts, table, verdicts, write_verdicts
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m ncps_mlx._evidence", description=__doc__)
+    parser.add_argument("pools", nargs="*", metavar="POOL", help="what to train; none: only compute the verdicts")
+    parser.add_argument("--dry-run", action="store_true", help="say what is missing and how long it takes")
+    parser.add_argument("--budget", choices=BUDGETS, help="only this budget; default both")
+    parser.add_argument("--stale", action="store_true", help="forget the trials of these pools, and train them again")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="the folder of claims.toml and evidence/")
+    options = parser.parse_args(arguments)
+    try:
+        return _evidence(options)
+    except (ValueError, OSError) as error:
+        print(f"evidence: {error}", file=sys.stderr)
+        return 2
+
+
+def _evidence(options: argparse.Namespace) -> int:
+    folder: Path = options.docs / "evidence"
+    tasks = read_tasks(folder / "tasks.toml")
+    pools = {path.stem: read_pool(path, tasks) for path in sorted((folder / "pools").glob("*.toml"))}
+    registry = read_registry(options.docs / "claims.toml", pools)
+    budgets = [options.budget] if options.budget else list(BUDGETS)
+    for name in options.pools:
+        if name not in pools:
+            raise ValueError(f"POOL must be one of {', '.join(pools)}, got {name!r}.")
+    paths = {name: folder / "trials" / f"{name}.jsonl" for name in pools}
+    if options.dry_run:
+        for name in options.pools or pools:
+            print(describe(pools[name], paths[name], budgets))
+        return 0
+    for name in options.pools:
+        if options.stale:
+            paths[name].unlink(missing_ok=True)
+        _train(pools[name], paths[name], budgets)
+    trials = {name: read_trials(path) for name, path in paths.items()}
+    before, now = read_verdicts(folder / "verdicts.json"), verdicts(registry, pools, trials)
+    write_verdicts(folder / "verdicts.json", now)
+    print(table(registry, now))
+    print("\n".join(changes(before, now)) or "No verdict has changed.")
+    return 0
+
+
+def _train(pool: Pool, path: Path, budgets: Sequence[str]) -> None:
+    new = run(pool, path, budgets, lambda text: print(text, flush=True))
+    failed = sum(row["status"] == "diverged" for row in new)
+    print(f"{pool.name}: {len(new)} trials are new, {failed} of them diverged")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

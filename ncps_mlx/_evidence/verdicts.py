@@ -1,0 +1,171 @@
+"""Verdicts of all claims, from the registry and the trials alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ncps_mlx._evidence.contrasts import Contrast, TaskTrials, contrast, trials_of
+from ncps_mlx._evidence.plan import Row, index_of
+from ncps_mlx._evidence.pool import BUDGETS, Pool, TaskSpec
+from ncps_mlx._evidence.registry import Claim, Part, Registry
+from ncps_mlx._utils.atomic_write import atomic_write
+from ncps_mlx._utils.text_table import text_table
+from ncps_mlx.stats._finding import Finding, finding
+from ncps_mlx.stats._intervals import Paired
+
+__all__ = ["NOT_MEASURED", "changes", "claim_verdict", "read_verdicts", "table", "verdicts", "write_verdicts"]
+
+Verdict = dict[str, Any]
+"""What ``verdicts.json`` holds of a part at a budget."""
+
+NOT_MEASURED = "not measured"
+
+
+def verdicts(
+    registry: Registry, pools: Mapping[str, Pool], trials: Mapping[str, Sequence[Row]]
+) -> list[Verdict]:
+    """Decide every part of every measured claim at each of its budgets."""
+    indices = {name: index_of(rows) for name, rows in trials.items()}
+    known: dict[tuple[str, str, str], TaskTrials] = {}
+    found = []
+
+    def of(pool: str, task: str, budget: str) -> TaskTrials:
+        key = (pool, task, budget)
+        if key not in known:
+            known[key] = trials_of(pools[pool], pools[pool].tasks[task], budget, indices.get(pool, {}))
+        return known[key]
+
+    for claim in registry.values():
+        for part in claim.parts:
+            for budget in claim.budgets:
+                about = {
+                    "id": claim.id, "part": part.name, "budget": budget, "kind": list(claim.kind),
+                    "direction": part.direction, "statistic": part.statistic, "reported": part.reported,
+                }  # fmt: skip
+                if part.is_computed:
+                    found.append(about | _of_part(part, [of(claim.pool, task, budget) for task in part.tasks]))
+                else:
+                    found.append(about | _not_measured(f"nothing computes it yet: {part.contrast}"))
+    return found
+
+
+def _not_measured(reason: str) -> Verdict:
+    empty: Verdict = dict.fromkeys(("finding", "pooled", "low", "high"))
+    return empty | {"verdict": NOT_MEASURED, "reason": reason, "tasks": []}
+
+
+def _of_part(part: Part, trials: Sequence[TaskTrials]) -> Verdict:
+    each = {one.task.name: contrast(part, one) for one in trials}
+    missing = {name: one.missing for name, one in each.items() if one.missing}
+    if missing:
+        lacking = ", ".join(f"{name} {count}" for name, count in missing.items())
+        return _not_measured(f"trials are missing: {lacking}")
+    few = [name for name, one in each.items() if len(one.pairs) < 2]
+    if few:
+        return _not_measured(f"nearly all trainings diverged: {', '.join(few)}")
+    result = finding({name: one.differences(part.deltas[name]) for name, one in each.items()})
+    return {
+        "finding": result.finding,
+        "verdict": result.verdict(part.direction),
+        "pooled": _round(result.mean),
+        "low": _round(result.low),
+        "high": _round(result.high),
+        "reason": _reason(result),
+        "tasks": [_of_task(part, one.task, each[one.task.name], result.tasks[one.task.name]) for one in trials],
+    }
+
+
+def _of_task(part: Part, task: TaskSpec, one: Contrast, effect: Paired) -> Verdict:
+    better = one.differences(1.0)
+    wins = sum(1.0 if each > 0 else 0.5 if each == 0 else 0.0 for each in better)
+    return {
+        "task": task.name,
+        "unit": task.unit,
+        "delta": part.deltas[task.name],
+        "higher_is_better": one.higher_is_better,
+        "pairs": [list(pair) for pair in one.pairs],
+        "levels": {side: [list(level) for level in levels] for side, levels in one.levels.items()},
+        "lost": one.lost,
+        "effect": _round(effect.mean),
+        "low": _round(effect.low),
+        "high": _round(effect.high),
+        "probability": _round(wins / len(better)),
+    }
+
+
+def _reason(result: Finding) -> str:
+    needed = result.pairs_needed
+    return "" if needed is None else f"about {needed} seeds would settle it"
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def claim_verdict(claim: Claim, found: Sequence[Verdict], budget: str) -> str:
+    """What the parts that count say together: supported if all are, refuted if one is."""
+    each = [
+        entry["verdict"]
+        for entry in found
+        if entry["id"] == claim.id and entry["budget"] == budget and not entry["reported"]
+    ]
+    for verdict in ("refuted", NOT_MEASURED, "differs by task", "open"):
+        if verdict in each:
+            return verdict
+    return "supported" if each else NOT_MEASURED
+
+
+def table(registry: Registry, found: Sequence[Verdict]) -> str:
+    """All claims with their verdicts, and the pooled effect of each part, in δ."""
+    rows = [["claim", "part", "says", *BUDGETS, *(f"effect, {budget}" for budget in BUDGETS)]]
+    for claim in registry.values():
+        totals = [claim_verdict(claim, found, budget) if claim.parts else "" for budget in BUDGETS]
+        says = "" if claim.parts else " and ".join(claim.kind)
+        single = len(claim.parts) == 1
+        if not single:
+            rows.append([claim.id, "", says, *totals, "", ""])
+        for part in claim.parts:
+            entries = {
+                entry["budget"]: entry
+                for entry in found
+                if entry["id"] == claim.id and entry["part"] == part.name
+            }
+            shown = [entries[budget]["verdict"] if budget in entries else "" for budget in BUDGETS]
+            effects = [_effect(entries.get(budget)) for budget in BUDGETS]
+            says = f"({part.direction})" if part.reported else part.direction
+            rows.append([claim.id if single else "", part.name, says, *shown, *effects])
+    return text_table(rows, left=7)
+
+
+def _effect(entry: Verdict | None) -> str:
+    if entry is None or entry["pooled"] is None:
+        return ""
+    lost = sum(task["lost"] for task in entry["tasks"])
+    text = f"{entry['pooled']:+.1f} [{entry['low']:+.1f}, {entry['high']:+.1f}]"
+    return f"{text}, {lost} diverged" if lost else text
+
+
+def read_verdicts(path: Path) -> list[Verdict]:
+    """Read verdicts; none where there is no file."""
+    found: list[Verdict] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return found
+
+
+def write_verdicts(path: Path, found: Sequence[Verdict]) -> None:
+    """Write verdicts, a line for each."""
+    lines = ",\n".join(json.dumps(entry, sort_keys=True, ensure_ascii=False) for entry in found)
+    atomic_write(path, f"[\n{lines}\n]\n".encode(), "Verdicts")
+
+
+def changes(before: Sequence[Verdict], now: Sequence[Verdict]) -> list[str]:
+    """Say which verdicts are others than before."""
+    known = {(entry["id"], entry["part"], entry["budget"]): entry["verdict"] for entry in before}
+    lines = []
+    for entry in now:
+        former = known.get((entry["id"], entry["part"], entry["budget"]), NOT_MEASURED)
+        if former != entry["verdict"]:
+            lines.append(f"{entry['id']}, {entry['part']}, {entry['budget']}: {former} -> {entry['verdict']}")
+    return lines

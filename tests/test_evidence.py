@@ -1,0 +1,209 @@
+"""Pools of trials: what is planned, trained and written down; what a killed process leaves."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ncps_mlx import CfC
+from ncps_mlx._evidence.__main__ import main
+from ncps_mlx._evidence.plan import IDENTITY, Row, _beyond, index_of, key_of, report, tuning
+from ncps_mlx._evidence.pool import Level, Pool, read_pool, read_tasks
+from ncps_mlx._evidence.runner import describe, missing, run
+from ncps_mlx._evidence.tasks import make_task
+from ncps_mlx._evidence.train import populations, train
+from ncps_mlx._evidence.trial_file import append, read_trials, rewritten
+from ncps_mlx.data import irregular_sines
+from tests.evidence_pool import POOL, tiny_pool, write_docs
+
+ROOT = Path(__file__).parents[1]
+
+FIELDS = {
+    *IDENTITY, "status", "best_step", "scores", "last", "metrics", "seconds", "parameters", "versions", "device",
+    "blas", "native", "flush", "tanh", "code",
+}  # fmt: skip
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    return write_docs(tmp_path / "docs")
+
+
+@pytest.fixture
+def pool(docs: Path) -> Pool:
+    return tiny_pool(docs)
+
+
+def without_time(rows: list[Row]) -> list[Row]:
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def test_a_trial_says_what_was_trained_where_and_how_well(pool: Pool) -> None:
+    wanted = tuning(pool, pool.tasks["sines"], "short", {}).missing
+    assert len(wanted) == (4 * 2 + 1) * 3  # one level has a rate of its own
+    groups = populations(wanted)
+    assert sum(map(len, groups)) == len(wanted)
+    for group in groups:
+        assert len({(member.data_seed, member.level.name == "few") for member in group}) == 1
+    rows = train(groups[0])
+    assert all(row.keys() == FIELDS for row in rows)
+    assert rows[0]["level"] == {"hidden_size": 4, "learning_rate": 0.003}
+    assert rows[0]["fixed"] == {"model": "CfC", "backbone_units": 5, "batch_size": 16}
+    assert rows[0]["seed"] == rows[0]["data_seed"] == 0 and rows[0]["steps"] == 6
+    assert rows == json.loads(json.dumps(rows))
+    (member,) = [member for member in groups[0] if member.rate == 0.01 and member.level.name == "narrow"]
+    (alone,) = train([member])
+    assert without_time([alone]) == without_time([row for row in rows if key_of(row) == key_of(member.identity)])
+    model = CfC(1, 4, backbone_units=5, output_size=1, return_sequences=False)
+    assert alone["parameters"] == model.parameter_count
+
+
+def test_levels_change_the_task_its_steps_or_the_size_that_equals_parameters(pool: Pool) -> None:
+    wanted = {member.level.name: member for member in tuning(pool, pool.tasks["sines"], "long", {}).missing}
+    assert wanted["warm"].settings["warmup_steps"] == 6
+    few = make_task(wanted["few"].task, wanted["few"].level, 5)
+    assert len(few.train) == 20
+    assert few.data_hash == irregular_sines(40, 13, 17, readings=7, seed=5).take(20, 5).data_hash
+    counts = {name: train([member])[0]["parameters"] for name, member in wanted.items()}
+    assert abs(counts["as_wide"] / counts["wide"] - 1) < 0.05
+    assert wanted["as_wide"].identity["level"]["hidden_size"] == wanted["as_wide"].settings["hidden_size"] > 7
+    third = replace(wanted["narrow"], level=replace(wanted["narrow"].level, divide_steps_by=3))
+    assert third.steps == third.settings["steps"] == 4
+
+
+def test_time_in_another_unit_is_the_same_time(pool: Pool) -> None:
+    level = replace(pool.levels["narrow"], forms=[["in_unit", 10]])
+    task = make_task(pool.tasks["sines"], level, 1)
+    raw = irregular_sines(40, 13, 17, readings=7, seed=1)
+    scale = np.asarray(task.test.time_delta) / np.asarray(raw.test.time_delta)
+    assert np.mean(np.asarray(task.train.time_delta)) == pytest.approx(10)
+    assert scale == pytest.approx(np.full_like(scale, scale[0, 0]))
+
+
+def scored(pool: Pool, best: float, grid: list[float]) -> dict[str, Row]:
+    """Tuning trials on these rates, the best of which is the one nearest to ``best``."""
+    rows = []
+    for member in tuning(replace(pool, rates=grid), pool.tasks["sines"], "short", {}).missing:
+        rows.append(member.identity | {"scores": {"validation": abs(member.rate - best)}})
+    return index_of(rows)
+
+
+def test_rates_are_chosen_on_tuning_seeds_and_edges_are_extended_twice(pool: Pool) -> None:
+    pool = replace(pool, rates=[0.003, 0.01, 0.03])
+    task, inside = pool.tasks["sines"], [0.003, 0.01, 0.03]
+    done = tuning(pool, task, "short", scored(pool, 0.01, inside))
+    assert not done.missing and set(done.chosen.values()) == {0.01, 0.02}
+    assert {member.seed for member in report(pool, task, "short", done.chosen)} == {100, 101, 102}
+    more = tuning(pool, task, "short", scored(pool, 1.0, inside))
+    assert {member.rate for member in more.missing} == {0.1}
+    assert {member.level.name for member in more.missing} == {"narrow", "wide", "few", "as_wide"}
+    last = tuning(pool, task, "short", scored(pool, 1.0, [*inside, 0.1, 0.3]))
+    assert not last.missing and last.chosen["narrow"] == 0.3
+    low = tuning(pool, task, "short", scored(pool, 0.0, inside))
+    assert {member.rate for member in low.missing} == {0.001}
+
+
+def test_a_level_that_diverges_while_tuned_is_not_chosen_there(pool: Pool) -> None:
+    index = scored(pool, 0.01, [0.003, 0.01])
+    for row in index.values():
+        if row["level"]["learning_rate"] == 0.01 and row["seed"] == 1:
+            row["scores"] = {"validation": None}
+    chosen = tuning(replace(pool, rates=[0.003, 0.01]), pool.tasks["sines"], "short", index)
+    assert {member.rate for member in chosen.missing} == {0.001}  # the lower edge was chosen
+
+
+@pytest.mark.parametrize(("rate", "above"), [(1e-3, 3e-3), (3e-3, 1e-2), (0.1, 0.3), (0.3, 1.0), (3e-4, 1e-3)])
+def test_rates_go_on_in_ones_and_threes(rate: float, above: float) -> None:
+    assert (_beyond(rate, 1), _beyond(above, -1)) == (above, rate)
+
+
+@pytest.mark.slow
+def test_a_killed_run_loses_at_most_the_population_in_flight(docs: Path, tmp_path: Path) -> None:
+    path = docs / "evidence" / "trials" / "tiny.jsonl"
+    command = [sys.executable, "-m", "ncps_mlx._evidence", "tiny", "--budget=short", f"--docs={docs}"]
+    told = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or []:
+            told += int(line.partition(": ")[2].split()[0])
+            if told > 10:
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.wait() == -signal.SIGKILL
+    pool, left = tiny_pool(docs), read_trials(path)
+    assert told <= len(left) < 27 + 5 * 3
+    with path.open("a") as file:
+        file.write('{"pool": "ti')  # as a full disk leaves it
+    assert read_trials(path) == left
+    known = {key_of(row) for row in left}
+    new = run(pool, path, ["short"], lambda _: None)
+    assert not known & {key_of(row) for row in new}
+    again = tmp_path / "again.jsonl"
+    run(pool, again, ["short"], lambda _: None)
+    assert without_time(read_trials(path)) == without_time(read_trials(again))
+    assert describe(pool, path, ["short"]) == "tiny: nothing is missing"
+
+
+def test_two_cannot_train_one_pool_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "trials" / "tiny.jsonl"
+    with rewritten(path), pytest.raises(ValueError, match="must not be written by two at once"), rewritten(path):
+        pass
+    with rewritten(path):
+        pass
+
+
+def test_a_dry_run_says_what_is_missing_and_trains_nothing(docs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tiny", "--dry-run", "--docs", str(docs)]) == 0
+    said = capsys.readouterr().out
+    assert "tiny short sines: 27 tune, then 15 or more to report, about" in said and "tiny long sines" in said
+    assert not (docs / "evidence" / "trials").exists()
+
+
+def test_what_changes_in_a_pool_is_trained_again(pool: Pool, tmp_path: Path) -> None:
+    index = index_of(member.identity for member in tuning(pool, pool.tasks["sines"], "short", {}).missing)
+    changed = replace(pool, fixed={**pool.fixed, "backbone_units": 6})
+    assert len(tuning(changed, pool.tasks["sines"], "short", index).missing) == 27
+    rows = [member.identity for member in tuning(changed, pool.tasks["sines"], "short", {}).missing]
+    append(tmp_path / "rows.jsonl", rows)
+    assert read_trials(tmp_path / "rows.jsonl") == rows
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('tasks = ["sines"]', 'tasks = ["sinse"]', "tasks must be those of tasks.toml, got 'sinse'. Did you mean"),
+        ("rates = [0.003, 0.01]", "rates = [0.01, 0.003]", "rates must be ascending"),
+        ("hidden_size = 7", "hiden_size = 7", "hiden_size must be a hyperparameter of CfC"),
+        ('parameters_of = "wide"', 'parameters_of = "wild"', "parameters_of must name a level, got 'wild'"),
+        ("hidden_size = 7", "hidden_size = 4", "levels must differ, got narrow and wide alike"),
+        ("hidden_size = 7", "steps = 7", "steps must be left out: the budget decides it"),
+        ("purpose", "porpoise", "must not hold 'porpoise'. Did you mean purpose"),
+        ("hidden_size = 7", 'only = ["vowels"]', "levels.wide must name tasks of the pool, got 'vowels'"),
+    ],
+)
+def test_a_faulty_pool_is_refused(docs: Path, old: str, new: str, message: str) -> None:
+    path = docs / "evidence" / "pools" / "tiny.toml"
+    path.write_text(POOL.replace(old, new))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_pool(path, read_tasks(docs / "evidence" / "tasks.toml"))
+
+
+def test_what_is_missing_is_estimated_from_what_was_trained(pool: Pool) -> None:
+    (first,) = missing(pool, ["short"], [])
+    assert first.seconds == pytest.approx(42 * 6 * 0.1 / 100)
+    rows = [first.members[0].identity | {"seconds": 12.0, "status": "finished"}]
+    (then,) = missing(pool, ["short"], rows)
+    assert then.seconds == pytest.approx(41 * 12.0)
+
+
+def test_the_task_is_what_tasks_toml_says() -> None:
+    for spec in read_tasks(ROOT / "docs" / "evidence" / "tasks.toml").values():
+        task = make_task(spec, Level(name="plain", settings={}), 100 if spec.draw else None)
+        assert task.score_units == spec.unit and task.metric == spec.metric
