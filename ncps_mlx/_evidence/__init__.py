@@ -5,6 +5,7 @@
 ``docs/evidence/verdicts.json`` follows from all of them.
 
 A pool: ``pool.py`` (read and checked), ``tasks.py`` (its tasks made), ``plan.py`` (its members: tuned, then reported).
-Trials: ``train.py`` (a population becomes lines), ``scores.py``, ``trial_file.py``, ``runner.py`` (what is missing, in
-turn). Claims: ``registry.py``, ``contrasts.py`` (pairs of values from trials), ``verdicts.py``.
+Trials: ``train.py`` (a population becomes lines), ``draws.py`` (whose members learn different draws of the data),
+``scores.py``, ``trial_file.py``, ``runner.py`` (what is missing, in turn). Claims: ``registry.py``, ``contrasts.py``
+(pairs of values from trials), ``verdicts.py``.
 """

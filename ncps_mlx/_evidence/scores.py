@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 import numpy.typing as npt
 
+from ncps_mlx._evidence.draws import DrawsTrainer
 from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx.data._anomalies import detection_scores
-from ncps_mlx.training._population import predict_population
-from ncps_mlx.training._time_steps import MemberTimeSteps
-from ncps_mlx.training._trainer import PopulationTrainer
 
 __all__ = ["DETECTION", "MemberScores", "Scores", "scores_of"]
 
@@ -41,38 +39,37 @@ class MemberScores:
 
 
 @training_stream()
-def scores_of(trainer: PopulationTrainer, metrics: Sequence[str] = ()) -> list[MemberScores]:
+def scores_of(trainer: DrawsTrainer, metrics: Sequence[str] = ()) -> list[MemberScores]:
     """Score every member of a population whose training has ended."""
-    count, splits = len(trainer.members), tuple(trainer.task.splits)
-    known = [member.best is not None and member.status != "diverged" for member in trainer.members]
-    nothing: Scores = dict.fromkeys(splits)
-    kept = [dict(nothing) for _ in range(count)]
-    last = [dict(nothing) for _ in range(count)]
-    more: list[dict[str, Scores]] = [{name: dict(nothing) for name in metrics} for _ in range(count)]
+    every, splits = range(len(trainer.members)), tuple(trainer.task.splits)
+    known = [i for i in every if trainer.members[i].best is not None and trainer.members[i].status != "diverged"]
     at_end = [i for i in trainer.active if trainer.members[i].step[-1:] == (trainer.config.steps,)]
-    every = list(range(count))
+    kept: list[Scores] = [dict.fromkeys(splits) for _ in every]
+    last: list[Scores] = [dict.fromkeys(splits) for _ in every]
+    more: list[dict[str, Scores]] = [{name: dict.fromkeys(splits) for name in metrics} for _ in every]
     for split in splits:
-        for i, outputs in zip(every, _outputs(trainer, split, trainer.reached.best, every), strict=True):
-            if known[i]:
-                kept[i][split] = _score(trainer, split, outputs, None)
-                for name in metrics:
-                    more[i][name][split] = _score(trainer, split, outputs, name)
-        if at_end:
-            rows = mx.array([trainer.active.index(i) for i in at_end])
-            for i, outputs in zip(at_end, _outputs(trainer, split, trainer.matrix[rows], at_end), strict=True):
-                last[i][split] = _score(trainer, split, outputs, None)
-    return [MemberScores(kept=kept[i], last=last[i], metrics=more[i]) for i in range(count)]
+        for i, outputs in _outputs(trainer, split, trainer.reached.best, known, known):
+            kept[i][split] = _score(trainer, i, split, outputs, None)
+            for name in metrics:
+                more[i][name][split] = _score(trainer, i, split, outputs, name)
+        positions = [trainer.active.index(i) for i in at_end]
+        for i, outputs in _outputs(trainer, split, trainer.matrix, positions, at_end):
+            last[i][split] = _score(trainer, i, split, outputs, None)
+    return [MemberScores(kept=kept[i], last=last[i], metrics=more[i]) for i in every]
 
 
-def _outputs(trainer: PopulationTrainer, split: str, matrix: mx.array, members: Sequence[int]) -> npt.NDArray[Any]:
-    data = trainer.task.splits[split]
-    time_steps = MemberTimeSteps(data, [trainer.time_scalers[i] for i in members])
-    parameters = trainer.layout.to_tree(matrix)
-    return predict_population(trainer.model, parameters, data, time_steps, trainer.prediction_group_size)
+def _outputs(
+    trainer: DrawsTrainer, split: str, matrix: mx.array, rows: Sequence[int], members: Sequence[int]
+) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """What members predict with these rows of a matrix of parameters."""
+    if members:
+        yield from zip(members, trainer.predict(split, matrix[mx.array(list(rows))], members), strict=True)
 
 
-def _score(trainer: PopulationTrainer, split: str, outputs: npt.NDArray[Any], metric: str | None) -> float | None:
-    task, loss = trainer.task, trainer.loss_of_task.loss
+def _score(
+    trainer: DrawsTrainer, member: int, split: str, outputs: npt.NDArray[Any], metric: str | None
+) -> float | None:
+    task, loss = trainer.task_of(member), trainer.loss_of_task.loss
     if metric in DETECTION:
         if split != "test":
             return None

@@ -5,20 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ncps_mlx._evidence.draws import DrawsTrainer
 from ncps_mlx._evidence.plan import Member, Row
 from ncps_mlx._evidence.scores import scores_of
 from ncps_mlx._evidence.tasks import arguments_of, make_task
 from ncps_mlx._runtime.flush import can_flush
-from ncps_mlx.search._record import TrialPopulation
-from ncps_mlx.training._hyperparameters import MEMBER_PARAMETERS, complete_config
+from ncps_mlx._utils.progress import Progress
+from ncps_mlx.data._task import Task
+from ncps_mlx.training._config import FitConfig, MemberConfig
+from ncps_mlx.training._hyperparameters import MEMBER_PARAMETERS, build_model, complete_config, model_sizes
 from ncps_mlx.training._numerics import numerics
 
-__all__ = ["MOST_MEMBERS", "populations", "processor", "train"]
+__all__ = ["MOST_MEMBERS", "populations", "processor", "train", "trainer_of"]
 
 MOST_MEMBERS = 40
 """Members of one population."""
@@ -27,12 +30,12 @@ DIGITS = 7  # of a score in a trial: single precision has no more
 
 
 def populations(members: Iterable[Member]) -> list[list[Member]]:
-    """Divide members into those that train as one: of one shape, on the same data."""
+    """Divide members into those that train as one: of one shape, on draws of the same data."""
     groups: dict[str, list[Member]] = {}
     for member in members:
         shape = {name: value for name, value in member.settings.items() if name not in MEMBER_PARAMETERS}
         level = member.level
-        data = [member.task.name, arguments_of(member.task, level), level.forms, member.data_seed]
+        data = [member.task.name, arguments_of(member.task, level), level.forms]
         key = json.dumps([member.pool.name, level.model, shape, data], sort_keys=True)
         groups.setdefault(key, []).append(member)
     return [group[i : i + MOST_MEMBERS] for group in groups.values() for i in range(0, len(group), MOST_MEMBERS)]
@@ -41,27 +44,41 @@ def populations(members: Iterable[Member]) -> list[list[Member]]:
 def train(members: Sequence[Member]) -> list[Row]:
     """Train a population and return its trials."""
     first = members[0]
-    task, model = make_task(first.task, first.level, first.data_seed), first.level.model or first.pool.model
-    configs = [complete_config(model, member.settings) for member in members]
-    trials = range(len(members))
-    population = TrialPopulation(task, model, configs, [member.seed for member in members], trials)
-    population.train()
-    scores = scores_of(population.trainer, first.task.metrics)
-    means = _means()
+    model = first.level.model or first.pool.model
+    draws = {seed: make_task(first.task, first.level, seed) for seed in {member.data_seed for member in members}}
+    trainer = trainer_of(
+        [draws[member.data_seed] for member in members],
+        model,
+        [complete_config(model, member.settings) for member in members],
+        [member.seed for member in members],
+    )
+    with Progress(len(members), first.task.name, "trial", shown=False) as progress:
+        trainer.train(progress, share=len(members))
+    scores, means = scores_of(trainer, first.task.metrics), _means()
     return [
         member.identity
         | {
-            "status": record.status,
-            "best_step": None if record.history is None else record.history.best_step,
+            "status": history.status,
+            "best_step": history.best_step,
             "scores": _rounded(score.kept),
             "last": _rounded(score.last),
             "metrics": {name: _rounded(each) for name, each in score.metrics.items()},
-            "seconds": round(record.seconds, 4),
-            "parameters": int(population.trainer.reached.best.shape[1]),
+            "seconds": round(history.seconds, 4),
+            "parameters": int(trainer.reached.best.shape[1]),
         }
         | means
-        for member, record, score in zip(members, population.records(), scores, strict=True)
+        for member, history, score in zip(members, trainer.histories, scores, strict=True)
     ]
+
+
+def trainer_of(
+    tasks: Sequence[Task], model: str, configs: Sequence[Mapping[str, Any]], seeds: Sequence[int]
+) -> DrawsTrainer:
+    """A population that has yet to train: the task, configuration and seed of each member."""
+    sizes = model_sizes(tasks[0], configs[0])
+    models = [build_model(model, config, sizes, seed) for config, seed in zip(configs, seeds, strict=True)]
+    of_members = [MemberConfig.from_config(config, seed) for config, seed in zip(configs, seeds, strict=True)]
+    return DrawsTrainer(models, tasks, FitConfig.from_config(configs[0]), of_members)
 
 
 def _rounded(scores: dict[str, float | None]) -> dict[str, float | None]:

@@ -194,7 +194,7 @@ class Record(TrialResult):
 class TrialPopulation:
     """Trials of one shape in training, as one population; ``trials`` are their numbers, for their records.
 
-    The configurations are complete, and differ in member settings alone; ``trainer`` trains them.
+    The configurations are complete, and differ in member settings alone.
     """
 
     def __init__(
@@ -211,13 +211,13 @@ class TrialPopulation:
         pairs = list(zip(self.configs, self.seeds, strict=True))
         models = [build_model(model, config, self.sizes, seed) for config, seed in pairs]
         member_configs = [MemberConfig.from_config(config, seed) for config, seed in pairs]
-        self.trainer = PopulationTrainer(models, task, _shared(self.configs, memory_mb), member_configs)
+        self._trainer = PopulationTrainer(models, task, _shared(self.configs, memory_mb), member_configs)
         self.tanh, self.native = current_tanh(), current_native()
 
     @property
     def training(self) -> list[int]:
         """The trials still in training."""
-        trainer = self.trainer
+        trainer = self._trainer
         return [] if trainer.steps_taken == trainer.config.steps else [self.trials[i] for i in trainer.active]
 
     def train(
@@ -233,16 +233,16 @@ class TrialPopulation:
             )
             contexts.enter_context(tanh_implementation(self.tanh))
             contexts.enter_context(native_layers(self.native != OFF))
-            self.trainer.train(bar, len(self.trials) if share is None else share, until)
+            self._trainer.train(bar, len(self.trials) if share is None else share, until)
 
     def prune(self, reasons: Mapping[int, str]) -> None:
         """Go on without these trials, each with its reason."""
-        self.trainer.prune({self.trials.index(trial): reason for trial, reason in reasons.items()})
+        self._trainer.prune({self.trials.index(trial): reason for trial, reason in reasons.items()})
 
     def records(self) -> list[Record]:
         """Say what became of each trial, or has become of it so far."""
         now, device, task = versions() | {"tanh": self.tanh, "native": self.native}, device_name(), self.task
-        histories = [member.history() for member in self.trainer.members]
+        histories = [member.history() for member in self._trainer.members]
         return [
             Record(
                 trial=trial,

@@ -293,13 +293,7 @@ class PopulationTrainer:
                     continue
                 loss_table = np.array(mx.stack(losses))
                 losses = []
-                outputs = predict_population(
-                    self.model,
-                    self.parameters,
-                    self.task.validation,
-                    self.validation_time_steps,
-                    self.prediction_group_size,
-                )
+                outputs = self.predict_validation()
                 affinity.release_affinity()  # a custom metric, or on_evaluate, may start threads or processes
                 now = time.perf_counter()
                 self.record_evaluation(t + 1, loss_table, outputs, now - last_evaluation, progress)
@@ -310,6 +304,11 @@ class PopulationTrainer:
         self.steps_taken = max(self.steps_taken, until)
         progress.reach(int(bar_before + share))
         return self.layout.to_tree(self.reached.best)
+
+    def predict_validation(self) -> npt.NDArray[np.float32]:
+        """What each active member predicts for the validation split (N, ...)."""
+        split, time_steps = self.task.validation, self.validation_time_steps
+        return predict_population(self.model, self.parameters, split, time_steps, self.prediction_group_size)
 
     def record_evaluation(
         self,
@@ -322,7 +321,7 @@ class PopulationTrainer:
         """Note losses (steps, N) and predictions (N, ...), and keep what improved."""
         members, improved = list(self.members), []
         for position, i in enumerate(self.active):
-            score, each = self.score(outputs[position]), seconds / len(self.active)
+            score, each = self.score(i, outputs[position]), seconds / len(self.active)
             member = members[i].evaluated(step, losses[:, position], score, each)
             if member.improved:
                 improved.append(position)
@@ -412,10 +411,14 @@ class PopulationTrainer:
             self.end(i, "pruned", reason)
         self.drop([position for position, i in enumerate(self.active) if i in reasons])
 
-    def score(self, outputs: npt.NDArray[np.float32]) -> float:
+    def task_of(self, member: int) -> Task:  # noqa: ARG002  # one for all, here
+        """What a member learns."""
+        return self.task
+
+    def score(self, member: int, outputs: npt.NDArray[np.float32]) -> float:
         """The validation score of one member, nan if its outputs are not finite."""
         finite = np.isfinite(outputs).all()
-        return self.task.score(outputs, "validation", loss=self.loss_of_task.loss) if finite else math.nan
+        return self.task_of(member).score(outputs, "validation", loss=self.loss_of_task.loss) if finite else math.nan
 
     def keep(self, best: mx.array, improved: list[int]) -> mx.array:
         """Copy the parameters at these positions among the active members into the best so far."""
