@@ -18,8 +18,10 @@ from ncps_mlx._evidence.plan import Member, index_of, key_of, report, tuning
 from ncps_mlx._evidence.pool import BUDGETS, Pool, read_pool, read_tasks
 from ncps_mlx._evidence.registry import STATISTICS, levels_of, read_registry
 from ncps_mlx._evidence.runner import run
+from ncps_mlx._evidence.tasks import make_task
 from ncps_mlx._evidence.trial_file import read_trials
 from ncps_mlx._evidence.verdicts import NOT_MEASURED, changes, claim_verdict, read_verdicts, table, verdicts
+from ncps_mlx.training._hyperparameters import check_config, complete_config
 from tests.evidence_pool import CLAIMS, tiny_pool, write_docs
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -55,6 +57,17 @@ def test_every_level_of_a_pool_is_part_of_a_contrast(registry: Any, pools: Mappi
             for task in part.tasks if part.is_computed else ():
                 used[claim.pool] |= {*levels_of(part.first, task), *levels_of(part.second, task)}
     assert used == {name: set(pool.levels) for name, pool in pools.items()}
+
+
+def test_every_level_can_be_trained(pools: Mapping[str, Pool]) -> None:
+    for pool in pools.values():
+        for task in pool.tasks.values():
+            members = {each.level.name: each for each in tuning(pool, task, "short", {}).missing}
+            assert members.keys() == {level.name for level in pool.levels_of(task.name)}
+            for member in members.values():
+                made = make_task(task, member.level, member.data_seed)
+                model = member.level.model or pool.model
+                check_config(made, model, complete_config(model, member.settings))
 
 
 def test_recorded_trials_belong_to_their_pools(pools: Mapping[str, Pool]) -> None:
