@@ -83,13 +83,19 @@ def test_levels_change_the_task_its_steps_or_the_size_that_equals_parameters(poo
     assert third.steps == third.settings["steps"] == 4
 
 
-def test_time_in_another_unit_is_the_same_time(pool: Pool) -> None:
-    level = replace(pool.levels["narrow"], forms=[["in_unit", 10]])
-    task = make_task(pool.tasks["sines"], level, 1)
+@pytest.mark.parametrize(
+    ("form", "mean", "factor"),
+    [(["in_unit", 10], 10, None), (["in_periods", "period", 0.1], None, 0.1 / 4), (["z_scored"], 0, None)],
+)
+def test_time_in_another_unit_is_the_same_time(pool: Pool, form: list, mean: float | None, factor: float | None):
+    level = replace(pool.levels["narrow"], forms=[form])
+    task = make_task(replace(pool.tasks["sines"], period=4.0), level, 1)
     raw = irregular_sines(40, 13, 17, readings=7, seed=1)
-    scale = np.asarray(task.test.time_delta) / np.asarray(raw.test.time_delta)
-    assert np.mean(np.asarray(task.train.time_delta)) == pytest.approx(10)
-    assert scale == pytest.approx(np.full_like(scale, scale[0, 0]))
+    train, test, before = (np.asarray(split.time_delta) for split in (task.train, task.test, raw.test))
+    slope, offset = np.polyfit(before.ravel(), test.ravel(), 1)
+    assert test == pytest.approx(slope * before + offset, abs=1e-4) and slope > 0
+    assert mean is None or train.mean() == pytest.approx(mean, abs=1e-5)
+    assert factor is None or slope == pytest.approx(factor)
 
 
 def scored(pool: Pool, best: float, grid: list[float]) -> dict[str, Row]:

@@ -14,6 +14,7 @@ from ncps_mlx.training._hyperparameters import check_name
 __all__ = [
     "BUDGETS",
     "DRAW",
+    "PERIOD",
     "FIRST_REPORT_SEED",
     "Level",
     "Pool",
@@ -34,6 +35,9 @@ OWN = ("model", "task", "forms", "parameters_of", "divide_steps_by", "warmup_sha
 DRAW = "draw"
 """Stands for the data seed in a form of a task: ``["take", 200, "draw"]``."""
 
+PERIOD = "period"
+"""Stands for the task's period in a form."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec:
@@ -49,6 +53,7 @@ class TaskSpec:
         steps: Updates at each budget.
         settings: Hyperparameters that all trials on it have.
         metrics: Others that are recorded beside its own.
+        period: Of the data, in the unit of its time, as one who knows them would say.
         seconds: Of one core, about, for 100 steps of a member of the reference shape.
     """
 
@@ -61,6 +66,7 @@ class TaskSpec:
     unit: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Sequence[str] = ()
+    period: float = 0.0
     seconds: float = 0.1
 
 

@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ncps_mlx._evidence.pool import DRAW, Level, Pool, TaskSpec
+from ncps_mlx._evidence.pool import DRAW, PERIOD, Level, Pool, TaskSpec
 from ncps_mlx.data._loading import load_task
 from ncps_mlx.data._task import Task
 from ncps_mlx.training._hyperparameters import build_model, complete_config, model_sizes
@@ -18,14 +19,28 @@ __all__ = ["FORMS", "arguments_of", "data_seed", "make_task", "settings_of"]
 
 
 def in_unit(task: Task, factor: float) -> Task:
-    """Give time steps as the multiple ``factor`` of their mean over the training readings, as raw time."""
-    scale = factor * task.time_scaler("normalized").transform([1.0])[0]
+    """Give time steps as the multiple ``factor`` of their ratio to the mean training step, as raw time."""
+    mean = 1 / float(task.time_scaler("normalized").transform([1.0])[0])
+    return _with_steps(task, lambda steps: factor * steps / mean)
+
+
+def in_periods(task: Task, period: float, factor: float) -> Task:
+    """Give time steps as the multiple ``factor`` of their ratio to a period of the data, as raw time."""
+    return _with_steps(task, lambda steps: factor * steps / period)
+
+
+def z_scored(task: Task) -> Task:
+    """Give time steps less their mean, over their deviation, as some do: many are negative."""
+    train = np.asarray(task.train.time_delta)
+    valid = train if task.train.mask is None else train[task.train.mask]
+    return _with_steps(task, lambda steps: (steps - valid.mean()) / valid.std(), allow_unsafe_time=True)
+
+
+def _with_steps(task: Task, change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]], **more: Any) -> Task:
     splits = {
-        name: replace(split, time_delta=np.asarray(split.time_delta * scale))
-        for name, split in task.splits.items()
-        if split.time_delta is not None
+        name: replace(split, time_delta=change(np.asarray(split.time_delta))) for name, split in task.splits.items()
     }
-    return task._with(**splits, time_unit="", parent=task)
+    return task._with(**splits, **more, time_unit="", parent=task)
 
 
 FORMS: dict[str, Callable[..., Task]] = {
@@ -33,6 +48,8 @@ FORMS: dict[str, Callable[..., Task]] = {
     "without_time": Task.without_time,
     "with_gap_as_input": Task.with_gap_as_input,
     "in_unit": in_unit,
+    "in_periods": in_periods,
+    "z_scored": z_scored,
 }
 """What a level may do to a task."""
 
@@ -49,7 +66,10 @@ def arguments_of(task: TaskSpec, level: Level) -> dict[str, Any]:
 
 def make_task(task: TaskSpec, level: Level, seed: int | None) -> Task:
     """The data that a level is trained on, drawn with this seed."""
-    forms = tuple(tuple(seed if part == DRAW else part for part in form) for form in level.forms)
+    words = {DRAW: seed, PERIOD: task.period}
+    forms = tuple(
+        tuple(words.get(part, part) if isinstance(part, str) else part for part in form) for form in level.forms
+    )
     arguments = arguments_of(task, level) | ({task.draw: seed} if task.draw else {})
     made = _make(task.factory, tuple(sorted(arguments.items())), forms)
     if made.metric != task.metric:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import ncps_mlx
 from ncps_mlx._evidence.draws import DrawsTrainer
 from ncps_mlx._evidence.plan import Member, Row
 from ncps_mlx._evidence.scores import scores_of
@@ -104,8 +105,6 @@ def processor() -> str:
 
 @cache
 def code_digest() -> str:
-    """A digest of the library's source but for this package (12 hex digits)."""
-    root = Path(__file__).parent.parent
-    files = [path for path in root.rglob("*") if path.suffix in (".py", ".c", ".h")]
-    chosen = sorted(path for path in files if Path(__file__).parent not in path.parents)
-    return hashlib.sha256(b"".join(path.read_bytes() for path in chosen)).hexdigest()[:12]
+    """A digest of the library's source (12 hex digits)."""
+    files = sorted(path for path in Path(ncps_mlx.__file__).parent.rglob("*") if path.suffix in (".py", ".c", ".h"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
