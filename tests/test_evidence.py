@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def test_levels_change_the_task_its_steps_or_the_size_that_equals_parameters(poo
     ("form", "mean", "factor"),
     [(["in_unit", 10], 10, None), (["in_periods", "period", 0.1], None, 0.1 / 4), (["z_scored"], 0, None)],
 )
-def test_time_in_another_unit_is_the_same_time(pool: Pool, form: list, mean: float | None, factor: float | None):
+def test_time_in_another_unit_is_the_same_time(pool: Pool, form: Any, mean: Any, factor: Any) -> None:
     level = replace(pool.levels["narrow"], forms=[form])
     task = make_task(replace(pool.tasks["sines"], period=4.0), level, 1)
     raw = irregular_sines(40, 13, 17, readings=7, seed=1)
