@@ -131,6 +131,14 @@ def test_a_level_that_diverges_while_tuned_is_not_chosen_there(pool: Pool) -> No
     assert {member.rate for member in chosen.missing} == {0.001}  # the lower edge was chosen
 
 
+def test_a_trial_that_two_levels_share_is_trained_once(pool: Pool) -> None:
+    fixed_rate = replace(pool.levels["narrow"], name="same", settings={"hidden_size": 4, "learning_rate": 0.01})
+    more = replace(pool, levels={**pool.levels, "same": fixed_rate})
+    members = tuning(more, more.tasks["sines"], "short", {})
+    assert len(members.missing) == 27 == len({key_of(member.identity) for member in members.missing})
+    assert len(members.members) == 30
+
+
 @pytest.mark.parametrize(("rate", "above"), [(1e-3, 3e-3), (3e-3, 1e-2), (0.1, 0.3), (0.3, 1.0), (3e-4, 1e-3)])
 def test_rates_go_on_in_ones_and_threes(rate: float, above: float) -> None:
     assert (_beyond(rate, 1), _beyond(above, -1)) == (above, rate)

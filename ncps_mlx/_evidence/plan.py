@@ -13,7 +13,7 @@ from ncps_mlx._evidence.pool import Level, Pool, TaskSpec
 from ncps_mlx._evidence.tasks import arguments_of, data_seed, settings_of
 from ncps_mlx.data._metrics import METRICS
 
-__all__ = ["IDENTITY", "Member", "Row", "Tuning", "index_of", "key_of", "report", "tuning", "worst"]
+__all__ = ["IDENTITY", "Member", "Row", "Tuning", "index_of", "key_of", "lacking", "report", "tuning", "worst"]
 
 Row = dict[str, Any]
 
@@ -113,7 +113,7 @@ def tuning(pool: Pool, task: TaskSpec, budget: str, index: Index) -> Tuning:
     grid, left = list(pool.rates), {"low": MOST_EXTENSIONS, "high": MOST_EXTENSIONS}
     while True:
         members = _members(pool, task, budget, "tune", {level.name: grid for level in pool.levels_of(task.name)})
-        missing = [member for member in members if key_of(member.identity) not in index]
+        missing = lacking(members, index)
         if missing:
             return Tuning(members=members, missing=missing, chosen={}, validation={})
         chosen, validation = _choose(members, index)
@@ -124,6 +124,12 @@ def tuning(pool: Pool, task: TaskSpec, budget: str, index: Index) -> Tuning:
         for side in sides:
             left[side] -= 1
             grid = [_beyond(grid[0], -1), *grid] if side == "low" else [*grid, _beyond(grid[-1], 1)]
+
+
+def lacking(members: Iterable[Member], index: Index) -> list[Member]:
+    """The members without a trial, one for each: a level with a rate of its own may be another at that rate."""
+    found = {key_of(member.identity): member for member in members}
+    return [member for key, member in found.items() if key not in index]
 
 
 def report(pool: Pool, task: TaskSpec, budget: str, chosen: Mapping[str, float]) -> list[Member]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from ncps_mlx._evidence.plan import Member, Row, index_of, key_of, report, tuning
+from ncps_mlx._evidence.plan import Member, Row, index_of, lacking, report, tuning
 from ncps_mlx._evidence.pool import Pool
 from ncps_mlx._evidence.train import populations, train
 from ncps_mlx._evidence.trial_file import append, read_trials, rewritten
@@ -56,8 +56,7 @@ def _next(pool: Pool, name: str, budget: str, index: Mapping[str, Row]) -> tuple
     tuned = tuning(pool, task, budget, index)
     if tuned.missing:
         return list(tuned.missing), len(pool.levels_of(name)) * len(pool.seeds("report", budget))
-    members = report(pool, task, budget, tuned.chosen)
-    return [member for member in members if key_of(member.identity) not in index], 0
+    return lacking(report(pool, task, budget, tuned.chosen), index), 0
 
 
 def _seconds_per_step(rows: Sequence[Row], task: str, otherwise: float) -> float:
