@@ -13,7 +13,7 @@ from ncps_mlx import AutoNCP, Halving, Integer, LogUniform, Space, Study, Task, 
 # Private: rows as a study gives them, and the command's arguments without a process.
 from ncps_mlx._commands import worker
 from ncps_mlx._trials import TrialResult, as_records
-from ncps_mlx.search import boundary
+from ncps_mlx.search._analysis import boundary
 
 FAST = {"backbone_units": 5, "hidden_size": 4, "batch_size": 16, "steps": 4}
 

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ncps_mlx import GRU, LTC, AutoNCP, CfC, Integer, LogUniform, Space, Study, Task, Uniform, When
-from ncps_mlx.search import Choice
 
 # Private: plans before a study takes them, and how a distribution is written down.
-from ncps_mlx.search._distributions import Distribution, from_json
+from ncps_mlx.search._distributions import Choice, Distribution, from_json
 from ncps_mlx.search._samplers import grid_plan, quasi_random_plan, random_plan
 
 SPACE = Space(

@@ -3,8 +3,8 @@
 Optuna samples and stores; what is trained together, and that nothing is lost, is decided here.
 """
 
-from ncps_mlx.search._analysis import Edge, boundary
-from ncps_mlx.search._distributions import Choice, Integer, LogUniform, Uniform, When
+from ncps_mlx.search._analysis import Edge
+from ncps_mlx.search._distributions import Integer, LogUniform, Uniform, When
 from ncps_mlx.search._halving import Halving, Hyperband
 from ncps_mlx.search._objective import objective
 from ncps_mlx.search._optuna_sampler import suggest
@@ -13,7 +13,6 @@ from ncps_mlx.search._space import Space
 from ncps_mlx.search._study import Study
 
 __all__ = [
-    "Choice",
     "Edge",
     "Halving",
     "Hyperband",
@@ -24,7 +23,6 @@ __all__ = [
     "Study",
     "Uniform",
     "When",
-    "boundary",
     "objective",
     "suggest",
 ]

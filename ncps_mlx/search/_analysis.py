@@ -159,26 +159,6 @@ def boundary(
 
     The ends of a list of numbers are its least and its greatest. An end that no value can lie beyond, such as a dropout
     rate of 0, is none. The best configuration is that with the best mean over its seeds, of those not pruned.
-
-    Args:
-        space: What was searched.
-        records: Its trials: records, or rows with ``seed``, ``score`` and the hyperparameters by name.
-        margin: How near an end counts, as a share of the range.
-
-    Returns:
-        list[Edge]: in the order of the space; ``[]`` if the best lies inside, or nothing converged.
-
-    Raises:
-        ValueError: ``margin`` is not between 0 and 0.5.
-
-    Example:
-        >>> from ncps_mlx import LogUniform, Space
-        >>> from ncps_mlx.search import boundary
-        >>> rows = [{"learning_rate": rate, "hidden_size": 16, "seed": 0, "score": 1 - rate}
-        ...         for rate in (0.001, 0.01, 0.09)]
-        >>> space = Space(learning_rate=LogUniform(1e-3, 1e-1), hidden_size=[8, 16, 32])
-        >>> [(edge.name, edge.side) for edge in boundary(space, rows)]
-        [('learning_rate', 'high')]
     """
     check_number("margin", margin, low=0, high=0.5, open_high=True)
     if not isinstance(space, Space):

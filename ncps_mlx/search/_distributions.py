@@ -68,16 +68,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Choice(Distribution):
-    """One of a few values, at least one, all different and equally likely; a list in a Space becomes one.
-
-    Raises:
-        ValueError: There is none, or one comes twice.
-
-    Example:
-        >>> from ncps_mlx.search import Choice
-        >>> Choice(("default", "pure")).quantile(0.75)
-        'pure'
-    """
+    """One of a few values, at least one, all different and equally likely; a list in a Space becomes one."""
 
     values: tuple[Any, ...]
 

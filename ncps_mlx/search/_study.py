@@ -402,7 +402,20 @@ class Study:
         return _analysis.table(self.space, self.records)
 
     def boundary(self, margin: float = 0.1) -> list[Edge]:
-        """Find what has its best value at an end of its range: see :func:`ncps_mlx.search.boundary`.
+        """Find what has its best value at an end of its range, where that could be wider.
+
+        The ends of a list of numbers are its least and its greatest. An end that no value can lie beyond, such as a
+        dropout rate of 0, is none. The best configuration is that with the best mean over its seeds, of those not
+        pruned.
+
+        Args:
+            margin: How near an end counts, as a share of the range, below 0.5.
+
+        Returns:
+            list[Edge]: in the order of the space; ``[]`` if the best lies inside, or nothing converged.
+
+        Raises:
+            ValueError: ``margin`` is out of its range.
 
         Example:
             >>> from ncps_mlx import Space, Study

@@ -438,7 +438,6 @@ DISTRIBUTIONS: dict[str, Callable[[], Any]] = {
     "Integer": lambda: ncps_mlx.Integer(2, 8),
     "LogUniform": lambda: LogUniform(1e-3, 1e-1),
     "Uniform": lambda: ncps_mlx.Uniform(1.0, 4.0),
-    "search.Choice": lambda: ncps_mlx.search.Choice((2, 3)),
 }
 
 INSTANCES: dict[str, Callable[[], Any]] = {
@@ -697,8 +696,6 @@ ARGUMENTS: dict[str, Any] = {
     "records.select": lambda: {"records": trained().records, "values": {"seed": 0}},
     "records.table": lambda: {"records": trained().records, "columns": ("learning_rate", "score")},
     "records.tuned": lambda: {"records": trained().records, "names": ("hidden_size",)},
-    "search.Choice": {"values": (2, 3)},
-    "search.boundary": lambda: {"records": trained().records},
     "search.objective": lambda: {"fixed": {"steps": 2, "batch_size": 8}},
     "search.suggest": lambda: {"trial": FixedTrial({"hidden_size": 2, "learning_rate": 0.01})},
     "stats.Comparison.__getitem__": {"value": 0.2},
