@@ -394,7 +394,7 @@ def test_the_classical_detectors() -> None:
         (lambda: data.injected_anomalies(7), "points_per_step must divide 192, got 7"),
         (lambda: data.irregular_sines(n_test=1.5), "n_test must be an integer, got 1.5"),  # type: ignore[arg-type] # the point
         (lambda: data.irregular_sines(readings=1), "readings must be at least 2, got 1"),
-        (lambda: data.irregular_sines(noise=-1), "noise must be at least 0, got -1"),
+        (lambda: data.irregular_sines(noise=-1), r"noise must be at least 0 and at most 1e\+30, got -1"),
         (lambda: data.irregular_sines(targets="all"), "targets must be one of 'last', 'every', got 'all'"),
         (lambda: data.bitstream_xor(6), "length must be at least 7, got 6"),
         (lambda: data.bitstream_xor(64), "length must be at most 63, got 64"),
