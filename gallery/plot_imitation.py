@@ -7,9 +7,9 @@ alone, at irregular times, and some readings get lost. How well does a wired CfC
 is told the gap and feed-forward nets of the same size?
 
 **Short answer.** A student has to remember: without memory it does little better than no torque at all. A wired CfC of
-a few hundred weights swings the pendulum up and holds it, with a return clearly below the expert's, who sees more. So
+900 weights swings the pendulum up and holds it, with a return clearly below the expert's, who sees more. So
 do a GRU, and a feed-forward net that is given the last two readings; after a training as short as here five seeds do
-not tell the three apart. Lost readings cost all of them. The intervals below are the evidence.
+not tell the three apart. Lost readings cost whoever remembers. The intervals below are the evidence.
 
 **Cost.** Four networks, ten short trainings each, and six thousand episodes.
 """
@@ -331,10 +331,9 @@ print(stats.compare(by_seed, "controller", "wired CfC", within="readings"))
 # %%
 # What to do
 # ----------
-# Train for longer: with ``STEPS = 3000``, about two minutes, the wired CfC comes within a tenth of the expert's return
-# where all readings arrive, as does the net with two readings, and the GRU stays a little behind them. Put such a net,
-# over the last few readings and their gaps, beside every network with a state: it is the simplest rival, and here two
-# readings tell all there is to know, angle and speed. A wired CfC need not be told how much to remember, and its
+# Train for longer: ``STEPS = 3000`` takes about two minutes, and all that remember come nearer to the expert. Put a net
+# over the last few readings and their gaps beside every network with a state: it is the simplest rival, and here two
+# readings tell the angle and, roughly, the speed. A wired CfC need not be told how much to remember, and its
 # circuit can be drawn and followed (:doc:`/models/wirings`). Judge by returns in fresh episodes, not by the error of
 # the torque: the expert's episodes do not hold the states into which a student's own mistakes lead.
 #

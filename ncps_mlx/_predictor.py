@@ -477,10 +477,10 @@ def load(path: str | os.PathLike[str], trust: str | None = None) -> Any:
     metadata, arrays = read_file(path)
     if not isinstance(metadata, dict) or metadata.get(CLASS) != "Predictor":
         return model_of(path, metadata, arrays, trust)
+    newer = ""
     try:
         about = json.loads(metadata[ABOUT])
-        if about["format"] != FORMAT:
-            raise ValueError(f"its format is {about['format']!r}; this version reads {FORMAT}: upgrade ncps-mlx")
+        newer = "" if about["format"] == FORMAT else f"format {about['format']!r}, and this version reads {FORMAT}"
         if any(array.shape[:1] != (len(about["seeds"]),) for array in arrays.values()):
             raise ValueError("its arrays do not hold one model for each seed")
         target = about["about"]
@@ -497,7 +497,11 @@ def load(path: str | os.PathLike[str], trust: str | None = None) -> Any:
             [History(**history) for history in about["histories"]],
             about["config"],
         )
+        if newer:
+            raise ValueError(newer)
     except (KeyError, TypeError, IndexError, ValueError, RecursionError) as error:
+        if newer:
+            raise ValueError(f"{path} is of {newer}. Upgrade ncps-mlx.") from None
         raise ValueError(f"{path} holds no predictor that makes sense ({error}). {CURE}") from error
     return predictor
 

@@ -23,7 +23,10 @@ def runs(*rows: tuple[dict[str, Any], float], **about: Any) -> list[TrialResult]
 
 
 def edges(space: Space, config: dict[str, Any], **about: Any) -> list[tuple[str, str]]:
-    return [(edge.name, edge.side) for edge in boundary(space, runs((config, 1.0), **about))]
+    worse = {name: next(v for v in (*each.bounds(), *each.bounds()) if v != config.get(name)) for name, each in
+             space.distributions.items() if name in config}  # fmt: skip
+    rows = runs((config, 1.0), (config | worse, -1e9 if about.get("higher_is_better") else 1e9), **about)
+    return [(edge.name, edge.side) for edge in boundary(space, rows)]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,7 @@ def test_the_best_configuration_decides_and_the_next_ones_are_counted() -> None:
     (edge,) = boundary(space, runs(*rows))
     assert (edge.name, edge.side, edge.value, edge.end) == ("learning_rate", "high", 1.0, 1.0)
     assert (edge.near, edge.of, edge.distance) == (2, 4, 0.0)
-    assert str(edge) == ("learning_rate: best 1 at the upper end 1, as are 2 of the best 4: widen it upwards")
+    assert str(edge) == ("learning_rate: best 1 at the upper end 1, where 2 of the best 4 lie: widen it upwards")
     (other,) = boundary(space, runs(*rows, higher_is_better=True))
     assert (other.side, other.near) == ("low", 1)
     assert "within 6.2 % of the lower end 0.0001" in str(other)
@@ -80,10 +83,10 @@ def test_pruned_diverged_and_absent_knobs_are_no_evidence() -> None:
     pruned = runs((inside | {"learning_rate": 0.9}, 0.1), status="pruned")
     diverged = runs((inside | {"learning_rate": 0.1}, math.inf), status="diverged")
     assert boundary(space, [*pruned, *diverged, *runs((inside, 1.0))]) == []
-    assert edges(space, inside | {"backbone_layers": 1}) == [
-        ("backbone_layers", "high"),
-        ("backbone_units", "high"),
-    ]
+    best, other = inside | {"backbone_layers": 1}, inside | {"backbone_layers": 1, "backbone_units": 9}
+    found = boundary(space, runs((best, 1.0), (other, 2.0), (inside, 3.0)))
+    assert [(edge.name, edge.side) for edge in found] == [("backbone_layers", "high"), ("backbone_units", "high")]
+    assert boundary(space, runs((best, 1.0), (other | {"backbone_units": 16, "learning_rate": 0.4}, 2.0))) == []
     assert boundary(space, diverged) == []
     with pytest.raises(ValueError, match=r"margin must be at least 0 and below 0.5, got 0.5"):
         boundary(space, diverged, margin=0.5)
@@ -123,7 +126,7 @@ def test_a_summary_says_how_trials_ended_and_what_lies_at_the_edge(task: Task) -
 def test_a_run_that_ends_warns_of_edges_unasked(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
     space = Space(learning_rate=[1e-8, 1e-7, 1e-6, 1e-3], schedule=["constant"])
     study = Study(None, task, space, sampler="grid", fixed=FAST | {"steps": 20})
-    warning = "learning_rate: best 0.001 at the upper end 0.001, as are 1 of the best 3: widen it upwards\n"
+    warning = "learning_rate: best 0.001 at the upper end 0.001, where 1 of the best 3 lies: widen it upwards\n"
     study.run(max_trials=3)
     assert "widen" not in capsys.readouterr().err  # the study has not ended
     study.run()

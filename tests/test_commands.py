@@ -14,6 +14,9 @@ import pytest
 from ncps_mlx import Study, load
 from ncps_mlx.__main__ import main
 
+# Private: what `tune --help` shows, read as the command reads it.
+from ncps_mlx._commands.job_file import HELP, read_job
+
 JOB = """\
 [data]
 file = "subjects.csv"
@@ -132,6 +135,7 @@ def test_the_completed_job_is_the_same_job(folder: Path, capsys: pytest.CaptureF
         (('file = "subjects.csv"', 'file = "absent.csv"'), "FileNotFoundError: file must be there, got 'absent.csv'"),
         (('file = "subjects.csv"\n', ""), "[data] must hold file"),
         (("[data]", "[data"), "job.toml must be TOML"),
+        (("seeds = [0, 1]", 'seeds = [0, 1]\noutput = "nowhere/m.safetensors"'), "output must lie in a folder"),
         (("seeds = [0, 1]", "seeds = 3"), "seeds must be a sequence of integers"),
         (("seeds = [0, 1]", "seeds = [0, 1]\nstep = 3"), "step must be a hyperparameter"),
         (("trials = 3", "trials = 3\nhalving = 3"), "halving must be a table such as"),
@@ -180,3 +184,24 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     told = capsys.readouterr().out
     assert ended.value.code == 0 and f"usage: ncps-mlx {command}" in told
     assert command != "tune" or "[space]" in told
+
+
+def test_the_file_that_help_shows_is_understood(folder: Path) -> None:
+    frame = pd.read_csv("subjects.csv").rename(columns={"subject": "tank", "a": "level", "b": "flow"})
+    frame["level"] = frame["level"].fillna(0.0)
+    frame.to_csv("readings.csv", index=False)
+    (folder / "help.toml").write_text(HELP, encoding="utf-8")
+    job = read_job(Path("help.toml"))
+    study = Study(task=job.task, **job.study)
+    assert study.config.trials == 32 and job.task.name == "readings" and job.seeds == [0, 1, 2, 3, 4]
+
+
+def test_predictions_keep_times_as_the_file_has_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.read_csv("subjects.csv")
+    start = pd.Timestamp("2026-01-01")
+    frame["time"] = (start + pd.to_timedelta(frame["time"], unit="s")).dt.strftime("%Y-%m-%d %H:%M:%S.%f")
+    frame.to_csv("subjects.csv", index=False)
+    assert main(["tune", "job.toml", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["predict", "job.safetensors", "subjects.csv", "-o", "predicted.csv"]) == 0
+    assert list(pd.read_csv(folder / "predicted.csv")["time"]) == list(frame["time"])

@@ -188,7 +188,7 @@ def test_a_model_is_still_read_as_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda about: about.update(format=9), "its format is 9; this version reads 1"),
+        (lambda about: about.update(format=9), "is of format 9, and this version reads 1. Upgrade ncps-mlx"),
         (lambda about: about.pop("seeds"), "holds no predictor that makes sense"),
         (lambda about: about["histories"][0].update(step="x"), "holds no predictor that makes sense"),
         (lambda about: about.update(seeds=[0, 1, 2, 3, 4]), "holds no predictor that makes sense"),

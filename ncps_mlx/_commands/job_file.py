@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ncps_mlx._utils.validation import did_you_mean
+from ncps_mlx._utils.validation import check_path, did_you_mean
 from ncps_mlx.data import Table, Task, load_task
 from ncps_mlx.search import Halving, Hyperband, Integer, LogUniform, Space, Study, Uniform, When
 from ncps_mlx.search._record import check_seeds
@@ -22,8 +22,10 @@ HELP = """\
 file = "readings.csv"            # CSV or Parquet
 features = ["level", "flow"]
 target = "level"
-time = "time"                    # optional: window, stride, horizon, unit, missing,
-group = "tank"                   # kind, metric, split, by, seed, as Table and its task() take them
+horizon = 1                      # the next reading's; without it, the target of each reading itself
+time = "time"                    # optional: window, stride, missing, kind, metric, split, by, seed,
+group = "tank"                   # as Table and its task() take them
+unit = "min"                     # of the steps of time: ns, us, ms, s (default), min, h or d
 # or: task = "module:function" or "file.py:function", and its arguments beside it
 
 [model]
@@ -36,6 +38,7 @@ learning_rate = { log = [1e-3, 1e-1] }
 backbone_units = [16, 32, 64]
 backbone_dropout = { uniform = [0, 0.5] }
 num_layers = { integer = [1, 3] }
+optimizer = ["adam", "adamw"]
 weight_decay = { log = [1e-4, 1e-1], when = { optimizer = "adamw" } }
 
 [search]                         # arguments of Study and of its run()
@@ -118,7 +121,7 @@ def read_job(path: Path) -> Job:
         study=study,
         run={name: value for name, value in search.items() if name in RUN},
         seeds=check_seeds(final.pop("seeds", [0, 1, 2, 3, 4])),
-        output=Path(final.pop("output", f"{path.stem}.safetensors")),
+        output=_output(final.pop("output", f"{path.stem}.safetensors")),
         changes=final,
         sections={name: parts.get(name, {}) for name in SECTIONS},
     )
@@ -140,7 +143,15 @@ def _task(data: Mapping[str, Any]) -> Task:
     if "file" not in data:
         raise ValueError('[data] must hold file = "readings.csv" or task = "module:function", got neither.')
     _check_keys("[data]", data, {"file", "task"} | TABLE | SPLIT)
-    return load_task("ncps_mlx.data:from_file", **data)
+    return load_task("ncps_mlx.data:from_file", **{"name": Path(data["file"]).stem} | dict(data))
+
+
+def _output(given: Any) -> Path:
+    """Where the predictor goes: into a folder that is there."""
+    path = check_path("output", given)
+    if not path.parent.is_dir():
+        raise ValueError(f"output must lie in a folder that is there, got {given!r}.")
+    return path
 
 
 def _halving(given: Any) -> Halving | Hyperband:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from ncps_mlx._predictor import Predictor, load
@@ -28,8 +29,14 @@ def run(arguments: argparse.Namespace) -> int:
             raise ValueError(
                 f"{arguments.model} must hold a predictor of a table, got a {what}. Save what record.train(task) gives."
             )
-        found = predictor.predict(read_frame(arguments.table, predictor.table.settings.time), spread=arguments.spread)
+        time = predictor.table.settings.time
+        frame = read_frame(arguments.table, time)
+        found = predictor.predict(frame, spread=arguments.spread)
+        if time is not None:
+            found[time] = read_frame(arguments.table, None)[time]  # as it stands there, not as UTC
         found.to_csv(sys.stdout if arguments.output is None else arguments.output, index=False)
+    except BrokenPipeError:  # the reader has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, ImportError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

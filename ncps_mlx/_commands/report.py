@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import html
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncps_mlx import __version__, plots
+from ncps_mlx._trials import varied
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.json_values import format_value
 from ncps_mlx._utils.text_table import text_table
@@ -43,7 +44,7 @@ body { max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
 figure { margin: 2rem 0; }
 figure img { max-width: 100%; height: auto; background: white; }
 figcaption { font-size: 0.9rem; }
-pre { overflow-x: auto; font-size: 0.85rem; }
+pre { overflow-x: auto; font-size: 0.85rem; white-space: pre-wrap; }
 """
 
 
@@ -94,7 +95,7 @@ def report(study: Study) -> str:
     figures: list[tuple[str, Callable[[], Figure]]] = [
         ("The best so far", lambda: plots.history(records, baselines=baselines)),
         ("Each hyperparameter", lambda: plots.slices(records, baselines=baselines)),
-        ("What decided", lambda: plots.importance(study.importance())),
+        ("What decided", lambda: plots.importance(_varied(study.importance(), varied(records)))),
         ("Together", lambda: plots.parallel(records)),
         ("How the best trained", lambda: plots.learning_curves(converged[:CURVES], baselines=baselines)),
     ]
@@ -112,6 +113,11 @@ def report(study: Study) -> str:
     parts.append(f"<details><summary>All {len(records)} trials</summary>{_pre(text_table([list(columns), *rows]))}")
     parts.append(f"</details><p>ncps-mlx {html.escape(__version__)}, {html.escape(best.device)}</p>")
     return PAGE.format(title=html.escape(title), style=STYLE, body="\n".join(parts))
+
+
+def _varied(shares: Mapping[str, float], names: Collection[str]) -> dict[str, float]:
+    """The shares of what took more than one value."""
+    return {name: share for name, share in shares.items() if name in names}
 
 
 def _figure(draw: Callable[[], Figure]) -> str:

@@ -58,6 +58,11 @@ def _tune(job: Job, study: Study, *, progress: bool) -> None:
         except ValueError:  # a task without groups, or one seed
             continue
         print(f"test {task.metric} by {by}: {score}{unit}, n = {score.n}")
+    try:
+        beside = ", ".join(f"{name} {value:.4g}" for name, value in task.baselines().items())
+        print(f"test {task.metric} of the baselines: {beside}")
+    except ValueError:  # a task without
+        pass
     predictor.save(job.output)
     print(f"saved {job.output}")
     if predictor.table is not None:

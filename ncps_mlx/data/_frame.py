@@ -89,16 +89,23 @@ class Frame:
                 elif isinstance(value, Real | Decimal):
                     values[row] = float(value) if isinstance(value, Decimal | bool) else as_float(value)
                 else:
-                    raise ValueError(f"{self.name}[{name!r}] must hold numbers, got {value!r:.40} in row {row}.{cure}")
+                    raise self._no_number(name, array, cure)
             array = np.array(values, dtype=np.float64)
         elif array.dtype.kind not in "fiub":
-            got = f"{array[0]!s:.40} in row 0" if len(array) else f"dtype {array.dtype}"
-            raise ValueError(f"{self.name}[{name!r}] must hold numbers, got {got}.{cure}")
+            raise self._no_number(name, array, cure)
         array = array.astype(np.float64)
         if np.isinf(array).any():
             row = int(np.isinf(array).argmax())
             raise ValueError(f"{self.name}[{name!r}] must hold finite numbers, got {array[row]} in row {row}.")
         return array
+
+    def _no_number(self, name: str, array: Array, cure: str) -> ValueError:
+        """Name the value that made a column one of texts: the first that says no number, else the first text."""
+        found = [(row, value) for row, value in enumerate(array.tolist()) if not isinstance(value, Real | Decimal)]
+        found = [(row, value) for row, value in found if not is_missing(value)]
+        first = found[0] if found else (0, array.dtype)
+        row, value = next((each for each in found if not _says_number(each[1])), first)
+        return ValueError(f"{self.name}[{name!r}] must hold numbers, got {value!r:.40} in row {row}.{cure}")
 
     def times(self, name: str) -> Array:
         """Return a column of times: datetime64 or timedelta64, or numbers in double precision; none is missing."""
@@ -180,3 +187,12 @@ def is_missing(value: Any) -> bool:
     if isinstance(value, np.datetime64 | np.timedelta64):
         return bool(np.isnat(value))
     return isinstance(value, Real | Decimal) and bool(value != value)  # NaN alone differs from itself
+
+
+def _says_number(value: Any) -> bool:
+    """Whether a text could be read as a number."""
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True

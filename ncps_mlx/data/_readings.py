@@ -84,7 +84,7 @@ def read(table: Table, frame: Any) -> Readings:
         whose = "" if table.group is None else f" of group {names[groups[same[0]]]!r}"
         raise ValueError(
             f"{source.name}[{table.time!r}] must differ in all rows of a group, got {times[same[0]]} in rows {first} "
-            f"and {second}{whose}."
+            f"and {second}{whose}.{'' if table.group else ' If several subjects are read, name their column as group.'}"
         )
     known = np.empty(len(names), dtype=object)
     known[:] = names

@@ -131,7 +131,7 @@ class Edge:
     Example:
         >>> from ncps_mlx.search import Edge
         >>> print(Edge(name="learning_rate", side="high", value=0.094, end=0.1, distance=0.03, near=3, of=5))
-        learning_rate: best 0.094 within 3 % of the upper end 0.1, as are 3 of the best 5: widen it upwards
+        learning_rate: best 0.094 within 3 % of the upper end 0.1, where 3 of the best 5 lie: widen it upwards
     """
 
     name: str
@@ -148,7 +148,7 @@ class Edge:
         distance = f"within {100 * self.distance:.2g} % of" if self.distance > 0 else "at"
         return (
             f"{self.name}: best {self.value:.4g} {distance} the {end} end {self.end:.4g}, "
-            f"as are {self.near} of the best {self.of}: widen it {direction}"
+            f"where {self.near} of the best {self.of} {'lies' if self.near == 1 else 'lie'}: widen it {direction}"
         )
 
 
@@ -176,7 +176,8 @@ def boundary(
     for name, value in best[0].items() if best else ():
         distribution = space.distributions[name]
         positions = [_position(distribution, config.get(name)) for config in best]
-        if (position := positions[0]) is None:
+        tried = {repr(config[name]) for config in order if name in config}
+        if (position := positions[0]) is None or len(tried) < 2:  # one value alone says nothing of an end
             continue
         side, distance = ("low", position) if position < 0.5 else ("high", 1 - position)
         end = (min if side == "low" else max)(_numbers(distribution))

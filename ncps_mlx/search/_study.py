@@ -464,7 +464,7 @@ class Study:
             Study('study': grid, 2 configurations x 1 seed, 2 of 2 trials done)
             trials: 2 finished; ... s of training
             best: rmse ... with learning_rate 0.001
-            learning_rate: best 0.001 at the upper end 0.001, as are 1 of the best 2: widen it upwards
+            learning_rate: best 0.001 at the upper end 0.001, where 1 of the best 2 lies: widen it upwards
             2 of 2 ended worse than predicting the mean, whose rmse is ...
         """
         return _analysis.summary(self.space, self.records, repr(self), self.name)
