@@ -471,6 +471,7 @@ def test_the_finders_take_a_loss() -> None:
         find_batch_size(model, task, progress=False)
 
 
+@pytest.mark.filterwarnings("ignore:train.y should be standardised")
 def test_what_is_worse_than_predicting_the_mean_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """Targets far from 0 that were not standardised."""
     rng = np.random.default_rng(0)

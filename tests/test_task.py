@@ -554,3 +554,18 @@ def test_kinds_of_time_and_paths_are_named(wrong: Any) -> None:
         load_task(wrong)
     with pytest.raises(ValueError, match="task must be a Task, got"):
         detection_scores(wrong, [1.0])
+
+
+def test_targets_that_are_not_standardised_are_told() -> None:
+    rng = np.random.default_rng(0)
+
+    def splits(mean: float, deviation: float) -> list[Split]:
+        return [Split(x=rng.normal(size=(9, 4, 1)), y=rng.normal(mean, deviation, (9, 1))) for _ in range(3)]
+
+    for mean, deviation in ((5000.0, 100.0), (0.0, 40.0)):
+        with pytest.warns(UserWarning, match="train.y should be standardised, got a mean of"):
+            Task("raw", *splits(mean, deviation))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Task("standardised", *splits(0.3, 2.0))
+        Task("told otherwise", *splits(5000.0, 100.0), inverse=lambda values: values)

@@ -31,11 +31,13 @@ __all__ = [
     "last_valid_step",
     "target_weights",
     "warn_of_equal_sequences",
+    "warn_of_raw_targets",
     "with_classes_of_training",
 ]
 
 Array = npt.NDArray[Any]
 PARTS = ("x", "y", "time_delta", "mask", "weight")
+FAR = 10  # standard deviations, or times one: what no standardised target is
 ABSENT = {
     "time_delta": "Where every step lasts 1, that is np.ones((n, T)).",
     "mask": "Where every step is a reading, that is np.ones((n, T), dtype=bool).",
@@ -331,6 +333,22 @@ def warn_of_equal_sequences(splits: Mapping[str, Split]) -> None:
                 "leave each subject or stretch of time to one split.",
                 stacklevel=3,
             )
+
+
+def warn_of_raw_targets(train: Split) -> None:
+    """Warn of targets whose mean or spread is far from that of standardised ones."""
+    targets = train.y.reshape(-1, train.y.shape[-1]).astype(np.float64)
+    targets = targets[:, ~np.isnan(targets).all(axis=0)]
+    means, deviations = np.nanmean(targets, axis=0), np.nanstd(targets, axis=0)
+    raw = (deviations > 0) & ((np.abs(means) > FAR * deviations) | (deviations > FAR))
+    if raw.any():
+        at = int(raw.argmax())
+        warnings.warn(
+            f"train.y should be standardised, got a mean of {means[at]:.4g} and a standard deviation of "
+            f"{deviations[at]:.4g}: a training spends its steps on them. Standardise by the training split, and give "
+            "inverse=ncps_mlx.data.Standardizer(mean=..., deviation=...), so that scores are in real units.",
+            stacklevel=3,
+        )
 
 
 def _input_arrays(split: Split) -> list[Array]:

@@ -29,6 +29,7 @@ from ncps_mlx.data._split import (
     last_valid_step,
     target_weights,
     warn_of_equal_sequences,
+    warn_of_raw_targets,
     with_classes_of_training,
 )
 from ncps_mlx.data._time_steps import refuse_time_stamps
@@ -78,8 +79,9 @@ class Task:
             argument is not one of its choices.
 
     Warns:
-        UserWarning: Validation or test holds sequences of the training split, or test of validation; or time steps
-            grow in every sequence, as time stamps do.
+        UserWarning: Validation or test holds sequences of the training split, or test of validation; time steps grow
+            in every sequence, as time stamps do; or targets are not standardised, so that a model would spend its
+            training on their mean.
 
     Example:
         >>> from ncps_mlx import Split, Task
@@ -144,6 +146,8 @@ class Task:
             if split.time_delta is not None and not allow_unsafe_time:
                 refuse_time_stamps(f"{split_name}.time_delta", split.time_delta, split.mask)
         warn_of_equal_sequences(self.splits)
+        if kind == "regression" and inverse is None:
+            warn_of_raw_targets(train)
 
     def _build(
         self,
