@@ -31,7 +31,7 @@ import numpy as np
 from ncps_mlx import Split, Task
 def make(n=7, scale=1.0):
     x = scale * np.arange(n * 15, dtype=float).reshape(n, 5, 3)
-    parts = [Split(x=x + i, y=x[:, -1, :1]) for i in range(3)]
+    parts = [Split(x=x + i, y=x[:, -1, :1] / 100) for i in range(3)]
     return Task("mine", *parts)
 def nothing():
     return 3

@@ -337,7 +337,8 @@ def warn_of_equal_sequences(splits: Mapping[str, Split]) -> None:
 
 def warn_of_raw_targets(train: Split) -> None:
     """Warn of targets whose mean or spread is far from that of standardised ones."""
-    targets = train.y.reshape(-1, train.y.shape[-1]).astype(np.float64)
+    counting = train.mask if train.every_step and train.mask is not None else ...
+    targets = train.y[counting].reshape(-1, train.y.shape[-1]).astype(np.float64)
     targets = targets[:, ~np.isnan(targets).all(axis=0)]
     means, deviations = np.nanmean(targets, axis=0), np.nanstd(targets, axis=0)
     raw = (deviations > 0) & ((np.abs(means) > FAR * deviations) | (deviations > FAR))
