@@ -160,8 +160,7 @@ class Predictor:
         groups = list(dict.fromkeys(data.group.tolist()))  # of any kinds
         if len(groups) < 2:
             raise ValueError(f"by must be 'seed' where {split} holds one group, got 'group'.")
-        for model in self.models[:1]:
-            check_fits(model, task, self._loss)
+        check_fits(self.models[0], task, self._loss)
         outputs = self._mean(predict_split(list(self.models), data))
         place = {group: i for i, group in enumerate(groups)}
         of_group = np.array([place[group] for group in data.group.tolist()])

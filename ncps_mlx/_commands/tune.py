@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ncps_mlx._commands.job_file import HELP, RUN, STUDY, Job, read_job, to_toml
 from ncps_mlx.search import Study
+from ncps_mlx.training import evaluate
 from ncps_mlx.training._hyperparameters import check_config, complete_config
 
 __all__ = ["add_arguments", "run"]
@@ -52,12 +53,12 @@ def _tune(job: Job, study: Study, *, progress: bool) -> None:
     print(study.run(progress=progress, **job.run).summary())
     predictor = study.best.train(task, seeds=job.seeds, progress=progress, **job.changes)
     unit = f" {task.units}" if task.units else ""
-    for by in ("group", "seed"):
-        try:
-            score = predictor.score(task, by=by)
-        except ValueError:  # a task without groups, or one seed
-            continue
-        print(f"test {task.metric} by {by}: {score}{unit}, n = {score.n}")
+    groups = () if task.test.group is None else set(task.test.group.tolist())
+    for by, count in (("group", len(groups)), ("seed", len(predictor.seeds))):
+        if count > 1:  # an interval is of several
+            print(f"test {task.metric} by {by}: {predictor.score(task, by=by)}{unit}, n = {count}")
+    if len(predictor.seeds) == 1:
+        print(f"test {task.metric}: {evaluate(predictor.models[0], task):.4g}{unit}")
     try:
         beside = ", ".join(f"{name} {value:.4g}" for name, value in task.baselines().items())
         print(f"test {task.metric} of the baselines: {beside}")

@@ -37,7 +37,7 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 PARTS = ("x", "y", "time_delta", "mask", "weight")
-FAR = 10  # standard deviations, or times one: what no standardised target is
+FAR = 10  # a mean or a standard deviation that no standardised target has, however few there are
 ABSENT = {
     "time_delta": "Where every step lasts 1, that is np.ones((n, T)).",
     "mask": "Where every step is a reading, that is np.ones((n, T), dtype=bool).",
@@ -341,7 +341,7 @@ def warn_of_raw_targets(train: Split) -> None:
     targets = train.y[counting].reshape(-1, train.y.shape[-1]).astype(np.float64)
     targets = targets[:, ~np.isnan(targets).all(axis=0)]
     means, deviations = np.nanmean(targets, axis=0), np.nanstd(targets, axis=0)
-    raw = (deviations > 0) & ((np.abs(means) > FAR * deviations) | (deviations > FAR))
+    raw = (np.abs(means) > FAR) | (deviations > FAR)
     if raw.any():
         at = int(raw.argmax())
         warnings.warn(
