@@ -7,7 +7,7 @@ import os
 import sys
 
 from ncps_mlx._predictor import Predictor, load
-from ncps_mlx.data._table_file import read_frame
+from ncps_mlx.data._table_file import parse_times, read_frame
 
 __all__ = ["add_arguments", "run"]
 
@@ -30,10 +30,10 @@ def run(arguments: argparse.Namespace) -> int:
                 f"{arguments.model} must hold a predictor of a table, got a {what}. Save what record.train(task) gives."
             )
         time = predictor.table.settings.time
-        frame = read_frame(arguments.table, time)
-        found = predictor.predict(frame, spread=arguments.spread)
+        frame = read_frame(arguments.table)
+        found = predictor.predict(parse_times(frame, time, arguments.table), spread=arguments.spread)
         if time is not None:
-            found[time] = read_frame(arguments.table, None)[time]  # as it stands there, not as UTC
+            found[time] = frame[time]  # as the file has it, to be joined with it
         found.to_csv(sys.stdout if arguments.output is None else arguments.output, index=False)
     except BrokenPipeError:  # the reader has seen enough, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

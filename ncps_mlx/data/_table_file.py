@@ -11,7 +11,7 @@ from ncps_mlx._utils.validation import check_path, check_text
 from ncps_mlx.data._table import Table
 from ncps_mlx.data._task import Task
 
-__all__ = ["from_file", "read_frame"]
+__all__ = ["from_file", "parse_times", "read_frame"]
 
 
 def from_file(
@@ -51,14 +51,14 @@ def from_file(
         Task('table', regression, rmse, T=4, D=1, O=1, 5/1/2 sequences)
     """
     made = Table(**table)
-    task = made.task(read_frame(file, made.time), split, by, seed, metric)
+    task = made.task(parse_times(read_frame(file), made.time, file), split, by, seed, metric)
     return task.with_source(
         "ncps_mlx.data:from_file", file=file, split=list(split), by=by, seed=seed, metric=metric, **table
     )
 
 
-def read_frame(file: str, time: str | None) -> Any:
-    """Read a file as a DataFrame of pandas, a column of times as dates."""
+def read_frame(file: str) -> Any:
+    """Read a file as a DataFrame of pandas, its times as they stand there."""
     path = check_path("file", check_text("file", file))
     pandas = import_optional("pandas", "a table in a file")
     suffixes = path.suffixes or [""]
@@ -68,10 +68,15 @@ def read_frame(file: str, time: str | None) -> Any:
         return pandas.read_parquet(path)
     if ".csv" not in suffixes[-2:]:
         raise ValueError(f"file must end in .csv (or .csv.gz and the like) or .parquet, got {file!r}.")
-    frame = pandas.read_csv(path)
-    if time in frame and not pandas.api.types.is_numeric_dtype(frame[time].dtype):
+    return pandas.read_csv(path)
+
+
+def parse_times(frame: Any, time: str | None, file: str) -> Any:
+    """The same with a column of texts as dates, in UTC; ``file`` is what it was read from."""
+    pandas = import_optional("pandas", "a table in a file")
+    if time is not None and time in frame and not pandas.api.types.is_numeric_dtype(frame[time].dtype):
         try:
-            frame[time] = pandas.to_datetime(frame[time], format="ISO8601", utc=True)
+            return frame.assign(**{time: pandas.to_datetime(frame[time], format="ISO8601", utc=True)})
         except ValueError as error:
             raise ValueError(
                 f"{file} must hold numbers or times in ISO 8601, such as 2026-01-31T13:45, in its column {time!r}: "

@@ -25,7 +25,22 @@ class GatedModel(RecurrentModel):
 
     _cell_type: ClassVar[type[GRUCell] | type[LSTMCell]]
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        time: str | None = "input",
+        num_layers: int = 1,
+        share_layers: bool = False,
+        residual: bool = False,
+        bidirectional: bool = False,
+        initializer: str | Initializer | None = None,
+        output_size: int | None = None,
+        return_sequences: bool = True,
+        seed: int | None = None,
+    ) -> None:
+        config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         super().__init__(config)
         check_time("time", config["time"])
         with seeded(config["seed"]):
@@ -88,23 +103,6 @@ class GRU(GatedModel):
 
     _cell_type = GRUCell
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        time: str | None = "input",
-        num_layers: int = 1,
-        share_layers: bool = False,
-        residual: bool = False,
-        bidirectional: bool = False,
-        initializer: str | Initializer | None = None,
-        output_size: int | None = None,
-        return_sequences: bool = True,
-        seed: int | None = None,
-    ) -> None:
-        super().__init__({k: v for k, v in locals().items() if k not in ("self", "__class__")})
-
 
 @register_model
 class LSTM(GatedModel):
@@ -142,20 +140,3 @@ class LSTM(GatedModel):
     """
 
     _cell_type = LSTMCell
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        time: str | None = "input",
-        num_layers: int = 1,
-        share_layers: bool = False,
-        residual: bool = False,
-        bidirectional: bool = False,
-        initializer: str | Initializer | None = None,
-        output_size: int | None = None,
-        return_sequences: bool = True,
-        seed: int | None = None,
-    ) -> None:
-        super().__init__({k: v for k, v in locals().items() if k not in ("self", "__class__")})
