@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -29,7 +28,7 @@ from ncps_mlx.data._split import Array, Split
 from ncps_mlx.data._standardizer import Standardizer
 from ncps_mlx.data._table import FittedTable
 from ncps_mlx.data._task import Task
-from ncps_mlx.losses import Loss
+from ncps_mlx.losses import Loss, Quantile
 from ncps_mlx.models._load import model_of, read_file
 from ncps_mlx.models._own import loss_of_model
 from ncps_mlx.models._serialization import CURE, arrays_by_name, metadata_of, write_file
@@ -209,33 +208,30 @@ class Predictor:
 
     def _predict_table(self, frame: Any, spread: bool) -> Any:
         table, frame = self._table("predict"), Frame(frame, "data")
-        batches: list[list[Array]] = []  # of each batch of sequences, the outputs of each model
+        levels = self._loss.levels if isinstance(self._loss, Quantile) else ()
 
-        def mean_outputs(split: Split) -> Array:
-            batches.append(predict_split(list(self.models), split))
-            return self._point(self._mean(batches[-1]))
+        def columns(split: Split) -> Array:
+            """Of each step what is predicted, each level of a quantile loss, and the spread of a regression."""
+            each = predict_split(list(self.models), split)
+            mean = self._mean(each)
+            parts = [self._point(mean)]
+            if isinstance(self._loss, Quantile):
+                parts += list(np.moveaxis(self._loss.by_level(mean), -1, 0))
+            if spread and self.classes is None:
+                parts.append(self._spread(each))
+            return np.concatenate(parts, axis=-1)
 
-        outputs = table.outputs(mean_outputs, frame)
+        names, size = table.settings.targets, table.output_size
+        count = 1 + len(levels) + (spread and self.classes is None)
+        outputs, *others = np.split(table._outputs(columns, frame, count * size), count, axis=1)
         more: dict[str, Array] = {}
-        names = table.settings.targets
-
-        def add(
-            column: str, function: Callable[[list[Array]], Array], scale: Array | float, offset: Array | float
-        ) -> None:
-            """Add a column for each target, of what a function makes of the outputs of each batch."""
-            each = iter(batches)
-            values = table.outputs(lambda _: function(next(each)), frame) * scale + offset
-            more.update({column.format(name): values[:, i] for i, name in enumerate(names)})
-
-        if self.classes is not None:
-            probabilities = _softmax(outputs)
-            more = {f"P({label})": probabilities[:, i] for i, label in enumerate(self.classes)} if spread else {}
-            return table.to_frame(frame, outputs, more)
-        for i, level in enumerate(getattr(self._loss, "levels", ())):
-            by_level = partial(self._level, i)
-            add(f"{{}} {level:g}", by_level, table.target_deviations, table.target_means)
-        if spread:
-            add("{} spread", self._spread, 1.0, 0.0)
+        if self.classes is not None and spread:
+            more = {f"P({label})": column for label, column in zip(self.classes, _softmax(outputs).T, strict=True)}
+        for level, values in zip(levels, others, strict=False):  # what is left is the spread, in units already
+            in_units = values * table.target_deviations + table.target_means
+            more |= {f"{name} {level:g}": column for name, column in zip(names, in_units.T, strict=True)}
+        if spread and self.classes is None:
+            more |= {f"{name} spread": column for name, column in zip(names, others[-1].T, strict=True)}
         return table.to_frame(frame, outputs, more)
 
     def stream(self, state: Mapping[str, Any] | None = None) -> Stream:
@@ -318,10 +314,6 @@ class Predictor:
     def _point(self, outputs: Array) -> Array:
         """What is predicted, of outputs that may hold more, as quantiles."""
         return outputs if self._loss is None else np.asarray(self._loss.point(outputs))
-
-    def _level(self, i: int, each: Sequence[Array]) -> Array:
-        """The outputs for one level of a quantile loss."""
-        return np.asarray(getattr(self._loss, "by_level")(self._mean(each))[..., i])  # noqa: B009  # it has levels
 
     def _mean(self, each: Sequence[Array]) -> Array:
         """The mean over models on the scale of their outputs; of classes, the log of their mean probability."""

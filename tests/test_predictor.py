@@ -115,6 +115,15 @@ def test_it_predicts_a_table_like_the_one_given(predictor: Predictor, frame: dic
     assert np.sqrt(np.mean(error**2)) < 2 * predictor.score(task).mean
 
 
+def test_levels_of_a_quantile_loss_are_columns(task: Task, frame: dict[str, Any]) -> None:
+    predictor = trained(task, seeds=(0, 1), loss="quantile")
+    found = predictor.predict(frame, spread=True)
+    assert list(found)[2:] == ["pressure", "pressure 0.1", "pressure 0.5", "pressure 0.9", "pressure spread"]
+    np.testing.assert_array_equal(found["pressure"], found["pressure 0.5"])
+    np.testing.assert_array_equal(found["pressure"], predictor.predict(frame)["pressure"])
+    assert np.std([found["pressure 0.1"], found["pressure 0.9"]], axis=0).min() > 0
+
+
 @pytest.mark.parametrize("horizon", [None, 0, 1, 3])
 def test_a_stream_is_the_table_row_by_row(frame: dict[str, Any], horizon: int | None) -> None:
     task = table(horizon).task(frame)

@@ -309,6 +309,10 @@ class FittedTable:
         Raises:
             ValueError: As :meth:`predict`.
         """
+        return self._outputs(function, frame, self.output_size)
+
+    def _outputs(self, function: Callable[[Split], Array], frame: Any, width: int) -> Array:
+        """:meth:`outputs` of a function that gives ``width`` numbers for each row."""
         given: Any = function
         if not callable(given) or isinstance(given, type):
             raise ValueError(f"function must be a function of a Split, got {function!r:.80}.")
@@ -319,11 +323,11 @@ class FittedTable:
                 f"{readings.frame.name}[{self.settings.time!r}] must hold {TIME_KINDS[self.time_kind]} in each row, as "
                 f"in training, got {TIME_KINDS[found]}."
             )
-        result = np.full((len(readings), self.output_size), np.nan)
+        result = np.full((len(readings), width), np.nan)
         for windows, split in self._sequences(readings):
             every = self.settings.horizon is None
             outputs = real_array("what a model or function returns", function(split))
-            shape = (len(windows), *((self.steps,) if every else ()), self.output_size)
+            shape = (len(windows), *((self.steps,) if every else ()), width)
             if outputs.shape != shape:
                 raise ValueError(f"model must put out the shape {shape} for this table, got {outputs.shape}.")
             if every:
