@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ncps_mlx._evidence.pool import Pool, read_pool, read_tasks
+from ncps_mlx._evidence.pool import TunedPool, read_tasks, read_tuned_pool
 
 TASKS = """
 [sines]
@@ -92,6 +92,6 @@ def write_docs(folder: Path) -> Path:
     return folder
 
 
-def tiny_pool(folder: Path) -> Pool:
+def tiny_pool(folder: Path) -> TunedPool:
     """Read the pool ``tiny``."""
-    return read_pool(folder / "evidence" / "pools" / "tiny.toml", read_tasks(folder / "evidence" / "tasks.toml"))
+    return read_tuned_pool(folder / "evidence" / "pools" / "tiny.toml", read_tasks(folder / "evidence" / "tasks.toml"))

@@ -17,11 +17,12 @@ import pytest
 from ncps_mlx import CfC
 from ncps_mlx._evidence.__main__ import main
 from ncps_mlx._evidence.plan import IDENTITY, Row, _beyond, index_of, key_of, report, tuning
-from ncps_mlx._evidence.pool import Level, Pool, read_pool, read_tasks
-from ncps_mlx._evidence.runner import describe, missing, run
+from ncps_mlx._evidence.pool import Level, TunedPool, read_tasks, read_tuned_pool
+from ncps_mlx._evidence.runner import describe, run
 from ncps_mlx._evidence.tasks import make_task
 from ncps_mlx._evidence.train import populations, train
 from ncps_mlx._evidence.trial_file import append, read_trials, rewritten
+from ncps_mlx._evidence.tuned import missing
 from ncps_mlx.data import irregular_sines
 from tests.evidence_pool import POOL, tiny_pool, write_docs
 
@@ -39,7 +40,7 @@ def docs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pool(docs: Path) -> Pool:
+def pool(docs: Path) -> TunedPool:
     return tiny_pool(docs)
 
 
@@ -47,7 +48,7 @@ def without_time(rows: list[Row]) -> list[Row]:
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
 
-def test_a_trial_says_what_was_trained_where_and_how_well(pool: Pool) -> None:
+def test_a_trial_says_what_was_trained_where_and_how_well(pool: TunedPool) -> None:
     wanted = tuning(pool, pool.tasks["sines"], "short", {}).missing
     assert len(wanted) == (4 * 2 + 1) * 3  # one level has a rate of its own
     groups = populations(wanted)
@@ -71,7 +72,7 @@ def test_a_trial_says_what_was_trained_where_and_how_well(pool: Pool) -> None:
     assert alone["parameters"] == model.parameter_count
 
 
-def test_levels_change_the_task_its_steps_or_the_size_that_equals_parameters(pool: Pool) -> None:
+def test_levels_change_the_task_its_steps_or_the_size_that_equals_parameters(pool: TunedPool) -> None:
     wanted = {member.level.name: member for member in tuning(pool, pool.tasks["sines"], "long", {}).missing}
     assert wanted["warm"].settings["warmup_steps"] == 6
     few = make_task(wanted["few"].task, wanted["few"].level, 5)
@@ -88,7 +89,7 @@ def test_levels_change_the_task_its_steps_or_the_size_that_equals_parameters(poo
     ("form", "mean", "factor"),
     [(["in_unit", 10], 10, None), (["in_periods", "period", 0.1], None, 0.1 / 4), (["z_scored"], 0, None)],
 )
-def test_time_in_another_unit_is_the_same_time(pool: Pool, form: Any, mean: Any, factor: Any) -> None:
+def test_time_in_another_unit_is_the_same_time(pool: TunedPool, form: Any, mean: Any, factor: Any) -> None:
     level = replace(pool.levels["narrow"], forms=[form])
     task = make_task(replace(pool.tasks["sines"], period=4.0), level, 1)
     raw = irregular_sines(40, 13, 17, readings=7, seed=1)
@@ -99,7 +100,7 @@ def test_time_in_another_unit_is_the_same_time(pool: Pool, form: Any, mean: Any,
     assert factor is None or slope == pytest.approx(factor)
 
 
-def scored(pool: Pool, best: float, grid: list[float]) -> dict[str, Row]:
+def scored(pool: TunedPool, best: float, grid: list[float]) -> dict[str, Row]:
     """Tuning trials on these rates, the best of which is the one nearest to ``best``."""
     rows = []
     for member in tuning(replace(pool, rates=grid), pool.tasks["sines"], "short", {}).missing:
@@ -107,7 +108,7 @@ def scored(pool: Pool, best: float, grid: list[float]) -> dict[str, Row]:
     return index_of(rows)
 
 
-def test_rates_are_chosen_on_tuning_seeds_and_edges_are_extended_twice(pool: Pool) -> None:
+def test_rates_are_chosen_on_tuning_seeds_and_edges_are_extended_twice(pool: TunedPool) -> None:
     pool = replace(pool, rates=[0.003, 0.01, 0.03])
     task, inside = pool.tasks["sines"], [0.003, 0.01, 0.03]
     done = tuning(pool, task, "short", scored(pool, 0.01, inside))
@@ -122,7 +123,7 @@ def test_rates_are_chosen_on_tuning_seeds_and_edges_are_extended_twice(pool: Poo
     assert {member.rate for member in low.missing} == {0.001}
 
 
-def test_a_level_that_diverges_while_tuned_is_not_chosen_there(pool: Pool) -> None:
+def test_a_level_that_diverges_while_tuned_is_not_chosen_there(pool: TunedPool) -> None:
     index = scored(pool, 0.01, [0.003, 0.01])
     for row in index.values():
         if row["level"]["learning_rate"] == 0.01 and row["seed"] == 1:
@@ -131,7 +132,7 @@ def test_a_level_that_diverges_while_tuned_is_not_chosen_there(pool: Pool) -> No
     assert {member.rate for member in chosen.missing} == {0.001}  # the lower edge was chosen
 
 
-def test_a_trial_that_two_levels_share_is_trained_once(pool: Pool) -> None:
+def test_a_trial_that_two_levels_share_is_trained_once(pool: TunedPool) -> None:
     fixed_rate = replace(pool.levels["narrow"], name="same", settings={"hidden_size": 4, "learning_rate": 0.01})
     more = replace(pool, levels={**pool.levels, "same": fixed_rate})
     members = tuning(more, more.tasks["sines"], "short", {})
@@ -185,7 +186,7 @@ def test_a_dry_run_says_what_is_missing_and_trains_nothing(docs: Path, capsys: p
     assert not (docs / "evidence" / "trials").exists()
 
 
-def test_what_changes_in_a_pool_is_trained_again(pool: Pool, tmp_path: Path) -> None:
+def test_what_changes_in_a_pool_is_trained_again(pool: TunedPool, tmp_path: Path) -> None:
     index = index_of(member.identity for member in tuning(pool, pool.tasks["sines"], "short", {}).missing)
     changed = replace(pool, fixed={**pool.fixed, "backbone_units": 6})
     assert len(tuning(changed, pool.tasks["sines"], "short", index).missing) == 27
@@ -211,13 +212,13 @@ def test_a_faulty_pool_is_refused(docs: Path, old: str, new: str, message: str) 
     path = docs / "evidence" / "pools" / "tiny.toml"
     path.write_text(POOL.replace(old, new))
     with pytest.raises(ValueError, match=re.escape(message)):
-        read_pool(path, read_tasks(docs / "evidence" / "tasks.toml"))
+        read_tuned_pool(path, read_tasks(docs / "evidence" / "tasks.toml"))
 
 
-def test_what_is_missing_is_estimated_from_what_was_trained(pool: Pool) -> None:
+def test_what_is_missing_is_estimated_from_what_was_trained(pool: TunedPool) -> None:
     (first,) = missing(pool, ["short"], [])
     assert first.seconds == pytest.approx(42 * 6 * 0.1 / 100)
-    rows = [first.members[0].identity | {"seconds": 12.0, "status": "finished"}]
+    rows = [first.groups[0][0].identity | {"seconds": 12.0, "status": "finished"}]
     (then,) = missing(pool, ["short"], rows)
     assert then.seconds == pytest.approx(41 * 12.0)
 

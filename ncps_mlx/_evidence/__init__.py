@@ -4,8 +4,10 @@
 ``docs/evidence/tasks.toml`` on which data. ``docs/evidence/trials/`` holds a line for each trained member, and
 ``docs/evidence/verdicts.json`` follows from all of them.
 
-A pool: ``pool.py`` (read and checked), ``tasks.py`` (its tasks made), ``plan.py`` (its members: tuned, then reported).
-Trials: ``train.py`` (a population becomes lines), ``draws.py`` (whose members learn different draws of the data),
-``scores.py``, ``trial_file.py``, ``runner.py`` (what is missing, in turn). Claims: ``registry.py``, ``contrasts.py``
-(pairs of values from trials), ``verdicts.py``.
+A pool is of a design (``design.py``, all in ``designs.py``): a module that says what a pool lacks, trains it and
+compares its trials. The usual one, ``tuned.py``, tunes each level over learning rates and reports it: ``pool.py`` (read
+and checked), ``tasks.py`` (its tasks made), ``plan.py`` (its members), ``train.py`` (a population becomes lines),
+``draws.py`` (whose members learn different draws of the data), ``scores.py``, ``contrasts.py`` (pairs of values).
+
+For all: ``trial_file.py``, ``runner.py`` (what is missing, in turn), ``registry.py`` (the claims), ``verdicts.py``.
 """

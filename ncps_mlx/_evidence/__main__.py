@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ncps_mlx._evidence.pool import BUDGETS, Pool, read_pool, read_tasks
+from ncps_mlx._evidence.designs import read_pool
+from ncps_mlx._evidence.pool import BUDGETS, Pool, read_tasks
 from ncps_mlx._evidence.registry import read_registry
 from ncps_mlx._evidence.runner import describe, run
 from ncps_mlx._evidence.trial_file import read_trials

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ncps_mlx._evidence.plan import Row, Tuning, key_of, report, tuning
-from ncps_mlx._evidence.pool import Pool, TaskSpec
+from ncps_mlx._evidence.pool import TaskSpec, TunedPool
 from ncps_mlx._evidence.registry import Part, Term, levels_of
 from ncps_mlx.data._metrics import METRICS
 
-__all__ = ["Contrast", "TaskTrials", "contrast", "trials_of"]
+__all__ = ["Contrast", "TaskTrials", "compare", "trials_of"]
 
 LARGER_IS_BETTER = ("auroc", "average_precision", "gap", "last gap")
 """Statistics whose differences are not signed by the task's metric. A gap counts as it is: `less` is a smaller one."""
@@ -56,7 +56,7 @@ class TaskTrials:
     reported: Mapping[str, Mapping[int, Row | None]]
 
 
-def trials_of(pool: Pool, task: TaskSpec, budget: str, index: Mapping[str, Row]) -> TaskTrials:
+def trials_of(pool: TunedPool, task: TaskSpec, budget: str, index: Mapping[str, Row]) -> TaskTrials:
     """Find the trials of a task at a budget."""
     tuned, reported = tuning(pool, task, budget, index), dict[str, dict[int, Row | None]]()
     for member in report(pool, task, budget, tuned.chosen) if not tuned.missing else ():
@@ -64,7 +64,7 @@ def trials_of(pool: Pool, task: TaskSpec, budget: str, index: Mapping[str, Row])
     return TaskTrials(task=task, tuned=tuned, reported=reported)
 
 
-def contrast(part: Part, trials: TaskTrials) -> Contrast:
+def compare(part: Part, trials: TaskTrials) -> Contrast:
     """Compare a part's two sides on a task."""
     tuned, metric_higher = trials.tuned, METRICS[trials.task.metric].greater_is_better
     higher = metric_higher or part.statistic in LARGER_IS_BETTER

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from ncps_mlx._evidence.pool import Level, Pool, TaskSpec
+from ncps_mlx._evidence.pool import Level, TaskSpec, TunedPool
 from ncps_mlx._evidence.tasks import arguments_of, data_seed, settings_of
 from ncps_mlx.data._metrics import METRICS
 
@@ -27,7 +27,7 @@ MOST_EXTENSIONS = 2
 class Member:
     """One training that belongs to a pool."""
 
-    pool: Pool
+    pool: TunedPool
     task: TaskSpec
     budget: str
     stage: str
@@ -105,7 +105,7 @@ class Tuning:
     validation: Mapping[str, float]
 
 
-def tuning(pool: Pool, task: TaskSpec, budget: str, index: Index) -> Tuning:
+def tuning(pool: TunedPool, task: TaskSpec, budget: str, index: Index) -> Tuning:
     """Find what is to be tuned, or the rates that it gave.
 
     Where a level chooses a rate at an edge of the grid, the grid goes on beyond it, for all levels, at most twice.
@@ -132,13 +132,13 @@ def lacking(members: Iterable[Member], index: Index) -> list[Member]:
     return [member for key, member in found.items() if key not in index]
 
 
-def report(pool: Pool, task: TaskSpec, budget: str, chosen: Mapping[str, float]) -> list[Member]:
+def report(pool: TunedPool, task: TaskSpec, budget: str, chosen: Mapping[str, float]) -> list[Member]:
     """The members that are reported, at the rates that were chosen."""
     return _members(pool, task, budget, "report", {name: [rate] for name, rate in chosen.items()})
 
 
 def _members(
-    pool: Pool, task: TaskSpec, budget: str, stage: str, rates: Mapping[str, Sequence[float]]
+    pool: TunedPool, task: TaskSpec, budget: str, stage: str, rates: Mapping[str, Sequence[float]]
 ) -> list[Member]:
     return [
         Member(pool=pool, task=task, budget=budget, stage=stage, level=level, rate=rate, seed=seed)

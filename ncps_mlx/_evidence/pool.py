@@ -1,4 +1,4 @@
-"""A pool of trials: tasks, levels, budgets, rates and seeds, read from TOML and checked."""
+"""Pools of trials, and the usual one: levels, budgets, rates and seeds, read from TOML and checked."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ __all__ = [
     "Level",
     "Pool",
     "TaskSpec",
+    "TunedPool",
     "check_keys",
-    "read_pool",
+    "read_tuned_pool",
     "read_tasks",
     "read_toml",
 ]
@@ -120,22 +121,41 @@ class Pool:
     Attributes:
         name: Of its files.
         purpose: What it is for, in a sentence.
+        tasks: By name.
+        design: How its members are chosen and trained, by the name of a module in ``designs.py``.
+    """
+
+    name: str
+    purpose: str
+    tasks: Mapping[str, TaskSpec]
+    design: str = "tuned"
+
+    def level_names(self, task: str) -> list[str]:
+        """What a contrast on this task may compare."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedPool(Pool):
+    """A pool whose levels are tuned over learning rates, and then reported at the best.
+
+    Attributes:
         model: Which model its levels train.
         fixed: Hyperparameters of all levels.
-        tasks: By name.
         levels: By name.
         rates: Learning rates that each level is tuned over, ascending.
         report_seeds: How many seeds are reported at each budget, from 100 on.
     """
 
-    name: str
-    purpose: str
     model: str
     fixed: Mapping[str, Any]
-    tasks: Mapping[str, TaskSpec]
     levels: Mapping[str, Level]
     rates: Sequence[float]
     report_seeds: Mapping[str, int]
+
+    def level_names(self, task: str) -> list[str]:
+        """The levels that a task has, by name."""
+        return [level.name for level in self.levels_of(task)]
 
     def levels_of(self, task: str) -> list[Level]:
         """The levels that a task has."""
@@ -160,11 +180,11 @@ def read_tasks(path: Path) -> dict[str, TaskSpec]:
     return found
 
 
-def read_pool(path: Path, tasks: Mapping[str, TaskSpec]) -> Pool:
+def read_tuned_pool(path: Path, tasks: Mapping[str, TaskSpec]) -> TunedPool:
     """Read a pool; ``tasks`` are those it may name."""
     table = read_toml(path)
-    optional = ("report_seeds", "fixed")
-    check_keys(path.name, table, Pool, without=("name",), more=("steps", "settings"), optional=optional)
+    optional = ("report_seeds", "fixed", "design")
+    check_keys(path.name, table, TunedPool, without=("name",), more=("steps", "settings"), optional=optional)
     chosen, steps = {}, table.get("steps", {})
     for name in table["tasks"]:
         task = tasks.get(name)
@@ -177,7 +197,7 @@ def read_pool(path: Path, tasks: Mapping[str, TaskSpec]) -> Pool:
     rates = [float(rate) for rate in table["rates"]]
     if rates != sorted(set(rates)) or not rates or rates[0] <= 0:
         raise ValueError(f"{path.name}: rates must be ascending and above 0, got {table['rates']}.")
-    pool = Pool(
+    pool = TunedPool(
         name=path.stem,
         purpose=table["purpose"],
         model=table["model"],
@@ -199,7 +219,7 @@ def _level(where: str, name: str, table: Mapping[str, Any]) -> Level:
     return Level(name=name, settings=settings, **own)
 
 
-def _check_levels(where: str, pool: Pool) -> None:
+def _check_levels(where: str, pool: TunedPool) -> None:
     written: dict[str, str] = {}
     for name, level in pool.levels.items():
         for key in (*level.settings, *pool.fixed):

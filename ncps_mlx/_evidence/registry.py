@@ -154,7 +154,7 @@ def _part(
 def _check_side(where: str, levels: Sequence[str], task: str, pool: Pool) -> None:
     if task not in pool.tasks:
         raise ValueError(f"{where} must be a task of the pool {pool.name}.")
-    known = [level.name for level in pool.levels_of(task)]
+    known = pool.level_names(task)
     for level in levels:
         if level not in known:
             raise ValueError(

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ncps_mlx._evidence.contrasts import Contrast, TaskTrials, contrast, trials_of
+from ncps_mlx._evidence.contrasts import Contrast
+from ncps_mlx._evidence.designs import DESIGNS
 from ncps_mlx._evidence.plan import Row, index_of
 from ncps_mlx._evidence.pool import BUDGETS, Pool, TaskSpec
 from ncps_mlx._evidence.registry import Claim, Part, Registry
@@ -29,15 +30,7 @@ def verdicts(
 ) -> list[Verdict]:
     """Decide every part of every measured claim at each of its budgets."""
     indices = {name: index_of(rows) for name, rows in trials.items()}
-    known: dict[tuple[str, str, str], TaskTrials] = {}
     found = []
-
-    def of(pool: str, task: str, budget: str) -> TaskTrials:
-        key = (pool, task, budget)
-        if key not in known:
-            known[key] = trials_of(pools[pool], pools[pool].tasks[task], budget, indices.get(pool, {}))
-        return known[key]
-
     for claim in registry.values():
         for part in claim.parts:
             for budget in claim.budgets:
@@ -46,7 +39,10 @@ def verdicts(
                     "direction": part.direction, "statistic": part.statistic, "reported": part.reported,
                 }  # fmt: skip
                 if part.is_computed:
-                    found.append(about | _of_part(part, [of(claim.pool, task, budget) for task in part.tasks]))
+                    pool = pools[claim.pool]
+                    index, design = indices.get(pool.name, {}), DESIGNS[pool.design]
+                    each = {task: design.contrast(part, pool, task, budget, index) for task in part.tasks}
+                    found.append(about | _of_part(part, pool, each))
                 else:
                     found.append(about | _not_measured(f"nothing computes it yet: {part.contrast}"))
     return found
@@ -57,8 +53,7 @@ def _not_measured(reason: str) -> Verdict:
     return empty | {"verdict": NOT_MEASURED, "reason": reason, "tasks": []}
 
 
-def _of_part(part: Part, trials: Sequence[TaskTrials]) -> Verdict:
-    each = {one.task.name: contrast(part, one) for one in trials}
+def _of_part(part: Part, pool: Pool, each: Mapping[str, Contrast]) -> Verdict:
     missing = {name: one.missing for name, one in each.items() if one.missing}
     if missing:
         lacking = ", ".join(f"{name} {count}" for name, count in missing.items())
@@ -74,7 +69,7 @@ def _of_part(part: Part, trials: Sequence[TaskTrials]) -> Verdict:
         "low": _round(result.low),
         "high": _round(result.high),
         "reason": _reason(result),
-        "tasks": [_of_task(part, one.task, each[one.task.name], result.tasks[one.task.name]) for one in trials],
+        "tasks": [_of_task(part, pool.tasks[name], one, result.tasks[name]) for name, one in each.items()],
     }
 
 
