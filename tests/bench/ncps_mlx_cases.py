@@ -20,7 +20,7 @@ import mlx.optimizers
 import numpy as np
 
 import ncps_mlx
-from ncps_mlx import LTC, CfC, Space, Split, Study, Task, load, tanh_implementation
+from ncps_mlx import LTC, CfC, LogUniform, Space, Split, Study, Task, load, tanh_implementation
 from ncps_mlx._kernels.native import current_native
 from ncps_mlx._kernels.native._layer import LayerCall
 from ncps_mlx._kernels.tanh import current_tanh, tanh_for
@@ -241,12 +241,15 @@ def plan(*, file: str, name: str, rates: int, seeds: int, steps: int, population
 
 
 def untrained(storage: str | Path, trials: int, population: int = 32) -> Study:
-    """A study that trains next to nothing: one step of one unit for each of 10 seeds and every learning rate."""
+    """A study that trains next to nothing: one step of one unit, for 10 seeds and every learning rate that is drawn.
+
+    Rates are drawn, for Optuna writes all choices of a grid beside each trial: the more trials, the longer each row.
+    """
     return Study(
         storage,
         irregular_sines(n_train=2, n_validation=2, n_test=2, readings=2),
-        Space(learning_rate=[1e-3 * 1.001**i for i in range(trials // 10)]),
-        sampler="grid",
+        Space(learning_rate=LogUniform(1e-3, 3e-3)),
+        trials=trials // 10,
         seeds=range(10),
         population_size=population,
         fixed={"hidden_size": 1, "backbone_units": 1, "batch_size": 2, "steps": 1},
