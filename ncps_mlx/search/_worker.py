@@ -22,7 +22,7 @@ from ncps_mlx.training._hyperparameters import steps_of
 
 __all__ = ["Worker", "WorkerSettings"]
 
-REST_SECONDS = 0.5  # between two looks at what other workers do
+REST_SECONDS = (0.05, 0.5)  # between two looks at what other workers do: at first, and after some
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,7 @@ class Worker:
     def work(self, bar: Progress, max_trials: float = math.inf) -> None:
         """Take what is free and train it, until all is done, by this worker or by others, or time or trials run out."""
         end = time.monotonic() + (self._settings.timeout or math.inf)
+        rest, most = REST_SECONDS
         self.store_missing()
         while max_trials > 0 and time.monotonic() < end:
             batch = self.claim(int(min(self._population_size, max_trials)))
@@ -66,10 +67,12 @@ class Worker:
             max_trials -= len(batch)
             if batch:
                 self._train(batch, bar)
+                rest = REST_SECONDS[0]
             elif self.is_finished():
                 return
             else:  # others train what is left; should one of them stop, it is for us
-                time.sleep(REST_SECONDS)
+                time.sleep(rest)
+                rest = min(2 * rest, most)
                 self.store_missing()
 
     def update(self, bar: Progress) -> None:
