@@ -29,7 +29,7 @@ __all__ = [
 BUDGETS = ("short", "long")
 FIRST_REPORT_SEED = 100
 TUNE_SEEDS = 3
-REPORT_SEEDS = {"short": 10, "long": 10}
+REPORT_SEEDS = {"short": 30, "long": 10}
 OWN = ("model", "task", "forms", "parameters_of", "divide_steps_by", "warmup_share", "only")
 """What a level holds besides hyperparameters."""
 
