@@ -132,6 +132,7 @@ def evidence(session: nox.Session) -> None:
 
     `-- width --dry-run` says what is missing and how long it takes; `--stale` trains all of a pool again. A population
     is kept as it ends: stop it at any time. Commits nothing. Without a pool only the verdicts are computed.
+    `docs/evidence/recompute.py` computes them by other code; `ncps-mlx reproduce ID` trains a claim on fresh seeds.
     """
     install(session, "test")
     session.run("python", "-m", "ncps_mlx._evidence", *session.posargs, env=environment())

@@ -15,6 +15,7 @@ COMMANDS = {
     "report": "write what a study found to one HTML file: summary, figures, numbers",
     "predict": "predict a table with a saved predictor, to a table",
     "worker": "take part in a study until it is done; the storage holds all that is needed",
+    "reproduce": "measure a claim of the guide again on fresh seeds, beside what is recorded of it",
     "info": "versions, device, BLAS and its speed, layers in C, advice",
 }
 """The commands, each a module of :mod:`ncps_mlx._commands`, with what they do."""
@@ -25,6 +26,7 @@ examples:
   ncps-mlx report sensors.db sensors --output report.html
   ncps-mlx predict sensors.safetensors readings.csv --output predictions.csv
   ncps-mlx worker sensors.db sensors
+  ncps-mlx reproduce depth-residual
 """
 
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ncps_mlx._evidence.designs import read_pool
-from ncps_mlx._evidence.pool import BUDGETS, Pool, read_tasks
+from ncps_mlx._evidence.pool import BUDGETS, Pool
+from ncps_mlx._evidence.record import read_pools, trial_path
 from ncps_mlx._evidence.registry import read_registry
 from ncps_mlx._evidence.runner import describe, run
 from ncps_mlx._evidence.trial_file import read_trials
@@ -35,14 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _evidence(options: argparse.Namespace) -> int:
     folder: Path = options.docs / "evidence"
-    tasks = read_tasks(folder / "tasks.toml")
-    pools = {path.stem: read_pool(path, tasks) for path in sorted((folder / "pools").glob("*.toml"))}
+    pools = read_pools(options.docs)
     registry = read_registry(options.docs / "claims.toml", pools)
     budgets = [options.budget] if options.budget else list(BUDGETS)
     for name in options.pools:
         if name not in pools:
             raise ValueError(f"POOL must be one of {', '.join(pools)}, got {name!r}.")
-    paths = {name: folder / "trials" / f"{name}.jsonl" for name in pools}
+    paths = {name: trial_path(options.docs, name) for name in pools}
     if options.dry_run:
         for name in options.pools or pools:
             print(describe(pools[name], paths[name], budgets))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ncps_mlx._evidence.contrasts import Contrast
 from ncps_mlx._evidence.plan import Row
 from ncps_mlx._evidence.pool import TaskSpec
 from ncps_mlx._evidence.registry import Part
 
-__all__ = ["Design", "Missing"]
+__all__ = ["Design", "Measured", "Missing", "Reproducible"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,3 +53,33 @@ class Design(Protocol):
 
     def contrast(self, part: Part, pool: Any, task: str, budget: str, index: Mapping[str, Row], /) -> Contrast:
         """Compare the two sides of a part on a task, from trials by identity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What the record says of a part on one task at one budget.
+
+    Attributes:
+        part: Which.
+        task: Of its tasks.
+        budget: Which.
+        levels: For ``first`` and ``second``, the levels that each came to, with the rates that were chosen.
+        differences: First minus second in δ, as ``contrast`` signs them.
+    """
+
+    part: Part
+    task: str
+    budget: str
+    levels: Mapping[str, Sequence[tuple[str, float]]]
+    differences: Sequence[float]
+
+
+@runtime_checkable
+class Reproducible(Design, Protocol):
+    """A design that can measure a contrast again on seeds of which nothing is recorded; others are refused."""
+
+    def fresh(self, pool: Any, measured: Sequence[Measured], seeds: Sequence[int], /) -> list[Missing]:
+        """What is to be trained for these contrasts: the levels that they need, and no other."""
+
+    def fresh_contrast(self, pool: Any, measured: Measured, rows: Sequence[Row], /) -> Contrast:
+        """Compare the two sides on a task, from fresh trials; a seed that lacks one is left out."""

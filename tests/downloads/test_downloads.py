@@ -56,6 +56,16 @@ def test_the_library_is_the_installed_wheel(tmp_path):
     assert shutil.which("cc") is None or "about='by " in done.stdout, done.stdout  # its C sources came along
 
 
+def test_a_claim_is_measured_again_with_the_record_that_came_along(tmp_path):
+    command = Path(sys.executable).with_name("ncps-mlx")
+    listed = subprocess.run([command, "reproduce"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "depth-residual" in listed
+    done = run("depth-residual", tmp_path, "-m", "ncps_mlx", "reproduce", "--seeds", "3", "--seed", "300")
+    assert done.returncode in (0, 1), done.stderr  # an answer; which, is the seeds' matter
+    assert "depth-residual, short budget:" in done.stdout and "  sunspots  " in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
 def test_there_is_something_to_receive():
     assert len([page for page in PAGES if copied(page)]) >= 17
     assert len(SCRIPTS) >= 7

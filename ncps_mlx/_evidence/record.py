@@ -1,0 +1,55 @@
+"""The record as a whole, from a checkout or as a wheel brings it: tasks, pools, claims and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from ncps_mlx._evidence.designs import read_pool
+from ncps_mlx._evidence.pool import Pool, read_tasks
+from ncps_mlx._evidence.registry import Registry, read_registry
+from ncps_mlx._evidence.verdicts import Verdict, read_verdicts
+
+__all__ = ["Record", "read_pools", "read_record", "record_folder", "trial_path"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is claimed, what is trained for it, and what came of it; a wheel brings no trials."""
+
+    pools: Mapping[str, Pool]
+    registry: Registry
+    verdicts: Sequence[Verdict]
+
+
+def record_folder() -> Path:
+    """The folder of ``claims.toml`` and ``evidence/``: what the wheel brought, or ``docs/`` of a checkout."""
+    brought = Path(str(files("ncps_mlx._evidence"))) / "docs"
+    for folder in (brought, brought.parents[2] / "docs"):
+        if (folder / "claims.toml").is_file():
+            return folder
+    raise FileNotFoundError(f"the record of claims must lie in {brought}, got nothing there. Install ncps-mlx again.")
+
+
+def read_pools(docs: Path) -> dict[str, Pool]:
+    """All pools, by name."""
+    tasks = read_tasks(docs / "evidence" / "tasks.toml")
+    return {path.stem: read_pool(path, tasks) for path in sorted((docs / "evidence" / "pools").glob("*.toml"))}
+
+
+def trial_path(docs: Path, pool: str) -> Path:
+    """The file of a pool's trials."""
+    return docs / "evidence" / "trials" / f"{pool}.jsonl"
+
+
+def read_record(docs: Path | None = None) -> Record:
+    """Read a record; ``None`` for the one that came along."""
+    docs = record_folder() if docs is None else docs
+    pools = read_pools(docs)
+    return Record(
+        pools=pools,
+        registry=read_registry(docs / "claims.toml", pools),
+        verdicts=read_verdicts(docs / "evidence" / "verdicts.json"),
+    )
