@@ -2,8 +2,8 @@
 
 Beside a page of ``docs/evidence`` lie its record, the script that trained it, and a module of functions that read it.
 ``.. evidence:: MODULE.FUNCTION`` shows what a function returns: rows of text as a table, a figure of ``ncps_mlx.plots``
-as a figure; arguments follow, separated by commas. ``:result:`MODULE.FUNCTION, ARGUMENT, ...``` puts a text into a
-sentence. A function that fails, or is not there, is a warning at its line.
+as a figure, a text as reStructuredText; arguments follow, separated by commas. ``:result:`MODULE.FUNCTION, ARGUMENT,
+...``` puts a text into a sentence. A function that fails, or is not there, is a warning at its line.
 """
 
 from __future__ import annotations
@@ -43,18 +43,20 @@ def call(asked: str) -> Any:
 
 
 class Evidence(SphinxDirective):
-    """A table or a figure of a record; the content is its caption."""
+    """A table, a figure or a text of a record; the content is the caption of the first two."""
 
     has_content = True
     required_arguments = 1
     final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
-        """Return the table or the figure."""
+        """Return what the function gives."""
         try:
             found = call(self.arguments[0])
         except ValueError as error:
             raise self.error(str(error)) from error
+        if isinstance(found, str):
+            return self.parse_text_to_nodes(found)
         content = self.parse_content_to_nodes()
         caption = content[0].children if content and isinstance(content[0], nodes.paragraph) else []
         return [table(found, caption) if isinstance(found, list) else self.figure(found, caption)]
@@ -101,7 +103,9 @@ class Result(SphinxRole):
 def outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
     """Read the pages again when their folder or the library's code changed."""
     root = Path(app.srcdir).parent
-    files = sorted(path for path in (Path(app.srcdir) / FOLDER).glob("*") if path.suffix in {".py", ".json", ".jsonl"})
+    folder = Path(app.srcdir) / FOLDER
+    files = sorted(path for path in folder.glob("*") if path.suffix in {".py", ".json", ".jsonl", ".toml"})
+    files += [folder.parent / "claims.toml", *sorted((folder / "pools").glob("*.toml"))]
     now = digest_of(library_digest(root), *(path.read_text(encoding="utf-8") for path in files))
     before, env.evidence = getattr(env, "evidence", ""), now  # type: ignore[attr-defined]  # Sphinx keeps it
     pages = [name for name in env.found_docs if name.startswith(f"{FOLDER}/")]

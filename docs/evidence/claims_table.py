@@ -1,0 +1,220 @@
+"""What the registry and the verdicts say: the tables and numbers of the pages on claims and on the rule, none typed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ncps_mlx import stats
+
+# Private: the evidence's own reading of its files.
+from ncps_mlx._evidence.pool import BUDGETS, FIRST_REPORT_SEED, REPORT_SEEDS, TUNE_SEEDS
+from ncps_mlx._evidence.record import Record, read_record
+from ncps_mlx._evidence.registry import STATISTICS, Claim
+from ncps_mlx._evidence.reproduce import FEWEST_SEEDS, FIRST_SEED
+from ncps_mlx._evidence.verdicts import NOT_MEASURED, Verdict, claim_verdict
+
+__all__ = [
+    "counts",
+    "detail",
+    "error_rates",
+    "false_differences",
+    "false_negligible",
+    "fewest_fresh_seeds",
+    "first_fresh_seed",
+    "number",
+    "overview",
+    "seeds",
+    "statistics",
+]
+
+DOCS = Path(__file__).resolve().parents[1]
+VERDICTS = ("supported", "refuted", "differs by task", "open", NOT_MEASURED)
+FINDINGS = ("larger", "smaller", "negligible", "open", "differs by task")
+EFFECTS, SPREADS = (0.0, 0.5, 1.0, 2.0), (1, 2, 3)
+
+
+@cache
+def record() -> Record:
+    """The registry, pools and verdicts of this checkout."""
+    return read_record(DOCS)
+
+
+def plain(text: str) -> str:
+    """A text in which reStructuredText reads no markup."""
+    return re.sub(r"([\\*`|_])", r"\\\1", text)
+
+
+def effect(found: Any) -> str:
+    """An effect with its interval."""
+    return f"{found['effect']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]"
+
+
+def claims_of(section: str) -> list[Claim]:
+    """The claims of a page of the guide."""
+    found = [claim for claim in record().registry.values() if claim.section == section]
+    if not found:
+        raise ValueError(f"section must have claims, got {section!r}")
+    return found
+
+
+def whole(claim: Claim, budget: str) -> str:
+    """What a claim's parts say together; how it is backed if it is not measured."""
+    return claim_verdict(claim, record().verdicts, budget) if claim.parts else " and ".join(claim.kind)
+
+
+def marked(verdict: str) -> str:
+    """A verdict in bold; what is none, plain."""
+    return f"**{verdict}**" if verdict in VERDICTS[:-1] else verdict
+
+
+def entries(claim: Claim) -> list[Verdict]:
+    """The verdicts of a claim's parts."""
+    return [entry for entry in record().verdicts if entry["id"] == claim.id]
+
+
+def list_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
+    """Rows of cells as a table in reStructuredText."""
+    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", ""]
+    for row in rows:
+        lines += [f"   {'* - ' if place == 0 else '  - '}{cell}" for place, cell in enumerate(row)]
+    return "\n".join([*lines, ""])
+
+
+def number(what: str) -> str:
+    """How many claims there are, ``"claims"``, or of one kind, such as ``"measured"``."""
+    return str(sum(what in ("claims", *claim.kind) for claim in record().registry.values()))
+
+
+def counts() -> list[list[str]]:
+    """How many measured claims, and parts that count, came to each verdict."""
+    measured = [claim for claim in record().registry.values() if claim.parts]
+    parts = [entry for entry in record().verdicts if not entry["reported"]]
+    table = [["Verdict", *(f"claims, {budget}" for budget in BUDGETS), *(f"parts, {budget}" for budget in BUDGETS)]]
+    for verdict in VERDICTS:
+        of_claims = [sum(whole(claim, budget) == verdict for claim in measured) for budget in BUDGETS]
+        of_parts = [
+            sum(entry["verdict"] == verdict for entry in parts if entry["budget"] == budget) for budget in BUDGETS
+        ]
+        table.append([verdict, *map(str, of_claims), *map(str, of_parts)])
+    return table
+
+
+def overview() -> str:
+    """All claims with their verdicts."""
+    rows = [["Claim", "Advice", *BUDGETS]]
+    for claim in record().registry.values():
+        name = f":ref:`{claim.id} <claim-{claim.id}>`"
+        rows.append([name, plain(claim.statement), *(marked(whole(claim, budget)) for budget in BUDGETS)])
+    return list_table(rows, (24, 44, 16, 16))
+
+
+def detail(section: str) -> str:
+    """The claims of a section of the guide: what was compared, on which tasks, and what came of it."""
+    return "\n".join(line for claim in claims_of(section) for line in _claim(claim))
+
+
+def _claim(claim: Claim) -> Iterator[str]:
+    yield f".. _claim-{claim.id}:\n"
+    yield f"**{claim.id}.** “{plain(claim.statement)}”\n"
+    if not claim.parts:
+        yield f"{' and '.join(claim.kind).capitalize()} by the build, on :doc:`/guide/{claim.section}`.\n"
+        return
+    verdicts = "; ".join(f"{budget}: {marked(whole(claim, budget))}" for budget in claim.budgets)
+    pool = record().pools.get(claim.pool)
+    yield f"{verdicts}. {f'Pool: {_files(pool.name)}.' if pool else ''}\n"
+    if claim.note:
+        yield f"{plain(claim.note)}\n"
+    rows = [["Part (says)", "Budget", "Verdict (finding)", "Pooled, δ", "By task, δ (pairs)"]]
+    for entry in entries(claim):
+        says = f"{entry['direction']}, shown only" if entry["reported"] else entry["direction"]
+        why = f" ({entry['finding']})" if entry["finding"] not in (None, entry["verdict"]) else ""
+        verdict = marked(entry["verdict"]) + why
+        rows.append([f"{plain(entry['part'])} ({says})", entry["budget"], verdict, *_effects(entry)])
+    yield list_table(rows, (30, 10, 15, 15, 30))
+
+
+def _files(pool: str) -> str:
+    trials = f"trials/{pool}.jsonl"
+    shown = f":download:`{pool} <pools/{pool}.toml>`"
+    return f"{shown}, its :download:`trials <{trials}>`" if (DOCS / "evidence" / trials).exists() else shown
+
+
+def _effects(entry: Verdict) -> list[str]:
+    if entry["pooled"] is None:
+        return ["", plain(entry["reason"])]
+    lost = sum(task["lost"] for task in entry["tasks"])
+    notes = [f"{lost} pairs lost to divergence"] if lost else []
+    notes += [plain(entry["reason"])] if entry["verdict"] == "open" else []
+    tasks = [f"{task['task']} {effect(task)} ({len(task['pairs'])})" for task in entry["tasks"]]
+    return [effect(entry | {"effect": entry["pooled"]}), "; ".join([*tasks, *notes])]
+
+
+def statistics() -> list[list[str]]:
+    """What a contrast may compare."""
+    return [["Statistic", "What it is"], *([name, about] for name, about in STATISTICS.items())]
+
+
+def seeds(stage: str) -> str:
+    """The seeds of a stage: of ``tune``, or of the report at ``short`` or ``long``."""
+    first, count = (0, TUNE_SEEDS) if stage == "tune" else (FIRST_REPORT_SEED, REPORT_SEEDS[stage])
+    return f"{first} to {first + count - 1}"
+
+
+def first_fresh_seed() -> str:
+    """The lowest seed that nothing recorded has."""
+    return str(FIRST_SEED)
+
+
+def fewest_fresh_seeds() -> str:
+    """How many a fresh look needs."""
+    return str(FEWEST_SEEDS)
+
+
+def error_rates(repeats: str = "500") -> list[list[str]]:
+    """How often the rule finds what, on three tasks of ten pairs with a known effect and spread."""
+    table = [["Standard deviation of the pairs", *(f"effect {effect:g} δ" for effect in EFFECTS)]]
+    for spread in SPREADS:
+        cells = []
+        for true in EFFECTS:
+            rng = np.random.default_rng(round(10 * (spread + 10 * true)))
+            draws = rng.normal(true, spread, (int(repeats), 3, 10))
+            found = [stats.finding(dict(zip("abc", draw, strict=True))).finding for draw in draws]
+            shares = [found.count(name) / len(found) for name in FINDINGS]
+            cells.append(" / ".join(f"{share:.2f}" for share in shares))
+        table.append([f"{spread} δ", *cells])
+    return table
+
+
+def false_differences(budget: str) -> str:
+    """How many measured contrasts would be called larger or smaller if none had any effect."""
+    return _expected(budget, 0.0, ("larger", "smaller"))
+
+
+def false_negligible(budget: str) -> str:
+    """How many would be called negligible if each had an effect of δ."""
+    return _expected(budget, 1.0, ("negligible",))
+
+
+def _expected(budget: str, true: float, wrong: Sequence[str], repeats: int = 100) -> str:
+    """Expected count over contrasts, simulated with the spread that each had on each task."""
+    rng, expected, count = np.random.default_rng(0), 0.0, 0
+    for entry in record().verdicts:
+        if entry["budget"] != budget or entry["reported"] or not entry["tasks"]:
+            continue
+        spreads = {}
+        for task in entry["tasks"]:
+            _, first, second = np.array(task["pairs"], np.float64).T
+            spreads[task["task"]] = (float((first - second).std(ddof=1)) / task["delta"], len(first))
+        found = [
+            stats.finding({name: rng.normal(true, sd, n) for name, (sd, n) in spreads.items()}).finding
+            for _ in range(repeats)
+        ]
+        expected += sum(found.count(name) for name in wrong) / repeats
+        count += 1
+    return f"{expected:.1f} of {count}"
