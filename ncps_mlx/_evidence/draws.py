@@ -41,9 +41,6 @@ class DrawsTrainer(PopulationTrainer):
         member_configs: Sequence[MemberConfig],
     ) -> None:
         draws = list({id(task): task for task in tasks}.values())
-        sizes = {len(draw.train) for draw in draws}
-        if len(sizes) > 1:
-            raise ValueError(f"tasks must have as many training sequences in each draw, got {sorted(sizes)}.")
         self.tasks, self.draws = list(tasks), draws
         draw_of = [next(i for i, draw in enumerate(draws) if draw is task) for task in tasks]
         super().__init__(models, joined(draws), config, member_configs)
@@ -56,25 +53,26 @@ class DrawsTrainer(PopulationTrainer):
         members = [replace(member, mean_score=mean) for member, mean in zip(self.members, means, strict=True)]
         self.reached = self.reached._replace(members=members)
         self.time_steps = MemberTimeSteps(self.task.train, self.time_scalers)
-        (size,) = sizes
+        sizes = [len(draw.train) for draw in draws]
+        first = np.cumsum([0, *sizes])
         batches = self.config.steps * self.config.grad_accumulation_steps
         batch_size = self.batch_rows.shape[2]
         rows = [
-            member.config.batch_rows(size, batches, batch_size) + size * draw
+            member.config.batch_rows(sizes[draw], batches, batch_size) + first[draw]
             for member, draw in zip(self.members, draw_of, strict=True)
         ]
-        self.batch_rows = np.stack(rows, axis=1)
+        self.batch_rows = np.stack(rows, axis=1).astype(np.int32)
 
     def task_of(self, member: int) -> Task:
         """The draw that a member learns."""
         return self.tasks[member]
 
-    def predict_validation(self) -> npt.NDArray[np.float32]:
-        """What each active member predicts for the validation split of its draw (N, ...)."""
+    def predict_validation(self) -> Sequence[npt.NDArray[np.float32]]:
+        """What each active member predicts for the validation split of its draw."""
         return self.predict("validation", self.matrix, self.active)
 
-    def predict(self, split: str, matrix: mx.array, members: Sequence[int]) -> npt.NDArray[np.float32]:
-        """What these members predict with these parameters (n, P) for a split of their draws (n, ...)."""
+    def predict(self, split: str, matrix: mx.array, members: Sequence[int]) -> list[npt.NDArray[np.float32]]:
+        """What these members predict with these parameters (n, P) for a split of their draws."""
         found: dict[int, npt.NDArray[np.float32]] = {}
         for draw in self.draws:
             positions = [position for position, i in enumerate(members) if self.tasks[i] is draw]
@@ -84,7 +82,7 @@ class DrawsTrainer(PopulationTrainer):
                 part = self.layout.to_tree(matrix[mx.array(positions)])
                 outputs = predict_population(self.model, part, data, time_steps, self.prediction_group_size)
                 found |= dict(zip(positions, outputs, strict=True))
-        return np.stack([found[position] for position in range(len(members))])
+        return [found[position] for position in range(len(members))]
 
 
 def joined(draws: Sequence[Task]) -> Task:

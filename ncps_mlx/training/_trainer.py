@@ -305,20 +305,20 @@ class PopulationTrainer:
         progress.reach(int(bar_before + share))
         return self.layout.to_tree(self.reached.best)
 
-    def predict_validation(self) -> npt.NDArray[np.float32]:
-        """What each active member predicts for the validation split (N, ...)."""
+    def predict_validation(self) -> Sequence[npt.NDArray[np.float32]]:
+        """What each active member predicts for the validation split."""
         split, time_steps = self.task.validation, self.validation_time_steps
-        return predict_population(self.model, self.parameters, split, time_steps, self.prediction_group_size)
+        return list(predict_population(self.model, self.parameters, split, time_steps, self.prediction_group_size))
 
     def record_evaluation(
         self,
         step: int,
         losses: npt.NDArray[np.float32],
-        outputs: npt.NDArray[np.float32],
+        outputs: Sequence[npt.NDArray[np.float32]],
         seconds: float,
         progress: Progress,
     ) -> None:
-        """Note losses (steps, N) and predictions (N, ...), and keep what improved."""
+        """Note losses (steps, N) and each active member's predictions, and keep what improved."""
         members, improved = list(self.members), []
         for position, i in enumerate(self.active):
             score, each = self.score(i, outputs[position]), seconds / len(self.active)
