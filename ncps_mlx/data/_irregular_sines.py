@@ -15,6 +15,7 @@ FREQUENCIES = np.array([0.05, 0.13, 0.31])
 LOUDEST = 1e30  # noise that single precision holds
 AMPLITUDES = np.array([1.0, 0.6, 0.4])
 SHORTEST, LONGEST = 0.02, 4.0  # gaps, in seconds
+SHORTEST_OF_ALL, LONGEST_OF_ALL = 1e-6, 1e6  # that single precision tells from others, and sines in double
 
 
 def irregular_sines(
@@ -25,14 +26,16 @@ def irregular_sines(
     readings: int = 32,
     noise: float = 0.05,
     targets: str = "last",
+    shortest: float = SHORTEST,
+    longest: float = LONGEST,
     seed: int = 0,
 ) -> Task:
     """Sums of three sines with random phases, read at irregular times: predict the last reading's true value.
 
     s(t) = Σ aₖ sin(2πfₖt + φₖ) with f = (.05, .13, .31) Hz, a = (1, .6, .4) and φ uniform for each sequence;
-    gaps are log-uniform from 0.02 to 4 s. The model sees all readings but the last, T = ``readings`` - 1
-    steps of one noisy value. ``time_delta[:, i]`` is the gap from reading i to reading i + 1 (in seconds), so
-    the state passes through the very time it has to predict across.
+    gaps are log-uniform from ``shortest`` to ``longest``, with the median √(shortest·longest). The model sees all
+    readings but the last, T = ``readings`` - 1 steps of one noisy value. ``time_delta[:, i]`` is the gap from reading i
+    to reading i + 1 (in seconds), so the state passes through the very time it has to predict across.
 
     Args:
         n_train: Training sequences.
@@ -42,6 +45,9 @@ def irregular_sines(
         noise: Standard deviation of the noise on the inputs; targets have none.
         targets: ``"last"``: y (n, 1) is s at the last reading; ``"every"``: y (n, T, 1) is s at every next
             reading, to learn from; the score still looks at the last alone.
+        shortest: Shortest gap, in seconds.
+        longest: Longest gap, in seconds. The last gap, over which is predicted, is drawn from 0.02 to 4 s whatever
+            these are: other spans change how readings lie, not how far ahead they have to tell.
         seed: Each split draws from a stream of its own, so sizes do not change one another.
 
     Returns:
@@ -49,7 +55,8 @@ def irregular_sines(
         last 8 readings (where there are more) and on all, and least squares with the true frequencies, the floor.
 
     Raises:
-        ValueError: A size is too small, ``noise`` is negative, or ``targets`` is unknown.
+        ValueError: A size is too small, ``noise`` is negative, ``targets`` is unknown, or ``longest`` is below
+            ``shortest``.
 
     Example:
         >>> from ncps_mlx.data import irregular_sines
@@ -59,13 +66,17 @@ def irregular_sines(
     check_int("readings", readings, minimum=2, maximum=MOST)
     check_number("noise", noise, low=0, high=LOUDEST)
     check_choice("targets", targets, ("last", "every"))
+    check_number("shortest", shortest, low=SHORTEST_OF_ALL, high=LONGEST_OF_ALL)
+    if check_number("longest", longest, low=SHORTEST_OF_ALL, high=LONGEST_OF_ALL) < shortest:
+        raise ValueError(f"longest must be at least shortest ({shortest}), got {longest}.")
     check_int("seed", seed, minimum=0)
     sizes = (
         check_int("n_train", n_train, maximum=MOST),
         check_int("n_validation", n_validation, maximum=MOST),
         check_int("n_test", n_test, maximum=MOST),
     )
-    splits = [_sines(n, readings, noise, targets, [seed, part]) for part, n in enumerate(sizes)]
+    span = (shortest, longest)
+    splits = [_sines(n, readings, noise, targets, span, [seed, part]) for part, n in enumerate(sizes)]
     return Task(
         "irregular sines",
         *splits,
@@ -80,19 +91,29 @@ def irregular_sines(
         readings=readings,
         noise=noise,
         targets=targets,
+        shortest=shortest,
+        longest=longest,
         seed=seed,
     )
 
 
-def _sines(n: int, readings: int, noise: float, targets: str, seed: list[int]) -> Split:
+def _sines(
+    n: int, readings: int, noise: float, targets: str, span: tuple[float, float], seed: list[int]
+) -> Split:
     rng = np.random.default_rng(seed)
-    gaps = SHORTEST * (LONGEST / SHORTEST) ** rng.random((n, readings))
+    share = rng.random((n, readings))
+    gaps = _log_uniform(share, *span)
+    gaps[:, -1] = _log_uniform(share[:, -1], SHORTEST, LONGEST)
     times = np.cumsum(gaps, axis=1)
     phases = rng.uniform(0, 2 * np.pi, (n, 1, 3))
     signal = np.sin(2 * np.pi * FREQUENCIES * times[..., None] + phases) @ AMPLITUDES
     seen = signal + noise * rng.normal(size=signal.shape)
     y = signal[:, -1:] if targets == "last" else signal[:, 1:, None]
     return Split(x=seen[:, :-1, None], y=y, time_delta=gaps[:, 1:])
+
+
+def _log_uniform(share: Array, low: float, high: float) -> Array:
+    return np.asarray(low * (high / low) ** share)
 
 
 def _sines_baselines(task: Task) -> dict[str, float]:
