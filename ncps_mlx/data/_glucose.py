@@ -9,7 +9,8 @@ import numpy as np
 from ncps_mlx._utils.optional import package_file
 from ncps_mlx._utils.validation import MOST, check_int
 from ncps_mlx.data import baselines
-from ncps_mlx.data._split import Array, Split
+from ncps_mlx.data._next_reading import irregular_rows, next_reading
+from ncps_mlx.data._split import Array
 from ncps_mlx.data._standardizer import Standardizer
 from ncps_mlx.data._task import Task
 
@@ -73,10 +74,11 @@ def glucose(
     splits = []
     for part, (n, (first, end)) in enumerate(zip(sizes, SPLIT_DAYS, strict=True)):
         inside = (day >= first) & (day < end)
-        rows = _irregular_rows(minutes[inside], n, readings, np.random.default_rng([seed, part]))
-        seen = (values[inside][rows] - inverse.mean) / inverse.deviation
-        gaps = np.diff(minutes[inside][rows], axis=1)
-        splits.append(Split(x=seen[:, :-1, None], y=seen[:, -1:], time_delta=gaps))
+        rng = np.random.default_rng([seed, part])
+        rows = irregular_rows(
+            minutes[inside], n, readings, rng, shortest=SHORTEST_GAP, longest=LONGEST_GAP, snap=SNAP
+        )
+        splits.append(next_reading((values[inside][rows] - inverse.mean) / inverse.deviation, minutes[inside][rows]))
     return Task(
         "glucose", *splits, inverse=inverse, units="mg/dl", time_unit="min", baselines=_glucose_baselines
     ).with_source(
@@ -99,27 +101,6 @@ def _glucose_series() -> tuple[Array, Array]:
     order = order[np.append(np.diff(seconds[order]) > 0, True)]
     midnight = seconds[order[0]] // 86400 * 86400
     return (seconds[order] - midnight) / 60, values[order]
-
-
-def _irregular_rows(minutes: Array, n: int, readings: int, rng: np.random.Generator) -> Array:
-    """Draw n sequences of readings + 1 indices (n, T + 1) into sorted ``minutes``."""
-    found: list[Array] = []
-    while sum(map(len, found)) < n:
-        count = 2 * n + 64
-        gaps = SHORTEST_GAP * (LONGEST_GAP / SHORTEST_GAP) ** rng.random((count, readings))
-        rows = np.empty((count, readings + 1), dtype=np.int64)
-        rows[:, 0] = rng.integers(0, len(minutes), count)
-        complete = np.ones(count, dtype=bool)
-        for step in range(readings):
-            wanted = minutes[rows[:, step]] + gaps[:, step]
-            after = np.clip(np.searchsorted(minutes, wanted), 1, len(minutes) - 1)
-            before = after - 1
-            nearest = np.where(wanted - minutes[before] < minutes[after] - wanted, before, after)
-            rows[:, step + 1] = np.maximum(nearest, np.minimum(rows[:, step] + 1, len(minutes) - 1))
-            complete &= np.abs(minutes[rows[:, step + 1]] - wanted) <= SNAP
-            complete &= rows[:, step + 1] > rows[:, step]
-        found.append(rows[complete])
-    return np.concatenate(found)[:n]
 
 
 def _glucose_baselines(task: Task) -> dict[str, float]:

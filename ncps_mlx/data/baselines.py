@@ -20,11 +20,8 @@ from ncps_mlx.data._task import Task
 
 __all__ = [
     "boosted_trees",
-    "exponential_decay",
     "last_value",
-    "logistic_regression",
     "majority",
-    "nearest_neighbour",
     "readings_and_log_gaps",
     "ridge",
     "ridge_predictions",
@@ -148,13 +145,6 @@ def exponential_decay(task: Task) -> float:
     """Decay from the last reading to the training mean, with a time constant fitted on training.
 
     The prediction is mean + (last - mean)·exp(-gap / τ): the forecast of an Ornstein-Uhlenbeck process.
-
-    Example:
-        >>> from ncps_mlx.data.baselines import exponential_decay
-        >>> from ncps_mlx.data import irregular_sines
-        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-        >>> round(exponential_decay(task), 2)
-        0.41
     """
     _check(task, "regression")
     mean = task.train.x[..., 0].mean()
@@ -263,21 +253,7 @@ def majority(task: Task) -> float:
 
 
 def nearest_neighbour(task: Task, features: Features) -> float:
-    """Predict the class of the nearest training sequence, by Euclidean distance of ``features``.
-
-    Example:
-        >>> from ncps_mlx.data.baselines import nearest_neighbour
-        >>> import numpy as np
-        >>> from ncps_mlx import Split, Task
-        >>> rng = np.random.default_rng(0)
-        >>> def waves(n):
-        ...     kinds = np.arange(n) % 2
-        ...     x = np.sin(np.arange(12.0) * (1 + kinds[:, None])) + rng.normal(0, 0.1, (n, 12))
-        ...     return Split(x=x[..., None], y=kinds)
-        >>> task = Task("waves", waves(20), waves(10), waves(10), kind="classification")
-        >>> nearest_neighbour(task, lambda split: split.x[..., 0])
-        1.0
-    """
+    """Predict the class of the nearest training sequence, by Euclidean distance of ``features``."""
     _check(task, "classification")
     _check_features(task, features)
     inputs, targets, _ = _known(task, features)
@@ -287,21 +263,7 @@ def nearest_neighbour(task: Task, features: Features) -> float:
 
 
 def logistic_regression(task: Task, features: Features) -> float:
-    """Logistic regression (scikit-learn) on standardised ``features``, its penalty chosen on validation.
-
-    Example:
-        >>> from ncps_mlx.data.baselines import logistic_regression
-        >>> import numpy as np
-        >>> from ncps_mlx import Split, Task
-        >>> rng = np.random.default_rng(0)
-        >>> def waves(n):
-        ...     kinds = np.arange(n) % 2
-        ...     x = np.sin(np.arange(12.0) * (1 + kinds[:, None])) + rng.normal(0, 0.1, (n, 12))
-        ...     return Split(x=x[..., None], y=kinds)
-        >>> task = Task("waves", waves(20), waves(10), waves(10), kind="classification")
-        >>> logistic_regression(task, lambda split: split.x[..., 0])
-        1.0
-    """
+    """Logistic regression (scikit-learn) on standardised ``features``, its penalty chosen on validation."""
     _check(task, "classification")
     _check_features(task, features)
     linear_model = import_optional("sklearn.linear_model", "The logistic baseline")

@@ -44,6 +44,9 @@ LEFT_OUT = {
     "data.sunspots": "reads a package's data: one argument, checked by check_int as in the generators",
     "data.glucose": "reads a package's data, for seconds",
     "data.japanese_vowels": "reads a package's data",
+    "data.co2": "reads a package's data: its arguments are checked as the generators'",
+    "data.remifentanil": "reads a package's data: its arguments are checked as the generators'",
+    "data.hdl": "reads a package's data: its arguments are checked as the generators'",
     "wirings.Wiring": "abstract",
     "wirings.Wiring.*": "called as AutoNCP's and others'",
     "training.RateRange.*": "of what the library made; no arguments",
@@ -605,15 +608,7 @@ ARGUMENTS: dict[str, Any] = {
     "cells.slowest_time_constant": {"activation": "tanh", "stability": "bounded"},
     "data.baselines.dtw_distances": lambda: {"a": split(), "b": split()},
     "data.baselines.readings_and_log_gaps": lambda: {"split": split()},
-    "data.baselines.logistic_regression": lambda: {
-        "task": classes(),
-        "features": lambda split: split.x[..., 0],
-    },
     "data.baselines.majority": lambda: {"task": classes()},
-    "data.baselines.nearest_neighbour": lambda: {
-        "task": classes(),
-        "features": lambda split: split.x[..., 0],
-    },
     "data.FittedTable.context": {"readings": 5},
     "data.FittedTable.from_json": lambda: {"text": fitted().to_json()},
     "data.FittedTable.outputs": lambda: {
