@@ -22,7 +22,8 @@ def remifentanil(readings: int = 5, *, seed: int = 0) -> Task:
     its natural logarithm. Nothing says whether the infusion still runs but the readings. Sequences are all runs of
     ``readings`` + 1 readings of one patient. ``time_delta[:, i]`` is the gap from reading i to reading i + 1, in
     minutes, the last one leading to the target. Split by patient: 39 train, 13 validate and 13 test, dealt by
-    ``seed``; 13 patients are few, so look at several draws.
+    ``seed``; ``group`` names them. 13 patients are few: look at several draws, or at an interval over patients
+    (:meth:`ncps_mlx.Predictor.score`).
 
     Args:
         readings: Readings seen, T, at most 17, one fewer than the patient with the fewest has.
