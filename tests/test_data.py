@@ -23,6 +23,7 @@ from ncps_mlx.data import (  # the raw series behind loaders
     baselines,
 )
 from ncps_mlx.data._anomalies import inject
+from ncps_mlx.data._next_reading import irregular_rows
 from ncps_mlx.data._r_data_set import r_data_set
 
 Array = npt.NDArray[Any]
@@ -187,10 +188,10 @@ def test_test_years_of_co2_change_nothing_before_them(monkeypatch: pytest.Monkey
 
 
 def test_who_knows_the_date_and_the_season_knows_the_change_of_co2(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, draw = list[Array](), _co2.irregular_rows
+    rows = list[Array]()
 
     def noted(*args: Any, **settings: Any) -> Array:
-        rows.append(draw(*args, **settings))
+        rows.append(irregular_rows(*args, **settings))
         return rows[-1]
 
     monkeypatch.setattr(_co2, "irregular_rows", noted)
