@@ -219,8 +219,8 @@ def downloads(session: nox.Session) -> None:
     (wheel,) = wheels.glob("*.whl")
     ours = f"ncps-mlx[guide,export] @ {wheel.as_uri()}"
     session.install("--reinstall-package=ncps-mlx", "numpy<2.4", "onnxruntime", ours)
-    # No configuration of ours: it names plugins and paths that readers do not have.
-    alone = ["-c", os.devnull, "--rootdir=.", "-p", "no:cacheprovider", "tests/downloads"]
+    # No configuration of ours: it names plugins and paths that readers do not have. Nor is the checkout on the path.
+    alone = ["-c", os.devnull, "--rootdir=.", "--import-mode=importlib", "-p", "no:cacheprovider", "tests/downloads"]
     session.run("pytest", *alone, *session.posargs, env=environment())
 
 
