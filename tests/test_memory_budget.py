@@ -8,12 +8,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from ncps_mlx import LTC, CfC, Space, Study, Task, fit, predict
 
 # Private: what measuring returns shows only in messages, rounded.
-from ncps_mlx._runtime.memory_budget import machine_memory_mb, members_at_once, peak_memory_mb
+from ncps_mlx._runtime.memory_budget import (
+    count_allocation,
+    machine_memory_mb,
+    members_at_once,
+    peak_memory_mb,
+)
 from ncps_mlx.data import irregular_sines
 from ncps_mlx.training import find_batch_size
 
@@ -97,6 +104,24 @@ def test_garbage_of_others_is_not_freed_while_it_is_measured() -> None:
         finally:
             gc.disable()
             gc.set_threshold(*thresholds)
+
+
+def test_memory_beside_mlx_is_counted_until_it_is_freed() -> None:
+    def one_after_another() -> mx.array:
+        for _ in range(3):
+            count_allocation(np.zeros(500_000, dtype=np.uint8))
+        return mx.zeros((1,))
+
+    def at_once() -> mx.array:
+        kept.extend(np.zeros(500_000, dtype=np.uint8) for _ in range(3))
+        for array in kept:
+            count_allocation(array)
+        return mx.zeros((1,))
+
+    kept: list[npt.NDArray[np.uint8]] = []
+    assert peak_memory_mb(one_after_another) == pytest.approx(0.5, abs=0.01)
+    assert peak_memory_mb(at_once) == pytest.approx(1.5, abs=0.01)
+    count_allocation(kept[0])  # where nothing is measured
 
 
 def test_the_collector_stays_off_where_it_was_off() -> None:

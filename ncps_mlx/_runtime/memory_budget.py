@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import gc
 import os
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
 import mlx.core as mx
+import numpy.typing as npt
 
 __all__ = ["count_allocation", "machine_memory_mb", "members_at_once", "peak_memory_mb"]
 
 DEFAULT_SHARE = 0.25  # of the machine's memory for one training unless told otherwise: others run at the same time
 
 
-_allocated: ContextVar[list[int] | None] = ContextVar("allocated", default=None)
+class Allocated:
+    """Bytes that MLX does not know of: those in use now, and the most that were."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def add(self, size: int) -> None:
+        """Take ``size`` bytes more into use, or fewer if it is negative."""
+        self.now += size
+        self.most = max(self.most, self.now)
 
 
-def count_allocation(size: int) -> None:
-    """Tell :func:`peak_memory_mb` of bytes that MLX does not know of and that live as long as a gradient takes."""
-    counted = _allocated.get()
-    if counted is not None:
-        counted.append(size)
+_allocated: ContextVar[Allocated | None] = ContextVar("allocated", default=None)
+
+
+def count_allocation(array: npt.NDArray[Any]) -> None:
+    """Tell :func:`peak_memory_mb` of memory that MLX does not know of, until it is freed."""
+    allocated = _allocated.get()
+    if allocated is not None:
+        allocated.add(array.nbytes)
+        weakref.finalize(array, allocated.add, -array.nbytes)
 
 
 def machine_memory_mb() -> float:
@@ -35,8 +50,8 @@ def peak_memory_mb(work: Callable[[], Any]) -> float:
 
     Approximate: MLX's worker frees what is no longer needed when it gets there, and Python may be ahead of it.
     """
-    counted: list[int] = []
-    token = _allocated.set(counted)
+    allocated = Allocated()
+    token = _allocated.set(allocated)
     gc_was_enabled = gc.isenabled()
     gc.disable()  # garbage of others, freed while this is measured, would hide what it takes
     try:
@@ -44,7 +59,7 @@ def peak_memory_mb(work: Callable[[], Any]) -> float:
         before = mx.get_active_memory()
         mx.reset_peak_memory()
         mx.eval(work())
-        return (max(0, mx.get_peak_memory() - before) + sum(counted)) / 1e6
+        return (max(0, mx.get_peak_memory() - before) + allocated.most) / 1e6
     finally:
         _allocated.reset(token)
         if gc_was_enabled:

@@ -85,6 +85,6 @@ def aligned(shape: Several[int]) -> Floats:
     """Memory for floats that begins at a cache line, not set to anything."""
     size = 4 * math.prod(shape)
     raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
-    count_allocation(raw.nbytes)
+    count_allocation(raw)
     first = -int(raw.__array_interface__["data"][0]) % ALIGNMENT
     return raw[first : first + size].view(np.float32).reshape(shape)
