@@ -83,6 +83,9 @@ def test_levels_change_the_task_its_steps_or_the_size_that_equals_parameters(poo
     assert wanted["as_wide"].identity["level"]["hidden_size"] == wanted["as_wide"].settings["hidden_size"] > 7
     third = replace(wanted["narrow"], level=replace(wanted["narrow"].level, divide_steps_by=3))
     assert third.steps == third.settings["steps"] == 4
+    more = replace(wanted["narrow"], level=replace(wanted["narrow"].level, steps_times={"sines": 1.3}))
+    assert more.steps == more.settings["steps"] == 15 and "steps_times" not in more.identity["level"]
+    assert key_of(more.identity) != key_of(wanted["narrow"].identity)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +209,7 @@ def test_what_changes_in_a_pool_is_trained_again(pool: TunedPool, tmp_path: Path
         ("hidden_size = 7", "steps = 7", "steps must be left out: the budget decides it"),
         ("purpose", "porpoise", "must not hold 'porpoise'. Did you mean purpose"),
         ("hidden_size = 7", 'only = ["vowels"]', "levels.wide must name tasks of the pool, got 'vowels'"),
+        ("hidden_size = 7", "steps_times = { vowels = 2 }", "levels.wide: steps_times must hold 'sines'"),
     ],
 )
 def test_a_faulty_pool_is_refused(docs: Path, old: str, new: str, message: str) -> None:

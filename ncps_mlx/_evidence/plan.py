@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from ncps_mlx._evidence.pool import Level, TaskSpec, TunedPool
+from ncps_mlx._evidence.pool import Level, LevelPool, TaskSpec, TunedPool
 from ncps_mlx._evidence.tasks import arguments_of, data_seed, settings_of
 from ncps_mlx.data._metrics import METRICS
 
@@ -27,7 +27,7 @@ MOST_EXTENSIONS = 2
 class Member:
     """One training that belongs to a pool."""
 
-    pool: TunedPool
+    pool: LevelPool
     task: TaskSpec
     budget: str
     stage: str
@@ -52,7 +52,8 @@ class Member:
     @property
     def steps(self) -> int:
         """Its updates."""
-        return max(1, self.task.steps[self.budget] // self.level.divide_steps_by)
+        steps = self.task.steps[self.budget] * self.level.steps_times.get(self.task.name, 1)
+        return max(1, int(steps // self.level.divide_steps_by))
 
     @property
     def identity(self) -> Row:

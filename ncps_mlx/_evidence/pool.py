@@ -17,20 +17,23 @@ __all__ = [
     "PERIOD",
     "FIRST_REPORT_SEED",
     "Level",
+    "LevelPool",
     "Pool",
     "TaskSpec",
     "TunedPool",
     "check_keys",
-    "read_tuned_pool",
+    "check_rates",
+    "level_fields",
     "read_tasks",
     "read_toml",
+    "read_tuned_pool",
 ]
 
 BUDGETS = ("short", "long")
 FIRST_REPORT_SEED = 100
 TUNE_SEEDS = 3
 REPORT_SEEDS = {"short": 30, "long": 10}
-OWN = ("model", "task", "forms", "parameters_of", "divide_steps_by", "warmup_share", "only")
+OWN = ("model", "task", "forms", "parameters_of", "divide_steps_by", "steps_times", "warmup_share", "only")
 """What a level holds besides hyperparameters."""
 
 DRAW = "draw"
@@ -83,6 +86,7 @@ class Level:
         forms: What is done to the task, in turn: names and arguments as ``tasks.py`` knows them.
         parameters_of: A level whose number of parameters it has, by another ``hidden_size`` on each task.
         divide_steps_by: It trains this part of the budget's steps.
+        steps_times: By task, the multiple of the budget's steps that it trains.
         warmup_share: Of its steps, those of the warm-up.
         only: Tasks that have it; none for all, or with ``task`` those.
     """
@@ -94,14 +98,15 @@ class Level:
     forms: Sequence[Sequence[Any]] = ()
     parameters_of: str = ""
     divide_steps_by: int = 1
+    steps_times: Mapping[str, float] = field(default_factory=dict)
     warmup_share: float = 0.0
     only: Sequence[str] = ()
 
     @property
     def content(self) -> dict[str, Any]:
-        """What is written of it in trials: only what varies."""
+        """What is written of it in trials: only what varies, and is not told by their task, data or steps."""
         defaults = Level(name="", settings={})
-        parts = {name: getattr(self, name) for name in OWN if name not in ("only", "task")}
+        parts = {name: getattr(self, name) for name in OWN if name not in ("only", "task", "steps_times")}
         return dict(self.settings) | {name: value for name, value in parts.items() if value != getattr(defaults, name)}
 
     def is_on(self, task: str) -> bool:
@@ -136,22 +141,18 @@ class Pool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TunedPool(Pool):
-    """A pool whose levels are tuned over learning rates, and then reported at the best.
+class LevelPool(Pool):
+    """A pool of levels, of one model unless they say otherwise.
 
     Attributes:
         model: Which model its levels train.
         fixed: Hyperparameters of all levels.
         levels: By name.
-        rates: Learning rates that each level is tuned over, ascending.
-        report_seeds: How many seeds are reported at each budget, from 100 on.
     """
 
     model: str
     fixed: Mapping[str, Any]
     levels: Mapping[str, Level]
-    rates: Sequence[float]
-    report_seeds: Mapping[str, int]
 
     def level_names(self, task: str) -> list[str]:
         """The levels that a task has, by name."""
@@ -160,6 +161,19 @@ class TunedPool(Pool):
     def levels_of(self, task: str) -> list[Level]:
         """The levels that a task has."""
         return [level for level in self.levels.values() if level.is_on(task)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedPool(LevelPool):
+    """A pool whose levels are tuned over learning rates, and then reported at the best.
+
+    Attributes:
+        rates: Learning rates that each level is tuned over, ascending.
+        report_seeds: How many seeds are reported at each budget, from 100 on.
+    """
+
+    rates: Sequence[float]
+    report_seeds: Mapping[str, int]
 
     def seeds(self, stage: str, budget: str) -> range:
         """The seeds of a stage."""
@@ -181,10 +195,24 @@ def read_tasks(path: Path) -> dict[str, TaskSpec]:
 
 
 def read_tuned_pool(path: Path, tasks: Mapping[str, TaskSpec]) -> TunedPool:
-    """Read a pool; ``tasks`` are those it may name."""
+    """Read a pool whose levels are tuned; ``tasks`` are those it may name."""
     table = read_toml(path)
-    optional = ("report_seeds", "fixed", "design")
-    check_keys(path.name, table, TunedPool, without=("name",), more=("steps", "settings"), optional=optional)
+    fields = level_fields(path, table, tasks, TunedPool, optional=("report_seeds",))
+    rates = check_rates(path.name, table["rates"])
+    return TunedPool(**fields, rates=rates, report_seeds=REPORT_SEEDS | table.get("report_seeds", {}))
+
+
+def level_fields(
+    path: Path,
+    table: Mapping[str, Any],
+    tasks: Mapping[str, TaskSpec],
+    cls: type[LevelPool],
+    *,
+    optional: Collection[str] = (),
+) -> dict[str, Any]:
+    """Check the table of a pool of this class, and read what every pool of levels has."""
+    optional = (*optional, "fixed", "design")
+    check_keys(path.name, table, cls, without=("name",), more=("steps", "settings"), optional=optional)
     chosen, steps = {}, table.get("steps", {})
     for name in table["tasks"]:
         task = tasks.get(name)
@@ -194,21 +222,25 @@ def read_tuned_pool(path: Path, tasks: Mapping[str, TaskSpec]) -> TunedPool:
         own = {budget: steps.get(name, {}).get(budget, task.steps[budget]) for budget in BUDGETS}
         settings = {**task.settings, **table.get("settings", {}).get(name, {})}
         chosen[name] = TaskSpec(**{**vars(task), "steps": own, "settings": settings})
-    rates = [float(rate) for rate in table["rates"]]
-    if rates != sorted(set(rates)) or not rates or rates[0] <= 0:
-        raise ValueError(f"{path.name}: rates must be ascending and above 0, got {table['rates']}.")
-    pool = TunedPool(
-        name=path.stem,
-        purpose=table["purpose"],
-        model=table["model"],
-        fixed=table.get("fixed", {}),
-        tasks=chosen,
-        levels={name: _level(f"{path.name}: levels.{name}", name, each) for name, each in table["levels"].items()},
-        rates=rates,
-        report_seeds=REPORT_SEEDS | table.get("report_seeds", {}),
-    )
-    _check_levels(path.name, pool)
-    return pool
+    fields = {
+        "name": path.stem,
+        "purpose": table["purpose"],
+        "design": table.get("design", "tuned"),
+        "model": table["model"],
+        "fixed": table.get("fixed", {}),
+        "tasks": chosen,
+        "levels": {name: _level(f"{path.name}: levels.{name}", name, each) for name, each in table["levels"].items()},
+    }
+    _check_levels(path.name, LevelPool(**fields))
+    return fields
+
+
+def check_rates(where: str, rates: Sequence[float]) -> list[float]:
+    """Learning rates in ascending order, or a refusal."""
+    found = [float(rate) for rate in rates]
+    if found != sorted(set(found)) or not found or found[0] <= 0:
+        raise ValueError(f"{where}: rates must be ascending and above 0, got {rates}.")
+    return found
 
 
 def _level(where: str, name: str, table: Mapping[str, Any]) -> Level:
@@ -219,7 +251,7 @@ def _level(where: str, name: str, table: Mapping[str, Any]) -> Level:
     return Level(name=name, settings=settings, **own)
 
 
-def _check_levels(where: str, pool: TunedPool) -> None:
+def _check_levels(where: str, pool: LevelPool) -> None:
     written: dict[str, str] = {}
     for name, level in pool.levels.items():
         for key in (*level.settings, *pool.fixed):
@@ -231,7 +263,9 @@ def _check_levels(where: str, pool: TunedPool) -> None:
             )
         if unknown := sorted({*level.only, *level.task} - set(pool.tasks)):
             raise ValueError(f"{where}: levels.{name} must name tasks of the pool, got {unknown[0]!r}.")
-        content = repr(sorted(level.content.items())) + repr(level.task)
+        if level.steps_times and (lacks := [t for t in pool.tasks if level.is_on(t) and t not in level.steps_times]):
+            raise ValueError(f"{where}: levels.{name}: steps_times must hold {lacks[0]!r}.")
+        content = repr(sorted(level.content.items())) + repr((level.task, level.steps_times))
         if content in written:
             raise ValueError(f"{where}: levels must differ, got {written[content]} and {name} alike.")
         written[content] = name

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx._evidence.pool import DRAW, PERIOD, Level, TaskSpec, TunedPool
+from ncps_mlx._evidence.pool import DRAW, PERIOD, Level, LevelPool, TaskSpec
 from ncps_mlx.data._loading import load_task
 from ncps_mlx.data._task import Task
 from ncps_mlx.training._hyperparameters import build_model, complete_config, model_sizes
@@ -87,7 +87,7 @@ def _make(factory: str, arguments: tuple[tuple[str, Any], ...], forms: tuple[tup
     return load_task(factory, **dict(arguments))
 
 
-def settings_of(pool: TunedPool, task: TaskSpec, level: Level) -> dict[str, Any]:
+def settings_of(pool: LevelPool, task: TaskSpec, level: Level) -> dict[str, Any]:
     """The hyperparameters of a level on a task but for rate and steps, with the hidden size that was solved for."""
     settings = {**pool.fixed, **task.settings, **level.settings}
     if level.parameters_of:
@@ -98,7 +98,7 @@ def settings_of(pool: TunedPool, task: TaskSpec, level: Level) -> dict[str, Any]
 _solved: dict[str, int] = {}
 
 
-def _equal_hidden_size(pool: TunedPool, task: TaskSpec, level: Level) -> int:
+def _equal_hidden_size(pool: LevelPool, task: TaskSpec, level: Level) -> int:
     """The hidden size with which a level's number of parameters is nearest to that of the level it is to equal."""
     other = pool.levels[level.parameters_of]
     key = repr((pool.model, pool.fixed, task, level, other))
@@ -113,7 +113,7 @@ def _equal_hidden_size(pool: TunedPool, task: TaskSpec, level: Level) -> int:
     return _solved[key]
 
 
-def _count(pool: TunedPool, task: TaskSpec, level: Level, hidden_size: int | None = None) -> int:
+def _count(pool: LevelPool, task: TaskSpec, level: Level, hidden_size: int | None = None) -> int:
     """The parameters of a level, with its own hidden size or another."""
     settings = settings_of(pool, task, replace(level, parameters_of=""))
     if hidden_size is not None:
