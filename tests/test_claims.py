@@ -57,9 +57,9 @@ def test_all_advice_has_its_claim(registry: Any) -> None:
 def test_every_level_of_a_pool_is_part_of_a_contrast(registry: Any, tuned_pools: Mapping[str, TunedPool]) -> None:
     used: dict[str, set[str]] = {name: set() for name in tuned_pools}
     for claim in registry.values():
-        for part in claim.parts if claim.pool in used else ():
-            for task in part.tasks if part.is_computed else ():
-                used[claim.pool] |= {*levels_of(part.first, task), *levels_of(part.second, task)}
+        for part in claim.parts:
+            for task in part.tasks if part.is_computed and part.pool in used else ():
+                used[part.pool] |= {*levels_of(part.first, task), *levels_of(part.second, task)}
     assert used == {name: set(pool.levels) for name, pool in tuned_pools.items()}
 
 

@@ -22,7 +22,7 @@ class Contrast:
     """What two sides gave on one task.
 
     Attributes:
-        pairs: Seed, first, second.
+        pairs: Seed, first, second; of a statistic that is compared by its ratio, the natural logarithms.
         higher_is_better: How differences are signed.
         levels: The levels that each side came to, with their rates.
         lost: Seeds of which a side diverged.
@@ -100,7 +100,9 @@ def _levels(side: Term, task: str, tuned: Tuning, higher_is_better: bool) -> lis
     """The level that a side came to, or the two whose difference it is."""
     names = levels_of(side, task)
     kind = "minus" if isinstance(side, str) else next(iter(side))
-    if kind in ("minus", "by_task"):
+    if not isinstance(side, str) and kind == "by_task":
+        return _levels(side["by_task"][task], task, tuned, higher_is_better)
+    if kind == "minus":
         return names
     known = [name for name in names if math.isfinite(tuned.validation.get(name, math.nan))]
     choose = max if (kind == "best") == higher_is_better else min

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ncps_mlx._evidence.pool import BUDGETS, Pool, check_keys, read_toml
-from ncps_mlx._utils.validation import check_choice, did_you_mean
+from ncps_mlx._utils.validation import check_choice, check_number, did_you_mean
 from ncps_mlx.stats._finding import DIRECTIONS
 
-__all__ = ["KINDS", "STATISTICS", "TERMS", "Claim", "Part", "Registry", "Term", "levels_of", "read_registry"]
+__all__ = [
+    "KINDS",
+    "RATIOS",
+    "STATISTICS",
+    "TERMS",
+    "Claim",
+    "Part",
+    "Registry",
+    "Term",
+    "levels_of",
+    "read_registry",
+    "single_level",
+]
 
 KINDS = ("measured", "checked", "shown")
 
@@ -23,8 +36,16 @@ STATISTICS = {
     "last against best": "test score of the parameters that were kept, against that of the last ones",
     "auroc": "area under the ROC curve of the residuals on the test split",
     "average_precision": "average precision of the residuals on the test split",
+    "largest good rate": "largest learning rate of a grid whose validation score is within δ of the best on the grid",
+    "edge": "test score at twice the largest good rate of the second side, chosen on the tuning seeds",
+    "step time": "processor seconds of a training step",
+    "speed": "training sequences that a processor second gets through",
+    "memory": "most megabytes that a training step takes beside data, parameters and the optimizer's state",
 }
 """What a contrast may compare, and is computed from trials. Any other name says what is still to be measured."""
+
+RATIOS = {"largest good rate": "", "step time": "s", "speed": "1/s", "memory": "MB"}
+"""Statistics that are compared by their ratio, with their units: their values are natural logarithms."""
 
 TERMS = ("best", "worst", "minus", "by_task")
 """A side of a contrast, if no level: the best or the worst of some by tuning seeds; one minus another; one by task."""
@@ -43,9 +64,12 @@ class Part:
         first: A level, ``{best = [...]}``, ``{worst = [...]}``, ``{minus = [a, b]}`` or ``{by_task = {...}}``.
         second: Likewise.
         tasks: Those it rests on.
-        deltas: The smallest difference that matters, by task.
+        deltas: The smallest difference that matters, by task: of a statistic with a ``ratio``, its logarithm.
+        ratio: The smallest ratio that matters, of a statistic that is compared so; 0 for others.
+        score_deltas: The smallest difference of scores that matters, by task.
         reported: It is shown, and does not count for the claim's verdict.
         contrast: In words, where nothing computes it yet.
+        pool: Whose trials it rests on, if not the claim's.
     """
 
     name: str
@@ -55,8 +79,11 @@ class Part:
     second: Term = ""
     tasks: Sequence[str] = ()
     deltas: Mapping[str, float] = field(default_factory=dict)
+    ratio: float = 0.0
+    score_deltas: Mapping[str, float] = field(default_factory=dict)
     reported: bool = False
     contrast: str = ""
+    pool: str = ""
 
     @property
     def is_computed(self) -> bool:
@@ -73,7 +100,7 @@ class Claim:
         section: The page of the guide that gives it.
         statement: The advice as it circulates.
         kind: ``"measured"``, ``"checked"`` or ``"shown"``, or both of the first two.
-        pool: Whose trials it rests on; "" for none.
+        pool: Whose trials its parts rest on, unless they say; "" for none.
         parts: Its contrasts.
         budgets: At which it is measured.
         note: Why the experiment is as it is.
@@ -97,7 +124,17 @@ def levels_of(term: Term, task: str) -> list[str]:
     if isinstance(term, str):
         return [term]
     ((kind, named),) = term.items()
-    return [named[task]] if kind == "by_task" else list(named)
+    return levels_of(named[task], task) if kind == "by_task" else list(named)
+
+
+def single_level(term: Term, task: str) -> str:
+    """The level that a side is for a task, where a design offers no choice and no difference of levels."""
+    if isinstance(term, str):
+        return term
+    ((kind, named),) = term.items()
+    if kind != "by_task":
+        raise ValueError(f"a side must be a level, or one by task, in a pool of this design, got {term}.")
+    return single_level(named[task], task)
 
 
 def read_registry(path: Path, pools: Mapping[str, Pool]) -> dict[str, Claim]:
@@ -115,7 +152,7 @@ def _claim(
     for each in kind:
         check_choice(f"{where}: kind", each, KINDS)
     parts = [
-        _part(f"{where}.{number}", part, table.get("tasks", []), deltas, pools.get(table.get("pool", "")))
+        _part(f"{where}.{number}", {"pool": table.get("pool", ""), **part}, table.get("tasks", []), deltas, pools)
         for number, part in enumerate(table.get("parts", []), start=1)
     ]
     if ("measured" in kind) != bool(parts):
@@ -127,28 +164,57 @@ def _claim(
 
 
 def _part(
-    where: str, table: Mapping[str, Any], tasks: Sequence[str], deltas: Mapping[str, float], pool: Pool | None
+    where: str,
+    table: Mapping[str, Any],
+    tasks: Sequence[str],
+    deltas: Mapping[str, float],
+    pools: Mapping[str, Pool],
 ) -> Part:
-    check_keys(where, table, Part, more=("times",), optional=("deltas",))
+    check_keys(where, table, Part, without=("score_deltas",), more=("times",), optional=("deltas",))
     check_choice(f"{where}: direction", table["direction"], DIRECTIONS)
     chosen = table.get("tasks", tasks)
-    own = {task: table.get("times", 1) * deltas[task] for task in chosen if task in deltas} | table.get("deltas", {})
-    part = Part(**{key: value for key, value in table.items() if key != "times"} | {"tasks": chosen, "deltas": own})
+    of_scores = {task: deltas[task] for task in chosen if task in deltas}
+    own = {task: table.get("times", 1) * delta for task, delta in of_scores.items()} | table.get("deltas", {})
+    ratio = _ratio(where, table, deltas)
+    if ratio:
+        own = dict.fromkeys(chosen, math.log(ratio))
+    given = {key: value for key, value in table.items() if key != "times"}
+    part = Part(**given | {"tasks": chosen, "deltas": own, "score_deltas": of_scores, "ratio": ratio})
     if not part.is_computed:
         if not part.contrast:
             raise ValueError(f"{where}: contrast must say in words what {part.statistic!r} compares.")
         return part
-    if pool is None:
+    if (pool := pools.get(part.pool)) is None:
         raise ValueError(f"{where}: pool must be one of docs/evidence/pools for the statistic {part.statistic!r}.")
     for side in (part.first, part.second):
-        if not isinstance(side, str) and (len(side) != 1 or next(iter(side)) not in TERMS):
-            raise ValueError(f"{where}: a side must be a level or one of {', '.join(TERMS)}, got {side}.")
+        _check_term(where, side)
         for task in chosen:
             _check_side(f"{where}: {task}", levels_of(side, task), task, pool)
     for task in chosen:
-        if task not in own:
+        if task not in part.deltas:
             raise ValueError(f"{where}: deltas must hold one for {task!r}.")
     return part
+
+
+def _ratio(where: str, table: Mapping[str, Any], deltas: Mapping[str, float]) -> float:
+    """The smallest ratio that matters; 0 for a statistic that is compared by its difference."""
+    is_ratio = table["statistic"] in RATIOS
+    for key in ("times", "deltas") if is_ratio else ("ratio",):
+        if key in table:
+            compared = "ratio, for instance ratio = 1.15" if is_ratio else "difference"
+            raise ValueError(f"{where}: {key} must be left out: {table['statistic']} is compared by its {compared}.")
+    if not is_ratio:
+        return 0.0
+    return check_number(f"{where}: ratio", table.get("ratio", deltas.get("ratio")), low=1, open_low=True)
+
+
+def _check_term(where: str, side: Term) -> None:
+    if isinstance(side, str):
+        return
+    if len(side) != 1 or next(iter(side)) not in TERMS:
+        raise ValueError(f"{where}: a side must be a level or one of {', '.join(TERMS)}, got {side}.")
+    for each in side.get("by_task", {}).values():
+        _check_term(where, each)
 
 
 def _check_side(where: str, levels: Sequence[str], task: str, pool: Pool) -> None:

@@ -22,7 +22,7 @@ from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._hyperparameters import MEMBER_PARAMETERS, build_model, complete_config, model_sizes
 from ncps_mlx.training._numerics import numerics
 
-__all__ = ["MOST_MEMBERS", "populations", "processor", "train", "trainer_of"]
+__all__ = ["MOST_MEMBERS", "means", "populations", "processor", "train", "trainer_of"]
 
 MOST_MEMBERS = 40
 """Members of one population."""
@@ -55,7 +55,7 @@ def train(members: Sequence[Member]) -> list[Row]:
     )
     with Progress(len(members), first.task.name, "trial", shown=False) as progress:
         trainer.train(progress, share=len(members))
-    scores, means = scores_of(trainer, first.task.metrics), _means()
+    scores, trained_by = scores_of(trainer, first.task.metrics), means()
     return [
         member.identity
         | {
@@ -67,7 +67,7 @@ def train(members: Sequence[Member]) -> list[Row]:
             "seconds": round(history.seconds, 4),
             "parameters": int(trainer.reached.best.shape[1]),
         }
-        | means
+        | trained_by
         for member, history, score in zip(members, trainer.histories, scores, strict=True)
     ]
 
@@ -86,7 +86,7 @@ def _rounded(scores: dict[str, float | None]) -> dict[str, float | None]:
     return {split: None if score is None else float(f"{score:.{DIGITS}g}") for split, score in scores.items()}
 
 
-def _means() -> Row:
+def means() -> Row:
     """By what means a trial was trained here and now."""
     now = numerics()
     own: dict[str, Any] = {name: now.pop(name) for name in ("device", "blas", "native", "tanh")}

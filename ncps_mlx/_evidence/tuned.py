@@ -25,7 +25,7 @@ def missing(pool: TunedPool, budgets: Sequence[str], rows: Sequence[Row]) -> lis
         for budget in budgets:
             members, later = _next(pool, task.name, budget, index)
             if members:
-                each = _seconds_per_step(rows, task.name, task.seconds / 100)
+                each = seconds_per_step(rows, task.name, task.seconds / 100)
                 seconds = each * task.steps[budget] * (len(members) + later)
                 groups = populations(members)
                 found.append(Missing(task=task.name, budget=budget, groups=groups, later=later, seconds=seconds))
@@ -41,7 +41,8 @@ def _next(pool: TunedPool, name: str, budget: str, index: Mapping[str, Row]) -> 
     return lacking(report(pool, task, budget, tuned.chosen), index), 0
 
 
-def _seconds_per_step(rows: Sequence[Row], task: str, otherwise: float) -> float:
+def seconds_per_step(rows: Sequence[Row], task: str, otherwise: float) -> float:
+    """What an update of a member takes by the trials that are there."""
     known = [row["seconds"] / row["steps"] for row in rows if row["task"] == task and row["status"] == "finished"]
     return median(known) if known else otherwise
 

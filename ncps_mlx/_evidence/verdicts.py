@@ -11,7 +11,7 @@ from ncps_mlx._evidence.contrasts import Contrast
 from ncps_mlx._evidence.designs import DESIGNS
 from ncps_mlx._evidence.plan import Row, index_of
 from ncps_mlx._evidence.pool import BUDGETS, Pool, TaskSpec
-from ncps_mlx._evidence.registry import Claim, Part, Registry
+from ncps_mlx._evidence.registry import RATIOS, Claim, Part, Registry
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.text_table import text_table
 from ncps_mlx.stats._finding import Finding, finding
@@ -37,9 +37,10 @@ def verdicts(
                 about = {
                     "id": claim.id, "part": part.name, "budget": budget, "kind": list(claim.kind),
                     "direction": part.direction, "statistic": part.statistic, "reported": part.reported,
+                    "ratio": part.ratio or None,
                 }  # fmt: skip
                 if part.is_computed:
-                    pool = pools[claim.pool]
+                    pool = pools[part.pool]
                     index, design = indices.get(pool.name, {}), DESIGNS[pool.design]
                     each = {task: design.contrast(part, pool, task, budget, index) for task in part.tasks}
                     found.append(about | _of_part(part, pool, each))
@@ -78,7 +79,7 @@ def _of_task(part: Part, task: TaskSpec, one: Contrast, effect: Paired) -> Verdi
     wins = sum(1.0 if each > 0 else 0.5 if each == 0 else 0.0 for each in better)
     return {
         "task": task.name,
-        "unit": task.unit,
+        "unit": RATIOS.get(part.statistic, task.unit),
         "delta": part.deltas[task.name],
         "higher_is_better": one.higher_is_better,
         "pairs": [list(pair) for pair in one.pairs],
@@ -114,7 +115,7 @@ def claim_verdict(claim: Claim, found: Sequence[Verdict], budget: str) -> str:
 
 
 def table(registry: Registry, found: Sequence[Verdict]) -> str:
-    """All claims with their verdicts, and the pooled effect of each part, in δ."""
+    """All claims with their verdicts, and the pooled effect of each part: in δ, or as a ratio."""
     rows = [["claim", "part", "says", *BUDGETS, *(f"effect, {budget}" for budget in BUDGETS)]]
     for claim in registry.values():
         totals = [claim_verdict(claim, found, budget) if claim.parts else "" for budget in BUDGETS]
@@ -139,7 +140,13 @@ def _effect(entry: Verdict | None) -> str:
     if entry is None or entry["pooled"] is None:
         return ""
     lost = sum(task["lost"] for task in entry["tasks"])
-    text = f"{entry['pooled']:+.1f} [{entry['low']:+.1f}, {entry['high']:+.1f}]"
+    found = [entry[name] for name in ("pooled", "low", "high")]
+    if entry["ratio"]:
+        mean, low, high = (f"{entry['ratio'] ** value:.3g}" for value in found)
+        text = f"{mean} [{low}, {high}] times"
+    else:
+        mean, low, high = (f"{value:+.1f}" for value in found)
+        text = f"{mean} [{low}, {high}]"
     return f"{text}, {lost} diverged" if lost else text
 
 
