@@ -152,15 +152,16 @@ def test_a_trial_says_what_was_timed_beside_what(pool: TimingPool) -> None:
     assert len(wanted.groups) == 3 and {len(group) for group in wanted.groups} == {8}
     rows = train(wanted.groups[1])
     for row in rows:
-        assert row.keys() == {*IDENTITY, "status", "seconds", "memory_mb", "parameters", "versions", "device", "blas",
-                              "native", "flush", "tanh", "code"}  # fmt: skip
-        assert row["status"] == "finished" and row["seconds"] > 0 and row["memory_mb"] > 0
+        assert row.keys() == {*IDENTITY, "status", "seconds", "wall_seconds", "memory_mb", "sequences", "parameters",
+                              "versions", "device", "blas", "native", "flush", "tanh", "code"}  # fmt: skip
+        assert row["status"] == "finished" and 0 < row["seconds"] < 2 * row["wall_seconds"] and row["memory_mb"] > 0
         assert (row["seed"], row["data_seed"], row["steps"], row["stage"]) == (101, 101, 2, "timed")
         assert row["fixed"]["in_turn"] == pool.level_names("sines") and "narrow of 3" in row["fixed"]["in_turn"]
     assert rows == json.loads(json.dumps(rows))
     assert [row["level"] for row in rows[:2]] == [
         {"hidden_size": 4, "population_size": 1}, {"hidden_size": 4, "population_size": 3},
     ]  # fmt: skip
+    assert [row["sequences"] for row in rows] == [32, 96] * 4
     model = CfC(1, 4, backbone_units=5, output_size=1, return_sequences=False)
     assert {row["parameters"] for row in rows[:2]} == {model.parameter_count}
 
@@ -170,7 +171,7 @@ def test_levels_take_turns_in_an_order_that_the_seed_shuffles(
 ) -> None:
     seconds, order = TimedTrainer.seconds, list[tuple[int, int, int]]()
 
-    def noted(trainer: TimedTrainer, progress: Any) -> float:
+    def noted(trainer: TimedTrainer, progress: Any) -> tuple[float, float]:
         order.append((trainer.model.hidden_size, len(trainer.members), trainer.config.batch_size or 0))
         return seconds(trainer, progress)
 

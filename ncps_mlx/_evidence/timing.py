@@ -5,8 +5,10 @@ Then come rounds, in each of which every level trains some steps, in an order th
 fastest round counts. So what slows the machine for a while slows all levels, and they are compared by their ratio.
 
 Processor time is what counts, of all threads: the clock on the wall also counts the turns of other processes. Only
-what a GPU computes is no processor time, and there it is the clock on the wall. What an evaluation takes is left out.
-Memory is taken in some more steps, one training after the other, with nothing in MLX's cache.
+what a GPU computes is no processor time, and there it is the clock on the wall. Both are written down: where they are
+far apart the machine was busy, and even processor time is longer then, for small steps more than for large ones. What
+an evaluation takes is left out. Memory is taken in some more steps, one training after the other, with nothing in MLX's
+cache.
 
 A step takes as long at either budget: the budgets differ in their repeats, and the long one is a second look.
 """
@@ -183,19 +185,19 @@ def _seconds_each(pool: TimingPool, task: TaskSpec, rows: Sequence[Row]) -> floa
 class TimedTrainer(PopulationTrainer):
     """Trains as ``fit`` does, and notes when the steps before an evaluation are done."""
 
-    done_at = 0.0
+    done_at = (0.0, 0.0)
 
     def predict_validation(self) -> npt.NDArray[np.float32]:
         """What each active member predicts for the validation split."""
         mx.eval(self.matrix, self.optimizer.state)
-        self.done_at = clock()
+        self.done_at = clocks()
         return super().predict_validation()
 
-    def seconds(self, progress: Progress) -> float:
-        """What the steps up to the next evaluation take."""
-        begun = clock()
+    def seconds(self, progress: Progress) -> tuple[float, float]:
+        """What the steps up to the next evaluation take, by both clocks."""
+        begun = clocks()
         self.train(progress, share=0, until=self.steps_taken + self.config.evaluation_interval)
-        return self.done_at - begun
+        return self.done_at[0] - begun[0], self.done_at[1] - begun[1]
 
     @training_stream()
     def memory_mb(self) -> float:
@@ -207,15 +209,16 @@ class TimedTrainer(PopulationTrainer):
         return median(found)
 
 
-def clock() -> float:
-    """Seconds: of this process's threads on the processor, or on the wall where a GPU computes."""
-    return time.process_time() if mx.default_device() == mx.Device(mx.cpu) else time.perf_counter()
+def clocks() -> tuple[float, float]:
+    """Seconds that count, of this process's threads on the processor unless a GPU computes; and those on the wall."""
+    wall = time.perf_counter()
+    return time.process_time() if mx.default_device() == mx.Device(mx.cpu) else wall, wall
 
 
 def train(runs: Sequence[Run]) -> list[Row]:
     """Time all levels of a repeat and return their trials."""
     trainers, rng = [_trainer(run) for run in runs], np.random.default_rng(runs[0].seed)
-    spent: list[list[float]] = [[] for _ in runs]
+    spent: list[list[tuple[float, float]]] = [[] for _ in runs]
     with Progress(1, runs[0].task.name, "round", shown=False) as progress:
         for trainer in trainers:
             trainer.seconds(progress)
@@ -227,10 +230,13 @@ def train(runs: Sequence[Run]) -> list[Row]:
     rows, timed_by = [], means()
     for run, trainer, seconds in zip(runs, trainers, spent, strict=True):
         is_whole = len(seconds) == ROUNDS and len(trainer.active) == run.size
+        fastest, on_the_wall = min(seconds, default=(0.0, 0.0))
         measured = {
             "status": "finished" if is_whole else "diverged",
-            "seconds": float(f"{min(seconds, default=0.0):.6g}"),
+            "seconds": float(f"{fastest:.6g}"),
+            "wall_seconds": float(f"{on_the_wall:.6g}"),
             "memory_mb": float(f"{trainer.memory_mb():.6g}") if is_whole else 0.0,
+            "sequences": trainer.batch_rows.shape[2] * trainer.config.grad_accumulation_steps * run.size,
             "parameters": int(trainer.reached.best.shape[1]),
         }
         rows.append(run.identity | measured | timed_by)
@@ -255,7 +261,7 @@ def contrast(part: Part, pool: TimingPool, task: str, budget: str, index: Mappin
     for seed in range(FIRST_REPORT_SEED, FIRST_REPORT_SEED + pool.repeats[budget]):
         runs = [Run(pool=pool, task=pool.tasks[task], budget=budget, name=name, seed=seed) for name in sides]
         rows = [index.get(key_of(run.identity)) for run in runs]
-        first, second = (_value(part.statistic, run, row) for run, row in zip(runs, rows, strict=True))
+        first, second = (_value(part.statistic, row) for row in rows)
         lacks += sum(row is None for row in rows)
         if first is not None and second is not None:
             pairs.append((seed, first, second))
@@ -266,12 +272,10 @@ def contrast(part: Part, pool: TimingPool, task: str, budget: str, index: Mappin
     return Contrast(pairs=pairs, higher_is_better=True, levels=levels, lost=lost, missing=lacks)
 
 
-def _value(statistic: str, run: Run, row: Row | None) -> float | None:
+def _value(statistic: str, row: Row | None) -> float | None:
     """The logarithm of what a trial gives; ``None`` if it has none."""
     if row is None or row["status"] == "diverged":
         return None
-    value = row["memory_mb"] if statistic == "memory" else row["seconds"] / row["steps"]
-    if statistic == "speed":
-        settings = run.settings
-        value = settings["batch_size"] * settings.get("grad_accumulation_steps", 1) * run.size / value
-    return round(math.log(value), 6)
+    step_seconds = row["seconds"] / row["steps"]
+    values = {"memory": row["memory_mb"], "step time": step_seconds, "speed": row["sequences"] / step_seconds}
+    return round(math.log(values[statistic]), 6)
