@@ -66,7 +66,7 @@ def test_every_level_of_a_pool_is_part_of_a_contrast(registry: Any, tuned_pools:
 def test_every_level_can_be_trained(tuned_pools: Mapping[str, TunedPool]) -> None:
     for pool in tuned_pools.values():
         for task in pool.tasks.values():
-            members = {each.level.name: each for each in tuning(pool, task, "short", {}).missing}
+            members = {each.level.name: each for each in tuning(pool, task, "short", {}).members}
             assert members.keys() == {level.name for level in pool.levels_of(task.name)}
             for member in members.values():
                 made = make_task(task, member.level, member.data_seed)

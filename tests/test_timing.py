@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import mlx.core as mx
@@ -18,13 +19,14 @@ from ncps_mlx._evidence import timing
 from ncps_mlx._evidence.__main__ import main
 from ncps_mlx._evidence.designs import read_pool
 from ncps_mlx._evidence.plan import IDENTITY, key_of
-from ncps_mlx._evidence.pool import Level, read_tasks
+from ncps_mlx._evidence.pool import Level, read_tasks, read_tuned_pool
 from ncps_mlx._evidence.registry import RATIOS, STATISTICS, levels_of, read_registry
 from ncps_mlx._evidence.runner import describe, run
 from ncps_mlx._evidence.tasks import make_task
 from ncps_mlx._evidence.timing import ROUNDS, TimedTrainer, TimingPool, missing, train
 from ncps_mlx._evidence.trial_file import read_trials
 from ncps_mlx._evidence.verdicts import table, verdicts
+from ncps_mlx.training._trainer import PopulationTrainer
 from tests.evidence_pool import CLAIMS, write_docs
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -91,9 +93,13 @@ def pool(docs: Path) -> TimingPool:
     return timed_pool(docs)
 
 
+def hidden_size(trainer: TimedTrainer) -> int:
+    return int(vars(trainer.model)["hidden_size"])
+
+
 def busy(trainer: TimedTrainer) -> float:
     """Seconds of processor time that a step is to take: the wide model's twice those of the others."""
-    return 0.006 if trainer.model.hidden_size == 7 else 0.003
+    return 0.006 if hidden_size(trainer) == 7 else 0.003
 
 
 @pytest.fixture
@@ -106,7 +112,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         time.sleep(0.001)  # another process's turn, which is to count for nothing
         while time.process_time() < until:
             pass
-        taken.append(trainer.model.hidden_size)
+        taken.append(hidden_size(trainer))
         return mx.zeros((len(trainer.members),))
 
     monkeypatch.setattr(TimedTrainer, "step", slow_step)
@@ -172,7 +178,7 @@ def test_levels_take_turns_in_an_order_that_the_seed_shuffles(
     seconds, order = TimedTrainer.seconds, list[tuple[int, int, int]]()
 
     def noted(trainer: TimedTrainer, progress: Any) -> tuple[float, float]:
-        order.append((trainer.model.hidden_size, len(trainer.members), trainer.config.batch_size or 0))
+        order.append((hidden_size(trainer), len(trainer.members), trainer.config.batch_size or 0))
         return seconds(trainer, progress)
 
     monkeypatch.setattr(TimedTrainer, "seconds", noted)
@@ -188,7 +194,7 @@ def test_levels_take_turns_in_an_order_that_the_seed_shuffles(
 
 
 def test_the_first_steps_and_evaluations_are_not_counted(pool: TimingPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    step, predict = TimedTrainer.step, timing.PopulationTrainer.predict_validation
+    step, predict = TimedTrainer.step, PopulationTrainer.predict_validation
 
     def burn(seconds: float) -> None:
         until = time.process_time() + seconds
@@ -204,7 +210,7 @@ def test_the_first_steps_and_evaluations_are_not_counted(pool: TimingPool, monke
         return predict(trainer)
 
     monkeypatch.setattr(TimedTrainer, "step", slow_first)
-    monkeypatch.setattr(timing.PopulationTrainer, "predict_validation", slow_prediction)
+    monkeypatch.setattr(PopulationTrainer, "predict_validation", slow_prediction)
     monkeypatch.setattr(TimedTrainer, "memory_mb", lambda _: 1.0)
     (wanted,) = missing(pool, ["short"], [])
     assert max(row["seconds"] for row in train(wanted.groups[0][:2])) < 0.04
@@ -270,7 +276,7 @@ def test_one_that_diverges_is_counted_as_lost(docs: Path, pool: TimingPool, monk
 
     def diverging(trainer: TimedTrainer, t: int) -> mx.array:
         losses = step(trainer, t)
-        if trainer.model.hidden_size == 4 and trainer.members[0].config.seed == 100:
+        if hidden_size(trainer) == 4 and trainer.members[0].config.seed == 100:
             trainer.matrix = trainer.matrix * math.nan
         return losses
 
@@ -315,7 +321,7 @@ def test_a_faulty_claim_of_ratios_is_refused(docs: Path, pool: TimingPool, old: 
         read_registry(docs / "claims.toml", {"timed": pool})
 
 
-def test_a_score_has_no_ratio_and_a_choice_of_levels_has_no_time(docs: Path, pool: TimingPool, tmp_path: Path) -> None:
+def test_a_score_has_no_ratio_and_a_choice_of_levels_has_no_time(docs: Path, pool: TimingPool) -> None:
     (docs / "claims.toml").write_text(CLAIMS.replace('statistic = "test"', 'statistic = "test"\nratio = 2', 1))
     with pytest.raises(ValueError, match="ratio must be left out: test is compared by its difference"):
         read_registry(docs / "claims.toml", {"tiny": pool})
@@ -323,7 +329,7 @@ def test_a_score_has_no_ratio_and_a_choice_of_levels_has_no_time(docs: Path, poo
     registry = read_registry(docs / "claims.toml", {"timed": pool})
     with pytest.raises(ValueError, match="a side must be a level, or one by task"):
         verdicts(registry, {"timed": pool}, {})
-    assert set(RATIOS) <= set(STATISTICS) and tmp_path
+    assert set(RATIOS) <= set(STATISTICS)
 
 
 @pytest.fixture(scope="module")
@@ -344,9 +350,9 @@ def test_every_timed_level_is_part_of_a_contrast_and_fits_its_task(recorded: dic
                     used[part.pool] |= {*levels_of(part.first, task), *levels_of(part.second, task)}
     assert used == {name: {e for task in pool.tasks for e in pool.level_names(task)} for name, pool in recorded.items()}
     for pool in recorded.values():
-        for task in pool.tasks.values():
-            sequences = len(make_task(task, Level(name="", settings={}), 100 if task.draw else None).train)
-            for level in pool.levels_of(task.name):
+        for spec in pool.tasks.values():
+            sequences = len(make_task(spec, Level(name="", settings={}), 100 if spec.draw else None).train)
+            for level in pool.levels_of(spec.name):
                 assert level.settings.get("batch_size", 0) <= sequences
 
 
@@ -358,3 +364,20 @@ def test_recorded_times_belong_to_their_pools_and_come_from_one_processor(record
         keys = [key_of(row) for row in rows]
         assert len(set(keys)) == len(keys) and set(keys) <= known, name
         assert len({row["device"] for row in rows}) <= 1
+
+
+def test_steps_of_equal_seconds_follow_from_the_recorded_times(recorded: dict[str, TimingPool]) -> None:
+    pool = read_tuned_pool(DOCS / "evidence" / "pools" / "batch.toml", read_tasks(DOCS / "evidence" / "tasks.toml"))
+    rows = read_trials(DOCS / "evidence" / "trials" / "batch_time.jsonl")
+    written, measured = dict[str, float](), dict[str, float]()
+    for level in pool.levels.values():
+        for task, times in level.steps_times.items():
+            mean_log = {
+                size: fmean(math.log(row["seconds"]) for row in rows
+                            if row["task"] == task and row["level"]["batch_size"] == size)
+                for size in (32, level.settings["batch_size"])
+            }  # fmt: skip
+            written[f"{level.name} {task}"] = times
+            measured[f"{level.name} {task}"] = math.exp(mean_log[32] - mean_log[level.settings["batch_size"]])
+    assert recorded["batch_time"].repeats["short"] * 20 <= len(rows) and len(written) == 9
+    assert written == pytest.approx(measured, rel=0.15)

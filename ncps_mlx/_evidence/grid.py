@@ -36,6 +36,8 @@ __all__ = ["GridPool", "contrast", "missing", "read_pool", "train"]
 
 STATISTICS = ("largest good rate", "edge")
 
+REPORT_SEEDS = 10
+
 ByRate = dict[float, list[Row | None]]
 """The trials of a level on the seeds of a stage, in turn, by rate; ``None`` where one is missing."""
 
@@ -50,7 +52,7 @@ class GridPool(LevelPool):
     """
 
     rates: Sequence[float]
-    report_seeds: int = 10
+    report_seeds: int = REPORT_SEEDS
 
     def seeds(self, stage: str) -> range:
         """The seeds of a stage."""
@@ -67,8 +69,8 @@ def read_pool(path: Path, tasks: Mapping[str, TaskSpec]) -> GridPool:
     for name, level in fields["levels"].items():
         if "learning_rate" in level.settings:
             raise ValueError(f"{path.name}: levels.{name}: learning_rate must be left out: the grid has all of them.")
-    more = {key: check_int(f"{path.name}: {key}", table[key], minimum=2) for key in ("report_seeds",) if key in table}
-    return GridPool(**fields, rates=rates, **more)
+    report_seeds = check_int(f"{path.name}: report_seeds", table.get("report_seeds", REPORT_SEEDS), minimum=2)
+    return GridPool(**fields, rates=rates, report_seeds=report_seeds)
 
 
 def missing(pool: GridPool, budgets: Sequence[str], rows: Sequence[Row]) -> list[Missing]:
