@@ -374,7 +374,7 @@ def test_steps_of_equal_seconds_follow_from_the_recorded_times(recorded: dict[st
         for task, times in level.steps_times.items():
             mean_log = {
                 size: fmean(math.log(row["seconds"]) for row in rows
-                            if row["task"] == task and row["level"]["batch_size"] == size)
+                            if row["task"] == task and row["level"] == {"batch_size": size, "population_size": 1})
                 for size in (32, level.settings["batch_size"])
             }  # fmt: skip
             written[f"{level.name} {task}"] = times
