@@ -26,6 +26,7 @@ from ncps_mlx._evidence.tasks import make_task
 from ncps_mlx._evidence.timing import ROUNDS, TimedTrainer, TimingPool, missing, train
 from ncps_mlx._evidence.trial_file import read_trials
 from ncps_mlx._evidence.verdicts import table, verdicts
+from ncps_mlx._kernels.native import calls, is_native_on
 from ncps_mlx.training._trainer import PopulationTrainer
 from tests.evidence_pool import CLAIMS, write_docs
 
@@ -221,6 +222,17 @@ def test_accumulating_takes_less_memory(docs: Path, pool: TimingPool) -> None:
     found = found_in(docs)["memory"]
     assert found["verdict"] == "supported" and found["tasks"][0]["unit"] == "MB"
     assert 0.3 < found["ratio"] ** found["pooled"] < 0.87
+
+
+def test_layers_can_be_kept_from_running_in_c(docs: Path, pool: TimingPool) -> None:
+    (docs / "evidence" / "pools" / "timed.toml").write_text("layers_in_c = false\n" + POOL.replace("[1, 3]", "[1]"))
+    (wanted,) = missing(timed_pool(docs), ["short"], [])
+    before = calls.copy()
+    assert {row["native"] for row in train(wanted.groups[0])} == {"off"} and calls == before
+    assert wanted.groups[0][0].identity["fixed"]["layers_in_c"] is False
+    if is_native_on():
+        train(missing(pool, ["short"], [])[0].groups[0][:1])
+        assert calls["cfc backward"] > before["cfc backward"]
 
 
 def interrupted_after(count: int) -> Callable[..., Any]:

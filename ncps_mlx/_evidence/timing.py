@@ -19,6 +19,7 @@ import gc
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -43,10 +44,11 @@ from ncps_mlx._evidence.pool import (
 from ncps_mlx._evidence.registry import Part, single_level
 from ncps_mlx._evidence.tasks import arguments_of, data_seed, make_task, settings_of
 from ncps_mlx._evidence.train import means
+from ncps_mlx._kernels.native import native_layers
 from ncps_mlx._runtime.memory_budget import peak_memory_mb
 from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx._utils.progress import Progress
-from ncps_mlx._utils.validation import check_choice, check_int
+from ncps_mlx._utils.validation import check_choice, check_flag, check_int
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._hyperparameters import build_model, complete_config, model_sizes
 from ncps_mlx.training._trainer import PopulationTrainer
@@ -67,11 +69,13 @@ class TimingPool(LevelPool):
         timed_steps: Updates of a round.
         repeats: At each budget.
         population_sizes: How many members train together: each level is timed at each of these sizes.
+        layers_in_c: Whether layers run in C if there are such; else all run in operations of MLX.
     """
 
     timed_steps: int
     repeats: Mapping[str, int]
     population_sizes: Sequence[int] = (1,)
+    layers_in_c: bool = True
 
     def level_names(self, task: str) -> list[str]:
         """The levels of a task: ``"wide"`` as one model, ``"wide of 16"`` as a population."""
@@ -105,6 +109,7 @@ def read_pool(path: Path, tasks: Mapping[str, TaskSpec]) -> TimingPool:
         population_sizes=[
             check_int(f"{path.name}: population_sizes", size, minimum=1) for size in table.get("population_sizes", [1])
         ],
+        layers_in_c=check_flag(f"{path.name}: layers_in_c", table.get("layers_in_c", True)),
     )
 
 
@@ -143,13 +148,16 @@ class Run:
         if self.level.parameters_of:
             level["hidden_size"] = self.settings["hidden_size"]
         fixed = {"model": self.pool.model, **self.pool.fixed, **self.task.settings}
+        fixed["in_turn"] = self.pool.level_names(self.task.name)
+        if not self.pool.layers_in_c:
+            fixed["layers_in_c"] = False
         return {
             "pool": self.pool.name,
             "task": self.task.name,
             "budget": self.budget,
             "stage": self.stage,
             "level": level,
-            "fixed": fixed | {"in_turn": self.pool.level_names(self.task.name)},
+            "fixed": fixed,
             "data": arguments_of(self.task, self.level),
             "steps": self.pool.timed_steps,
             "seed": self.seed,
@@ -217,6 +225,11 @@ def clocks() -> tuple[float, float]:
 
 def train(runs: Sequence[Run]) -> list[Row]:
     """Time all levels of a repeat and return their trials."""
+    with nullcontext() if runs[0].pool.layers_in_c else native_layers(False):
+        return _train(runs)
+
+
+def _train(runs: Sequence[Run]) -> list[Row]:
     trainers, rng = [_trainer(run) for run in runs], np.random.default_rng(runs[0].seed)
     spent: list[list[tuple[float, float]]] = [[] for _ in runs]
     with Progress(1, runs[0].task.name, "round", shown=False) as progress:
