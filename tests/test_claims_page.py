@@ -27,7 +27,10 @@ def test_every_claim_has_its_section_and_its_verdicts() -> None:
     for entry in claims_table.record().verdicts:
         assert claims_table.marked(entry["verdict"]) in details and entry["part"] in details.replace("\\", "")
         for task in entry["tasks"]:
-            assert f"{task['task']} {task['effect']:+.1f} [" in details
+            ratio = entry["ratio"]
+            effect = f"{ratio ** task['effect']:.3g}" if ratio else f"{task['effect']:+.1f}"
+            assert f"{task['task']} {effect} [" in details
+            assert not ratio or f"{ratio ** task['high']:.3g}] times" in details
 
 
 def test_counts_are_of_all_measured_claims() -> None:

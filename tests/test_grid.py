@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from ncps_mlx._evidence.contrasts import Contrast
-from ncps_mlx._evidence.designs import read_pool
-from ncps_mlx._evidence.grid import GridPool, contrast, missing
+from ncps_mlx._evidence.design import Measured, Reproducible
+from ncps_mlx._evidence.designs import DESIGNS, read_pool
+from ncps_mlx._evidence.grid import GridPool, contrast, fresh, fresh_contrast, missing, train
 from ncps_mlx._evidence.plan import Member, Row, index_of, key_of
 from ncps_mlx._evidence.pool import read_tasks
 from ncps_mlx._evidence.registry import Part
@@ -140,6 +141,29 @@ def test_beyond_the_edge_is_twice_the_rate_that_the_tuning_seeds_choose(pool: Gr
     assert not found.higher_is_better and found.differences(1.0) == pytest.approx([0.1] * 3)
     with pytest.raises(ValueError, match=re.escape("rates must go on until none is good any more on sines, got 0.08")):
         contrast(part_of("edge"), pool, "sines", "short", scored(pool, lambda _: 0.5))
+
+
+def test_a_claim_is_measured_again_on_fresh_seeds(pool: GridPool) -> None:
+    def measured_as(statistic: str, first: float, second: float) -> Measured:
+        levels = {"first": [("warm", first)], "second": [("plain", second)]}
+        return Measured(part=part_of(statistic), task="sines", budget="short", levels=levels, differences=[])
+
+    largest, edge = measured_as("largest good rate", 0.02, 0.04), measured_as("edge", 0.08, 0.08)
+    (one,) = fresh(pool, [edge], [300, 301])
+    assert one.count == 4 and {(member.rate, member.stage) for member in one.groups[0]} == {(0.08, "fresh")}
+    (all_of_them,) = fresh(pool, [edge, largest], [300, 301])
+    assert all_of_them.count == 2 * 2 * 4
+    rows = [row for group in all_of_them.groups for row in train(group)]
+    for measured in (edge, largest):
+        left = [row for row in rows if row["seed"] == 300 or "warmup_share" in row["level"]]
+        found = fresh_contrast(pool, measured, left)
+        assert [seed for seed, *_ in found.pairs] == [300] and not found.lost  # 301 lacks a side
+        assert len(fresh_contrast(pool, measured, rows).pairs) == 2
+    tests = {(row["seed"], "warmup_share" in row["level"]): row["scores"]["test"] for row in rows
+             if row["level"]["learning_rate"] == 0.08}  # fmt: skip
+    found = fresh_contrast(pool, edge, rows)
+    assert found.pairs == [(seed, tests[seed, True], tests[seed, False]) for seed in (300, 301)]
+    assert isinstance(DESIGNS["grid"], Reproducible)
 
 
 def test_what_is_missing_is_counted(pool: GridPool) -> None:

@@ -17,10 +17,14 @@ import pytest
 from ncps_mlx import CfC
 from ncps_mlx._evidence import timing
 from ncps_mlx._evidence.__main__ import main
-from ncps_mlx._evidence.designs import read_pool
+from ncps_mlx._evidence.design import Reproducible
+from ncps_mlx._evidence.designs import DESIGNS, read_pool
 from ncps_mlx._evidence.plan import IDENTITY, key_of
 from ncps_mlx._evidence.pool import Level, read_tasks, read_tuned_pool
+from ncps_mlx._evidence.record import Record
 from ncps_mlx._evidence.registry import RATIOS, STATISTICS, levels_of, read_registry
+from ncps_mlx._evidence.reproduce import recorded as recorded_parts
+from ncps_mlx._evidence.reproduce import reproduce, train_fresh
 from ncps_mlx._evidence.runner import describe, run
 from ncps_mlx._evidence.tasks import make_task
 from ncps_mlx._evidence.timing import ROUNDS, TimedTrainer, TimingPool, missing, train
@@ -171,6 +175,21 @@ def test_a_trial_says_what_was_timed_beside_what(pool: TimingPool) -> None:
     assert [row["sequences"] for row in rows] == [32, 96] * 4
     model = CfC(1, 4, backbone_units=5, output_size=1, return_sequences=False)
     assert {row["parameters"] for row in rows[:2]} == {model.parameter_count}
+
+
+def test_a_claim_is_timed_again_on_fresh_seeds(docs: Path, pool: TimingPool, planted: Sequence[int]) -> None:
+    path = docs / "evidence" / "trials" / "timed.jsonl"
+    assert not planted and run(pool, path, ["short"], lambda _: None)
+    pools = {"timed": pool}
+    registry = read_registry(docs / "claims.toml", pools)
+    record = Record(pools=pools, registry=registry, verdicts=verdicts(registry, pools, {"timed": read_trials(path)}))
+    parts = recorded_parts(record, registry["cost"], "short")
+    rows = train_fresh(parts[:1], [300, 301, 302], math.inf, lambda _: None)
+    assert {row["seed"] for row in rows} == {300, 301, 302} and {row["stage"] for row in rows} == {"fresh"}
+    (found,) = reproduce(parts[:1], rows)
+    assert found.fresh.verdict("more") == "supported" and abs(found.difference[0]) < 1
+    (contrast,) = found.contrasts.values()
+    assert len(contrast.pairs) == 3 and isinstance(DESIGNS["timing"], Reproducible)
 
 
 def test_levels_take_turns_in_an_order_that_the_seed_shuffles(

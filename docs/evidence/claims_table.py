@@ -50,9 +50,11 @@ def plain(text: str) -> str:
     return re.sub(r"([\\*`|_])", r"\\\1", text)
 
 
-def effect(found: Any) -> str:
-    """An effect with its interval."""
-    return f"{found['effect']:+.1f} [{found['low']:+.1f}, {found['high']:+.1f}]"
+def effect(found: Any, ratio: float | None = None) -> str:
+    """An effect with its interval: in δ, or as a ratio where that is compared."""
+    each = [found[name] for name in ("effect", "low", "high")]
+    mean, low, high = (f"{ratio**value:.3g}" for value in each) if ratio else (f"{value:+.1f}" for value in each)
+    return f"{mean} [{low}, {high}]{' times' if ratio else ''}"
 
 
 def claims_of(section: str) -> list[Claim]:
@@ -126,8 +128,9 @@ def _claim(claim: Claim) -> Iterator[str]:
         yield f"{' and '.join(claim.kind).capitalize()} by the build, on :doc:`/guide/{claim.section}`.\n"
         return
     verdicts = "; ".join(f"{budget}: {marked(whole(claim, budget))}" for budget in claim.budgets)
-    pool = record().pools.get(claim.pool)
-    yield f"{verdicts}. {f'Pool: {_files(pool.name)}.' if pool else ''}\n"
+    pools = [pool for pool in dict.fromkeys(part.pool for part in claim.parts) if pool in record().pools]
+    files = "; ".join(map(_files, pools))
+    yield f"{verdicts}. {f'Pool: {files}.' if pools else ''}\n"
     if claim.note:
         yield f"{plain(claim.note)}\n"
     rows = [["Part (says)", "Budget", "Verdict (finding)", "Pooled, δ", "By task, δ (pairs)"]]
@@ -151,8 +154,9 @@ def _effects(entry: Verdict) -> list[str]:
     lost = sum(task["lost"] for task in entry["tasks"])
     notes = [f"{lost} pairs lost to divergence"] if lost else []
     notes += [plain(entry["reason"])] if entry["verdict"] == "open" else []
-    tasks = [f"{task['task']} {effect(task)} ({len(task['pairs'])})" for task in entry["tasks"]]
-    return [effect(entry | {"effect": entry["pooled"]}), "; ".join([*tasks, *notes])]
+    ratio = entry["ratio"]
+    tasks = [f"{task['task']} {effect(task, ratio)} ({len(task['pairs'])})" for task in entry["tasks"]]
+    return [effect(entry | {"effect": entry["pooled"]}, ratio), "; ".join([*tasks, *notes])]
 
 
 def statistics() -> list[list[str]]:

@@ -94,8 +94,9 @@ def own_rate(level: Mapping[str, Any]) -> float | None:
 
 def read_pool(folder: Path, name: str, tasks: Mapping[str, Any]) -> Pool:
     """Read a pool and the columns of its trials that are needed."""
-    path = folder / "trials" / f"{name}.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    file, path = read_toml(folder / "pools" / f"{name}.toml"), folder / "trials" / f"{name}.jsonl"
+    is_read = path.exists() and file.get("design", "tuned") == "tuned"  # trials of others have other columns
+    lines = path.read_text(encoding="utf-8").splitlines() if is_read else []
     rows = [
         {
             **{column: row[column] for column in ("task", "budget", "stage", "seed", "status")},
@@ -113,7 +114,7 @@ def read_pool(folder: Path, name: str, tasks: Mapping[str, Any]) -> Pool:
     if frame.duplicated([*columns, "seed"]).any():
         raise ValueError(f"{path} must hold each trial once.")
     trials = {key: each.set_index("seed") for key, each in frame.groupby(columns)}
-    return Pool(read_toml(folder / "pools" / f"{name}.toml"), tasks, trials)
+    return Pool(file, tasks, trials)
 
 
 @dataclass(frozen=True)

@@ -147,11 +147,13 @@ def _effect(found: Finding | Interval) -> str:
 
 
 def _deltas(found: Sequence[Comparison]) -> str:
-    each = {
-        f"{name} {delta:g} {one.recorded.pool.tasks[name].unit}".rstrip(): None
-        for one in found
-        for name, delta in one.recorded.part.deltas.items()
-    }
+    each: dict[str, None] = {}
+    for one in found:
+        part, tasks = one.recorded.part, one.recorded.pool.tasks
+        if part.ratio:
+            each[f"of {part.statistic} the logarithm of {part.ratio:g}"] = None
+        else:
+            each |= {f"{name} {delta:g} {tasks[name].unit}".rstrip(): None for name, delta in part.deltas.items()}
     return ", ".join(each)
 
 

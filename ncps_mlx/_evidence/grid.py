@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, geometric_mean
+from typing import Any
 
 from ncps_mlx._evidence.contrasts import Contrast
-from ncps_mlx._evidence.design import Missing
+from ncps_mlx._evidence.design import Measured, Missing
 from ncps_mlx._evidence.plan import Member, Row, index_of, key_of, lacking, worst
 from ncps_mlx._evidence.pool import (
     FIRST_REPORT_SEED,
@@ -32,7 +33,7 @@ from ncps_mlx._evidence.tuned import seconds_per_step
 from ncps_mlx._utils.validation import check_choice, check_int
 from ncps_mlx.data._metrics import METRICS
 
-__all__ = ["GridPool", "contrast", "missing", "read_pool", "train"]
+__all__ = ["GridPool", "contrast", "fresh", "fresh_contrast", "missing", "read_pool", "train"]
 
 STATISTICS = ("largest good rate", "edge")
 
@@ -116,32 +117,94 @@ def contrast(part: Part, pool: GridPool, task: str, budget: str, index: Mapping[
     lacks = sum(row is None for each in read for rows in each.values() for row in rows)
     if lacks:
         return Contrast(pairs=[], higher_is_better=True, levels={}, lost=0, missing=lacks)
-    delta, higher = part.score_deltas[task], METRICS[spec.metric].greater_is_better
+    if part.statistic == "edge":
+        means = {rate: fmean(scores) for rate, scores in _validation(tuned, spec).items()}
+        beyond = _beyond(pool, task, _largest_good(means, part.score_deltas[task], _higher_is_better(spec)))
+        reported = [{beyond: each[beyond]} for each in reported]
+    return _compare(part, spec, sides, pool.seeds("report"), reported)
+
+
+def _compare(
+    part: Part, task: TaskSpec, sides: Sequence[str], seeds: Sequence[int], trials: Sequence[ByRate]
+) -> Contrast:
+    """Compare two sides by their largest good rates, or by their test scores where there is one rate."""
+    higher = _higher_is_better(task)
     if part.statistic == "largest good rate":
-        rates = [[_largest_good(scores, delta, higher) for scores in _by_seed(each, spec)] for each in reported]
+        delta = part.score_deltas[task.name]
+        rates = [[_largest_good(scores, delta, higher) for scores in _by_seed(each, task)] for each in trials]
         values = [[None if rate is None else math.log(rate) for rate in each] for each in rates]
         shown = [geometric_mean([rate for rate in each if rate is not None] or [math.nan]) for each in rates]
         higher = True
     else:
-        means = {rate: fmean(scores) for rate, scores in _validation(tuned, spec).items()}
-        beyond = _beyond(pool, task, _largest_good(means, delta, higher))
-        values = [[_test(row) for row in each[beyond]] for each in reported]
-        shown = [beyond, beyond]
+        values = [[_test(row) for rows in each.values() for row in rows] for each in trials]
+        shown = [rate for each in trials for rate in each]
     pairs = [
         (seed, first, second)
-        for seed, first, second in zip(pool.seeds("report"), *values, strict=True)
+        for seed, first, second in zip(seeds, *values, strict=True)
         if first is not None and second is not None
     ]
     return Contrast(
         pairs=pairs,
         higher_is_better=higher,
         levels={
-            name: [(side, float(f"{rate:.3g}"))]
+            name: [(side, float(f"{rate:.4g}"))]
             for name, side, rate in zip(("first", "second"), sides, shown, strict=True)
         },
-        lost=len(values[0]) - len(pairs),
+        lost=len(seeds) - len(pairs),
         missing=0,
     )
+
+
+def fresh(pool: GridPool, measured: Sequence[Measured], seeds: Sequence[int]) -> list[Missing]:
+    """Two levels at all rates, or at the one beyond the edge that the record came to."""
+    found = []
+    for task in pool.tasks.values():
+        members = [
+            member
+            for each in measured
+            if each.task == task.name
+            for rates in _anew(pool, each, seeds)
+            for group in rates.values()
+            for member in group
+        ]
+        if members := lacking(members, {}):
+            seconds = sum(task.seconds / 100 * member.steps for member in members)
+            budget, groups = members[0].budget, populations(members)
+            found.append(Missing(task=task.name, budget=budget, groups=groups, later=0, seconds=seconds))
+    return found
+
+
+def _anew(pool: GridPool, measured: Measured, seeds: Sequence[int]) -> list[dict[float, list[Member]]]:
+    """The members of each side by rate, on these seeds."""
+    task, found = pool.tasks[measured.task], []
+    for side in ("first", "second"):
+        ((name, rate),) = measured.levels[side]
+        rates = pool.rates if measured.part.statistic == "largest good rate" else [rate]
+        about: dict[str, Any] = {"pool": pool, "task": task, "budget": measured.budget, "level": pool.levels[name]}
+        found.append({each: [Member(**about, stage="fresh", rate=each, seed=seed) for seed in seeds] for each in rates})
+    return found
+
+
+def fresh_contrast(pool: GridPool, measured: Measured, rows: Sequence[Row]) -> Contrast:
+    """Compare the two sides on a task, on the fresh seeds that have all trials."""
+    index = index_of(rows)
+    members = _anew(pool, measured, sorted({row["seed"] for row in rows}))
+    every = [member for rates in members for group in rates.values() for member in group]
+    lacks = {member.seed for member in every if key_of(member.identity) not in index}
+    seeds = sorted({member.seed for member in every} - lacks)
+    trials: list[ByRate] = [
+        {
+            rate: [index[key_of(member.identity)] for member in group if member.seed not in lacks]
+            for rate, group in each.items()
+        }
+        for each in members
+    ]
+    sides = [measured.levels[side][0][0] for side in ("first", "second")]
+    return _compare(measured.part, pool.tasks[measured.task], sides, seeds, trials)
+
+
+def _higher_is_better(task: TaskSpec) -> bool:
+    return METRICS[task.metric].greater_is_better
 
 
 def _validation(rows: ByRate, task: TaskSpec) -> dict[float, list[float]]:

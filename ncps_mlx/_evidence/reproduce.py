@@ -99,7 +99,7 @@ def recorded(record: Record, claim: Claim, budget: str) -> list[Recorded]:
     }
     if not entries:
         raise ValueError(_unmeasured(record, claim, budget))
-    pools = {part.name: record.pools[claim.pool] for part in claim.parts if part.name in entries}
+    pools = {part.name: record.pools[part.pool] for part in claim.parts if part.name in entries}
     again = [part for part in claim.parts if part.name in pools and _is_reproducible(pools[part.name])]
     if not again:
         _design(next(iter(pools.values())))

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx._evidence.contrasts import Contrast
-from ncps_mlx._evidence.design import Missing
+from ncps_mlx._evidence.design import Measured, Missing
 from ncps_mlx._evidence.plan import Row, index_of, key_of
 from ncps_mlx._evidence.pool import (
     BUDGETS,
@@ -53,7 +53,17 @@ from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._hyperparameters import build_model, complete_config, model_sizes
 from ncps_mlx.training._trainer import PopulationTrainer
 
-__all__ = ["Run", "TimedTrainer", "TimingPool", "contrast", "missing", "read_pool", "train"]
+__all__ = [
+    "Run",
+    "TimedTrainer",
+    "TimingPool",
+    "contrast",
+    "fresh",
+    "fresh_contrast",
+    "missing",
+    "read_pool",
+    "train",
+]
 
 STATISTICS = ("step time", "speed", "memory")
 
@@ -80,6 +90,10 @@ class TimingPool(LevelPool):
     def level_names(self, task: str) -> list[str]:
         """The levels of a task: ``"wide"`` as one model, ``"wide of 16"`` as a population."""
         return list(self.sized_levels(task))
+
+    def seeds(self, budget: str) -> range:
+        """The seeds of its repeats."""
+        return range(FIRST_REPORT_SEED, FIRST_REPORT_SEED + self.repeats[budget])
 
     def sized_levels(self, task: str) -> dict[str, tuple[Level, int]]:
         """The levels of a task, each with how many members train together."""
@@ -122,7 +136,7 @@ class Run:
     budget: str
     name: str
     seed: int
-    stage: str = "timed"
+    stage: str
 
     @property
     def level(self) -> Level:
@@ -170,8 +184,7 @@ def missing(pool: TimingPool, budgets: Sequence[str], rows: Sequence[Row]) -> li
     index, found = index_of(rows), []
     for task in pool.tasks.values():
         for budget in budgets:
-            seeds = range(FIRST_REPORT_SEED, FIRST_REPORT_SEED + pool.repeats[budget])
-            repeats = [_repeat(pool, task, budget, seed) for seed in seeds]
+            repeats = [_repeat(pool, task, budget, seed) for seed in pool.seeds(budget)]
             lacking = [each for each in repeats if any(key_of(run.identity) not in index for run in each)]
             if lacking:
                 seconds = sum(map(len, lacking)) * _seconds_each(pool, task, rows)
@@ -179,8 +192,11 @@ def missing(pool: TimingPool, budgets: Sequence[str], rows: Sequence[Row]) -> li
     return found
 
 
-def _repeat(pool: TimingPool, task: TaskSpec, budget: str, seed: int) -> list[Run]:
-    return [Run(pool=pool, task=task, budget=budget, name=name, seed=seed) for name in pool.level_names(task.name)]
+def _repeat(pool: TimingPool, task: TaskSpec, budget: str, seed: int, stage: str = "timed") -> list[Run]:
+    return [
+        Run(pool=pool, task=task, budget=budget, name=name, seed=seed, stage=stage)
+        for name in pool.level_names(task.name)
+    ]
 
 
 def _seconds_each(pool: TimingPool, task: TaskSpec, rows: Sequence[Row]) -> float:
@@ -267,13 +283,36 @@ def _trainer(run: Run) -> TimedTrainer:
 
 
 def contrast(part: Part, pool: TimingPool, task: str, budget: str, index: Mapping[str, Row]) -> Contrast:
-    """Compare the two sides of a part on a task, by logarithms: positive is more of what the statistic measures."""
+    """Compare the two sides of a part on a task."""
+    return _contrast(part, pool, task, budget, pool.seeds(budget), "timed", index)
+
+
+def fresh(pool: TimingPool, measured: Sequence[Measured], seeds: Sequence[int]) -> list[Missing]:
+    """Repeats on fresh seeds: of all levels of a task, for they took turns in the record."""
+    found = []
+    for name, budget in dict.fromkeys((each.task, each.budget) for each in measured):
+        repeats = [_repeat(pool, pool.tasks[name], budget, seed, "fresh") for seed in seeds]
+        seconds = sum(map(len, repeats)) * _seconds_each(pool, pool.tasks[name], [])
+        found.append(Missing(task=name, budget=budget, groups=repeats, later=0, seconds=seconds))
+    return found
+
+
+def fresh_contrast(pool: TimingPool, measured: Measured, rows: Sequence[Row]) -> Contrast:
+    """Compare the two sides on a task, from fresh repeats."""
+    seeds = sorted({row["seed"] for row in rows})
+    return _contrast(measured.part, pool, measured.task, measured.budget, seeds, "fresh", index_of(rows))
+
+
+def _contrast(
+    part: Part, pool: TimingPool, task: str, budget: str, seeds: Sequence[int], stage: str, index: Mapping[str, Row]
+) -> Contrast:
+    """Compare by logarithms: positive is more of what the statistic measures."""
     check_choice("statistic", part.statistic, STATISTICS)
     sides = [single_level(side, task) for side in (part.first, part.second)]
     pairs, lost, lacks = [], 0, 0
-    for seed in range(FIRST_REPORT_SEED, FIRST_REPORT_SEED + pool.repeats[budget]):
-        runs = [Run(pool=pool, task=pool.tasks[task], budget=budget, name=name, seed=seed) for name in sides]
-        rows = [index.get(key_of(run.identity)) for run in runs]
+    for seed in seeds:
+        repeat = {run.name: run for run in _repeat(pool, pool.tasks[task], budget, seed, stage)}
+        rows = [index.get(key_of(repeat[name].identity)) for name in sides]
         first, second = (_value(part.statistic, row) for row in rows)
         lacks += sum(row is None for row in rows)
         if first is not None and second is not None:
