@@ -12,5 +12,7 @@ and checked), ``tasks.py`` (its tasks made), ``plan.py`` (its members), ``train.
 ``grid.py`` trains each level at every rate, and tells how large one may be; ``timing.py`` lets levels take turns, and
 tells what time and memory a training step takes.
 
-For all: ``trial_file.py``, ``runner.py`` (what is missing, in turn), ``registry.py`` (the claims), ``verdicts.py``.
+For all: ``trial_file.py``, ``runner.py`` (what is missing, in turn), ``registry.py`` (the claims), ``verdicts.py``,
+``record.py`` (all of it read, from a checkout or a wheel), ``reproduce.py`` (a claim on fresh seeds, beside it).
+The rule in words is ``docs/evidence/rule.rst``, and in other code ``docs/evidence/recompute.py``.
 """
