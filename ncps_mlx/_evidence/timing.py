@@ -211,7 +211,7 @@ class TimedTrainer(PopulationTrainer):
 
     done_at = (0.0, 0.0)
 
-    def predict_validation(self) -> npt.NDArray[np.float32]:
+    def predict_validation(self) -> Sequence[npt.NDArray[np.float32]]:
         """What each active member predicts for the validation split."""
         mx.eval(self.matrix, self.optimizer.state)
         self.done_at = clocks()
