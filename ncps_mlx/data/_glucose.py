@@ -108,5 +108,5 @@ def _glucose_baselines(task: Task) -> dict[str, float]:
         "train mean": baselines.train_mean(task),
         "last value": baselines.last_value(task),
         "exponential decay": baselines.exponential_decay(task),
-        "ridge": baselines.ridge(task, baselines.readings_and_log_gaps),
+        "ridge": baselines.ridge(task),
     }

@@ -133,7 +133,7 @@ def _sines_baselines(task: Task) -> dict[str, float]:
     return {
         "zero": task.score(np.zeros_like(task.test.y)),
         "last value": baselines.last_value(task),
-        "ridge": baselines.ridge(task, baselines.readings_and_log_gaps),
+        "ridge": baselines.ridge(task),
         **few,
         "boosted trees": baselines.boosted_trees(task, lambda split: flat(split, task.steps)),
         "known frequencies": task.score(_known_frequencies(task.test)),

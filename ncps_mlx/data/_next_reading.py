@@ -59,6 +59,6 @@ def next_reading_baselines(task: Task) -> dict[str, float]:
     return {
         "train mean": baselines.train_mean(task),
         "last value": baselines.last_value(task),
-        "ridge": baselines.ridge(task, baselines.readings_and_log_gaps),
-        "boosted trees": baselines.boosted_trees(task, baselines.readings_and_log_gaps),
+        "ridge": baselines.ridge(task),
+        "boosted trees": baselines.boosted_trees(task),
     }

@@ -1,7 +1,8 @@
 """Classical methods that a network has to beat, measured on a task's test split.
 
 Each takes a task, fits on its training split, chooses its own hyperparameter (if it has one) on the validation split,
-as a network does, and returns scores in the task's units. None is refitted on the validation split. Methods that learn
+as a network does, and returns scores in the task's units. ``features`` makes an array (n, F) of a split; by default
+the readings of every step and the logs of its time steps. None is refitted on the validation split. Methods that learn
 are scikit-learn's, which the extra ``guide`` installs. Targets that were not observed or labelled, and those of weight
 0, are left out; weights of the training split apply where a method learns.
 """
@@ -9,7 +10,7 @@ are scikit-learn's, which the extra ``guide`` installs. Targets that were not ob
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -22,7 +23,6 @@ __all__ = [
     "boosted_trees",
     "last_value",
     "majority",
-    "readings_and_log_gaps",
     "ridge",
     "ridge_predictions",
 ]
@@ -46,15 +46,18 @@ def _check(task: Any, kind: str | None = None) -> None:
         raise ValueError(f"task must be a {kind}, got {task.name!r}, a {task.kind}.")
 
 
-def _check_features(task: Task, features: Any) -> None:
-    """Refuse what is no function from a split to an array."""
+def _check_features(task: Task, features: Any) -> Features:
+    """Return the function from a split to an array, by default :func:`_readings_and_log_gaps`; refuse anything else."""
+    if features is None:
+        return _readings_and_log_gaps
     made = features(task.train) if callable(features) and not isinstance(features, type) else None
     found = None if made is None else as_array("features", made)
     if found is None or found.ndim != 2 or found.dtype.kind not in "fiu" or len(found) != len(task.train):
         raise ValueError(
-            "features must be a function from a split to an array (n, F), such as readings_and_log_gaps, got "
+            "features must be a function from a split to an array (n, F), such as lambda split: split.x[:, -1], got "
             f"{features!r:.80}."
         )
+    return cast(Features, features)
 
 
 def _check_split(name: str, split: Any) -> None:
@@ -124,17 +127,8 @@ def _gaps(split: Split) -> Array:
     return split.time_delta.astype(np.float64)
 
 
-def readings_and_log_gaps(split: Split) -> Array:
-    """Return feature 0 of every step and the log of every time step, side by side (n, 2·T).
-
-    Example:
-        >>> from ncps_mlx.data.baselines import readings_and_log_gaps
-        >>> from ncps_mlx.data import irregular_sines
-        >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-        >>> readings_and_log_gaps(task.test).shape
-        (16, 14)
-    """
-    _check_split("split", split)
+def _readings_and_log_gaps(split: Split) -> Array:
+    """Return feature 0 of every step and the log of every time step, side by side (n, 2·T)."""
     gaps, there = _gaps(split), np.ones_like(split.x[..., 0], dtype=bool) if split.mask is None else split.mask
     if (gaps[there] <= 0).any():
         raise ValueError("split must have time_delta above 0 at every reading, for its logarithm, got 0.")
@@ -159,34 +153,34 @@ def exponential_decay(task: Task) -> float:
     return task.score(predict(task.test, float(grid[int(np.argmin(errors))])))
 
 
-def ridge(task: Task, features: Features) -> float:
+def ridge(task: Task, features: Features | None = None) -> float:
     """Ridge regression (scikit-learn) on ``features`` of a split, its penalty chosen on the validation split.
 
     Source: Hoerl and Kennard (1970), Ridge regression, Technometrics 12(1).
 
     Example:
-        >>> from ncps_mlx.data.baselines import readings_and_log_gaps, ridge
+        >>> from ncps_mlx.data.baselines import ridge
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-        >>> round(ridge(task, readings_and_log_gaps), 2)
+        >>> round(ridge(task), 2)
         0.51
     """
     predictions = ridge_predictions(task, features)  # first: it checks the task
     return task.score(predictions)
 
 
-def ridge_predictions(task: Task, features: Features) -> Array:
+def ridge_predictions(task: Task, features: Features | None = None) -> Array:
     """Return what :func:`ridge` predicts for the test split, of the shape of its targets.
 
     Example:
-        >>> from ncps_mlx.data.baselines import readings_and_log_gaps, ridge_predictions
+        >>> from ncps_mlx.data.baselines import ridge_predictions
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-        >>> ridge_predictions(task, readings_and_log_gaps).shape
+        >>> ridge_predictions(task).shape
         (16, 1)
     """
     _check(task, "regression")
-    _check_features(task, features)
+    features = _check_features(task, features)
     linear_model = import_optional("sklearn.linear_model", "The ridge baseline")
     inputs, targets, weights = _known(task, features)
     inputs, targets = inputs.astype(np.float64), targets.astype(np.float64)
@@ -198,20 +192,20 @@ def ridge_predictions(task: Task, features: Features) -> Array:
     return _best_on_validation(task, [candidate(penalty) for penalty in PENALTIES])(task.test)
 
 
-def boosted_trees(task: Task, features: Features) -> float:
+def boosted_trees(task: Task, features: Features | None = None) -> float:
     """Histogram gradient boosting (scikit-learn), 300 trees at rate 0.1, or its classifier for classes.
 
     Source: Ke et al. (2017), LightGBM, NeurIPS; here scikit-learn's implementation.
 
     Example:
-        >>> from ncps_mlx.data.baselines import boosted_trees, readings_and_log_gaps
+        >>> from ncps_mlx.data.baselines import boosted_trees
         >>> from ncps_mlx.data import irregular_sines
         >>> task = irregular_sines(n_train=64, n_validation=16, n_test=16, readings=8)
-        >>> 0.4 < boosted_trees(task, readings_and_log_gaps) < 0.7
+        >>> 0.4 < boosted_trees(task) < 0.7
         True
     """
     _check(task)
-    _check_features(task, features)
+    features = _check_features(task, features)
     ensemble = import_optional("sklearn.ensemble", "The boosted-trees baseline")
     threads = import_optional("threadpoolctl", "The boosted-trees baseline")
     (inputs, targets, weights), test_inputs = _known(task, features), features(task.test)
@@ -252,20 +246,20 @@ def majority(task: Task) -> float:
     return max(task.score(np.broadcast_to(answer, (*task.test.y.shape, task.output_size))) for answer in every)
 
 
-def nearest_neighbour(task: Task, features: Features) -> float:
+def nearest_neighbour(task: Task, features: Features | None = None) -> float:
     """Predict the class of the nearest training sequence, by Euclidean distance of ``features``."""
     _check(task, "classification")
-    _check_features(task, features)
+    features = _check_features(task, features)
     inputs, targets, _ = _known(task, features)
     train, test = inputs.astype(np.float64), features(task.test).astype(np.float64)
     squared = (train**2).sum(axis=1) - 2 * test @ train.T  # the test's own norm does not change the order
     return task.score(_one_hot(targets[squared.argmin(axis=1)], task))
 
 
-def logistic_regression(task: Task, features: Features) -> float:
+def logistic_regression(task: Task, features: Features | None = None) -> float:
     """Logistic regression (scikit-learn) on standardised ``features``, its penalty chosen on validation."""
     _check(task, "classification")
-    _check_features(task, features)
+    features = _check_features(task, features)
     linear_model = import_optional("sklearn.linear_model", "The logistic baseline")
     pipeline = import_optional("sklearn.pipeline", "The logistic baseline")
     preprocessing = import_optional("sklearn.preprocessing", "The logistic baseline")
