@@ -146,7 +146,8 @@ def test_beyond_the_edge_is_twice_the_rate_that_the_tuning_seeds_choose(pool: Gr
 def test_a_claim_is_measured_again_on_fresh_seeds(pool: GridPool) -> None:
     def measured_as(statistic: str, first: float, second: float) -> Measured:
         levels = {"first": [("warm", first)], "second": [("plain", second)]}
-        return Measured(part=part_of(statistic), task="sines", budget="short", levels=levels, differences=[])
+        of_levels = Contrast(pairs=[], higher_is_better=False, levels=levels, lost=0, missing=0)
+        return Measured(part=part_of(statistic), task="sines", budget="short", contrast=of_levels)
 
     largest, edge = measured_as("largest good rate", 0.02, 0.04), measured_as("edge", 0.08, 0.08)
     (one,) = fresh(pool, [edge], [300, 301])

@@ -63,15 +63,23 @@ class Measured:
         part: Which.
         task: Of its tasks.
         budget: Which.
-        levels: For ``first`` and ``second``, the levels that each came to, with the rates that were chosen.
-        differences: First minus second in δ, as ``contrast`` signs them.
+        contrast: What it gave: pairs, and the levels that the sides came to, with the rates that were chosen.
     """
 
     part: Part
     task: str
     budget: str
-    levels: Mapping[str, Sequence[tuple[str, float]]]
-    differences: Sequence[float]
+    contrast: Contrast
+
+    @property
+    def levels(self) -> Mapping[str, Sequence[tuple[str, float]]]:
+        """For ``first`` and ``second`` the levels that each came to, and their rates."""
+        return self.contrast.levels
+
+    @property
+    def differences(self) -> list[float]:
+        """First minus second in δ."""
+        return self.contrast.differences(self.part.deltas[self.task])
 
 
 @runtime_checkable

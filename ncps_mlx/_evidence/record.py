@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from ncps_mlx._evidence.contrasts import Contrast
+from ncps_mlx._evidence.design import Measured
 from ncps_mlx._evidence.designs import read_pool
 from ncps_mlx._evidence.pool import Pool, read_tasks
-from ncps_mlx._evidence.registry import Registry, read_registry
+from ncps_mlx._evidence.registry import Part, Registry, read_registry
 from ncps_mlx._evidence.verdicts import Verdict, read_verdicts
 
-__all__ = ["Record", "read_pools", "read_record", "record_folder", "trial_path"]
+__all__ = ["Record", "read_measured", "read_pools", "read_record", "record_folder", "trial_path"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,3 +55,22 @@ def read_record(docs: Path | None = None) -> Record:
         registry=read_registry(docs / "claims.toml", pools),
         verdicts=read_verdicts(docs / "evidence" / "verdicts.json"),
     )
+
+
+def read_measured(part: Part, entry: Verdict) -> dict[str, Measured]:
+    """What an entry of the verdicts holds of a part, by task."""
+    return {
+        task["task"]: Measured(
+            part=part,
+            task=task["task"],
+            budget=entry["budget"],
+            contrast=Contrast(
+                pairs=[(seed, first, second) for seed, first, second in task["pairs"]],
+                higher_is_better=task["higher_is_better"],
+                levels={side: [(name, rate) for name, rate in levels] for side, levels in task["levels"].items()},
+                lost=task["lost"],
+                missing=0,
+            ),
+        )
+        for task in entry["tasks"]
+    }

@@ -15,7 +15,7 @@ from ncps_mlx._evidence.design import Measured, Missing, Reproducible
 from ncps_mlx._evidence.designs import DESIGNS
 from ncps_mlx._evidence.plan import Row
 from ncps_mlx._evidence.pool import Pool
-from ncps_mlx._evidence.record import Record
+from ncps_mlx._evidence.record import Record, read_measured
 from ncps_mlx._evidence.registry import Claim, Part
 from ncps_mlx._evidence.verdicts import NOT_MEASURED, Verdict
 from ncps_mlx._utils.validation import did_you_mean
@@ -134,17 +134,8 @@ def _design(pool: Pool) -> Reproducible:
 
 
 def _recorded(part: Part, pool: Pool, entry: Verdict) -> Recorded:
-    tasks = {}
-    for task in entry["tasks"]:
-        sign = (1 if task["higher_is_better"] else -1) / part.deltas[task["task"]]
-        tasks[task["task"]] = Measured(
-            part=part,
-            task=task["task"],
-            budget=entry["budget"],
-            levels={side: [(name, rate) for name, rate in levels] for side, levels in task["levels"].items()},
-            differences=[sign * (first - second) for _, first, second in task["pairs"]],
-        )
-    found = finding({name: measured.differences for name, measured in tasks.items()})
+    tasks = read_measured(part, entry)
+    found = finding({name: each.differences for name, each in tasks.items()})
     return Recorded(part=part, pool=pool, verdict=entry["verdict"], finding=found, tasks=tasks)
 
 
