@@ -21,7 +21,7 @@ PACKAGE = "ncps_mlx"
 ORDER = (
     PACKAGE,
     *(f"{PACKAGE}.{name}" for name in ("models", "training", "losses", "data", "data.baselines", "search")),
-    *(f"{PACKAGE}.{name}" for name in ("records", "stats", "plots", "wirings", "cells")),
+    *(f"{PACKAGE}.{name}" for name in ("records", "claims", "stats", "plots", "wirings", "cells")),
 )
 
 

@@ -13,6 +13,7 @@ and checked), ``tasks.py`` (its tasks made), ``plan.py`` (its members), ``train.
 tells what time and memory a training step takes.
 
 For all: ``trial_file.py``, ``runner.py`` (what is missing, in turn), ``registry.py`` (the claims), ``verdicts.py``,
-``record.py`` (all of it read, from a checkout or a wheel), ``reproduce.py`` (a claim on fresh seeds, beside it).
+``record.py`` (all of it read, from a checkout or a wheel), ``reproduce.py`` (a claim on fresh seeds, beside it),
+``build_check.py`` (whether a build still shows it: by ``against_record.py``, by ``placebo.py``, in ``trial_rows.py``).
 The rule in words is ``docs/evidence/rule.rst``, and in other code ``docs/evidence/recompute.py``.
 """

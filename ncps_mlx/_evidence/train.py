@@ -22,7 +22,7 @@ from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._hyperparameters import MEMBER_PARAMETERS, build_model, complete_config, model_sizes
 from ncps_mlx.training._numerics import numerics
 
-__all__ = ["MOST_MEMBERS", "means", "populations", "processor", "train", "trainer_of"]
+__all__ = ["MOST_MEMBERS", "means", "populations", "processor", "train", "trained", "trainer_of"]
 
 MOST_MEMBERS = 40
 """Members of one population."""
@@ -42,8 +42,8 @@ def populations(members: Iterable[Member]) -> list[list[Member]]:
     return [group[i : i + MOST_MEMBERS] for group in groups.values() for i in range(0, len(group), MOST_MEMBERS)]
 
 
-def train(members: Sequence[Member]) -> list[Row]:
-    """Train a population and return its trials."""
+def trained(members: Sequence[Member]) -> DrawsTrainer:
+    """Train a population."""
     first = members[0]
     model = first.level.model or first.pool.model
     draws = {seed: make_task(first.task, first.level, seed) for seed in {member.data_seed for member in members}}
@@ -55,7 +55,13 @@ def train(members: Sequence[Member]) -> list[Row]:
     )
     with Progress(len(members), first.task.name, "trial", shown=False) as progress:
         trainer.train(progress, share=len(members))
-    scores, trained_by = scores_of(trainer, first.task.metrics), means()
+    return trainer
+
+
+def train(members: Sequence[Member]) -> list[Row]:
+    """Train a population and return its trials."""
+    trainer = trained(members)
+    scores, trained_by = scores_of(trainer, members[0].task.metrics), means()
     return [
         member.identity
         | {
