@@ -148,6 +148,18 @@ def test_code_digest_ignores_prose() -> None:
     assert digest.code_digest("x = 'text'") != digest.code_digest("x = 'prose'")
 
 
+def test_the_digest_of_the_record_is_that_of_what_was_claimed_and_trained(tmp_path: Path) -> None:
+    pools = tmp_path / "docs" / "evidence" / "pools"
+    pools.mkdir(parents=True)
+    digests = [digest.record_digest(tmp_path)]
+    for name in ("evidence/pools/rate.toml", "evidence/tasks.toml", "evidence/verdicts.json", "claims.toml"):
+        (tmp_path / "docs" / name).write_text("[]\n")
+        digests.append(digest.record_digest(tmp_path))
+    assert len({*digests}) == 5 and digest.record_digest(tmp_path) == digests[-1]
+    code = ["from ncps_mlx import claims", 'print(claims.check("lr-start"))']
+    assert digest.record_behind(code, tmp_path) == digests[-1:] and not digest.record_behind(code[:1], tmp_path)
+
+
 def test_library_digest_of_a_copy(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     before = digest.library_digest(project), digest.source_digest(project)

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ncps_mlx._evidence.build_check import checked_parts
+from ncps_mlx._evidence.record import read_record
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "gallery").glob("plot_*.py"))
 PARTS = ("**Question.**", "**Short answer.**", "**Cost.**", "The task", "What varies", "The sweep", "What happened",
@@ -50,3 +53,10 @@ def test_a_script_has_the_parts_of_every_script_in_their_order(script):
     places = [text.find(part) for part in PARTS]
     assert -1 not in places, f"missing: {PARTS[places.index(-1)]}"
     assert places == sorted(places)
+
+
+def test_claims_that_scripts_check_are_in_the_record():
+    record = read_record()
+    found = [each for script in SCRIPTS for each in re.findall(r'claims\.check\("([^"]+)"', script.read_text("utf-8"))]
+    assert len(found) >= 3
+    assert all(checked_parts(record.registry[each], record.pools) for each in found)

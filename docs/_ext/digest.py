@@ -11,7 +11,16 @@ import sys
 from functools import cache
 from pathlib import Path
 
-__all__ = ["code_digest", "digest_of", "file_digest", "library_digest", "source_digest", "versions"]
+__all__ = [
+    "code_digest",
+    "digest_of",
+    "file_digest",
+    "library_digest",
+    "record_behind",
+    "record_digest",
+    "source_digest",
+    "versions",
+]
 
 DEPENDENCIES = ("mlx", "numpy", "scipy", "optuna", "matplotlib")
 SETTINGS = ("NCPS_MLX_BLAS", "NCPS_MLX_SUBNORMALS", "OPENBLAS_CORETYPE")  # variables that can change an output
@@ -47,6 +56,19 @@ def library_digest(root: Path) -> str:
     """Return the digest of all that ``root/ncps_mlx`` computes; prose in it does not count."""
     files = library_files(root)
     return digest_of(*(path.relative_to(root).as_posix() + file_digest(path) for path in files))
+
+
+def record_digest(root: Path) -> str:
+    """Return the digest of the record of claims: what is claimed, what was trained, what came of it."""
+    evidence = root / "docs" / "evidence"
+    files = [root / "docs" / "claims.toml", evidence / "tasks.toml", evidence / "verdicts.json"]
+    files += sorted(evidence.glob("pools/*.toml"))
+    return digest_of(*(path.name + path.read_text(encoding="utf-8") for path in files if path.exists()))
+
+
+def record_behind(code: list[str], root: Path) -> list[str]:
+    """Return the digest of the record if this code checks a claim against it, else nothing."""
+    return [record_digest(root)] if any("claims.check" in each for each in code) else []
 
 
 def file_digest(path: Path) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import sphinx_gallery.gen_rst as gen_rst
 
-from digest import code_digest, digest_of, library_digest, versions
+from digest import code_digest, digest_of, library_digest, record_behind, record_digest, versions
 
 __all__ = ["execute_script", "script_key"]
 
@@ -25,9 +25,13 @@ original = gen_rst.execute_script
 
 
 def script_key(code: list[str], root: Path = ROOT) -> str:
-    """Return the key under which the outputs of a script with these code blocks are kept."""
+    """Return the key under which the outputs of a script with these code blocks are kept.
+
+    A script that checks claims depends on their record, too; and so does the key of no script, which stands for all.
+    """
     tools = [code_digest(Path(__file__).with_name(name).read_text(encoding="utf-8")) for name in TOOLS]
-    return digest_of(library_digest(root), versions(), *tools, *map(code_digest, code))
+    record = record_behind(code, root) if code else [record_digest(root)]
+    return digest_of(library_digest(root), versions(), *tools, *record, *map(code_digest, code))
 
 
 def execute_script(

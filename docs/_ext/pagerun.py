@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digest import digest_of, file_digest, library_digest, versions
+from digest import digest_of, file_digest, library_digest, record_behind, versions
 from pageblocks import Block, Page, Problem, parse_page
 
 __all__ = [
@@ -83,12 +83,14 @@ def docname_of(path: Path, docs: Path = ROOT / "docs") -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment pages run in: no window, one BLAS thread."""
-    return os.environ | {"MPLBACKEND": "Agg", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    """Return the environment pages run in: no window, one BLAS thread, and a claim that is not as recorded fails."""
+    own = {"MPLBACKEND": "Agg", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "NCPS_MLX_CLAIMS": "require"}
+    return os.environ | own
 
 
 def _key(page: Page, root: Path) -> str:
-    return digest_of(*code_behind(root), versions(), *(block.code for block in page.blocks))
+    code = [block.code for block in page.blocks]
+    return digest_of(*code_behind(root), versions(), *record_behind(code, root), *code)
 
 
 def code_behind(root: Path = ROOT) -> list[str]:

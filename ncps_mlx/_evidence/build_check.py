@@ -187,7 +187,7 @@ def check_in(
 
 def tuned_parts(claim: Claim, pools: Mapping[str, Pool]) -> list[tuple[Part, TunedPool]]:
     """The parts of a claim whose levels are tuned and trained, with their pool."""
-    found = [(part, pools.get(getattr(part, "pool", "") or claim.pool)) for part in claim.parts if part.is_computed]
+    found = [(part, pools.get(part.pool)) for part in claim.parts if part.is_computed]
     return [(part, pool) for part, pool in found if isinstance(pool, TunedPool) and pool.design == "tuned"]
 
 
