@@ -101,6 +101,13 @@ def test_fifteen_lines_and_a_file_come_to_the_same(folder: Path, capsys: pytest.
     assert "Study &#x27;job&#x27; on subjects" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+def test_the_number_of_units_may_be_tuned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = JOB.replace("hidden_size = 8\n", "").replace("[space]", "[space]\nhidden_size = [4, 8]")
+    (folder / "job.toml").write_text(text, encoding="utf-8")
+    assert main(["tune", "job.toml", "--print-config"]) == 0
+    assert "hidden_size = [4, 8]" in capsys.readouterr().out
+
+
 def test_a_job_that_was_stopped_goes_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "job.toml").write_text(JOB.replace("trials = 3", "trials = 3\nmax_trials = 1"), encoding="utf-8")
     assert main(["tune", "job.toml", "--quiet"]) == 0

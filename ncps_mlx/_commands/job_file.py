@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ from typing import Any
 
 from ncps_mlx._utils.validation import check_path, did_you_mean
 from ncps_mlx.data import Table, Task, load_task
-from ncps_mlx.search import Halving, Hyperband, Integer, LogUniform, Space, Study, Uniform, When
+from ncps_mlx.search import Halving, Hyperband, Study
 from ncps_mlx.search._record import check_seeds
+from ncps_mlx.search._space_toml import space_from_toml
 
-__all__ = ["HELP", "Job", "read_job", "to_toml"]
+__all__ = ["HELP", "Job", "read_job"]
 
 HELP = """\
 [data]                           # a table, split and scaled without leakage
@@ -82,8 +82,6 @@ STUDY = frozenset(inspect.signature(Study).parameters) - {"task", "space", "mode
 RUN = frozenset(inspect.signature(Study.run).parameters) - {"self", "progress"}
 TABLE = frozenset(inspect.signature(Table).parameters)
 SPLIT = frozenset(inspect.signature(Table.task).parameters) - {"self", "frame"}
-RANGES = {"log": LogUniform, "uniform": Uniform, "integer": Integer}
-CHOICE = "choice"
 
 
 def read_job(path: Path) -> Job:
@@ -112,7 +110,7 @@ def read_job(path: Path) -> Job:
     study = {name: value for name, value in search.items() if name in STUDY}
     study |= {
         "storage": search.get("storage"),
-        "space": Space(**{name: _values(name, given) for name, given in parts["space"].items()}),
+        "space": space_from_toml(parts["space"]),
         "model": model.pop("class", "CfC"),
         "fixed": model,
     }
@@ -162,44 +160,3 @@ def _halving(given: Any) -> Halving | Hyperband:
     kind = Hyperband if arguments.pop("hyperband", False) else Halving
     _check_keys("halving", arguments, {"hyperband", *inspect.signature(kind).parameters})
     return kind(**arguments)
-
-
-def _values(name: str, given: Any) -> Any:
-    """A hyperparameter's values: a list of choices, or a table that names a range."""
-    if isinstance(given, list):
-        return given
-    kinds = [kind for kind in (*RANGES, CHOICE) if isinstance(given, dict) and kind in given]
-    if len(kinds) != 1:
-        raise ValueError(
-            f"{name} must be a list of choices or one of {{ log = [low, high] }}, {{ uniform = [low, high] }}, "
-            f"{{ integer = [low, high] }}, got {given!r:.60}. One value alone belongs in [model]."
-        )
-    kind = kinds[0]
-    _check_keys(name, given, {kind, "when"})
-    ends = given[kind]
-    if not isinstance(ends, list) or (kind != CHOICE and len(ends) != 2):
-        raise ValueError(f"{name} must be {{ {kind} = [low, high] }}, got {ends!r:.60}.")
-    values = list(ends) if kind == CHOICE else RANGES[kind](*ends)
-    if "when" not in given:
-        return values
-    if not isinstance(given["when"], dict):
-        raise ValueError(f'{name} must have when = {{ other = "value" }}, got {given["when"]!r:.60}.')
-    return When(values, **given["when"])
-
-
-def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Write sections as TOML; what is None, which TOML lacks, is left out."""
-    lines: list[str] = []
-    for name, values in sections.items():
-        given = {key: value for key, value in values.items() if value is not None}
-        lines += [f"[{name}]", *(f"{key} = {_written(value)}" for key, value in given.items()), ""]
-    return "\n".join(lines)
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, Mapping):
-        inner = ", ".join(f"{key} = {_written(part)}" for key, part in value.items() if part is not None)
-        return f"{{ {inner} }}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_written, value))}]"
-    return json.dumps(value, ensure_ascii=False)  # strings, numbers and booleans are written alike

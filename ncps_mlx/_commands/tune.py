@@ -7,7 +7,8 @@ import inspect
 import sys
 from pathlib import Path
 
-from ncps_mlx._commands.job_file import HELP, RUN, STUDY, Job, read_job, to_toml
+from ncps_mlx._commands.job_file import HELP, RUN, STUDY, Job, read_job
+from ncps_mlx._utils.toml import to_toml
 from ncps_mlx.search import Study
 from ncps_mlx.training import evaluate
 from ncps_mlx.training._hyperparameters import check_config, complete_config
@@ -30,7 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         job = read_job(arguments.file)
         study = Study(task=job.task, **job.study)
-        config = complete_config(study.config.model, study.config.with_defaults({}) | dict(job.changes))
+        some = study.space.sample(lambda _, values: values.bounds()[0])
+        config = complete_config(study.config.model, study.config.with_defaults(some) | dict(job.changes))
         check_config(job.task, study.config.model, config)  # before anything is trained
         if arguments.print_config:
             print(_completed(job, study))
