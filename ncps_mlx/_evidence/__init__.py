@@ -12,6 +12,9 @@ and checked), ``tasks.py`` (its tasks made), ``plan.py`` (its members), ``train.
 ``grid.py`` trains each level at every rate, and tells how large one may be; ``timing.py`` lets levels take turns, and
 tells what time and memory a training step takes.
 
+Whole searches, ``search.py``: ``search_pool.py`` (read and checked), ``search_plan.py`` (which trials a search has),
+``search_results.py`` (what it chose, and its contrasts), ``best_settings.py`` (the best of all, as files for ``tune``).
+
 For all: ``trial_file.py``, ``runner.py`` (what is missing, in turn), ``registry.py`` (the claims), ``verdicts.py``,
 ``record.py`` (all of it read, from a checkout or a wheel), ``reproduce.py`` (a claim on fresh seeds, beside it),
 ``build_check.py`` (whether a build still shows it: by ``against_record.py``, by ``placebo.py``, in ``trial_rows.py``).

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ncps_mlx._evidence.pool import BUDGETS, Pool
+from ncps_mlx._evidence.best_settings import write_settings
+from ncps_mlx._evidence.pool import BUDGETS, Pool, read_toml
 from ncps_mlx._evidence.record import read_pools, trial_path
 from ncps_mlx._evidence.registry import read_registry
 from ncps_mlx._evidence.runner import describe, run
+from ncps_mlx._evidence.search_pool import SearchPool
 from ncps_mlx._evidence.trial_file import read_trials
 from ncps_mlx._evidence.verdicts import changes, read_verdicts, table, verdicts, write_verdicts
 
@@ -24,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what is missing and how long it takes")
     parser.add_argument("--budget", choices=BUDGETS, help="only this budget; default both")
     parser.add_argument("--stale", action="store_true", help="forget the trials of these pools, and train them again")
+    parser.add_argument("--settings", action="store_true", help="write the best settings that searches found, for tune")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="the folder of claims.toml and evidence/")
     options = parser.parse_args(arguments)
     try:
@@ -55,6 +58,12 @@ def _evidence(options: argparse.Namespace) -> int:
     write_verdicts(folder / "verdicts.json", now)
     print(table(registry, now))
     print("\n".join(changes(before, now)) or "No verdict has changed.")
+    if options.settings:
+        deltas = read_toml(options.docs / "claims.toml")["deltas"]
+        for pool in pools.values():
+            if isinstance(pool, SearchPool):
+                for path in write_settings(pool, trials[pool.name], deltas, folder / "settings"):
+                    print(f"wrote {path}")
     return 0
 
 

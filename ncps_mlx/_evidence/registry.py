@@ -41,6 +41,9 @@ STATISTICS = {
     "step time": "processor seconds of a training step",
     "speed": "training sequences that a processor second gets through",
     "memory": "most megabytes that a training step takes beside data, parameters and the optimizer's state",
+    "retrained best": "mean test score of what a search chose by validation, trained again with new seeds",
+    "percentile": "percent of a search's trials with a better test score than a trial has; 0 is the best",
+    "early correlation": "Spearman's, over a search's trials, of validation scores at a third of the steps and the end",
 }
 """What a contrast may compare, and is computed from trials. Any other name says what is still to be measured."""
 

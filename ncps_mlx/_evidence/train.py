@@ -22,7 +22,7 @@ from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._hyperparameters import MEMBER_PARAMETERS, build_model, complete_config, model_sizes
 from ncps_mlx.training._numerics import numerics
 
-__all__ = ["MOST_MEMBERS", "means", "populations", "processor", "train", "trained", "trainer_of"]
+__all__ = ["MOST_MEMBERS", "means", "populations", "processor", "rounded", "train", "trained", "trainer_of"]
 
 MOST_MEMBERS = 40
 """Members of one population."""
@@ -30,9 +30,9 @@ MOST_MEMBERS = 40
 DIGITS = 7  # of a score in a trial: single precision has no more
 
 
-def populations(members: Iterable[Member]) -> list[list[Member]]:
-    """Divide members into those that train as one: of one shape, on draws of the same data."""
-    groups: dict[str, list[Member]] = {}
+def populations(members: Iterable[Any]) -> list[list[Any]]:
+    """Divide members of any design into those that train as one: of one shape, on draws of the same data."""
+    groups: dict[str, list[Any]] = {}
     for member in members:
         shape = {name: value for name, value in member.settings.items() if name not in MEMBER_PARAMETERS}
         level = member.level
@@ -42,8 +42,8 @@ def populations(members: Iterable[Member]) -> list[list[Member]]:
     return [group[i : i + MOST_MEMBERS] for group in groups.values() for i in range(0, len(group), MOST_MEMBERS)]
 
 
-def trained(members: Sequence[Member]) -> DrawsTrainer:
-    """Train a population."""
+def trained(members: Sequence[Any]) -> DrawsTrainer:
+    """Train a population, of members of any design."""
     first = members[0]
     model = first.level.model or first.pool.model
     draws = {seed: make_task(first.task, first.level, seed) for seed in {member.data_seed for member in members}}
@@ -67,9 +67,9 @@ def train(members: Sequence[Member]) -> list[Row]:
         | {
             "status": history.status,
             "best_step": history.best_step,
-            "scores": _rounded(score.kept),
-            "last": _rounded(score.last),
-            "metrics": {name: _rounded(each) for name, each in score.metrics.items()},
+            "scores": rounded(score.kept),
+            "last": rounded(score.last),
+            "metrics": {name: rounded(each) for name, each in score.metrics.items()},
             "seconds": round(history.seconds, 4),
             "parameters": int(trainer.reached.best.shape[1]),
         }
@@ -88,7 +88,8 @@ def trainer_of(
     return DrawsTrainer(models, tasks, FitConfig.from_config(configs[0]), of_members)
 
 
-def _rounded(scores: dict[str, float | None]) -> dict[str, float | None]:
+def rounded(scores: dict[str, float | None]) -> dict[str, float | None]:
+    """Scores with the digits that a trial keeps."""
     return {split: None if score is None else float(f"{score:.{DIGITS}g}") for split, score in scores.items()}
 
 

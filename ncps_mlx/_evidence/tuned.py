@@ -13,7 +13,7 @@ from ncps_mlx._evidence.pool import TunedPool, read_tuned_pool
 from ncps_mlx._evidence.registry import Part, Term
 from ncps_mlx._evidence.train import populations, train
 
-__all__ = ["contrast", "fresh", "fresh_contrast", "missing", "read_pool", "train"]
+__all__ = ["contrast", "fresh", "fresh_contrast", "missing", "read_pool", "seconds_per_step", "train"]
 
 read_pool = read_tuned_pool
 
