@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 
 from ncps_mlx import Halving, Study
 from ncps_mlx.__main__ import main as command
+from ncps_mlx._evidence.__main__ import main as evidence
 from ncps_mlx._evidence.best_settings import (
     JUDGING_SEEDS,
     best_settings,
@@ -26,7 +27,7 @@ from ncps_mlx._evidence.best_settings import (
 from ncps_mlx._evidence.designs import read_pool
 from ncps_mlx._evidence.plan import Row, index_of, key_of, lacking
 from ncps_mlx._evidence.pool import BUDGETS, read_tasks, read_toml
-from ncps_mlx._evidence.registry import Part
+from ncps_mlx._evidence.registry import Part, read_registry
 from ncps_mlx._evidence.runner import describe, run
 from ncps_mlx._evidence.search import contrast, due, missing, train
 from ncps_mlx._evidence.search_plan import next_trials
@@ -34,10 +35,12 @@ from ncps_mlx._evidence.search_pool import SearchPool
 from ncps_mlx._evidence.search_results import SearchTrials, search_trials
 from ncps_mlx._evidence.tasks import make_task
 from ncps_mlx._evidence.trial_file import read_trials
+from ncps_mlx._evidence.verdicts import verdicts
 from ncps_mlx.training._hyperparameters import check_config, complete_config
 from tests.evidence_pool import TASKS
 
 DOCS = Path(__file__).parents[1] / "docs"
+SETTINGS = DOCS / "evidence" / "settings"
 
 POOL = """
 design = "search"
@@ -67,16 +70,37 @@ random_as_tpe = { of = "random_8", trials = 8, work_of = "tpe" }
 """
 
 
+CLAIMS = """
+[deltas]
+sines = 0.02
+
+[start-defaults]
+section = "best-practices"
+statement = "Begin with the defaults."
+kind = "measured"
+pool = "tiny"
+tasks = ["sines"]
+budgets = ["short"]
+parts = [
+  { name = "rank", statistic = "percentile", first = "defaults", second = "random_8", direction = "not-worse", deltas = { sines = 25 } },
+  { name = "score", statistic = "retrained best", first = "defaults", second = "tpe", direction = "not-worse" },
+]
+"""  # noqa: E501
+
+
 @pytest.fixture(scope="module")
 def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("evidence")
-    (folder / "tasks.toml").write_text(TASKS.replace("short = 6, long = 12", "short = 9, long = 18"))
-    (folder / "tiny.toml").write_text(POOL)
+    folder = tmp_path_factory.mktemp("evidence") / "docs"
+    (folder / "evidence" / "pools").mkdir(parents=True)
+    (folder / "evidence" / "tasks.toml").write_text(TASKS.replace("short = 6, long = 12", "short = 9, long = 18"))
+    (folder / "evidence" / "pools" / "tiny.toml").write_text(POOL)
+    (folder / "claims.toml").write_text(CLAIMS)
     return folder
 
 
 def tiny_pool(docs: Path) -> SearchPool:
-    pool = read_pool(docs / "tiny.toml", read_tasks(docs / "tasks.toml"))
+    folder = docs / "evidence"
+    pool = read_pool(folder / "pools" / "tiny.toml", read_tasks(folder / "tasks.toml"))
     assert isinstance(pool, SearchPool)
     return pool
 
@@ -84,7 +108,7 @@ def tiny_pool(docs: Path) -> SearchPool:
 @pytest.fixture(scope="module")
 def rows(docs: Path) -> list[Row]:
     """All trials of the tiny pool at the short budget."""
-    pool, path = tiny_pool(docs), docs / "tiny.jsonl"
+    pool, path = tiny_pool(docs), docs / "evidence" / "trials" / "tiny.jsonl"
     run(pool, path, ["short"], lambda _: None)
     assert describe(pool, path, ["short"]) == "tiny: nothing is missing"
     return read_trials(path)
@@ -141,6 +165,7 @@ def test_searches_choose_what_the_library_chooses(pool: SearchPool, trials: Sear
         ).run(progress=False)  # fmt: skip
         choice = trials.choice(pool.searches[name], repeat)
         assert choice == {key: study.best.config[key] for key in ("learning_rate", "hidden_size")}
+    assert choice is not None
     pruned = {row.config["learning_rate"] for row in study.records if row.status == "pruned"}
     assert len(pruned) == 6 and choice["learning_rate"] not in pruned
 
@@ -229,6 +254,14 @@ def test_what_was_chosen_is_compared_by_new_trainings(pool: SearchPool, rows: li
     assert found.lost == 1 and [seed for seed, *_ in found.pairs] == [101]
 
 
+def test_verdicts_come_from_searches_too(docs: Path, pool: SearchPool, rows: list[Row]) -> None:
+    found = verdicts(read_registry(docs / "claims.toml", {"tiny": pool}), {"tiny": pool}, {"tiny": rows})
+    rank, score = (entry["tasks"][0] for entry in found)
+    assert rank["effect"] == pytest.approx(-fmean(first for _, first, _ in rank["pairs"]) / 25)
+    gains = [second - first for _, first, second in score["pairs"]]
+    assert score["effect"] == pytest.approx(fmean(gains) / 0.02, rel=1e-4)
+
+
 def test_ranks_and_correlations_follow_from_the_trials(pool: SearchPool, rows: list[Row]) -> None:
     index = index_of(rows)
     found = contrast(part("percentile", "defaults", "random_8"), pool, "sines", "short", index)
@@ -238,21 +271,23 @@ def test_ranks_and_correlations_follow_from_the_trials(pool: SearchPool, rows: l
         "learning_rate": 0.01, "hidden_size": 4, "backbone_dropout": 0.0,
     }  # fmt: skip
     better = sum(row["scores"]["test"] < defaults["scores"]["test"] for row in of(rows, "random_8", 100))
-    assert found.pairs[0] == (100, pytest.approx(100 * better / 8), 0.0) and not found.higher_is_better
+    assert found.pairs[0] == pytest.approx((100, 100 * better / 8, 0.0)) and not found.higher_is_better
     found = contrast(part("early correlation", "random_8", "random_8"), pool, "sines", "short", index)
     early, final = (
         rankdata([score(row) for row in of(rows, "random_8", 101)])
         for score in (lambda row: row["early"][1], lambda row: row["scores"]["validation"])
     )
-    assert found.pairs[1] == (101, pytest.approx(np.corrcoef(early, final)[0, 1]), 1.0) and found.higher_is_better
+    assert found.pairs[1] == pytest.approx((101, np.corrcoef(early, final)[0, 1], 1.0)) and found.higher_is_better
     for row in of(rows, "random_8", 101):
         assert row["early"][0] >= row["early"][1] >= row["scores"]["validation"]  # the best so far
 
 
 def test_the_best_settings_are_a_file_that_tune_takes(
-    pool: SearchPool, rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    docs: Path, pool: SearchPool, rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    (path,) = write_settings(pool, rows, {"sines": 0.02}, tmp_path / "settings")
+    assert evidence(["--settings", "--docs", str(docs)]) == 0
+    path = docs / "evidence" / "settings" / "sines.toml"
+    assert f"wrote {path}" in capsys.readouterr().out
     record = json.loads(path.with_suffix(".json").read_text())
     means = {
         json.dumps(config): np.mean([
@@ -268,9 +303,9 @@ def test_the_best_settings_are_a_file_that_tune_takes(
     gain = np.subtract(record["test"]["defaults"], record["test"]["best"])
     assert record["gain"]["mean"] == pytest.approx(gain.mean(), rel=1e-4)
     assert record["is_better"] == bool(gain.mean() >= 0.02 and record["gain"]["low"] > 0)
-    judged = "and beat them" if record["is_better"] else "and do not beat them"
+    beaten = "and beat them" if record["is_better"] else "and do not beat them"
     text = path.read_text()
-    assert judged in text and f"test rmse: best {fmean(record['test']['best']):.4g}" in text
+    assert beaten in text and f"test rmse: best {fmean(record['test']['best']):.4g}" in text
     assert tomllib.loads(text)["search"]["first"] == [record["config"]]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "job.toml").write_text(text.replace("seeds = [0, 1, 2, 3, 4]", "seeds = [0]"))
@@ -298,7 +333,7 @@ def test_the_best_settings_are_a_file_that_tune_takes(
 def test_a_faulty_pool_is_refused(docs: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
     (tmp_path / "tiny.toml").write_text(POOL.replace(old, new, 1))
     with pytest.raises(ValueError, match=re.escape(message)):
-        read_pool(tmp_path / "tiny.toml", read_tasks(docs / "tasks.toml"))
+        read_pool(tmp_path / "tiny.toml", read_tasks(docs / "evidence" / "tasks.toml"))
 
 
 @pytest.fixture(scope="module")
@@ -331,24 +366,25 @@ def test_recorded_searches_are_those_of_the_pool(recorded: tuple[SearchPool, lis
 def test_recorded_settings_follow_from_the_recorded_trials(recorded: tuple[SearchPool, list[Row]]) -> None:
     pool, rows = recorded
     index, deltas = index_of(rows), read_toml(DOCS / "claims.toml")["deltas"]
-    folder = DOCS / "evidence" / "settings"
-    assert {path.stem for path in folder.glob("*.toml")} == set(pool.tasks)
     for name, task in pool.tasks.items():
-        record = json.loads((folder / f"{name}.json").read_text())
-        trials = search_trials(pool, task, record["budget"], index)
-        again = best_settings(trials, deltas[name])
-        assert again is not None
-        assert again == {key: value for key, value in record.items() if key != "classical"}
-        for method, scores in classical_scores(trials, JUDGING_SEEDS[:1]).items():
-            assert scores[0] == pytest.approx(record["classical"][method][0], rel=1e-3)
-        assert settings_file(trials, record) == (folder / f"{name}.toml").read_text()
+        both = {budget: search_trials(pool, task, budget, index) for budget in reversed(BUDGETS)}
+        records = {budget: best_settings(trials, deltas[name]) for budget, trials in both.items()}
+        budget = next((budget for budget, record in records.items() if record is not None), None)
+        path = SETTINGS / f"{name}.json"
+        assert path.exists() == (budget is not None)
+        if budget is not None:
+            record = json.loads(path.read_text())
+            assert records[budget] == {key: value for key, value in record.items() if key != "classical"}
+            for method, scores in classical_scores(both[budget], JUDGING_SEEDS[:1]).items():
+                assert scores[0] == pytest.approx(record["classical"][method][0], rel=1e-3)
+            assert settings_file(both[budget], record) == path.with_suffix(".toml").read_text()
 
 
-@pytest.mark.parametrize("name", ["glucose", "sunspots", "xor"])
+@pytest.mark.parametrize("path", sorted(SETTINGS.glob("*.toml")), ids=lambda path: path.stem)
 def test_recorded_settings_can_be_tuned_on(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    text = (DOCS / "evidence" / "settings" / f"{name}.toml").read_text()
+    name, text = path.stem, path.read_text()
     text = re.sub(r"\n(steps|evaluate_every) = \d+", r"\n\1 = 2", text)
     text = text.replace("seeds = [0, 1, 2, 3, 4]", "seeds = [0]")
     (tmp_path / f"{name}.toml").write_text(text)

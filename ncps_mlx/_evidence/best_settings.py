@@ -73,7 +73,7 @@ def _best_of(configs: Sequence[Config], trials: SearchTrials, repeat: int | None
     scores = []
     for config in configs:
         members = _choosing(trials, config) if repeat is None else trials.retraining(config, repeat)
-        rows = [row for row in trials.rows(members) if row is not None]
+        rows = trials.rows(members)
         if len(rows) < len(members):
             return None
         scores.append(fmean(validation(row, trials.task) for row in rows))
@@ -91,16 +91,16 @@ def best_settings(trials: SearchTrials, delta: float) -> dict[str, Any] | None:
     best = _best(trials, candidates)
     if candidates is None or best is None:
         return None
-    tested = {}
+    tested: dict[str, list[float | None]] = {}
     for name, config in (("best", best), (DEFAULTS, _defaults(trials))):
-        rows = [row for row in trials.rows(_judging(trials, config)) if row is not None]
+        rows = trials.rows(_judging(trials, config))
         if len(rows) < len(JUDGING_SEEDS):
             return None
         tested[name] = [row["scores"]["test"] for row in rows]
     sign = 1 if METRICS[trials.task.metric].greater_is_better else -1
-    pairs = [(sign * a, sign * b) for a, b in zip(tested["best"], tested[DEFAULTS], strict=True) if None not in (a, b)]
-    gain = paired(*zip(*pairs, strict=True))
-    rows = {key: trials.rows(_choosing(trials, config)) for key, config in enumerate(candidates)}
+    each = zip(tested["best"], tested[DEFAULTS], strict=True)
+    pairs = [(sign * one, sign * other) for one, other in each if one is not None and other is not None]
+    gain = paired([one for one, _ in pairs], [other for _, other in pairs])
     return {
         "pool": trials.pool.name,
         "task": trials.task.name,
@@ -110,8 +110,11 @@ def best_settings(trials: SearchTrials, delta: float) -> dict[str, Any] | None:
         "config": best,
         "defaults": _defaults(trials),
         "candidates": [
-            {"config": config, "validation": [row["scores"]["validation"] for row in rows[key] if row is not None]}
-            for key, config in enumerate(candidates)
+            {
+                "config": config,
+                "validation": [row["scores"]["validation"] for row in trials.rows(_choosing(trials, config))],
+            }
+            for config in candidates
         ],
         "seeds": {"validation": list(CHOOSING_SEEDS), "test": list(JUDGING_SEEDS)},
         "test": tested,

@@ -127,8 +127,8 @@ def tuning(pool: TunedPool, task: TaskSpec, budget: str, index: Index) -> Tuning
             grid = [_beyond(grid[0], -1), *grid] if side == "low" else [*grid, _beyond(grid[-1], 1)]
 
 
-def lacking(members: Iterable[Member], index: Index) -> list[Member]:
-    """The members without a trial, one for each: a level with a rate of its own may be another at that rate."""
+def lacking(members: Iterable[Any], index: Index) -> list[Any]:
+    """The members, of any design, without a trial, each once: a level with its own rate may be another at that rate."""
     found = {key_of(member.identity): member for member in members}
     return [member for key, member in found.items() if key not in index]
 

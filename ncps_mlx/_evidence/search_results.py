@@ -101,9 +101,10 @@ class SearchTrials:
             data_seed=draw if self.task.draw else None, place=place or {},
         )  # fmt: skip
 
-    def rows(self, members: Sequence[SearchMember]) -> list[Row | None]:
-        """The trials of members, ``None`` where one is missing."""
-        return [self.index.get(key_of(member.identity)) for member in members]
+    def rows(self, members: Sequence[SearchMember]) -> list[Row]:
+        """The trials of members, but those that are missing."""
+        keys = [key_of(member.identity) for member in members]
+        return [self.index[key] for key in keys if key in self.index]
 
 
 def _work(rows: Sequence[Row]) -> np.ndarray:
@@ -164,7 +165,7 @@ def _retrained_best(trials: SearchTrials, first: Side, second: Side, repeat: int
     for name, search in searches.items():
         config = trials.choice(search, repeat)
         rows = [] if config is None else trials.rows(trials.retraining(config, repeat))
-        scores[name] = [_test(row, trials.task) for row in rows if row is not None]
+        scores[name] = [_test(row, trials.task) for row in rows]
     if missing := len(searches) * trials.pool.retrained - sum(map(len, scores.values())):
         return missing
     one, other = ([fmean(scores[search.name]) for search in side] for side in (first, second))
