@@ -303,7 +303,7 @@ def test_the_best_settings_are_a_file_that_tune_takes(
     gain = np.subtract(record["test"]["defaults"], record["test"]["best"])
     assert record["gain"]["mean"] == pytest.approx(gain.mean(), rel=1e-4)
     assert record["is_better"] == bool(gain.mean() >= 0.02 and record["gain"]["low"] > 0)
-    beaten = "and beat them" if record["is_better"] else "and do not beat them"
+    beaten = "they beat them" if record["is_better"] else "they do not beat them"
     text = path.read_text()
     assert beaten in text and f"test rmse: best {fmean(record['test']['best']):.4g}" in text
     assert tomllib.loads(text)["search"]["first"] == [record["config"]]

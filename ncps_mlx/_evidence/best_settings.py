@@ -144,7 +144,7 @@ def settings_file(trials: SearchTrials, record: Mapping[str, Any]) -> str:
             "final": {"seeds": list(CHOOSING_SEEDS), "output": f"{task.name}.safetensors"},
         }
     )
-    return "\n".join([*(f"# {line}" for line in _said(record)), "", text])
+    return "\n".join([*(f"# {line}".rstrip() for line in _said(record)), "", text])
 
 
 def _said(record: Mapping[str, Any]) -> list[str]:
@@ -153,13 +153,13 @@ def _said(record: Mapping[str, Any]) -> list[str]:
     tested = {**record["test"], **record["classical"]}
     means = {name: fmean(score for score in scores if score is not None) for name, scores in tested.items()}
     gain = record["gain"]
-    judged = "beat" if record["is_better"] else "do not beat"
+    judged = "they beat them by" if record["is_better"] else "they do not beat them by"
     return [
         f"The best settings known for {record['task']}, of {len(record['candidates'])} candidates that searches gave.",
         f"Chosen by validation on {len(record['seeds']['validation'])} seeds, judged on {n} fresh ones:",
         f"test {record['metric']}: " + ", ".join(f"{name} {mean:.4g}" for name, mean in means.items()) + unit + ".",
-        f"They gain {gain['mean']:.3g} [{gain['low']:.3g}, {gain['high']:.3g}]{unit} on the defaults, "
-        f"and {judged} them by the {record['delta']:g} that matters.",
+        f"Gain on the defaults: {gain['mean']:.3g} [{gain['low']:.3g}, {gain['high']:.3g}]{unit}; "
+        f"{judged} the {record['delta']:g} that matters.",
         "",
         f"The record is {record['task']}.json; its trials are in trials/{record['pool']}.jsonl, {record['budget']}.",
         "More trials in [search] go on from here: ncps-mlx tune FILE.",
