@@ -15,9 +15,9 @@ from ncps_mlx._trials import Result, TrialResult, check_records, record_list, tu
 from ncps_mlx._utils.arrays import flat_numbers
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.json_values import format_value, to_json_value
-from ncps_mlx._utils.validation import check_flag, check_path, check_text, did_you_mean
+from ncps_mlx._utils.validation import check_flag, check_path, check_seeds, check_text, did_you_mean
 from ncps_mlx.data._task import Task
-from ncps_mlx.search._record import Record, check_seeds, train_again, warn_of_other_means
+from ncps_mlx.search._record import Record, train_again, warn_of_other_means
 
 __all__ = [
     "Record",

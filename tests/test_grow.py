@@ -245,7 +245,7 @@ def test_what_cannot_be_extended_so_is_refused(grown: Study) -> None:
     for changes, message in (
         ({"trials": 5}, "trials must be at least the 8 configurations of first, got 5"),
         ({"space": {"hidden_size": [3]}}, "space must be a Space, got dict"),
-        ({"fixed": 3}, "fixed must be a mapping of hyperparameters by name, got 3"),
+        ({"fixed": 3}, "fixed must map names to values, got 3"),
         ({"fixed": {"hidden_size": 3}}, "fixed must not name what the space varies"),
         ({"seeds": ()}, "seeds must be a sequence of at least 1 integer"),
         ({"name": ""}, "name must be a non-empty string"),

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ncps_mlx._utils.validation import check_path, did_you_mean
+from ncps_mlx._utils.validation import check_path, check_seeds, did_you_mean
 from ncps_mlx.data import Table, Task, load_task
 from ncps_mlx.search import Halving, Hyperband, Study
-from ncps_mlx.search._record import check_seeds
 from ncps_mlx.search._space_toml import space_from_toml
 
 __all__ = ["HELP", "Job", "read_job"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 import numbers
 import os
@@ -12,6 +13,7 @@ from typing import Any
 
 __all__ = [
     "LARGEST",
+    "LARGEST_SEED",
     "MOST",
     "MOST_SEEDS",
     "as_float",
@@ -22,6 +24,7 @@ __all__ = [
     "check_names",
     "check_number",
     "check_path",
+    "check_seeds",
     "check_text",
     "did_you_mean",
 ]
@@ -31,6 +34,8 @@ MOST = 10_000_000
 """The most that is counted of anything that lies in memory: steps, sequences, readings."""
 MOST_SEEDS = 10_000
 """The most seeds of one configuration."""
+LARGEST_SEED = 2**64 - 1
+"""The largest seed that MLX's generator takes."""
 LARGEST = 3.4e38
 """The largest number, but for a few digits, of single precision."""
 
@@ -116,6 +121,16 @@ def check_names(name: str, value: Any, what: str) -> list[str]:
     if len(set(value)) < len(value):
         raise ValueError(f"{name} must be different names, got {list(value)!r:.80}.")
     return list(value)
+
+
+def check_seeds(seeds: Any) -> list[int]:
+    """Return seeds as a list of integers."""
+    if not isinstance(seeds, Iterable) or isinstance(seeds, str | bytes):
+        raise ValueError(f"seeds must be a sequence of integers, got {seeds!r:.80}.")
+    given = list(itertools.islice(seeds, MOST_SEEDS + 1))
+    if len(given) > MOST_SEEDS:
+        raise ValueError(f"seeds must be at most {MOST_SEEDS}, got more.")
+    return [check_int("seeds", seed, minimum=0, maximum=LARGEST_SEED) for seed in given]
 
 
 def check_mapping(name: str, value: Any, what: str) -> dict[str, Any]:

@@ -10,12 +10,9 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn.init as init
 
-from ncps_mlx._utils.validation import check_choice, check_int
+from ncps_mlx._utils.validation import LARGEST_SEED, check_choice, check_int
 
-__all__ = ["INITIALIZERS", "Initializer", "LARGEST_SEED", "get_initializer", "seeded"]
-
-LARGEST_SEED = 2**64 - 1
-"""The largest that MLX's generator takes."""
+__all__ = ["INITIALIZERS", "Initializer", "get_initializer", "seeded"]
 
 Initializer = Callable[[mx.array], mx.array]
 """From an array of a parameter's shape to its initial values."""

@@ -14,9 +14,9 @@ from mlx.utils import tree_flatten
 
 from ncps_mlx._kernels.layout import transposed
 from ncps_mlx._time_scaler import TimeScaler
-from ncps_mlx._utils.validation import check_flag, check_number
+from ncps_mlx._utils.validation import LARGEST_SEED, check_flag, check_number
 from ncps_mlx.cells._base import Cell, State, TimeSteps
-from ncps_mlx.cells._initializers import LARGEST_SEED, Initializer, get_initializer
+from ncps_mlx.cells._initializers import Initializer, get_initializer
 from ncps_mlx.cells._mixed_memory import MixedMemory
 from ncps_mlx.cells._stack import run_stack
 from ncps_mlx.cells._validation import LARGEST_SIZE, MOST_LAYERS

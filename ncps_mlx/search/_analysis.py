@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ncps_mlx._trials import WORSE_THAN_MEAN, TrialResult, as_records, check_records, mean_scores
+from ncps_mlx._trials import WORSE_THAN_MEAN, TrialResult, mean_scores
 from ncps_mlx._utils.json_values import format_value
 from ncps_mlx._utils.validation import check_number
 from ncps_mlx.search._distributions import Choice, Distribution
@@ -152,22 +152,12 @@ class Edge:
         )
 
 
-def boundary(
-    space: Space, records: Sequence[TrialResult | Mapping[str, Any]], margin: float = 0.1
-) -> list[Edge]:
-    """Find what has its best value at an end of its range, where that could be wider.
-
-    The ends of a list of numbers are its least and its greatest. An end that no value can lie beyond, such as a dropout
-    rate of 0, is none. The best configuration is that with the best mean over its seeds, of those not pruned.
-    """
+def boundary(space: Space, records: Sequence[TrialResult], margin: float = 0.1) -> list[Edge]:
+    """Find the edges that :meth:`Study.boundary` tells of."""
     check_number("margin", margin, low=0, high=0.5, open_high=True)
-    if not isinstance(space, Space):
-        raise ValueError(f"space must be a Space, got {space!r:.80}.")
-    check_records(records)
-    records = list(records)
     groups = [
         (-mean if group[0].higher_is_better else mean, space.restrict(config))
-        for config, mean, group in mean_scores(as_records(records) if records else [])
+        for config, mean, group in mean_scores(records)
         if math.isfinite(mean) and all(record.status != "pruned" for record in group)
     ]
     order = [config for _, config in sorted(groups, key=lambda pair: pair[0])]

@@ -7,19 +7,17 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ncps_mlx._utils.json_values import to_json_value
-from ncps_mlx._utils.validation import MOST_SEEDS, check_choice, check_int, check_mapping
-from ncps_mlx.cells._initializers import LARGEST_SEED
+from ncps_mlx._utils.validation import check_choice, check_int, check_mapping, check_seeds
 from ncps_mlx.data._loading import build_task
 from ncps_mlx.data._source import TaskSource
 from ncps_mlx.data._task import Task
 from ncps_mlx.models._own import is_importable, name_model
 from ncps_mlx.search import _halving
 from ncps_mlx.search._halving import Bracket, Halving, Hyperband, rung_step
-from ncps_mlx.search._optuna_sampler import is_sampler, make_sampler, try_out
+from ncps_mlx.search._optuna_sampler import make_sampler, try_out
 from ncps_mlx.search._samplers import check_first, check_size, grid_plan, quasi_random_plan, random_plan
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.trial_store import TrialSpec
@@ -314,10 +312,12 @@ def _flatten(written: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_sampler(sampler: Any) -> tuple[str, BaseSampler | None]:
     """Return a sampler's name, and the sampler itself if it is one of Optuna's."""
+    from optuna.samplers import BaseSampler
+
+    if isinstance(sampler, BaseSampler):
+        return type(sampler).__name__, sampler
     if isinstance(sampler, str) and ":" in sampler:
         return sampler, None
-    if not isinstance(sampler, str) and is_sampler(sampler):
-        return type(sampler).__name__, sampler
     try:
         return check_choice("sampler", sampler, SAMPLERS), None
     except ValueError as error:
@@ -328,14 +328,8 @@ def _check_sampler(sampler: Any) -> tuple[str, BaseSampler | None]:
 
 def _check_seeds(seeds: Any) -> tuple[int, ...]:
     """Check that seeds are distinct integers of at least 0."""
-    text = isinstance(seeds, str | bytes)
-    given = list(islice(seeds, MOST_SEEDS + 1)) if isinstance(seeds, Iterable) and not text else []
-    if len(given) > MOST_SEEDS:
-        raise ValueError(f"seeds must be at most {MOST_SEEDS}, got more.")
-    values: Sequence[Any] = to_json_value("seeds", given)
-    if not values:
+    if not isinstance(seeds, Iterable) or not (checked := tuple(check_seeds(seeds))):
         raise ValueError(f"seeds must be a sequence of at least 1 integer such as (0, 1, 2), got {seeds!r}.")
-    checked = tuple(check_int("seeds", seed, minimum=0, maximum=LARGEST_SEED) for seed in values)
     if len(set(checked)) < len(checked):
         raise ValueError(f"seeds must be distinct, got {list(checked)}.")
     return checked

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ncps_mlx._utils.json_values import format_value, to_json_value
-from ncps_mlx._utils.validation import check_choice, check_flag, check_int, check_number
+from ncps_mlx._utils.validation import check_choice, check_flag, check_int, check_mapping, check_number
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 __all__ = [
-    "Choice", "Distribution", "Integer", "LogUniform", "Uniform", "When", "as_distribution", "from_json", "to_optuna",
+    "Choice", "Distribution", "Integer", "LogUniform", "Uniform", "When", "as_distribution", "decode", "encode",
+    "from_json", "to_optuna",
 ]  # fmt: skip
 
 
@@ -109,12 +110,13 @@ class Choice(Distribution):
 
     def decode(self, stored: Any) -> Any:
         """Find the value that Optuna stored."""
-        if getattr(stored, "ndim", 0) or stored not in self._encoded:
+        if getattr(stored, "ndim", 0) or stored not in self.encoded:
             raise ValueError(f"stored must be one of {self!r} as encode() writes it, got {stored!r:.80}.")
-        return self.values[self._encoded.index(stored)]
+        return self.values[self.encoded.index(stored)]
 
     @cached_property
-    def _encoded(self) -> list[Any]:
+    def encoded(self) -> list[Any]:
+        """Every choice as Optuna can store it."""
         return [self.encode(value) for value in self.values]
 
     def __repr__(self) -> str:
@@ -317,25 +319,30 @@ def to_optuna(values: Distribution) -> BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(values, Choice):
-        return CategoricalDistribution([values.encode(value) for value in values.values])
-    if isinstance(values, Integer):
-        return IntDistribution(values.low, values.high, log=values.log)
-    assert isinstance(values, Uniform)  # there are no others
-    return FloatDistribution(values.low, values.high, log=values.log)
+        return CategoricalDistribution(values.encoded)
+    kind = IntDistribution if isinstance(values, Integer) else FloatDistribution
+    return kind(*values.bounds(), log=values.log)
+
+
+def encode(distributions: Mapping[str, Distribution], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration as Optuna keeps it."""
+    return {name: distributions[name].encode(value) for name, value in config.items()}
+
+
+def decode(distributions: Mapping[str, Distribution], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration that Optuna kept, in the order of the distributions; what is not theirs is left out."""
+    return {name: each.decode(params[name]) for name, each in distributions.items() if name in params}
 
 
 def from_json(written: Mapping[str, Any]) -> Distribution:
     """Make a distribution from what its ``to_json`` gave, after JSON held it."""
-    kinds = {"Choice": Choice, "Uniform": Uniform, "LogUniform": LogUniform, "Integer": Integer}
-    if not isinstance(written, Mapping):
-        raise ValueError(f"written must map what to_json gave of a distribution, got {written!r:.80}.")
-    kind = kinds[check_choice("kind", written.get("kind"), kinds)]
-    given = {name: value for name, value in written.items() if name != "kind"}
-    known = {field.name: field.default is dataclasses.MISSING for field in dataclasses.fields(kind)}
-    if not {name for name, needed in known.items() if needed} <= given.keys() <= known.keys():
-        raise ValueError(f"written must hold {', '.join(known)} of a {kind.__name__}, got {', '.join(given)}.")
-    made: Distribution = kind(**{name: to_json_value(name, value) for name, value in given.items()})
-    return made
+    kinds: dict[str, type[Distribution]] = {each.__name__: each for each in (Choice, Uniform, LogUniform, Integer)}
+    given = check_mapping("written", written, "what to_json gave of a distribution")
+    kind = kinds[check_choice("kind", given.pop("kind", None), kinds)]
+    try:
+        return kind(**{name: to_json_value(name, value) for name, value in given.items()})
+    except TypeError as error:
+        raise ValueError(f"written must hold the arguments of a {kind.__name__}, got {', '.join(given)}.") from error
 
 
 def _check_share(q: Any) -> float:

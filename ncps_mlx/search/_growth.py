@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ncps_mlx._kernels.tanh import current_tanh
+from ncps_mlx._utils.validation import check_mapping
 from ncps_mlx.search._config import StudyConfig
 from ncps_mlx.search._halving import Halving
 from ncps_mlx.search._record import Record
@@ -28,11 +30,9 @@ def extended_config(config: StudyConfig, records: Sequence[Record], **changes: A
     space = given.get("space", config.space)
     if not isinstance(space, Space):
         raise ValueError(f"space must be a Space, got {type(space).__name__}.")
-    fixed = given.get("fixed", {})
-    if not isinstance(fixed, Mapping):
-        raise ValueError(f"fixed must be a mapping of hyperparameters by name, got {fixed!r:.80}.")
+    fixed = check_mapping("fixed", given.get("fixed"), "values")
     kept = {name: value for name, value in config.fixed.items() if name not in space.distributions}
-    given["fixed"] = kept | dict(fixed)
+    given["fixed"] = kept | fixed
     sampler = given.get("sampler", config.sampler)
     if isinstance(sampler, str) and sampler == "grid":
         given.setdefault("trials", None)  # all it has
@@ -98,8 +98,7 @@ def next_names(name: str, taken: Collection[str]) -> Iterator[str]:
     stem, _, number = name.rpartition(" ")
     if not (stem and re.fullmatch(r"[0-9]+", number)):
         stem, number = name, "1"
-    count = int(number) + 1
-    while f"{stem} {count}" in taken:
+    for count in itertools.count(int(number) + 1):
         yield f"{stem} {count}"
-        count += 1
-    yield f"{stem} {count}"
+        if f"{stem} {count}" not in taken:
+            return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ncps_mlx._utils.by_name import import_by_name
-from ncps_mlx.search._distributions import to_optuna
+from ncps_mlx.search._distributions import Choice, Distribution, Integer, encode, to_optuna
 from ncps_mlx.search._samplers import random_pick
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.open import quiet_optuna
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ncps_mlx.search._storage.trial_store import TrialStore
 
-__all__ = ["ask_sampler", "is_sampler", "known_by_configuration", "known_by_seed", "make_sampler", "suggest", "try_out"]
+__all__ = ["ask_sampler", "known_by_configuration", "known_by_seed", "make_sampler", "suggest", "try_out"]
 
 TRIES = 8  # questions to a sampler before a configuration is drawn at random
 STARTUP = 10  # configurations that TPE draws at random before it models anything
@@ -60,7 +60,6 @@ def suggest(trial: optuna.Trial | optuna.trial.FixedTrial, space: Space) -> dict
         >>> suggest(optuna.trial.FixedTrial({"backbone_layers": 0, "learning_rate": 0.01}), space)
         {'backbone_layers': 0, 'learning_rate': 0.01}
     """
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     from optuna.trial import BaseTrial
 
     if not isinstance(trial, BaseTrial):
@@ -68,22 +67,13 @@ def suggest(trial: optuna.Trial | optuna.trial.FixedTrial, space: Space) -> dict
     if not isinstance(space, Space):
         raise ValueError(f"space must be a Space, got {type(space).__name__}.")
 
-    def choose(name: str, distribution: Any) -> Any:
-        if isinstance(distribution, CategoricalDistribution):
-            return trial.suggest_categorical(name, distribution.choices)
-        if isinstance(distribution, IntDistribution):
-            return trial.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
-        assert isinstance(distribution, FloatDistribution)  # there are no others
-        return trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
+    def choose(name: str, values: Distribution) -> Any:
+        if isinstance(values, Choice):
+            return values.decode(trial.suggest_categorical(name, values.encoded))
+        suggest_number: Any = trial.suggest_int if isinstance(values, Integer) else trial.suggest_float
+        return values.decode(suggest_number(name, *values.bounds(), log=values.log))
 
-    return space.sample(lambda name, values: values.decode(choose(name, to_optuna(values))))
-
-
-def is_sampler(value: Any) -> bool:
-    """Whether a value is a sampler of Optuna's, which only a program that imported it can have."""
-    from optuna.samplers import BaseSampler
-
-    return isinstance(value, BaseSampler)
+    return space.sample(choose)
 
 
 def make_sampler(name: str, space: Space, n_seeds: int, seed: int, begun: int) -> BaseSampler:
@@ -138,9 +128,9 @@ def try_out(
     try:
         with quiet_optuna():
             tried = optuna.create_study(sampler=copy.deepcopy(sampler))
-            notes = [_ask(tried, space, _encode(space, config))[2] for config in first]
+            notes = [_ask(tried, space, encode(space.distributions, config))[2] for config in first]
             for i in range(TRIED):
-                params = _encode(space, space.sample(random_pick(rng)))
+                params = encode(space.distributions, space.sample(random_pick(rng)))
                 named = {name: each[name] for name in params}
                 tried.add_trial(create_trial(params=params, distributions=named, value=float(i)))
             _ask(tried, space, {})
@@ -154,10 +144,6 @@ def try_out(
 def _missing(name: str, error: ImportError) -> ImportError:
     cure = f" needs the package {error.name}. Install it: pip install {error.name}" if error.name else f": {error}"
     return ImportError(f"sampler {name}{cure}", name=error.name)
-
-
-def _encode(space: Space, config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: space.distributions[name].encode(value) for name, value in config.items()}
 
 
 def _ask(
@@ -174,15 +160,13 @@ def _ask(
 
 def known_by_seed(store: TrialStore) -> list[FrozenTrial]:
     """What TPE is told: every trial, each seed's by itself."""
-    from optuna.trial import TrialState, create_trial
+    from optuna.trial import TrialState
 
     known = []
     for trial in store.current():
         if not trial.state.is_finished():
-            params, each, attributes = trial.params, trial.distributions, trial.user_attrs
-            trial = create_trial(
-                state=TrialState.RUNNING, params=params, distributions=each, user_attrs=attributes
-            )
+            trial = copy.copy(trial)
+            trial.state = TrialState.RUNNING
         known.append(trial)
     return known
 
@@ -244,7 +228,7 @@ def ask_sampler(
             study.add_trial(trial)
         while len(configs) < count:
             for _ in range(TRIES):
-                asked, config, note = _ask(study, space, store.encode(shape or {}))
+                asked, config, note = _ask(study, space, encode(space.distributions, shape or {}))
                 if repr(config) not in seen:
                     break
                 study.tell(asked, state=TrialState.FAIL)

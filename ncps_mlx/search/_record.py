@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
-from itertools import islice
 from typing import Any
 
 import mlx.nn as nn
@@ -17,8 +16,7 @@ from ncps_mlx._predictor import Predictor
 from ncps_mlx._runtime.versions import versions
 from ncps_mlx._trials import History, TrialResult
 from ncps_mlx._utils.progress import Progress
-from ncps_mlx._utils.validation import MOST_SEEDS, check_int
-from ncps_mlx.cells._initializers import LARGEST_SEED
+from ncps_mlx._utils.validation import check_seeds
 from ncps_mlx.data._task import Task
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._fit import fit
@@ -33,7 +31,7 @@ from ncps_mlx.training._numerics import device_name, differences, warn_of_differ
 from ncps_mlx.training._population import scale_matrices, stack_parameters, unstack_parameters
 from ncps_mlx.training._trainer import PopulationTrainer
 
-__all__ = ["Record", "TrialPopulation", "check_seeds", "train_again", "warn_of_other_means"]
+__all__ = ["Record", "TrialPopulation", "train_again", "warn_of_other_means"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +127,7 @@ class Record(TrialResult):
         check_data(self, task)
         config = recorded_config(self.model, self.config, {})
         warn_of_other_means([self], stacklevel=2)
-        with kernels_of(self):
+        with kernels_of(self.versions):
             population = TrialPopulation(task, self.model, [config], [self.seed], [self.trial])
         if self.status == "pruned" and self.history is not None:
             population.train(until=self.history.step[-1])
@@ -212,7 +210,7 @@ class TrialPopulation:
         models = [build_model(model, config, self.sizes, seed) for config, seed in pairs]
         member_configs = [MemberConfig.from_config(config, seed) for config, seed in pairs]
         self._trainer = PopulationTrainer(models, task, _shared(self.configs, memory_mb), member_configs)
-        self.tanh, self.native = current_tanh(), current_native()
+        self._kernels = {"tanh": current_tanh(), "native": current_native()}
 
     @property
     def training(self) -> list[int]:
@@ -227,13 +225,10 @@ class TrialPopulation:
 
         The bar moves by ``share``, or by one for each trial.
         """
-        with ExitStack() as contexts:
-            bar = progress or contexts.enter_context(
-                Progress(len(self.trials), self.task.name, "trial", shown=False)
-            )
-            contexts.enter_context(tanh_implementation(self.tanh))
-            contexts.enter_context(native_layers(self.native != OFF))
-            self._trainer.train(bar, len(self.trials) if share is None else share, until)
+        count = len(self.trials)
+        own = nullcontext(progress) if progress else Progress(count, self.task.name, "trial", shown=False)
+        with own as bar, kernels_of(self._kernels):
+            self._trainer.train(bar, count if share is None else share, until)
 
     def prune(self, reasons: Mapping[int, str]) -> None:
         """Go on without these trials, each with its reason."""
@@ -241,7 +236,7 @@ class TrialPopulation:
 
     def records(self) -> list[Record]:
         """Say what became of each trial, or has become of it so far."""
-        now, device, task = versions() | {"tanh": self.tanh, "native": self.native}, device_name(), self.task
+        now, device, task = versions() | self._kernels, device_name(), self.task
         histories = [member.history() for member in self._trainer.members]
         return [
             Record(
@@ -299,19 +294,16 @@ def train_again(
         settings: dict[str, Any] = {name: shared[name] for name in FIT_PARAMETERS}
         settings |= {name: [config[name] for *_, config in group] for name in MEMBER_PARAMETERS & shared.keys()}
         settings["seed"] = [record.seed for _, record, _ in group]
-        with kernels_of(first):
+        with kernels_of(first.versions):
             histories = fit(models, task, progress=progress, **settings)
         found |= {i: pair for (i, *_), pair in zip(group, zip(models, histories, strict=True), strict=True)}
     return [found[i] for i in range(len(records))]
 
 
 @contextmanager
-def kernels_of(record: Record) -> Iterator[None]:
-    """Compute tanh as a record was trained, and layers in C if they did then."""
-    with (
-        tanh_implementation(record.versions.get("tanh", "auto")),
-        native_layers(record.versions.get("native", OFF) != OFF),
-    ):
+def kernels_of(versions: Mapping[str, str]) -> Iterator[None]:
+    """Compute tanh as a record's versions say, and layers in C if they ran there."""
+    with tanh_implementation(versions.get("tanh", "auto")), native_layers(versions.get("native", OFF) != OFF):
         yield
 
 
@@ -319,19 +311,9 @@ def warn_of_other_means(records: Iterable[Record], *, stacklevel: int) -> None:
     """Warn, once, if records were trained by other means than those that train them again."""
     found: list[str] = []
     for record in records:
-        with kernels_of(record):
+        with kernels_of(record.versions):
             found += differences({**record.versions, **({"device": record.device} if record.device else {})})
     warn_of_differences("The record", found, stacklevel=stacklevel + 1)
-
-
-def check_seeds(seeds: Any) -> list[int]:
-    """Seeds as a list of integers."""
-    if not isinstance(seeds, Iterable) or isinstance(seeds, str | bytes):
-        raise ValueError(f"seeds must be a sequence of integers, got {seeds!r:.80}.")
-    given = list(islice(seeds, MOST_SEEDS + 1))
-    if len(given) > MOST_SEEDS:
-        raise ValueError(f"seeds must be at most {MOST_SEEDS}, got more.")
-    return [check_int("seeds", seed, minimum=0, maximum=LARGEST_SEED) for seed in given]
 
 
 def check_data(record: Record, task: Task) -> None:

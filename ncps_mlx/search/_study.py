@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import mlx.nn as nn
 
@@ -157,7 +157,7 @@ class Study:
         self._store.add(config.specs(config.ordered_plan), ahead)
 
     @classmethod
-    def open(cls, storage: str | Path, name: str = "study", *, task: Task | None = None) -> Study:
+    def open(cls, storage: str | Path, name: str = "study", *, task: Task | None = None) -> Self:
         """Open a study of a storage by its name alone: to look at it, or to take part in it.
 
         Args:
@@ -179,8 +179,13 @@ class Study:
             Study('rates': grid, 2 configurations x 1 seed, 0 of 2 trials done)
         """
         check_text("name", name)
+        return cls._of(storage, name, StudyConfig.from_json(read_config(storage, name), task))
+
+    @classmethod
+    def _of(cls, *arguments: Any, **given: Any) -> Self:
+        """Make a study of a configuration that there is already."""
         study = cls.__new__(cls)
-        study._attach(storage, name, StudyConfig.from_json(read_config(storage, name), task))
+        study._attach(*arguments, **given)
         return study
 
     def extended(
@@ -238,14 +243,12 @@ class Study:
                 there = others.get(name)
                 if there is not None and there["trials"] == config.trials and not config.differences(there):
                     break
-        study = type(self).__new__(type(self))
-        study._attach(self._storage, name, config, trained=adopted(config, records))
-        return study
+        return self._of(self._storage, name, config, trained=adopted(config, records))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For ``copy`` and ``pickle``: a study in memory with the same trials; any other is opened once more."""
         trials = self._store.trials() if self._storage is None else ()
-        return _reopen, (type(self), self._storage, self.name, self.config, trials)
+        return self._of, (self._storage, self.name, self.config, trials)
 
     def run(
         self,
@@ -489,10 +492,3 @@ class Study:
         head = f"{self.name!r}: {config.sampler}, {config.trials} configurations x {seeds}"
         self._store.refresh()
         return f"Study({head}, {len(self._store.scores())} of {config.n_trials} trials done)"
-
-
-def _reopen(kind: type[Study], *arguments: Any) -> Study:
-    """A study from what its ``__reduce__`` gave."""
-    study = kind.__new__(kind)
-    study._attach(*arguments)
-    return study

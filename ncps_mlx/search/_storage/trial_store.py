@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncps_mlx._utils.validation import check_path
-from ncps_mlx.search._distributions import to_optuna
+from ncps_mlx.search._distributions import decode, encode, to_optuna
 from ncps_mlx.search._record import Record
 from ncps_mlx.search._space import Space
 from ncps_mlx.search._storage.open import open_storage, quiet_optuna, redact_url
@@ -155,11 +155,10 @@ class TrialStore:
         """Keep a trial's record, then mark the trial as done; false if another worker ended it before."""
         if self._change(self.storage.set_trial_user_attr, optuna_id, "record", record.to_json()) is False:
             return False
-        if record.status != "pruned" or record.history is None:
-            return self.set_state(optuna_id, "COMPLETE", [record.score])
-        # Optuna's sampler and dashboard want the score of a pruned trial so.
-        self._change(self.storage.set_trial_intermediate_value, optuna_id, record.history.step[-1], record.score)
-        return self.set_state(optuna_id, "PRUNED", [record.score])
+        state, reports = _end(record)
+        for step, score in reports.items():
+            self._change(self.storage.set_trial_intermediate_value, optuna_id, step, score)
+        return self.set_state(optuna_id, state, [record.score])
 
     def _change(self, write: Callable[..., Any], *arguments: Any) -> Any:
         """Write to a trial; ``False`` if it had ended."""
@@ -172,20 +171,15 @@ class TrialStore:
 
     def index_of(self, trial: FrozenTrial) -> int | None:
         """Return a trial's index in the plan; ``None`` if it is not one of the plan, with all of its configuration."""
-        is_ours = "trial" in trial.user_attrs and self.space.is_complete(self._decode(trial))
+        is_ours = "trial" in trial.user_attrs and self.space.is_complete(self._config(trial))
         return trial.user_attrs["trial"] if is_ours else None
 
+    def _config(self, trial: FrozenTrial) -> dict[str, Any]:
+        return decode(self.space.distributions, trial.params)
+
     def _spec(self, index: int, trial: FrozenTrial) -> TrialSpec:
-        seed, config, notes = trial.user_attrs["seed"], self._decode(trial), trial.system_attrs
+        seed, config, notes = trial.user_attrs["seed"], self._config(trial), trial.system_attrs
         return TrialSpec(index=index, seed=seed, config=config, notes=notes, optuna_id=trial._trial_id)
-
-    def encode(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a configuration as Optuna keeps it."""
-        return {name: self.space.distributions[name].encode(value) for name, value in config.items()}
-
-    def _decode(self, trial: FrozenTrial) -> dict[str, Any]:
-        each, params = self.space.distributions, trial.params
-        return {name: each[name].decode(params[name]) for name in each if name in params}
 
     def add(self, specs: Iterable[TrialSpec], n_waiting: float = math.inf) -> int:
         """Add trials as waiting, but those that wait, run or are done, until so many wait; return how many."""
@@ -213,17 +207,16 @@ class TrialStore:
         from optuna.trial import FrozenTrial, TrialState
 
         now = value = None
-        state, reports = TrialState.WAITING, {}
+        state, reports = TrialState.WAITING, dict[int, float]()
         attributes: dict[str, Any] = {"trial": spec.index, "seed": spec.seed}
         if record is not None:
-            now, value, state = datetime.now(), record.score, TrialState.COMPLETE
-            attributes["record"] = record.to_json()
-            if record.status == "pruned" and record.history is not None:
-                state, reports = TrialState.PRUNED, {record.history.step[-1]: record.score}
+            now, value, attributes["record"] = datetime.now(), record.score, record.to_json()
+            name, reports = _end(record)
+            state = TrialState[name]
         # Not by create_trial, which compares each distribution, of many choices perhaps, with itself.
         return FrozenTrial(
             state=state,
-            params=self.encode(spec.config),
+            params=encode(self.space.distributions, spec.config),
             distributions={name: self.distributions[name] for name in spec.config},
             user_attrs=attributes, system_attrs=dict(spec.notes), intermediate_values=reports,
             number=-1, trial_id=-1, value=value, datetime_start=now, datetime_complete=now,
@@ -245,7 +238,7 @@ class TrialStore:
 
     def configs(self) -> dict[int, dict[str, Any]]:
         """Return the configuration of every index that waits, runs or is done."""
-        return {index: self._decode(trial) for index, trial in [*self._done.items(), *self._open.items()]}
+        return {index: self._config(trial) for index, trial in [*self._done.items(), *self._open.items()]}
 
     def scores(self) -> dict[int, float]:
         """Return the score of every index that is done."""
@@ -253,11 +246,18 @@ class TrialStore:
 
     def records(self) -> list[Record]:
         """Return the records, sorted by their index in the plan."""
-        done = {index: self._done[index] for index in sorted(self._done) if index < self.n_trials}
-        for index, trial in done.items():
+        indices = sorted(index for index in self._done if index < self.n_trials)
+        for index in indices:
             if index not in self._records:
-                self._records[index] = Record.from_json(trial.user_attrs["record"])
-        return [self._records[index] for index in done]
+                self._records[index] = Record.from_json(self._done[index].user_attrs["record"])
+        return [self._records[index] for index in indices]
+
+
+def _end(record: Record) -> tuple[str, dict[int, float]]:
+    """How a trial ended, for Optuna, whose sampler and dashboard want a pruned one's score as that of its last step."""
+    if record.status != "pruned" or record.history is None:
+        return "COMPLETE", {}
+    return "PRUNED", {record.history.step[-1]: record.score}
 
 
 def read_config(storage: str | Path, name: str) -> dict[str, Any]:
