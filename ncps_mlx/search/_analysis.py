@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections import Counter
@@ -72,23 +73,21 @@ def table(space: Space, records: Sequence[Record]) -> dict[str, list[Any]]:
 def importance(study: optuna.Study) -> dict[str, float]:
     """Share of each hyperparameter in what sets the best trials apart from all, by PED-ANOVA, the greatest first."""
     import optuna
-    from optuna.trial import TrialState, create_trial
+    from optuna.trial import TrialState
 
     ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     done = [trial for trial in ended if trial.value is not None]
     if sum(math.isfinite(trial.value or 0.0) for trial in done) < FEWEST:
         raise RuntimeError(f"importance needs at least {FEWEST} trials that converged. Call run() first.")
     with quiet_optuna():
-        copy = optuna.create_study(direction=study.direction)
-        for trial in done:  # a pruned trial counts with its score so far: worse than what went on
-            params, each = trial.params, trial.distributions
-            copy.add_trial(
-                create_trial(state=TrialState.COMPLETE, params=params, distributions=each, value=trial.value)
-            )
+        completed = optuna.create_study(direction=study.direction)
+        for trial in map(copy.copy, done):
+            trial.state = TrialState.COMPLETE  # a pruned one counts with its score so far: worse than what went on
+            completed.add_trial(trial)
         with warnings.catch_warnings():  # equal scores give equal shares, which say it themselves
             warnings.filterwarnings("ignore", ".*will be equal", category=UserWarning)
             evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-            return dict(optuna.importance.get_param_importances(copy, evaluator=evaluator))
+            return dict(optuna.importance.get_param_importances(completed, evaluator=evaluator))
 
 
 def summary(space: Space, records: Sequence[Record], head: str, name: str) -> str:

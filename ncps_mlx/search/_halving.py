@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,8 +19,7 @@ from ncps_mlx.search._record import Record
 MOST_RUNGS = 20  # at one in two that is a millionth of the steps
 
 __all__ = [
-    "Bracket", "Halving", "Hyperband", "from_json", "is_eligible", "rank", "rung_step", "score_at", "survivor_count",
-    "to_json",
+    "Bracket", "Halving", "Hyperband", "from_json", "loss_at", "rung_step", "survivor_count", "to_json",
 ]  # fmt: skip
 
 
@@ -183,25 +183,20 @@ def rung_step(share: float, steps: int, evaluate_every: int) -> int:
     return step
 
 
-def score_at(record: Record, step: int) -> float:
-    """The best validation score that a trial had reached by a step, infinitely bad if it had diverged."""
-    worst = -math.inf if record.higher_is_better else math.inf
+def loss_at(record: Record, step: int) -> float | None:
+    """The best validation score that a trial had reached by a step, less being better; infinite if it had diverged.
+
+    ``None`` of one that was pruned at an earlier rung, and is ranked no more.
+    """
     history = record.history
-    if history is None or (record.diverged and history.step[-1] <= step):
-        return worst
-    reached = [score for at, score in zip(history.step, history.validation_score, strict=True) if at <= step]
-    return (max if record.higher_is_better else min)(reached, default=worst)
-
-
-def is_eligible(record: Record, step: int) -> bool:
-    """Whether a trial is ranked at a rung: still in training, or ended by itself, not pruned at an earlier one."""
-    return record.status != "pruned" or (record.history is not None and record.history.step[-1] >= step)
-
-
-def rank(scores: Mapping[Any, float], higher_is_better: bool) -> list[Any]:
-    """Order configurations by score, the best first; equal ones by their names."""
-    sign = -1.0 if higher_is_better else 1.0
-    return sorted(scores, key=lambda name: (sign * scores[name], name))
+    last = history.step[-1] if history is not None and history.step else 0
+    if record.status == "pruned" and last < step:
+        return None
+    if history is None or (record.diverged and last <= step):
+        return math.inf
+    sign = -1.0 if record.higher_is_better else 1.0
+    losses = [sign * score for score in history.validation_score[: bisect_right(history.step, step)]]
+    return min(losses, default=math.inf)
 
 
 def _shares(eta: int, rungs: int) -> tuple[float, ...]:

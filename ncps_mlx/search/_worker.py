@@ -12,7 +12,7 @@ import numpy as np
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.validation import MOST, check_int, check_number
 from ncps_mlx.search._config import StudyConfig
-from ncps_mlx.search._halving import Bracket, is_eligible, rank, rung_step, score_at, survivor_count
+from ncps_mlx.search._halving import Bracket, loss_at, rung_step, survivor_count
 from ncps_mlx.search._optuna_sampler import ask_sampler, known_by_configuration, known_by_seed
 from ncps_mlx.search._record import Record, TrialPopulation
 from ncps_mlx.search._storage.leases import LEASE_SECONDS
@@ -113,10 +113,10 @@ class Worker:
         """Begin the next population, trials of one shape, or the next bracket, whole; ``[]`` if nothing is free now."""
         batch = self._claim(limit)
         if self._config.is_adaptive:
-            return batch if batch or not self._draw() else self._claim(limit)
-        if self._queue.n_free < self._population_size and self._add_next() and not batch:
-            return self._claim(limit)
-        return batch
+            has_more = not batch and self._draw()
+        else:
+            has_more = self._queue.n_free < self._population_size and self._add_next() > 0
+        return self._claim(limit) if has_more and not batch else batch
 
     def _claim(self, limit: int) -> list[TrialSpec]:
         config = self._config
@@ -226,14 +226,12 @@ def train_bracket(
 def prune(
     eta: int, share: float, populations: Sequence[TrialPopulation], records: Mapping[int, Record], n_seeds: int
 ) -> None:
-    """Rank what has reached a rung, and stop the worse ones that are in training."""
+    """Rank what has reached a rung by the mean over the seeds, and stop the worse ones that are in training."""
     reached: dict[int, list[float]] = {}
     for trial, record in records.items():
-        step = rung_step(share, *steps_of(record.config))
-        if is_eligible(record, step):
-            reached.setdefault(trial // n_seeds, []).append(score_at(record, step))
-    higher = next(iter(records.values())).higher_is_better
-    order = rank({index: float(np.mean(scores)) for index, scores in reached.items()}, higher)
+        if (loss := loss_at(record, rung_step(share, *steps_of(record.config)))) is not None:
+            reached.setdefault(trial // n_seeds, []).append(loss)
+    order = sorted(reached, key=lambda index: (np.mean(reached[index]), index))
     survivors = survivor_count(len(order), eta)
     worse = {index: at for at, index in enumerate(order, start=1) if at > survivors}
     for population in populations:

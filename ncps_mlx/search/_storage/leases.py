@@ -12,15 +12,15 @@ import platform
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Heartbeat", "LEASE_SECONDS", "Lease", "LivenessMonitor", "machine"]
+__all__ = ["LEASE_SECONDS", "Lease", "LivenessMonitor", "heartbeat", "machine"]
 
 LEASE_SECONDS = 60.0
 """How long a lease lasts without being renewed."""
@@ -106,29 +106,25 @@ class LivenessMonitor:
         return found
 
 
-class Heartbeat:
-    """A thread that renews a lease, which lasts so many seconds, while its worker trains.
+@contextmanager
+def heartbeat(renew: Callable[[], object], seconds: float) -> Iterator[None]:
+    """Let a thread renew a lease, which lasts so many seconds, while its worker trains.
 
     Leaving it waits for no renewal under way, which may be one that waits for its server. A renewal that fails is not
     the last one: the storage may be back before the worker, which is training, asks it for anything.
     """
+    stopped = threading.Event()
 
-    def __init__(self, renew: Callable[[], object], seconds: float) -> None:
-        self._renew, self._interval = renew, seconds / RENEWALS
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._interval):
+    def beat() -> None:
+        while not stopped.wait(seconds / RENEWALS):
             with suppress(OSError):  # a lasting one is raised in the worker, at its next call of the storage
-                self._renew()
+                renew()
 
-    def __enter__(self) -> Heartbeat:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
+    threading.Thread(target=beat, name="lease", daemon=True).start()
+    try:
+        yield
+    finally:
+        stopped.set()
 
 
 @cache

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from ncps_mlx.search._record import Record
-from ncps_mlx.search._storage.leases import LEASE_SECONDS, Heartbeat, Lease, LivenessMonitor
+from ncps_mlx.search._storage.leases import LEASE_SECONDS, Lease, LivenessMonitor, heartbeat
 from ncps_mlx.search._storage.trial_store import TrialSpec, TrialStore
 
 __all__ = ["TrialQueue"]
@@ -46,7 +46,7 @@ class TrialQueue:
         self._lease = Lease.of_this_process(lease_seconds)
         try:
             self._hold(())
-            with Heartbeat(self._renew, lease_seconds):
+            with heartbeat(self._renew, lease_seconds):
                 yield
         finally:
             try:

@@ -80,7 +80,6 @@ class TrialStore:
         self._scores: dict[int, float] = {}
         self._open: dict[int, FrozenTrial] = {}  # what waits or runs and counts, by index, in the order of adding
         self._known: dict[int, FrozenTrial] = {}  # the last trial of every index, failed ones too
-        self._added: set[int] = set()  # indices stored since they were read
         self._records: dict[int, Record] = {}
         self.unfinished: list[FrozenTrial] = []  # all that waits or runs, another program's too
         self.refresh()  # before anything is written: a damaged file is left as it is
@@ -142,7 +141,6 @@ class TrialStore:
                 if trial.state.name == "WAITING":
                     self.set_state(trial._trial_id, "FAIL")
             self._done, self._scores, self._open, self.unfinished = done, scores, current, unfinished
-            self._added.clear()
             self._ended |= ended  # last: Ctrl-C may come between
 
     def set_state(self, optuna_id: int, state: str, values: Sequence[float] | None = None) -> bool:
@@ -184,14 +182,14 @@ class TrialStore:
     def add(self, specs: Iterable[TrialSpec], n_waiting: float = math.inf) -> int:
         """Add trials as waiting, but those that wait, run or are done, until so many wait; return how many."""
         with self._lock:
-            known = {*self._done, *self._open, *self._added}
-            waiting = sum(trial.state.name == "WAITING" for trial in self._open.values()) + len(self._added)
-            missing = [spec for spec in specs if spec.index not in known]
+            waiting = sum(trial.state.name == "WAITING" for trial in self._open.values())
+            missing = [spec for spec in specs if spec.index not in self._done and spec.index not in self._open]
             for added, spec in enumerate(missing):
                 if waiting + added >= n_waiting:
                     return added
-                self.retry(self.optuna.add_trial, self._frozen(spec))
-                self._added.add(spec.index)
+                trial = self._frozen(spec)
+                self.retry(self.optuna.add_trial, trial)
+                self._open[spec.index] = trial  # until it is read
         return len(missing)
 
     def adopt(self, trained: Iterable[tuple[TrialSpec, Record]]) -> None:
