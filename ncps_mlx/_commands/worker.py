@@ -13,9 +13,9 @@ import sys
 import threading
 from types import FrameType
 
+from ncps_mlx._utils.progress import log
 from ncps_mlx.search._storage.leases import LEASE_SECONDS
 from ncps_mlx.search._storage.open import redact_url
-from ncps_mlx.search._storage.retry import log
 
 __all__ = ["add_arguments", "run"]
 

@@ -7,7 +7,7 @@ import sys
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "log"]
 
 LOG_SECONDS = 10.0  # between lines where the bar cannot overwrite itself: a log, a page, a pipe
 
@@ -75,3 +75,10 @@ class Progress:
     def best_score(self) -> float | None:
         """The best score, ``None`` before there is a finite one."""
         return self._best if math.isfinite(self._best) else None
+
+
+def log(line: str) -> None:
+    """Print a line on stderr, above a progress bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stderr)

@@ -232,12 +232,12 @@ class StudyConfig:
     @classmethod
     def from_json(cls, written: Mapping[str, Any], task: Task | None = None) -> StudyConfig:
         """Make the same configuration again; ``task`` where that cannot be made from its source."""
-        if task is not None and not isinstance(task, Task):
-            raise ValueError(f"task must be a Task, got {type(task).__name__}.")
         if task is None:
             if written["task_source"] is None:
                 raise ValueError(_not_shared("this study"))
             task = build_task(TaskSource.from_json(written["task_source"]))
+        elif not isinstance(task, Task):
+            raise ValueError(f"task must be a Task, got {type(task).__name__}.")
         if task.data_hash != written["data_hash"]:
             raise ValueError(
                 f"task must hold the data of the study, with hash {written['data_hash']}, got {task.name!r} with hash "

@@ -237,7 +237,6 @@ class TrialPopulation:
     def records(self) -> list[Record]:
         """Say what became of each trial, or has become of it so far."""
         now, device, task = versions() | self._kernels, device_name(), self.task
-        histories = [member.history() for member in self._trainer.members]
         return [
             Record(
                 trial=trial,
@@ -259,7 +258,7 @@ class TrialPopulation:
                 device=device,
             )
             for trial, config, seed, history in zip(
-                self.trials, self.configs, self.seeds, histories, strict=True
+                self.trials, self.configs, self.seeds, self._trainer.histories, strict=True
             )
         ]
 

@@ -308,7 +308,7 @@ class Study:
         limit = math.inf if max_trials is None else check_int("max_trials", max_trials)
         worker = Worker(self.config, self._store, self._queue, settings)
         self._store.refresh()
-        done, higher = len(self._store.scores()), self.task.higher_is_better
+        done, higher = len(self._store.scores), self.task.higher_is_better
         total = int(min(self.config.n_trials, done + limit))
         with Progress(total, self.name, "trial", done=done, shown=progress, higher_is_better=higher) as bar:
             worker.update(bar)
@@ -333,7 +333,7 @@ class Study:
         self.config.check_shared(self.name)
         with self._queue.working(settings.lease_seconds):
             worker.store_missing()
-        share = -(-(self.config.n_trials - len(self._store.scores())) // workers)  # of what is left, for each
+        share = -(-(self.config.n_trials - len(self._store.scores)) // workers)  # of what is left, for each
         settings = replace(settings, population_size=max(1, min(self.population_size, share)))
         with WorkerPool(self._storage, self.name, workers, settings) as pool:
             while pool.running():
@@ -491,4 +491,4 @@ class Study:
         seeds = f"{len(config.seeds)} seed{'s' if len(config.seeds) > 1 else ''}"
         head = f"{self.name!r}: {config.sampler}, {config.trials} configurations x {seeds}"
         self._store.refresh()
-        return f"Study({head}, {len(self._store.scores())} of {config.n_trials} trials done)"
+        return f"Study({head}, {len(self._store.scores)} of {config.n_trials} trials done)"

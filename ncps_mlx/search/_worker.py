@@ -81,7 +81,7 @@ class Worker:
         self._show(bar)
 
     def _show(self, bar: Progress) -> None:
-        scores, others = self._store.scores(), self._queue.other_leases()
+        scores, others = self._store.scores, self._queue.other_leases()
         bests = [lease.best for lease in others if lease.best is not None]
         if known := [*scores.values(), *bests]:
             bar.add_score((max if self._config.task.higher_is_better else min)(known))
@@ -93,7 +93,7 @@ class Worker:
 
     def is_finished(self) -> bool:
         """Whether everything is trained, as far as was read."""
-        return len(self._store.scores()) >= self._config.n_trials
+        return len(self._store.scores) >= self._config.n_trials
 
     def store_missing(self) -> None:
         """Bring back what stopped workers left, and add what is missing."""
@@ -127,7 +127,7 @@ class Worker:
     def _is_whole_bracket(self, specs: Sequence[TrialSpec]) -> bool:
         """Whether all else of a bracket is done: what another worker holds could not be ranked."""
         bracket, n = self._config.bracket(specs[0].index), self._n_seeds
-        known = {spec.index for spec in specs} | self._store.scores().keys()
+        known = {spec.index for spec in specs} | self._store.scores.keys()
         return known.issuperset(range(bracket.first * n, (bracket.first + bracket.size) * n))
 
     def _draw(self) -> bool:

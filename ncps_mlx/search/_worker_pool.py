@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from ncps_mlx.search._storage.retry import log
+from ncps_mlx._utils.progress import log
 from ncps_mlx.search._worker import WorkerSettings
 
 __all__ = ["WorkerPool"]

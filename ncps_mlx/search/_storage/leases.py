@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-__all__ = ["LEASE_SECONDS", "Lease", "LivenessMonitor", "heartbeat", "machine"]
+from ncps_mlx._runtime.process import machine, start_of
+
+__all__ = ["LEASE_SECONDS", "Lease", "LivenessMonitor", "heartbeat"]
 
 LEASE_SECONDS = 60.0
 """How long a lease lasts without being renewed."""
@@ -52,7 +52,7 @@ class Lease:
             host=host,
             machine=machine(),
             pid=pid,
-            started=_started(pid) or "",
+            started=start_of(pid) or "",
             seconds=seconds,
         ).renew(())
 
@@ -70,7 +70,7 @@ class Lease:
     @property
     def process_exited(self) -> bool:
         """Whether its process is known to be gone: only seen from the same machine."""
-        return self.machine == machine() and os.name == "posix" and _started(self.pid) != self.started
+        return self.machine == machine() and os.name == "posix" and start_of(self.pid) != self.started
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -125,29 +125,3 @@ def heartbeat(renew: Callable[[], object], seconds: float) -> Iterator[None]:
         yield
     finally:
         stopped.set()
-
-
-@cache
-def machine() -> str:
-    """Name this machine since its last start, and this container on it."""
-    parts = [platform.node()]
-    with suppress(OSError):  # there is no such thing everywhere
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    return " ".join(parts)
-
-
-def _started(pid: int) -> str | None:
-    """When a process of this machine started, ``""`` if the system does not say, ``None`` if it is gone."""
-    if Path("/proc/self").exists():
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return None
-        return None if fields[0] in "ZX" else fields[19]
-    try:
-        with suppress(PermissionError):  # another user's
-            os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    return ""

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-__all__ = ["StorageRetry", "log", "root_message"]
+from ncps_mlx._utils.progress import log
+
+__all__ = ["StorageRetry", "root_message"]
 
 OUTAGE_SECONDS = 600.0  # that a server may be away
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0  # seconds between two tries
@@ -109,13 +111,6 @@ class StorageRetry:
             if self._away_since is not None and (failed or began - self._away_since >= FIRST_PAUSE):
                 log(f"{self.where} answers again after {time.monotonic() - self._away_since:.0f} s.")
                 self._away_since = None
-
-
-def log(line: str) -> None:
-    """Print a line on stderr, above a progress bar if there is one."""
-    from tqdm import tqdm
-
-    tqdm.write(line, file=sys.stderr)
 
 
 def _errors() -> tuple[type[Exception], ...]:

@@ -51,7 +51,7 @@ class TrialQueue:
         finally:
             try:
                 with suppress(OSError), self._store.retry.without_waiting():
-                    self._release()  # a lease that cannot be released runs out
+                    self._release(self._lease)  # one that cannot be released runs out
             finally:
                 self._lease = None
 
@@ -67,11 +67,7 @@ class TrialQueue:
             self._lease = self._lease.renew(trials, *(self.progress() if self.progress else ()))
             self._store.set_attribute(LEASE + self._lease.worker, self._lease.to_json())
 
-    def _release(self) -> None:
-        with self._lease_lock:
-            lease = self._lease
-        if lease is None:
-            return
+    def _release(self, lease: Lease) -> None:
         if lease.trials:
             self._hold(())
             self.requeue_orphans()

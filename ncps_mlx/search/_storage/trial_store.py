@@ -77,7 +77,7 @@ class TrialStore:
         self._lock = threading.Lock()  # a study may be looked at while it runs
         self._ended: set[int] = set()  # numbers of trials that change no more
         self._done: dict[int, FrozenTrial] = {}  # what has its record, by index
-        self._scores: dict[int, float] = {}
+        self.scores: dict[int, float] = {}  # of every index that is done
         self._open: dict[int, FrozenTrial] = {}  # what waits or runs and counts, by index, in the order of adding
         self._known: dict[int, FrozenTrial] = {}  # the last trial of every index, failed ones too
         self._records: dict[int, Record] = {}
@@ -117,7 +117,7 @@ class TrialStore:
     def refresh(self) -> None:
         """Read what any worker stored since; of several trials that wait with one index, the first is kept."""
         with self._lock:
-            ended, done, scores, unfinished = set(), dict(self._done), dict(self._scores), []
+            ended, done, scores, unfinished = set(), dict(self._done), dict(self.scores), []
             for trial in self.trials():
                 if trial.number in self._ended:
                     continue
@@ -140,7 +140,7 @@ class TrialStore:
                     continue
                 if trial.state.name == "WAITING":
                     self.set_state(trial._trial_id, "FAIL")
-            self._done, self._scores, self._open, self.unfinished = done, scores, current, unfinished
+            self._done, self.scores, self._open, self.unfinished = done, scores, current, unfinished
             self._ended |= ended  # last: Ctrl-C may come between
 
     def set_state(self, optuna_id: int, state: str, values: Sequence[float] | None = None) -> bool:
@@ -237,10 +237,6 @@ class TrialStore:
     def configs(self) -> dict[int, dict[str, Any]]:
         """Return the configuration of every index that waits, runs or is done."""
         return {index: self._config(trial) for index, trial in [*self._done.items(), *self._open.items()]}
-
-    def scores(self) -> dict[int, float]:
-        """Return the score of every index that is done."""
-        return self._scores
 
     def records(self) -> list[Record]:
         """Return the records, sorted by their index in the plan."""
