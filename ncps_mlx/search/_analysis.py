@@ -37,14 +37,12 @@ def best_group(records: Sequence[Record], name: str) -> list[Record]:
     if not records:
         raise RuntimeError(f"{name!r} has no trial yet. Call run() first.")
     sign = -1 if records[0].higher_is_better else 1
-    groups = [(sign * mean, group) for _, mean, group in mean_scores(records)]
-    n_seeds = max(len({record.seed for record in group}) for _, group in groups)
+    groups = [(sign * mean, len({record.seed for record in group}), group) for _, mean, group in mean_scores(records)]
+    n_seeds = max(n for _, n, _ in groups)
     complete = [
         (loss, group)
-        for loss, group in groups
-        if math.isfinite(loss)
-        and len({record.seed for record in group}) == n_seeds
-        and all(record.status != "pruned" for record in group)
+        for loss, n, group in groups
+        if math.isfinite(loss) and n == n_seeds and all(record.status != "pruned" for record in group)
     ]
     pool = min(complete, key=lambda pair: pair[0])[1] if complete else records
     converged = [record for record in pool if math.isfinite(record.score)]

@@ -266,6 +266,10 @@ class StudyConfig:
         changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
         return [f"{key} was {before.get(key)!s:.200} and is {now.get(key)!s:.200}" for key in changed]
 
+    def is_of(self, stored: Mapping[str, Any] | None) -> bool:
+        """Whether a study that is stored, ``None`` if it was not made here, was made just so."""
+        return stored is not None and stored["trials"] == self.trials and not self.differences(stored)
+
     def check_same(self, stored: Mapping[str, Any], name: str, where: str) -> None:
         """Refuse to open a study that was made differently, saying every difference, or with more configurations."""
         if changed := self.differences(stored):

@@ -321,7 +321,8 @@ def to_optuna(values: Distribution) -> BaseDistribution:
     if isinstance(values, Choice):
         return CategoricalDistribution(values.encoded)
     kind = IntDistribution if isinstance(values, Integer) else FloatDistribution
-    return kind(*values.bounds(), log=values.log)
+    low, high = values.bounds()
+    return kind(low, high, log=values.log)
 
 
 def encode(distributions: Mapping[str, Distribution], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -93,12 +93,9 @@ def _key(value: Any) -> Any:
     return tuple(map(_key, value)) if isinstance(value, tuple) else value
 
 
-def next_names(name: str, taken: Collection[str]) -> Iterator[str]:
-    """Count on from a study's name, "rates" to "rates 2": those that are taken, and the first that is not."""
+def next_names(name: str) -> Iterator[str]:
+    """Count on from a study's name: "rates", "rates 2", "rates 3", ..."""
     stem, _, number = name.rpartition(" ")
     if not (stem and re.fullmatch(r"[0-9]+", number)):
         stem, number = name, "1"
-    for count in itertools.count(int(number) + 1):
-        yield f"{stem} {count}"
-        if f"{stem} {count}" not in taken:
-            return
+    return (f"{stem} {count}" for count in itertools.count(int(number) + 1))

@@ -239,10 +239,7 @@ class Study:
         config = extended_config(self.config, records, **changes)
         if name is None:
             others = self._store.others()
-            for name in next_names(self.name, others):
-                there = others.get(name)
-                if there is not None and there["trials"] == config.trials and not config.differences(there):
-                    break
+            name = next(each for each in next_names(self.name) if each not in others or config.is_of(others[each]))
         return self._of(self._storage, name, config, trained=adopted(config, records))
 
     def __reduce__(self) -> tuple[Any, ...]:
