@@ -19,8 +19,7 @@ from ncps_mlx._evidence.registry import Claim, Part
 from ncps_mlx._evidence.train import train
 from ncps_mlx._evidence.trial_rows import trial_rows
 from ncps_mlx._utils.text_table import text_table
-from ncps_mlx._utils.validation import check_choice, check_names, did_you_mean
-from ncps_mlx.search._record import check_seeds
+from ncps_mlx._utils.validation import check_choice, check_names, check_seeds, did_you_mean
 from ncps_mlx.stats._rank_sum import smallest_rank_sum
 
 __all__ = ["SEEDS", "VARIABLE", "BuildCheck", "check", "check_in", "checked_parts", "tuned_parts"]

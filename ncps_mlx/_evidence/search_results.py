@@ -24,7 +24,7 @@ from ncps_mlx._evidence.search_plan import (
 )
 from ncps_mlx._evidence.search_pool import Search, SearchPool
 from ncps_mlx.data._metrics import METRICS
-from ncps_mlx.search._halving import rank, survivor_count
+from ncps_mlx.search._halving import survivor_count
 
 __all__ = ["SearchTrials", "compare", "search_trials"]
 
@@ -81,7 +81,8 @@ class SearchTrials:
         for share in search.bracket.rungs:
             rung = self.pool.rungs.index(share)
             scores = {i: _early(row, rung, self.task) for i, row in left.items()}
-            best = rank(scores, METRICS[self.task.metric].greater_is_better)
+            sign = -1.0 if METRICS[self.task.metric].greater_is_better else 1.0
+            best = sorted(scores, key=lambda name: (sign * scores[name], name))
             left = {i: left[i] for i in sorted(best[: survivor_count(len(left), search.bracket.eta)])}
         return list(left.values())
 
