@@ -15,6 +15,9 @@ tells what time and memory a training step takes.
 Whole searches, ``search.py``: ``search_pool.py`` (read and checked), ``search_plan.py`` (which trials a search has),
 ``search_results.py`` (what it chose, and its contrasts), ``best_settings.py`` (the best of all, as files for ``tune``).
 
+``splits.py`` trains folds of a cross-validation before each of several futures, which ``eras.py`` makes; ``metrics.py``
+scores random configurations by several metrics, those of ``domain_metrics.py`` among them.
+
 For all: ``trial_file.py``, ``runner.py`` (what is missing, in turn), ``registry.py`` (the claims), ``verdicts.py``,
 ``record.py`` (all of it read, from a checkout or a wheel), ``reproduce.py`` (a claim on fresh seeds, beside it),
 ``build_check.py`` (whether a build still shows it: by ``against_record.py``, by ``placebo.py``, in ``trial_rows.py``).

@@ -27,6 +27,7 @@ class Contrast:
         levels: The levels that each side came to, with their rates.
         lost: Seeds of which a side diverged.
         missing: Members that are not trained yet, at least.
+        unit: Of the values, if it is not the task's.
     """
 
     pairs: list[tuple[int, float, float]]
@@ -34,6 +35,7 @@ class Contrast:
     levels: dict[str, list[tuple[str, float]]]
     lost: int
     missing: int
+    unit: str | None = None
 
     def differences(self, delta: float) -> list[float]:
         """First minus second in units of δ, positive in favour of the first."""

@@ -24,6 +24,7 @@ __all__ = [
     "check_keys",
     "check_rates",
     "level_fields",
+    "named_tasks",
     "read_tasks",
     "read_toml",
     "read_tuned_pool",
@@ -194,6 +195,14 @@ def read_tasks(path: Path) -> dict[str, TaskSpec]:
     return found
 
 
+def named_tasks(where: str, names: Sequence[str], tasks: Mapping[str, TaskSpec]) -> dict[str, TaskSpec]:
+    """The tasks of these names; refuse one that is none."""
+    for name in names:
+        if name not in tasks:
+            raise ValueError(f"{where}: tasks must be those of tasks.toml, got {name!r}.{did_you_mean(name, tasks)}")
+    return {name: tasks[name] for name in names}
+
+
 def read_tuned_pool(path: Path, tasks: Mapping[str, TaskSpec]) -> TunedPool:
     """Read a pool whose levels are tuned; ``tasks`` are those it may name."""
     table = read_toml(path)
@@ -214,11 +223,7 @@ def level_fields(
     optional = (*optional, "fixed", "design")
     check_keys(path.name, table, cls, without=("name",), more=("steps", "settings"), optional=optional)
     chosen, steps = {}, table.get("steps", {})
-    for name in table["tasks"]:
-        task = tasks.get(name)
-        if task is None:
-            hint = did_you_mean(name, tasks)
-            raise ValueError(f"{path.name}: tasks must be those of tasks.toml, got {name!r}.{hint}")
+    for name, task in named_tasks(path.name, table["tasks"], tasks).items():
         own = {budget: steps.get(name, {}).get(budget, task.steps[budget]) for budget in BUDGETS}
         settings = {**task.settings, **table.get("settings", {}).get(name, {})}
         chosen[name] = TaskSpec(**{**vars(task), "steps": own, "settings": settings})

@@ -44,6 +44,10 @@ STATISTICS = {
     "retrained best": "mean test score of what a search chose by validation, trained again with new seeds",
     "percentile": "percent of a search's trials with a better test score than a trial has; 0 is the best",
     "early correlation": "Spearman's, over a search's trials, of validation scores at a third of the steps and the end",
+    "estimate": "score that the folds of a cross-validation give on average",
+    "error of estimate": "distance of that from the score that came",
+    "agreement of metrics": "Spearman's correlation over configurations of the task's metric with another",
+    "domain metric": "test score in the first side's metric, of the configuration that a side's metric chooses",
 }
 """What a contrast may compare, and is computed from trials. Any other name says what is still to be measured."""
 

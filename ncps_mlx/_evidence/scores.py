@@ -10,6 +10,7 @@ from typing import Any
 import mlx.core as mx
 import numpy.typing as npt
 
+from ncps_mlx._evidence.domain_metrics import metric_of
 from ncps_mlx._evidence.draws import DrawsTrainer
 from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx.data._anomalies import detection_scores
@@ -74,5 +75,5 @@ def _score(
         if split != "test":
             return None
         return detection_scores(task, outputs - task.test.y)[metric]
-    value = task.score(outputs, split, metric=metric, loss=loss)
+    value = task.score(outputs, split, metric=None if metric is None else metric_of(metric), loss=loss)
     return value if math.isfinite(value) else None

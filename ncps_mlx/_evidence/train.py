@@ -8,7 +8,7 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ncps_mlx
 from ncps_mlx._evidence.draws import DrawsTrainer
@@ -22,7 +22,17 @@ from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._hyperparameters import MEMBER_PARAMETERS, build_model, complete_config, model_sizes
 from ncps_mlx.training._numerics import numerics
 
-__all__ = ["MOST_MEMBERS", "means", "populations", "processor", "rounded", "train", "trained", "trainer_of"]
+__all__ = [
+    "MOST_MEMBERS",
+    "means",
+    "populations",
+    "processor",
+    "rounded",
+    "train",
+    "train_on",
+    "trained",
+    "trainer_of",
+]
 
 MOST_MEMBERS = 40
 """Members of one population."""
@@ -42,26 +52,51 @@ def populations(members: Iterable[Any]) -> list[list[Any]]:
     return [group[i : i + MOST_MEMBERS] for group in groups.values() for i in range(0, len(group), MOST_MEMBERS)]
 
 
+class Trained(Protocol):
+    """What a population needs to know of a member."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Its hyperparameters that are not defaults."""
+
+    @property
+    def seed(self) -> int:
+        """Of its parameters, the order of its data and its dropout."""
+
+    @property
+    def identity(self) -> Row:
+        """What its trial is told from others by."""
+
+
 def trained(members: Sequence[Any]) -> DrawsTrainer:
     """Train a population, of members of any design."""
     first = members[0]
-    model = first.level.model or first.pool.model
     draws = {seed: make_task(first.task, first.level, seed) for seed in {member.data_seed for member in members}}
-    trainer = trainer_of(
-        [draws[member.data_seed] for member in members],
-        model,
-        [complete_config(model, member.settings) for member in members],
-        [member.seed for member in members],
-    )
-    with Progress(len(members), first.task.name, "trial", shown=False) as progress:
+    return trained_on([draws[each.data_seed] for each in members], first.level.model or first.pool.model, members)
+
+
+def trained_on(tasks: Sequence[Task], model: str, members: Sequence[Trained]) -> DrawsTrainer:
+    """Train members as one population, each on its task."""
+    configs = [complete_config(model, member.settings) for member in members]
+    trainer = trainer_of(tasks, model, configs, [member.seed for member in members])
+    with Progress(len(members), tasks[0].name, "trial", shown=False) as progress:
         trainer.train(progress, share=len(members))
     return trainer
 
 
 def train(members: Sequence[Member]) -> list[Row]:
     """Train a population and return its trials."""
-    trainer = trained(members)
-    scores, trained_by = scores_of(trainer, members[0].task.metrics), means()
+    return trials_of(trained(members), members, members[0].task.metrics)
+
+
+def train_on(tasks: Sequence[Task], model: str, members: Sequence[Trained], metrics: Sequence[str]) -> list[Row]:
+    """Train members as one population, each on its task, and return their trials."""
+    return trials_of(trained_on(tasks, model, members), members, metrics)
+
+
+def trials_of(trainer: DrawsTrainer, members: Sequence[Trained], metrics: Sequence[str]) -> list[Row]:
+    """What a population that has trained is written down as."""
+    scores, trained_by = scores_of(trainer, metrics), means()
     return [
         member.identity
         | {

@@ -43,7 +43,8 @@ def _next(pool: TunedPool, name: str, budget: str, index: Mapping[str, Row]) -> 
 
 def seconds_per_step(rows: Sequence[Row], task: str, otherwise: float) -> float:
     """What an update of a member takes by the trials that are there."""
-    known = [row["seconds"] / row["steps"] for row in rows if row["task"] == task and row["status"] == "finished"]
+    own = [row for row in rows if row["task"] == task and row["status"] == "finished" and row["steps"]]
+    known = [row["seconds"] / row["steps"] for row in own]
     return median(known) if known else otherwise
 
 

@@ -79,7 +79,7 @@ def _of_task(part: Part, task: TaskSpec, one: Contrast, effect: Paired) -> Verdi
     wins = sum(1.0 if each > 0 else 0.5 if each == 0 else 0.0 for each in better)
     return {
         "task": task.name,
-        "unit": RATIOS.get(part.statistic, task.unit),
+        "unit": RATIOS.get(part.statistic, task.unit if one.unit is None else one.unit),
         "delta": part.deltas[task.name],
         "higher_is_better": one.higher_is_better,
         "pairs": [list(pair) for pair in one.pairs],

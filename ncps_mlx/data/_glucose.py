@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from ncps_mlx.data._split import Array
 from ncps_mlx.data._standardizer import Standardizer
 from ncps_mlx.data._task import Task
 
-__all__ = ["glucose"]
+__all__ = ["glucose", "split_glucose"]
 
 SHORTEST_GAP, LONGEST_GAP, SNAP = 5.0, 240.0, 5.0  # minutes
 SPLIT_DAYS = ((0, 120), (120, 156), (156, 10_000))
@@ -67,21 +68,7 @@ def glucose(
     if check_int("readings", readings) > 64:
         raise ValueError(f"readings must be at most 64 (hardly any stretch has no hole), got {readings}.")
     check_int("seed", seed, minimum=0)
-    minutes, values = _glucose_series()
-    day = minutes // (24 * 60)
-    training = values[day < SPLIT_DAYS[0][1]]
-    inverse = Standardizer(mean=float(training.mean()), deviation=float(training.std()))
-    splits = []
-    for part, (n, (first, end)) in enumerate(zip(sizes, SPLIT_DAYS, strict=True)):
-        inside = (day >= first) & (day < end)
-        rng = np.random.default_rng([seed, part])
-        rows = irregular_rows(
-            minutes[inside], n, readings, rng, shortest=SHORTEST_GAP, longest=LONGEST_GAP, snap=SNAP
-        )
-        splits.append(next_reading((values[inside][rows] - inverse.mean) / inverse.deviation, minutes[inside][rows]))
-    return Task(
-        "glucose", *splits, inverse=inverse, units="mg/dl", time_unit="min", baselines=_glucose_baselines
-    ).with_source(
+    return split_glucose(sizes, SPLIT_DAYS, readings, seed).with_source(
         "ncps_mlx.data:glucose",
         n_train=n_train,
         n_validation=n_validation,
@@ -89,6 +76,27 @@ def glucose(
         readings=readings,
         seed=seed,
     )
+
+
+def split_glucose(
+    sizes: Sequence[int], days: Sequence[tuple[float, float]], readings: int, seed: int, *, in_order: bool = False
+) -> Task:
+    """Draw as many sequences as ``sizes`` says from the days of each split; ``in_order`` of time, if that matters."""
+    minutes, values = _glucose_series()
+    day = minutes // (24 * 60)
+    training = values[day < days[0][1]]
+    inverse = Standardizer(mean=float(training.mean()), deviation=float(training.std()))
+    splits = []
+    for part, (n, (first, end)) in enumerate(zip(sizes, days, strict=True)):
+        inside = (day >= first) & (day < end)
+        rng = np.random.default_rng([seed, part])
+        rows = irregular_rows(
+            minutes[inside], n, readings, rng, shortest=SHORTEST_GAP, longest=LONGEST_GAP, snap=SNAP
+        )
+        if in_order:
+            rows = rows[np.argsort(rows[:, 0], kind="stable")]
+        splits.append(next_reading((values[inside][rows] - inverse.mean) / inverse.deviation, minutes[inside][rows]))
+    return Task("glucose", *splits, inverse=inverse, units="mg/dl", time_unit="min", baselines=_glucose_baselines)
 
 
 def _glucose_series() -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ from ncps_mlx.data._split import Array, Split
 from ncps_mlx.data._standardizer import Standardizer
 from ncps_mlx.data._task import Task
 
-__all__ = ["sunspots"]
+__all__ = ["split_sunspots", "sunspots"]
 
 MONTHS_IN, MONTHS_AHEAD = 132, 12
 
@@ -48,20 +48,26 @@ def sunspots(months_per_step: int = 3) -> Task:
     """
     if MONTHS_IN % check_int("months_per_step", months_per_step):
         raise ValueError(f"months_per_step must divide {MONTHS_IN}, got {months_per_step}.")
+    task = split_sunspots(months_per_step, 1930, 1970)
+    return task.with_source("ncps_mlx.data:sunspots", months_per_step=months_per_step)
+
+
+def split_sunspots(months_per_step: int, validation: float, test: float, end: float = 3000) -> Task:
+    """Split the windows by the years in which validation and test begin, and test ends."""
     text = package_file(
         "statsmodels", "datasets", "sunspots", "src", "sunspots_monthly.dat", purpose="sunspots"
     ).read_text()
     years = re.findall(r"^\s*(\d{4})((?:\s+\d+\.\d+)+)\s*$", text, flags=re.MULTILINE)
     root = np.sqrt(np.array([float(value) for _, values in years for value in values.split()]))
     first_year = int(years[0][0])
-    border, border_test = ((year - first_year) * 12 for year in (1930, 1970))
+    border, border_test, after = (round((year - first_year) * 12) for year in (validation, test, end))
     inverse = Standardizer(mean=float(root[:border].mean()), deviation=float(root[:border].std()), square=True)
     windows = np.lib.stride_tricks.sliding_window_view(
         (root - inverse.mean) / inverse.deviation, MONTHS_IN + MONTHS_AHEAD
     )
     first = np.arange(len(windows)) + MONTHS_IN  # month of a window's first target
     last = first + MONTHS_AHEAD - 1
-    parts = [last < border, (first >= border) & (last < border_test), first >= border_test]
+    parts = [last < border, (first >= border) & (last < border_test), (first >= border_test) & (last < after)]
     splits = [
         Split(
             x=windows[part, :MONTHS_IN].reshape(-1, MONTHS_IN // months_per_step, months_per_step),
@@ -69,8 +75,7 @@ def sunspots(months_per_step: int = 3) -> Task:
         )
         for part in parts
     ]
-    task = Task("sunspots", *splits, inverse=inverse, units="sunspot number", baselines=_sunspots_baselines)
-    return task.with_source("ncps_mlx.data:sunspots", months_per_step=months_per_step)
+    return Task("sunspots", *splits, inverse=inverse, units="sunspot number", baselines=_sunspots_baselines)
 
 
 def _months(split: Split) -> Array:
