@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -26,6 +27,19 @@ def test_info_names_versions_device_and_blas(capsys):
     assert _blas.blas_name() in text
     assert f"tanh in training: {current_tanh()}" in text
     assert f"subnormal numbers in training: {'zero' if flush.can_flush() else 'kept'}" in text
+
+
+def test_info_links_to_an_issue_that_is_filled_in(capsys):
+    assert main(["info", "--issue", "example.org/you/project"]) == 0
+    link = urlsplit(capsys.readouterr().out.strip())
+    assert (link.netloc, link.path) == ("example.org", "/you/project/issues/new")
+    (body,) = parse_qs(link.query)["body"]
+    lines = [line.strip() for line in body.splitlines()]
+    assert lines[0] == "The smallest program that fails:"
+    assert {line for line in info().splitlines() if "GFLOP/s" not in line} <= set(lines)
+    for wrong in ("https://example.org/you", "example.org", "you/my project"):
+        assert main(["info", "--issue", wrong]) == 1
+        assert "repository must be HOST/OWNER/NAME" in capsys.readouterr().err
 
 
 def test_info_advises_where_a_compiler_is_missing(monkeypatch):

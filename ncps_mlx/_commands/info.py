@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from urllib.parse import urlencode
 
 import mlx.core as mx
 
@@ -20,7 +22,7 @@ from ncps_mlx._kernels.tanh import CHOICES, current_tanh
 from ncps_mlx._runtime.blas import REFERENCE, VARIABLE, Blas, current_blas, kernel_advice, processor_flags
 from ncps_mlx._runtime.flush import can_flush
 
-__all__ = ["add_arguments", "info", "run"]
+__all__ = ["add_arguments", "info", "issue_link", "run"]
 
 PACKAGES = (
     "mlx",
@@ -93,11 +95,31 @@ def info() -> str:
     return "\n".join(lines)
 
 
-def add_arguments(_: argparse.ArgumentParser) -> None:
-    """It takes none."""
+def issue_link(repository: str, title: str = "") -> str:
+    """A link that opens a new issue of a repository (``HOST/OWNER/NAME``), with this installation filled in."""
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)+", repository):
+        rule = "HOST/OWNER/NAME, such as example.org/you/project"
+        raise ValueError(f"repository must be {rule}, got {repository!r:.80}.")
+    told = "\n".join(f"    {line}" for line in info().splitlines())
+    body = f"The smallest program that fails:\n\nExpected:\n\nGot:\n\nInstallation:\n\n{told}\n"
+    return f"https://{repository}/issues/new?{urlencode({'title': title, 'body': body})}"
 
 
-def run(_: argparse.Namespace) -> int:
-    """Print it; return the exit status."""
-    print(info())
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.add_argument(
+        "--issue", metavar="HOST/OWNER/NAME", help="print a link that opens an issue there, with all of this filled in"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print it, or the link; return the exit status."""
+    if arguments.issue is None:
+        print(info())
+        return 0
+    try:
+        print(issue_link(arguments.issue))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0

@@ -20,6 +20,7 @@ scores random configurations by several metrics, those of ``domain_metrics.py`` 
 
 For all: ``trial_file.py``, ``runner.py`` (what is missing, in turn), ``registry.py`` (the claims), ``verdicts.py``,
 ``record.py`` (all of it read, from a checkout or a wheel), ``reproduce.py`` (a claim on fresh seeds, beside it),
-``build_check.py`` (whether a build still shows it: by ``against_record.py``, by ``placebo.py``, in ``trial_rows.py``).
+``build_check.py`` (whether a build still shows it: by ``against_record.py``, by ``placebo.py``, in ``trial_rows.py``),
+``checks.py`` (claims that need no trials: they hold or do not).
 The rule in words is ``docs/evidence/rule.rst``, and in other code ``docs/evidence/recompute.py``.
 """

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ncps_mlx._evidence.best_settings import write_settings
+from ncps_mlx._evidence.checks import check_verdicts
 from ncps_mlx._evidence.pool import BUDGETS, Pool, read_toml
 from ncps_mlx._evidence.record import read_pools, trial_path
 from ncps_mlx._evidence.registry import read_registry
 from ncps_mlx._evidence.runner import describe, run
 from ncps_mlx._evidence.search_pool import SearchPool
 from ncps_mlx._evidence.trial_file import read_trials
-from ncps_mlx._evidence.verdicts import changes, read_verdicts, table, verdicts, write_verdicts
+from ncps_mlx._evidence.verdicts import changes, in_order, read_verdicts, table, verdicts, write_verdicts
 
 __all__ = ["main"]
 
@@ -54,7 +55,9 @@ def _evidence(options: argparse.Namespace) -> int:
             paths[name].unlink(missing_ok=True)
         _train(pools[name], paths[name], budgets)
     trials = {name: read_trials(path) for name, path in paths.items()}
-    before, now = read_verdicts(folder / "verdicts.json"), verdicts(registry, pools, trials)
+    before = read_verdicts(folder / "verdicts.json")
+    checked = check_verdicts(registry, options.docs, before)
+    now = in_order(registry, [*checked, *verdicts(registry, pools, trials)])
     write_verdicts(folder / "verdicts.json", now)
     print(table(registry, now))
     print("\n".join(changes(before, now)) or "No verdict has changed.")

@@ -227,7 +227,7 @@ def agreement(rows: Sequence[Row], task: TaskSpec, name: str, _: str = "") -> fl
 
 
 def score_of_chosen(rows: Sequence[Row], task: TaskSpec, by: str, metric: str) -> float:
-    """The test score in a metric, of the configuration that is best by another on validation, the first of equal ones."""
+    """The test score in a metric, of the configuration that another chooses on validation: of equal ones the first."""
     row = rows[int(np.argmax(_goodness(rows, task, f"{by}{ON_VALIDATION}")))]
     return float(_scores(row, task, metric)["test"])
 

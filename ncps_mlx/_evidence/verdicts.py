@@ -17,12 +17,25 @@ from ncps_mlx._utils.text_table import text_table
 from ncps_mlx.stats._finding import Finding, finding
 from ncps_mlx.stats._intervals import Paired
 
-__all__ = ["NOT_MEASURED", "changes", "claim_verdict", "read_verdicts", "table", "verdicts", "write_verdicts"]
+__all__ = [
+    "NOT_MEASURED",
+    "ONCE",
+    "changes",
+    "claim_verdict",
+    "in_order",
+    "read_verdicts",
+    "table",
+    "verdicts",
+    "write_verdicts",
+]
 
 Verdict = dict[str, Any]
 """What ``verdicts.json`` holds of a part at a budget."""
 
 NOT_MEASURED = "not measured"
+
+ONCE = None
+"""The budget of what is checked or shown: it holds at any, or at none."""
 
 
 def verdicts(
@@ -106,7 +119,7 @@ def claim_verdict(claim: Claim, found: Sequence[Verdict], budget: str) -> str:
     each = [
         entry["verdict"]
         for entry in found
-        if entry["id"] == claim.id and entry["budget"] == budget and not entry["reported"]
+        if entry["id"] == claim.id and entry["budget"] in (budget, ONCE) and not entry["reported"]
     ]
     for verdict in ("refuted", NOT_MEASURED, "differs by task", "open"):
         if verdict in each:
@@ -118,11 +131,14 @@ def table(registry: Registry, found: Sequence[Verdict]) -> str:
     """All claims with their verdicts, and the pooled effect of each part: in δ, or as a ratio."""
     rows = [["claim", "part", "says", *BUDGETS, *(f"effect, {budget}" for budget in BUDGETS)]]
     for claim in registry.values():
-        totals = [claim_verdict(claim, found, budget) if claim.parts else "" for budget in BUDGETS]
-        says = "" if claim.parts else " and ".join(claim.kind)
-        single = len(claim.parts) == 1
+        totals = [claim_verdict(claim, found, budget) for budget in BUDGETS]
+        checks = [entry for entry in found if entry["id"] == claim.id and entry["budget"] is ONCE]
+        single = len(claim.parts) + len(checks) == 1
         if not single:
-            rows.append([claim.id, "", says, *totals, "", ""])
+            rows.append([claim.id, "", "", *totals, "", ""])
+        for entry in checks:
+            about = [claim.id if single else "", entry["part"], "it holds"]
+            rows.append([*about, *[entry["verdict"]] * len(BUDGETS), *[""] * len(BUDGETS)])
         for part in claim.parts:
             entries = {
                 entry["budget"]: entry
@@ -150,6 +166,12 @@ def _effect(entry: Verdict | None) -> str:
     return f"{text}, {lost} diverged" if lost else text
 
 
+def in_order(registry: Registry, found: Sequence[Verdict]) -> list[Verdict]:
+    """Verdicts in the order of the claims."""
+    position = {name: i for i, name in enumerate(registry)}
+    return sorted(found, key=lambda entry: position[entry["id"]])
+
+
 def read_verdicts(path: Path) -> list[Verdict]:
     """Read verdicts; none where there is no file."""
     found: list[Verdict] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
@@ -169,5 +191,6 @@ def changes(before: Sequence[Verdict], now: Sequence[Verdict]) -> list[str]:
     for entry in now:
         former = known.get((entry["id"], entry["part"], entry["budget"]), NOT_MEASURED)
         if former != entry["verdict"]:
-            lines.append(f"{entry['id']}, {entry['part']}, {entry['budget']}: {former} -> {entry['verdict']}")
+            when = "once" if entry["budget"] is ONCE else entry["budget"]
+            lines.append(f"{entry['id']}, {entry['part']}, {when}: {former} -> {entry['verdict']}")
     return lines
