@@ -216,8 +216,10 @@ def _nearest_scores(task: Task) -> Row:
 def nearest_neighbour(task: Task, split: Split) -> Array:
     """The target of the training sequence that is nearest to each of a split, in readings and log gaps."""
     neighbors = import_optional("sklearn.neighbors", "The nearest neighbour")
-    model = neighbors.KNeighborsRegressor(n_neighbors=1).fit(_features(task.train), task.train.y)
-    return np.reshape(model.predict(_features(split)), split.y.shape)
+    threads = import_optional("threadpoolctl", "The nearest neighbour")
+    with threads.threadpool_limits(1):  # on busy cores, threads wait for one another
+        model = neighbors.KNeighborsRegressor(n_neighbors=1).fit(_features(task.train), task.train.y)
+        return np.reshape(model.predict(_features(split)), split.y.shape)
 
 
 def _features(split: Split) -> Array:
