@@ -18,7 +18,7 @@ CHECKS: Mapping[str, Callable[[Path], Seen]] = {
     "batch-accumulate": library_checks.accumulated_gradient_is_that_of_the_whole,
     "start-monitor": library_checks.study_stops_early_and_says_when,
     "record-all": library_checks.record_trains_again,
-    "record-config": library_checks.configuration_names_its_records,
+    "record-config": library_checks.configuration_names_what_came_of_it,
     "record-seeds": library_checks.seeds_decide,
     "help-notebooks": site_checks.notebooks_have_outputs,
     "help-model-pages": site_checks.every_parameter_has_a_page,
