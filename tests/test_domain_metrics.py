@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,10 +43,12 @@ def test_every_point_of_the_grid_has_one_zone_and_good_ones_lie_around_the_diago
 def test_shares_and_errors_are_in_real_units() -> None:
     task = data.glucose(24, 12, 200, readings=5)
     true = task.to_units(task.test.y)
-    assert task.score(task.test.y, metric=metric_of("zones A+B")) == 1.0
-    constant = np.full_like(task.test.y, (60 - task.inverse.mean) / task.inverse.deviation)
+    zones: Any = metric_of("zones A+B")
+    assert task.score(task.test.y, metric=zones) == 1.0
+    zero, one = task.to_units([0.0, 1.0])
+    constant = np.full_like(task.test.y, (60 - zero) / (one - zero))
     right = ((true <= 70) | (true <= 75)) | ((true > 75) & (true < 180) & (7 / 5 * true - 182 < 60))
-    assert task.score(constant, metric=metric_of("zones A+B")) == right.mean() < 1
+    assert task.score(constant, metric=zones) == right.mean() < 1
 
     low, peak = DOMAIN_METRICS["low error"], DOMAIN_METRICS["peak error"]
     readings = np.array([[60.0], [69.0], [70.0], [150.0]])

@@ -117,6 +117,7 @@ def test_blocked_folds_of_glucose_share_no_minute(recorded: SplitsPool) -> None:
         both = task.train + task.validation
         starts = start_minutes(task, both, minutes, values)
         assert (np.diff(starts) >= 0).all()
+        assert both.time_delta is not None
         lengths = both.time_delta.sum(axis=1)
         ends = starts + lengths
         for fold in range(4):

@@ -51,6 +51,11 @@ def small_task() -> Task:
     return irregular_sines(64, 24, 24, readings=8)
 
 
+def arrays_of(model: CfC) -> list[mx.array]:
+    """All parameters of a model."""
+    return [array for _, array in tree_flatten(model.parameters(), destination=[])]
+
+
 def parameters_grow_with_width(_: Path) -> Seen:
     """The number of parameters is what the equations say, and more hidden units have more."""
     inputs, units, outputs, widths = 3, 32, 2, (8, 16, 32, 64, 128)
@@ -58,7 +63,7 @@ def parameters_grow_with_width(_: Path) -> Seen:
     for width in widths:
         model = CfC(inputs, width, backbone_units=units, output_size=outputs)
         counts.append(model.parameter_count)
-        held = sum(array.size for _, array in tree_flatten(model.parameters()))
+        held = sum(array.size for array in arrays_of(model))
         said = units * (inputs + width + 1) + 4 * width * (units + 1) + outputs * (width + 1)
         if not model.parameter_count == held == said:
             return Seen(False, f"{width} units have {held} parameters, and the equations say {said}")
@@ -71,7 +76,7 @@ def pure_has_one_head(_: Path) -> Seen:
     units, width = 32, 16
     heads = {}
     for mode in ("default", "pure"):
-        shapes = [array.shape for _, array in tree_flatten(CfC(3, width, backbone_units=units, mode=mode).parameters())]
+        shapes = [array.shape for array in arrays_of(CfC(3, width, backbone_units=units, mode=mode))]
         heads[mode] = sum(shape[0] for shape in shapes if len(shape) == 2 and shape[1] == units) // width
     text = f"{heads['default']} heads in the default mode, {heads['pure']} in pure mode"
     return Seen(heads == {"default": 4, "pure": 1}, text)
@@ -145,7 +150,7 @@ def study_stops_early_and_says_when(_: Path) -> Seen:
 def record_trains_again(_: Path) -> Seen:
     """A record, written and read, trains to the same score and the same losses."""
     for task in (sunspots(months_per_step=12), glucose(200, 50, 50, readings=8)):
-        scaling = {} if task.train.time_delta is None else {"time_scaling": "log"}
+        scaling: dict[str, Any] = {} if task.train.time_delta is None else {"time_scaling": "log"}
         (record,) = small_study(task, seeds=(3,), **scaling)
         again = Record.from_json(record.to_json()).rerun(task)
         if again.score != record.score or again.history != record.history:

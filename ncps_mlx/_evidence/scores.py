@@ -75,5 +75,6 @@ def _score(
         if split != "test":
             return None
         return detection_scores(task, outputs - task.test.y)[metric]
-    value = task.score(outputs, split, metric=None if metric is None else metric_of(metric), loss=loss)
+    chosen: Any = None if metric is None else metric_of(metric)  # as Task.score takes one of its own making
+    value = task.score(outputs, split, metric=chosen, loss=loss)
     return value if math.isfinite(value) else None

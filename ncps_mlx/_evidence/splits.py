@@ -252,9 +252,9 @@ def contrast(part: Part, pool: SplitsPool, task: str, budget: str, index: Mappin
 
 def _value(statistic: str, folds: Sequence[Row | None], whole: Sequence[Row | None]) -> float | None:
     """The mean score over folds, or its distance from what came; ``None`` where one is missing or diverged."""
-    scores = [row and row["scores"]["validation"] for row in folds]
-    (came,) = [row and row["scores"]["test"] for row in whole]
-    if came is None or any(score is None for score in scores):
+    scores = [None if row is None else row["scores"]["validation"] for row in folds]
+    (came,) = [None if row is None else row["scores"]["test"] for row in whole]
+    known = [score for score in scores if score is not None]
+    if came is None or len(known) < len(scores):
         return None
-    estimate = fmean(score for score in scores if score is not None)
-    return float(estimate if statistic == "estimate" else abs(estimate - came))
+    return fmean(known) if statistic == "estimate" else abs(fmean(known) - float(came))
