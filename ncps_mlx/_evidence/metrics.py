@@ -29,7 +29,7 @@ from ncps_mlx._evidence.pool import (
 )
 from ncps_mlx._evidence.registry import Part, levels_of
 from ncps_mlx._evidence.tasks import make_task
-from ncps_mlx._evidence.train import MOST_MEMBERS, trained
+from ncps_mlx._evidence.train import MOST_MEMBERS, train_on
 from ncps_mlx._evidence.tuned import seconds_per_step
 from ncps_mlx.search._distributions import LogUniform, Uniform
 from ncps_mlx.search._samplers import random_pick
@@ -190,7 +190,7 @@ def train(members: Sequence[Member]) -> list[Row]:
     """Train a population and return its trials."""
     first = members[0]
     draws = {seed: make_task(first.task, PLAIN, seed) for seed in {member.data_seed for member in members}}
-    return trained([draws[member.data_seed] for member in members], first.pool.model, members, first.task.metrics)
+    return train_on([draws[member.data_seed] for member in members], first.pool.model, members, first.task.metrics)
 
 
 def contrast(part: Part, pool: MetricsPool, task: str, budget: str, index: Mapping[str, Row]) -> Contrast:

@@ -21,7 +21,7 @@ from ncps_mlx._evidence.eras import ERAS, era_task
 from ncps_mlx._evidence.plan import Row, index_of, key_of
 from ncps_mlx._evidence.pool import FIRST_REPORT_SEED, Pool, TaskSpec, check_keys, named_tasks, read_toml
 from ncps_mlx._evidence.registry import Part, levels_of
-from ncps_mlx._evidence.train import means, trained
+from ncps_mlx._evidence.train import means, train_on
 from ncps_mlx._evidence.tuned import seconds_per_step
 from ncps_mlx._utils.optional import import_optional
 from ncps_mlx._utils.validation import check_choice
@@ -202,7 +202,7 @@ def train(members: Sequence[Member]) -> list[Row]:
     return [
         row
         for positions in populations.values()
-        for row in trained([tasks[i] for i in positions], members[0].model, [members[i] for i in positions], ())
+        for row in train_on([tasks[i] for i in positions], members[0].model, [members[i] for i in positions], ())
     ]
 
 
