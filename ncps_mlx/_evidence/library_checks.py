@@ -53,7 +53,8 @@ def small_task() -> Task:
 
 def arrays_of(model: CfC) -> list[mx.array]:
     """All parameters of a model."""
-    return [array for _, array in tree_flatten(model.parameters(), destination=[])]
+    pairs: Any = tree_flatten(model.parameters())
+    return [array for _, array in pairs]
 
 
 def parameters_grow_with_width(_: Path) -> Seen:
