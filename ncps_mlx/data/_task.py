@@ -489,6 +489,8 @@ class Task:
                 ``"forward"``: into one more, and each but the first validates what the blocks before it train.
                 ``"shuffled"``: drawn at random; of a series, whose windows overlap, that validates on what was
                 trained on.
+                Blocks follow the order of the sequences: that of time, if a gap is to part them. Those of
+                :func:`ncps_mlx.data.glucose` are in no order.
             gap: Sequences left out on either side of the validating block (not with ``"shuffled"``): as many as
                 windows overlap.
             seed: Of the order of ``"shuffled"``.
