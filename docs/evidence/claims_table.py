@@ -66,8 +66,8 @@ def claims_of(section: str) -> list[Claim]:
 
 
 def whole(claim: Claim, budget: str) -> str:
-    """What a claim's parts say together; how it is backed if it is not measured."""
-    return claim_verdict(claim, record().verdicts, budget) if claim.parts else " and ".join(claim.kind)
+    """What a claim's parts and its check say together."""
+    return claim_verdict(claim, record().verdicts, budget)
 
 
 def marked(verdict: str) -> str:
@@ -124,9 +124,6 @@ def detail(section: str) -> str:
 def _claim(claim: Claim) -> Iterator[str]:
     yield f".. _claim-{claim.id}:\n"
     yield f"**{claim.id}.** “{plain(claim.statement)}”\n"
-    if not claim.parts:
-        yield f"{' and '.join(claim.kind).capitalize()} by the build, on :doc:`/guide/{claim.section}`.\n"
-        return
     verdicts = "; ".join(f"{budget}: {marked(whole(claim, budget))}" for budget in claim.budgets)
     pools = [pool for pool in dict.fromkeys(part.pool for part in claim.parts) if pool in record().pools]
     files = "; ".join(map(_files, pools))
@@ -135,10 +132,11 @@ def _claim(claim: Claim) -> Iterator[str]:
         yield f"{plain(claim.note)}\n"
     rows = [["Part (says)", "Budget", "Verdict (finding)", "Pooled, δ", "By task, δ (pairs)"]]
     for entry in entries(claim):
-        says = f"{entry['direction']}, shown only" if entry["reported"] else entry["direction"]
+        direction = entry["direction"] or "it holds"
+        says = f"{direction}, shown only" if entry["reported"] else direction
         why = f" ({entry['finding']})" if entry["finding"] not in (None, entry["verdict"]) else ""
         verdict = marked(entry["verdict"]) + why
-        rows.append([f"{plain(entry['part'])} ({says})", entry["budget"], verdict, *_effects(entry)])
+        rows.append([f"{plain(entry['part'])} ({says})", entry["budget"] or "any", verdict, *_effects(entry)])
     yield list_table(rows, (30, 10, 15, 15, 30))
 
 

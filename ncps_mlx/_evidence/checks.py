@@ -36,7 +36,8 @@ def check_verdicts(registry: Registry, docs: Path, recorded: Sequence[Verdict] =
 def _decided(claim: Claim, docs: Path, known: Mapping[str, Verdict]) -> Verdict:
     kind = next(each for each in claim.kind if each != "measured")
     entry: Verdict = dict.fromkeys(("direction", "statistic", "finding", "pooled", "low", "high"))
-    entry |= {"id": claim.id, "part": kind, "budget": ONCE, "kind": list(claim.kind), "reported": False, "tasks": []}
+    entry |= {"id": claim.id, "part": kind, "budget": ONCE, "kind": list(claim.kind), "reported": False}
+    entry |= {"ratio": None, "tasks": []}
     if claim.id not in CHECKS:
         return entry | {"verdict": NOT_MEASURED, "reason": "nothing checks it"}
     try:

@@ -17,7 +17,7 @@ from ncps_mlx._evidence.plan import Row
 from ncps_mlx._evidence.pool import Pool
 from ncps_mlx._evidence.record import Record, read_measured
 from ncps_mlx._evidence.registry import Claim, Part
-from ncps_mlx._evidence.verdicts import NOT_MEASURED, Verdict
+from ncps_mlx._evidence.verdicts import NOT_MEASURED, ONCE, Verdict
 from ncps_mlx._utils.validation import did_you_mean
 from ncps_mlx.stats._finding import LEVEL, Finding, _degrees_of_freedom, _ends, finding
 
@@ -107,7 +107,7 @@ def recorded(record: Record, claim: Claim, budget: str) -> list[Recorded]:
 
 
 def _unmeasured(record: Record, claim: Claim, budget: str) -> str:
-    of_claim = [entry for entry in record.verdicts if entry["id"] == claim.id]
+    of_claim = [entry for entry in record.verdicts if entry["id"] == claim.id and entry["budget"] is not ONCE]
     text = f"ID must be measured at the {budget} budget, got {claim.id}, which is not"
     if reasons := dict.fromkeys(entry["reason"] for entry in of_claim if entry["budget"] == budget):
         text += f": {'; '.join(reasons)}"
