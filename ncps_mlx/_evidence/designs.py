@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ncps_mlx._evidence import grid, timing, tuned
+from ncps_mlx._evidence import failures, grid, timing, tuned
 from ncps_mlx._evidence.design import Design
 from ncps_mlx._evidence.pool import Pool, TaskSpec, read_toml
 from ncps_mlx._utils.validation import check_choice
 
 __all__ = ["DESIGNS", "read_pool"]
 
-DESIGNS: Mapping[str, Design] = {"tuned": tuned, "grid": grid, "timing": timing}
+DESIGNS: Mapping[str, Design] = {"tuned": tuned, "grid": grid, "timing": timing, "failures": failures}
 
 
 def read_pool(path: Path, tasks: Mapping[str, TaskSpec]) -> Pool:

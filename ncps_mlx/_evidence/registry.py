@@ -41,6 +41,7 @@ STATISTICS = {
     "step time": "processor seconds of a training step",
     "speed": "training sequences that a processor second gets through",
     "memory": "most megabytes that a training step takes beside data, parameters and the optimizer's state",
+    "failures": "whether a training was lost (1) or not (0), in a pool of the design failures; δ is a share",
 }
 """What a contrast may compare, and is computed from trials. Any other name says what is still to be measured."""
 
@@ -174,7 +175,9 @@ def _part(
     check_choice(f"{where}: direction", table["direction"], DIRECTIONS)
     chosen = table.get("tasks", tasks)
     of_scores = {task: deltas[task] for task in chosen if task in deltas}
-    own = {task: table.get("times", 1) * delta for task, delta in of_scores.items()} | table.get("deltas", {})
+    known = {task: deltas.get(table["statistic"], deltas.get(task)) for task in chosen}
+    own = {task: table.get("times", 1) * delta for task, delta in known.items() if delta is not None}
+    own |= table.get("deltas", {})
     ratio = _ratio(where, table, deltas)
     if ratio:
         own = dict.fromkeys(chosen, math.log(ratio))

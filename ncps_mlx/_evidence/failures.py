@@ -1,0 +1,113 @@
+"""A design that counts lost trainings: each level at every rate, and each training with a seed of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ncps_mlx._evidence.contrasts import Contrast
+from ncps_mlx._evidence.design import Missing
+from ncps_mlx._evidence.plan import Member, Row, index_of, key_of, lacking
+from ncps_mlx._evidence.pool import (
+    FIRST_REPORT_SEED,
+    LevelPool,
+    TaskSpec,
+    check_rates,
+    level_fields,
+    read_toml,
+)
+from ncps_mlx._evidence.registry import Part, levels_of
+from ncps_mlx._evidence.train import populations, train
+from ncps_mlx._utils.validation import check_int
+
+__all__ = ["LOST_ABOVE", "FailuresPool", "contrast", "is_lost", "members_of", "missing", "read_pool", "train"]
+
+LOST_ABOVE = 100.0
+"""A training whose mean loss was above this between two evaluations is lost; a constant answer's is near 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailuresPool(LevelPool):
+    """A pool whose levels are trained at every rate, and none is chosen.
+
+    Attributes:
+        rates: Learning rates, ascending.
+        trainings: How many of each level at each rate. No two have one seed: what is lost by its initial values would
+            be lost at every rate, and count as often.
+    """
+
+    rates: Sequence[float]
+    trainings: int
+
+    def seeds(self, rate: float) -> range:
+        """The seeds of the trainings at a rate."""
+        first = FIRST_REPORT_SEED + self.trainings * list(self.rates).index(rate)
+        return range(first, first + self.trainings)
+
+
+def read_pool(path: Path, tasks: Mapping[str, TaskSpec]) -> FailuresPool:
+    """Read a pool; ``tasks`` are those it may name."""
+    table = read_toml(path)
+    fields = level_fields(path, table, tasks, FailuresPool)
+    trainings = check_int(f"{path.name}: trainings", table["trainings"])
+    pool = FailuresPool(**fields, rates=check_rates(path.name, table["rates"]), trainings=trainings)
+    for level in pool.levels.values():
+        if "learning_rate" in level.settings:
+            raise ValueError(f"{path.name}: levels.{level.name} must leave learning_rate out: rates holds all.")
+    return pool
+
+
+def members_of(pool: FailuresPool, task: TaskSpec, budget: str) -> list[Member]:
+    """All trainings of a task at a budget."""
+    return [
+        Member(pool=pool, task=task, budget=budget, stage="report", level=level, rate=rate, seed=seed)
+        for level in pool.levels_of(task.name)
+        for rate in pool.rates
+        for seed in pool.seeds(rate)
+    ]
+
+
+def missing(pool: FailuresPool, budgets: Sequence[str], rows: Sequence[Row]) -> list[Missing]:
+    """What a pool lacks, by task and budget."""
+    index, found = index_of(rows), []
+    for task in pool.tasks.values():
+        for budget in budgets:
+            if members := lacking(members_of(pool, task, budget), index):
+                seconds = task.seconds / 100 * task.steps[budget] * len(members)
+                found.append(
+                    Missing(task=task.name, budget=budget, groups=populations(members), later=0, seconds=seconds)
+                )
+    return found
+
+
+def is_lost(row: Row) -> bool:
+    """Whether a training was lost: it diverged, or its loss was once beyond all use."""
+    return row["status"] == "diverged" or row["largest_loss"] is None or row["largest_loss"] > LOST_ABOVE
+
+
+def contrast(part: Part, pool: FailuresPool, task: str, budget: str, index: Mapping[str, Row]) -> Contrast:
+    """Compare which trainings of two levels were lost: 1 for a training that was, else 0."""
+    sides = [levels_of(side, task) for side in (part.first, part.second)]
+    if part.statistic != "failures" or any(len(side) != 1 for side in sides):
+        raise ValueError(f"{part.name}: the statistic must be failures, of one level against another, in {pool.name}.")
+    rows: list[dict[int, Row | None]] = [{}, {}]
+    for member in members_of(pool, pool.tasks[task], budget):
+        for found, (level,) in zip(rows, sides, strict=True):
+            if member.level.name == level:
+                found[member.seed] = index.get(key_of(member.identity))
+    first, second = rows
+    return Contrast(
+        pairs=[
+            (seed, float(is_lost(one)), float(is_lost(other)))
+            for seed, one in first.items()
+            if one is not None and (other := second[seed]) is not None
+        ],
+        higher_is_better=True,
+        levels={
+            name: [(level, rate) for rate in pool.rates]
+            for name, (level,) in zip(("first", "second"), sides, strict=True)
+        },
+        lost=0,
+        missing=sum(row is None for found in rows for row in found.values()),
+    )
