@@ -123,7 +123,7 @@ def make_task(task: TaskSpec, level: Level, seed: int | None) -> Task:
     return made
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=128)
 def _make(factory: str, arguments: tuple[tuple[str, Any], ...], forms: tuple[tuple[Any, ...], ...]) -> Task:
     if forms:
         name, *values = forms[-1]
