@@ -29,8 +29,8 @@ from tests.evidence_pool import POOL, tiny_pool, write_docs
 ROOT = Path(__file__).parents[1]
 
 FIELDS = {
-    *IDENTITY, "status", "best_step", "largest_loss", "scores", "last", "metrics", "seconds", "parameters", "versions",
-    "device", "blas", "native", "flush", "tanh", "code",
+    *IDENTITY, "status", "best_step", "largest_loss", "last_loss", "scores", "last", "metrics", "seconds", "parameters",
+    "versions", "device", "blas", "native", "flush", "tanh", "code",
 }  # fmt: skip
 
 

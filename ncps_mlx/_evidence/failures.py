@@ -1,8 +1,8 @@
-"""A design that counts lost trainings: each level at every rate, and each training with a seed of its own."""
+"""A design that counts trainings that fail: each level at every rate, and each training with a seed of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,21 @@ from ncps_mlx._evidence.registry import Part, levels_of
 from ncps_mlx._evidence.train import populations, train
 from ncps_mlx._utils.validation import check_int
 
-__all__ = ["LOST_ABOVE", "FailuresPool", "contrast", "is_lost", "members_of", "missing", "read_pool", "train"]
+__all__ = [
+    "BEYOND_USE",
+    "COUNTED",
+    "FailuresPool",
+    "contrast",
+    "has_spike",
+    "is_lost",
+    "members_of",
+    "missing",
+    "read_pool",
+    "train",
+]
 
-LOST_ABOVE = 100.0
-"""A training whose mean loss was above this between two evaluations is lost; a constant answer's is near 1."""
+BEYOND_USE = 100.0
+"""A mean loss between two evaluations, where a constant answer's is near 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +93,27 @@ def missing(pool: FailuresPool, budgets: Sequence[str], rows: Sequence[Row]) -> 
 
 
 def is_lost(row: Row) -> bool:
-    """Whether a training was lost: it diverged, or its loss was once beyond all use."""
-    return row["status"] == "diverged" or row["largest_loss"] is None or row["largest_loss"] > LOST_ABOVE
+    """Whether a training was lost: it diverged, or its loss was beyond use at its end."""
+    return row["status"] == "diverged" or row["last_loss"] is None or row["last_loss"] > BEYOND_USE
+
+
+def has_spike(row: Row) -> bool:
+    """Whether its loss was ever beyond use, though it may have come back since."""
+    return row["status"] == "diverged" or row["largest_loss"] is None or row["largest_loss"] > BEYOND_USE
+
+
+COUNTED: Mapping[str, Callable[[Row], bool]] = {"failures": is_lost, "spikes": has_spike}
+"""What is counted of trainings, by statistic."""
 
 
 def contrast(part: Part, pool: FailuresPool, task: str, budget: str, index: Mapping[str, Row]) -> Contrast:
-    """Compare which trainings of two levels were lost: 1 for a training that was, else 0."""
+    """Compare two levels: 1 for a training that was lost, or had a spike, else 0."""
     sides = [levels_of(side, task) for side in (part.first, part.second)]
-    if part.statistic != "failures" or any(len(side) != 1 for side in sides):
-        raise ValueError(f"{part.name}: the statistic must be failures, of one level against another, in {pool.name}.")
+    if part.statistic not in COUNTED or any(len(side) != 1 for side in sides):
+        raise ValueError(
+            f"{part.name}: the statistic must be {' or '.join(COUNTED)}, of one level against another, in {pool.name}."
+        )
+    is_counted = COUNTED[part.statistic]
     rows: list[dict[int, Row | None]] = [{}, {}]
     for member in members_of(pool, pool.tasks[task], budget):
         for found, (level,) in zip(rows, sides, strict=True):
@@ -99,7 +122,7 @@ def contrast(part: Part, pool: FailuresPool, task: str, budget: str, index: Mapp
     first, second = rows
     return Contrast(
         pairs=[
-            (seed, float(is_lost(one)), float(is_lost(other)))
+            (seed, float(is_counted(one)), float(is_counted(other)))
             for seed, one in first.items()
             if one is not None and (other := second[seed]) is not None
         ],

@@ -15,6 +15,7 @@ from ncps_mlx.stats._finding import DIRECTIONS
 __all__ = [
     "KINDS",
     "RATIOS",
+    "SHARES",
     "STATISTICS",
     "TERMS",
     "Claim",
@@ -41,12 +42,16 @@ STATISTICS = {
     "step time": "processor seconds of a training step",
     "speed": "training sequences that a processor second gets through",
     "memory": "most megabytes that a training step takes beside data, parameters and the optimizer's state",
-    "failures": "whether a training was lost (1) or not (0), in a pool of the design failures; δ is a share",
+    "failures": "whether a training was lost (1) or not (0): it diverged, or ended beyond use",
+    "spikes": "whether its loss was ever beyond use, though it may have come back since (1), or not (0)",
 }
 """What a contrast may compare, and is computed from trials. Any other name says what is still to be measured."""
 
 RATIOS = {"largest good rate": "", "step time": "s", "speed": "1/s", "memory": "MB"}
 """Statistics that are compared by their ratio, with their units: their values are natural logarithms."""
+
+SHARES = ("failures", "spikes")
+"""Statistics of trainings in a pool of the design failures, compared as shares; δ is a share."""
 
 TERMS = ("best", "worst", "minus", "by_task")
 """A side of a contrast, if no level: the best or the worst of some by tuning seeds; one minus another; one by task."""

@@ -69,6 +69,7 @@ def train(members: Sequence[Member]) -> list[Row]:
             "status": history.status,
             "best_step": history.best_step,
             "largest_loss": _largest(history.train_loss),
+            "last_loss": _largest(history.train_loss[-1:]),
             "scores": _rounded(score.kept),
             "last": _rounded(score.last),
             "metrics": {name: _rounded(each) for name, each in score.metrics.items()},

@@ -11,7 +11,7 @@ from ncps_mlx._evidence.contrasts import Contrast
 from ncps_mlx._evidence.designs import DESIGNS
 from ncps_mlx._evidence.plan import Row, index_of
 from ncps_mlx._evidence.pool import BUDGETS, Pool, TaskSpec
-from ncps_mlx._evidence.registry import RATIOS, Claim, Part, Registry
+from ncps_mlx._evidence.registry import RATIOS, SHARES, Claim, Part, Registry
 from ncps_mlx._evidence.shares import finding_of_shares, shares_entry
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.text_table import text_table
@@ -63,7 +63,7 @@ def _of_part(part: Part, pool: Pool, each: Mapping[str, Contrast]) -> Verdict:
     few = [name for name, one in each.items() if len(one.pairs) < 2]
     if few:
         return _not_measured(f"nearly all trainings diverged: {', '.join(few)}")
-    if part.statistic == "failures":
+    if part.statistic in SHARES:
         result = finding_of_shares({name: one.pairs for name, one in each.items()}, part.deltas)
     else:
         result = finding({name: one.differences(part.deltas[name]) for name, one in each.items()})
@@ -93,7 +93,7 @@ def _of_task(part: Part, task: TaskSpec, one: Contrast, effect: Paired) -> Verdi
         "low": _round(effect.low),
         "high": _round(effect.high),
         "probability": _round(wins / len(better)),
-    } | (shares_entry(one.pairs) if part.statistic == "failures" else {})
+    } | (shares_entry(one.pairs) if part.statistic in SHARES else {})
 
 
 def _reason(result: Finding) -> str:
