@@ -111,8 +111,8 @@ def test_a_silent_gap_is_a_step_of_its_own_after_each_reading(pool: TunedPool) -
     for name, split in task.splits.items():
         given = plain.splits[name]
         assert np.array_equal(split.x[:, ::2, :1], given.x) and not split.x[:, 1::2].any() and split.x[:, ::2, 1].all()
-        assert (split.time_delta[:, ::2] == 0.5).all()
-        assert split.time_delta[:, 1::2] == pytest.approx(given.time_delta / mean, rel=1e-5)
+        steps, before = np.asarray(split.time_delta), np.asarray(given.time_delta)
+        assert (steps[:, ::2] == 0.5).all() and steps[:, 1::2] == pytest.approx(before / mean, rel=1e-5)
         assert np.array_equal(split.y[:, 1::2], given.y) and np.isnan(split.y[:, ::2]).all()
     guess = np.zeros_like(plain.test.y)
     assert task.score(np.repeat(guess, 2, axis=1)) == plain.score(guess)
@@ -125,11 +125,11 @@ def test_gaps_until_the_next_reading_are_those_of_the_one_after() -> None:
     level = Level(name="held", settings={}, forms=[["with_gaps_until_next", 0.125]])
     task, plain = make_task(spec, level, 3), make_task(spec, Level(name="plain", settings={}), 3)
     for name, split in task.splits.items():
-        before, mask = np.asarray(plain.splits[name].time_delta), np.asarray(split.mask)
-        for own, since, there in zip(split.time_delta, before, mask, strict=True):
+        each = (split.time_delta, plain.splits[name].time_delta, split.mask)
+        for own, since, there in zip(*map(np.asarray, each), strict=True):
             assert own[there].tolist() == [*since[there][1:], 0.125]
     silent = make_task(spec, replace(level, forms=[*level.forms, ["with_silent_gaps", 1.0]]), 3)
-    assert np.array_equal(silent.test.mask, np.repeat(task.test.mask, 2, axis=1))
+    assert np.array_equal(np.asarray(silent.test.mask), np.repeat(np.asarray(task.test.mask), 2, axis=1))
     assert np.array_equal(silent.test.y, plain.test.y)
 
 
