@@ -83,7 +83,7 @@ def _of_task(part: Part, task: TaskSpec, one: Contrast, effect: Paired) -> Verdi
     wins = sum(1.0 if each > 0 else 0.5 if each == 0 else 0.0 for each in better)
     return {
         "task": task.name,
-        "unit": RATIOS.get(part.statistic, task.unit),
+        "unit": "share" if part.statistic in SHARES else RATIOS.get(part.statistic, task.unit),
         "delta": part.deltas[task.name],
         "higher_is_better": one.higher_is_better,
         "pairs": [list(pair) for pair in one.pairs],
