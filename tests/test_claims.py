@@ -16,7 +16,7 @@ from ncps_mlx._evidence.designs import read_pool
 from ncps_mlx._evidence.failures import FailuresPool, members_of
 from ncps_mlx._evidence.plan import Member, index_of, key_of, report, tuning
 from ncps_mlx._evidence.pool import BUDGETS, LevelPool, Pool, TaskSpec, TunedPool, read_tasks
-from ncps_mlx._evidence.registry import SHARES, STATISTICS, levels_of, read_registry
+from ncps_mlx._evidence.registry import STATISTICS, levels_of, read_registry
 from ncps_mlx._evidence.runner import run
 from ncps_mlx._evidence.tasks import make_task
 from ncps_mlx._evidence.trial_file import read_trials

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 from scipy import stats as reference
@@ -11,7 +12,7 @@ from scipy import stats as reference
 from docs.evidence import ncps_ltc_table
 
 
-def rows() -> list[dict]:
+def rows() -> list[dict[str, Any]]:
     return [json.loads(line) for line in ncps_ltc_table.RECORD.read_text(encoding="utf-8").splitlines()]
 
 
