@@ -117,11 +117,13 @@ def test_a_verdict_lists_what_was_lost_and_both_shares_with_exact_intervals(docs
 
 def test_what_is_no_failure_of_two_levels_is_refused(docs: Path) -> None:
     pool, index = pool_of(docs), index_of(rows_of(docs))
-    for changes in ({"statistic": "test"}, {"second": {"minus": ["bounded", "loose"]}}):
-        part = Part(**{"name": "x", "statistic": "failures", "direction": "less", "first": "bounded",
-                       "second": "loose", **changes})  # type: ignore[arg-type]  # fmt: skip
-        with pytest.raises(ValueError, match="the statistic must be failures or spikes, of one level against another"):
-            contrast(part, pool, "sines", "short", index)
+    given = {"name": "x", "statistic": "failures", "direction": "less", "first": "bounded", "second": "loose"}
+    for changes, message in (
+        ({"statistic": "test"}, "statistic must be one of"),
+        ({"second": {"minus": ["bounded", "loose"]}}, "a side must be a level, or one by task"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            contrast(Part(**given | changes), pool, "sines", "short", index)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ from ncps_mlx._evidence.pool import (
     level_fields,
     read_toml,
 )
-from ncps_mlx._evidence.registry import Part, levels_of
+from ncps_mlx._evidence.registry import Part, single_level
 from ncps_mlx._evidence.train import populations, train
-from ncps_mlx._utils.validation import check_int
+from ncps_mlx._evidence.tuned import seconds_per_step
+from ncps_mlx._utils.validation import check_choice, check_int
 
 __all__ = [
     "BEYOND_USE",
@@ -85,7 +86,7 @@ def missing(pool: FailuresPool, budgets: Sequence[str], rows: Sequence[Row]) -> 
     for task in pool.tasks.values():
         for budget in budgets:
             if members := lacking(members_of(pool, task, budget), index):
-                seconds = task.seconds / 100 * task.steps[budget] * len(members)
+                seconds = seconds_per_step(rows, task.name, task.seconds / 100) * task.steps[budget] * len(members)
                 found.append(
                     Missing(task=task.name, budget=budget, groups=populations(members), later=0, seconds=seconds)
                 )
@@ -108,18 +109,13 @@ COUNTED: Mapping[str, Callable[[Row], bool]] = {"failures": is_lost, "spikes": h
 
 def contrast(part: Part, pool: FailuresPool, task: str, budget: str, index: Mapping[str, Row]) -> Contrast:
     """Compare two levels: 1 for a training that was lost, or had a spike, else 0."""
-    sides = [levels_of(side, task) for side in (part.first, part.second)]
-    if part.statistic not in COUNTED or any(len(side) != 1 for side in sides):
-        raise ValueError(
-            f"{part.name}: the statistic must be {' or '.join(COUNTED)}, of one level against another, in {pool.name}."
-        )
-    is_counted = COUNTED[part.statistic]
-    rows: list[dict[int, Row | None]] = [{}, {}]
-    for member in members_of(pool, pool.tasks[task], budget):
-        for found, (level,) in zip(rows, sides, strict=True):
-            if member.level.name == level:
-                found[member.seed] = index.get(key_of(member.identity))
-    first, second = rows
+    is_counted = COUNTED[check_choice(f"{part.name}: statistic", part.statistic, COUNTED)]
+    sides = {"first": single_level(part.first, task), "second": single_level(part.second, task)}
+    members = members_of(pool, pool.tasks[task], budget)
+    first, second = (
+        {each.seed: index.get(key_of(each.identity)) for each in members if each.level.name == level}
+        for level in sides.values()
+    )
     return Contrast(
         pairs=[
             (seed, float(is_counted(one)), float(is_counted(other)))
@@ -127,10 +123,7 @@ def contrast(part: Part, pool: FailuresPool, task: str, budget: str, index: Mapp
             if one is not None and (other := second[seed]) is not None
         ],
         higher_is_better=True,
-        levels={
-            name: [(level, rate) for rate in pool.rates]
-            for name, (level,) in zip(("first", "second"), sides, strict=True)
-        },
+        levels={side: [(level, rate) for rate in pool.rates] for side, level in sides.items()},
         lost=0,
-        missing=sum(row is None for found in rows for row in found.values()),
+        missing=sum(row is None for found in (first, second) for row in found.values()),
     )
