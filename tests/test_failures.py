@@ -123,7 +123,7 @@ def test_what_is_no_failure_of_two_levels_is_refused(docs: Path) -> None:
         ({"second": {"minus": ["bounded", "loose"]}}, "a side must be a level, or one by task"),
     ):
         with pytest.raises(ValueError, match=message):
-            contrast(Part(**given | changes), pool, "sines", "short", index)  # type: ignore[arg-type]
+            contrast(Part(**given | changes), pool, "sines", "short", index)
 
 
 @pytest.mark.parametrize(
