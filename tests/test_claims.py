@@ -13,8 +13,9 @@ import pytest
 
 from ncps_mlx._evidence.__main__ import main
 from ncps_mlx._evidence.designs import read_pool
+from ncps_mlx._evidence.failures import FailuresPool, members_of
 from ncps_mlx._evidence.plan import Member, index_of, key_of, report, tuning
-from ncps_mlx._evidence.pool import BUDGETS, Pool, TunedPool, read_tasks
+from ncps_mlx._evidence.pool import BUDGETS, LevelPool, Pool, TaskSpec, TunedPool, read_tasks
 from ncps_mlx._evidence.registry import STATISTICS, levels_of, read_registry
 from ncps_mlx._evidence.runner import run
 from ncps_mlx._evidence.tasks import make_task
@@ -41,8 +42,8 @@ def pools() -> dict[str, Pool]:
 
 
 @pytest.fixture(scope="module")
-def tuned_pools(pools: Mapping[str, Pool]) -> dict[str, TunedPool]:
-    return {name: pool for name, pool in pools.items() if isinstance(pool, TunedPool)}
+def level_pools(pools: Mapping[str, Pool]) -> dict[str, LevelPool]:
+    return {name: pool for name, pool in pools.items() if isinstance(pool, TunedPool | FailuresPool)}
 
 
 @pytest.fixture(scope="module")
@@ -62,19 +63,19 @@ def test_all_advice_has_its_claim(registry: Any) -> None:
     assert len({part.statistic for claim in registry.values() for part in claim.parts} & set(STATISTICS)) > 5
 
 
-def test_every_level_of_a_pool_is_part_of_a_contrast(registry: Any, tuned_pools: Mapping[str, TunedPool]) -> None:
-    used: dict[str, set[str]] = {name: set() for name in tuned_pools}
+def test_every_level_of_a_pool_is_part_of_a_contrast(registry: Any, level_pools: Mapping[str, LevelPool]) -> None:
+    used: dict[str, set[str]] = {name: set() for name in level_pools}
     for claim in registry.values():
         for part in claim.parts:
-            for task in part.tasks if part.is_computed and part.pool in used else ():
+            for task in part.tasks if part.pool in used and part.is_computed else ():
                 used[part.pool] |= {*levels_of(part.first, task), *levels_of(part.second, task)}
-    assert used == {name: set(pool.levels) for name, pool in tuned_pools.items()}
+    assert used == {name: set(pool.levels) for name, pool in level_pools.items()}
 
 
-def test_every_level_can_be_trained(tuned_pools: Mapping[str, TunedPool]) -> None:
-    for pool in tuned_pools.values():
+def test_every_level_can_be_trained(level_pools: Mapping[str, LevelPool]) -> None:
+    for pool in level_pools.values():
         for task in pool.tasks.values():
-            members = {each.level.name: each for each in tuning(pool, task, "short", {}).members}
+            members = {each.level.name: each for each in planned_on(pool, task, "short", {})}
             assert members.keys() == {level.name for level in pool.levels_of(task.name)}
             for member in members.values():
                 made = make_task(task, member.level, member.data_seed)
@@ -82,8 +83,8 @@ def test_every_level_can_be_trained(tuned_pools: Mapping[str, TunedPool]) -> Non
                 check_config(made, model, complete_config(model, member.settings))
 
 
-def test_recorded_trials_belong_to_their_pools(tuned_pools: Mapping[str, TunedPool]) -> None:
-    for name, pool in tuned_pools.items():
+def test_recorded_trials_belong_to_their_pools(level_pools: Mapping[str, LevelPool]) -> None:
+    for name, pool in level_pools.items():
         rows = read_trials(DOCS / "evidence" / "trials" / f"{name}.jsonl")
         index = index_of(rows)
         known = {key_of(member.identity) for member in planned(pool, index)}
@@ -93,15 +94,19 @@ def test_recorded_trials_belong_to_their_pools(tuned_pools: Mapping[str, TunedPo
             assert len(devices) == 1, f"{name}: trials of one contrast must come from one processor model"
 
 
-def planned(pool: TunedPool, index: Mapping[str, Any]) -> list[Member]:
+def planned(pool: LevelPool, index: Mapping[str, Any]) -> list[Member]:
     """All members of a pool as far as its trials say."""
-    found: list[Member] = []
-    for task in pool.tasks.values():
-        for budget in BUDGETS:
-            tuned = tuning(pool, task, budget, index)
-            found += tuned.members
-            found += [] if tuned.missing else report(pool, task, budget, tuned.chosen)
-    return found
+    each = ((task, budget) for task in pool.tasks.values() for budget in BUDGETS)
+    return [member for task, budget in each for member in planned_on(pool, task, budget, index)]
+
+
+def planned_on(pool: LevelPool, task: TaskSpec, budget: str, index: Mapping[str, Any]) -> list[Member]:
+    """Those of a task at a budget."""
+    if isinstance(pool, FailuresPool):
+        return members_of(pool, task, budget)
+    assert isinstance(pool, TunedPool)
+    tuned = tuning(pool, task, budget, index)
+    return [*tuned.members, *([] if tuned.missing else report(pool, task, budget, tuned.chosen))]
 
 
 def test_recorded_verdicts_follow_from_the_recorded_trials(registry: Any, pools: Mapping[str, Pool]) -> None:

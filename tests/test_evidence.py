@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ncps_mlx import CfC
+from ncps_mlx import LTC, CfC, FullyConnected
 from ncps_mlx._evidence.__main__ import main
 from ncps_mlx._evidence.plan import IDENTITY, Row, _beyond, index_of, key_of, report, tuning
 from ncps_mlx._evidence.pool import Level, TunedPool, read_tasks, read_tuned_pool
@@ -29,8 +29,8 @@ from tests.evidence_pool import POOL, tiny_pool, write_docs
 ROOT = Path(__file__).parents[1]
 
 FIELDS = {
-    *IDENTITY, "status", "best_step", "scores", "last", "metrics", "seconds", "parameters", "versions", "device",
-    "blas", "native", "flush", "tanh", "code",
+    *IDENTITY, "status", "best_step", "largest_loss", "last_loss", "scores", "last", "metrics", "seconds", "parameters",
+    "versions", "device", "blas", "native", "flush", "tanh", "code",
 }  # fmt: skip
 
 
@@ -101,6 +101,45 @@ def test_time_in_another_unit_is_the_same_time(pool: TunedPool, form: Any, mean:
     assert test == pytest.approx(slope * before + offset, abs=1e-4) and slope > 0
     assert mean is None or train.mean() == pytest.approx(mean, abs=1e-5)
     assert factor is None or slope == pytest.approx(factor)
+
+
+def test_a_silent_gap_is_a_step_of_its_own_after_each_reading(pool: TunedPool) -> None:
+    spec = replace(pool.tasks["sines"], arguments={**pool.tasks["sines"].arguments, "targets": "every"})
+    level = replace(pool.levels["narrow"], forms=[["with_silent_gaps", 0.5]])
+    task, plain = make_task(spec, level, 1), make_task(spec, replace(level, forms=[]), 1)
+    mean = float(np.asarray(plain.train.time_delta).mean())
+    for name, split in task.splits.items():
+        given = plain.splits[name]
+        assert np.array_equal(split.x[:, ::2, :1], given.x) and not split.x[:, 1::2].any() and split.x[:, ::2, 1].all()
+        steps, before = np.asarray(split.time_delta), np.asarray(given.time_delta)
+        assert (steps[:, ::2] == 0.5).all() and steps[:, 1::2] == pytest.approx(before / mean, rel=1e-5)
+        assert np.array_equal(split.y[:, 1::2], given.y) and np.isnan(split.y[:, ::2]).all()
+    guess = np.zeros_like(plain.test.y)
+    assert task.score(np.repeat(guess, 2, axis=1)) == plain.score(guess)
+    regular = make_task(spec, replace(level, forms=[["without_time"], ["with_silent_gaps", 0.5]]), 1)
+    assert regular.steps == plain.steps  # all steps last alike: there is nothing to tell
+
+
+def test_gaps_until_the_next_reading_are_those_of_the_one_after() -> None:
+    spec = read_tasks(ROOT / "docs" / "evidence" / "tasks.toml")["xor"]
+    level = Level(name="held", settings={}, forms=[["with_gaps_until_next", 0.125]])
+    task, plain = make_task(spec, level, 3), make_task(spec, Level(name="plain", settings={}), 3)
+    for name, split in task.splits.items():
+        each = (split.time_delta, plain.splits[name].time_delta, split.mask)
+        for own, since, there in zip(*map(np.asarray, each), strict=True):
+            assert own[there].tolist() == [*since[there][1:], 0.125]
+    silent = make_task(spec, replace(level, forms=[*level.forms, ["with_silent_gaps", 1.0]]), 3)
+    assert np.array_equal(np.asarray(silent.test.mask), np.repeat(np.asarray(task.test.mask), 2, axis=1))
+    assert np.array_equal(silent.test.y, plain.test.y)
+
+
+def test_a_wiring_has_neurons_of_its_own(pool: TunedPool) -> None:
+    wiring = {"name": "FullyConnected", "units": 5, "output_size": 5, "self_connections": True, "seed": 1}
+    level = Level(name="wired", settings={"wiring": wiring}, model="LTC")
+    pool = replace(pool, fixed={"hidden_size": 4, "batch_size": 16}, levels={"wired": level})
+    member = tuning(pool, pool.tasks["sines"], "short", {}).missing[0]
+    assert "hidden_size" not in member.settings
+    assert train([member])[0]["parameters"] == LTC(1, wiring=FullyConnected(5, seed=1), output_size=1).parameter_count
 
 
 def scored(pool: TunedPool, best: float, grid: list[float]) -> dict[str, Row]:

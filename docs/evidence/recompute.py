@@ -31,7 +31,7 @@ EXTENSIONS = 2
 HIGHER_IS_BETTER = {"rmse": False, "mae": False, "log loss": False, "accuracy": True}
 NOT_OF_CONTENT = ("only", "task", "steps_times")
 OF_DETECTION = ("auroc", "average_precision")
-LOST = "failures"
+SHARES = ("failures", "spikes")
 UNSIGNED = (*OF_DETECTION, "gap", "last gap")
 STATISTICS = ("test", "train", "last against best", *UNSIGNED)
 SUPPORTS = {"more": ["larger"], "less": ["smaller"], "same": ["negligible"], "not-worse": []}
@@ -298,7 +298,7 @@ def fisher(first: int, second: int, of: int) -> float:
 
 def decide(tasks: Sequence[Mapping[str, Any]], deltas: Sequence[float], part: Mapping[str, Any]) -> dict[str, Any]:
     """The pooled effect of a part, the finding and the verdict."""
-    measure = of_shares if part["statistic"] == LOST else of_scores
+    measure = of_shares if part["statistic"] in SHARES else of_scores
     count, pooled = len(tasks), measure(tasks, deltas)
     each = [measure([task], [delta], 0.05 / count) for task, delta in zip(tasks, deltas, strict=True)]
     proven = [
@@ -347,7 +347,7 @@ def needed_seeds(pooled: Effect, n: int) -> str:
 
 def of_task(task: Mapping[str, Any], delta: float, part: Mapping[str, Any]) -> dict[str, Any]:
     """The effect of one task, as ``verdicts.json`` has it."""
-    own = (of_shares if part["statistic"] == LOST else of_scores)([task], [delta])
+    own = (of_shares if part["statistic"] in SHARES else of_scores)([task], [delta])
     better = differences_of(task, 1.0)
     found: dict[str, Any] = {
         "effect": own.mean,
@@ -355,7 +355,7 @@ def of_task(task: Mapping[str, Any], delta: float, part: Mapping[str, Any]) -> d
         "high": own.high,
         "probability": float(np.mean((better > 0) + (better == 0) / 2)),
     }
-    if part["statistic"] == LOST:
+    if part["statistic"] in SHARES:
         first, second, of = lost_of(task)
         found |= {"p_value": fisher(first, second, of), "shares": {}}
         for side, lost in (("first", first), ("second", second)):

@@ -8,6 +8,7 @@ A pool is of a design (``design.py``, all in ``designs.py``): a module that says
 compares its trials. The usual one, ``tuned.py``, tunes each level over learning rates and reports it: ``pool.py`` (read
 and checked), ``tasks.py`` (its tasks made), ``plan.py`` (its members), ``train.py`` (a population becomes lines),
 ``draws.py`` (whose members learn different draws of the data), ``scores.py``, ``contrasts.py`` (pairs of values).
+``failures.py`` counts trainings that are lost, at every rate; ``shares.py`` decides what their shares show.
 
 ``grid.py`` trains each level at every rate, and tells how large one may be; ``timing.py`` lets levels take turns, and
 tells what time and memory a training step takes.

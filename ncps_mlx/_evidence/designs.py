@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ncps_mlx._evidence import grid, metrics, search, splits, timing, tuned
+from ncps_mlx._evidence import failures, grid, metrics, search, splits, timing, tuned
 from ncps_mlx._evidence.design import Design
 from ncps_mlx._evidence.pool import Pool, TaskSpec, read_toml
 from ncps_mlx._utils.validation import check_choice
@@ -16,6 +16,7 @@ DESIGNS: Mapping[str, Design] = {
     "tuned": tuned,
     "grid": grid,
     "timing": timing,
+    "failures": failures,
     "search": search,
     "splits": splits,
     "metrics": metrics,

@@ -15,6 +15,7 @@ from ncps_mlx.stats._finding import DIRECTIONS
 __all__ = [
     "KINDS",
     "RATIOS",
+    "SHARES",
     "STATISTICS",
     "TERMS",
     "Claim",
@@ -48,11 +49,16 @@ STATISTICS = {
     "error of estimate": "distance of that from the score that came",
     "agreement of metrics": "Spearman's correlation over configurations of the task's metric with another",
     "domain metric": "test score in the first side's metric, of the configuration that a side's metric chooses",
+    "failures": "whether a training was lost (1) or not (0): it diverged, or ended beyond use",
+    "spikes": "whether its loss was ever beyond use, though it may have come back since (1), or not (0)",
 }
 """What a contrast may compare, and is computed from trials. Any other name says what is still to be measured."""
 
 RATIOS = {"largest good rate": "", "step time": "s", "speed": "1/s", "memory": "MB"}
 """Statistics that are compared by their ratio, with their units: their values are natural logarithms."""
+
+SHARES = ("failures", "spikes")
+"""Statistics of trainings in a pool of the design failures, compared as shares; δ is a share."""
 
 TERMS = ("best", "worst", "minus", "by_task")
 """A side of a contrast, if no level: the best or the worst of some by tuning seeds; one minus another; one by task."""
@@ -181,7 +187,9 @@ def _part(
     check_choice(f"{where}: direction", table["direction"], DIRECTIONS)
     chosen = table.get("tasks", tasks)
     of_scores = {task: deltas[task] for task in chosen if task in deltas}
-    own = {task: table.get("times", 1) * delta for task, delta in of_scores.items()} | table.get("deltas", {})
+    known = {task: deltas.get(table["statistic"], deltas.get(task)) for task in chosen}
+    own = {task: table.get("times", 1) * delta for task, delta in known.items() if delta is not None}
+    own |= table.get("deltas", {})
     ratio = _ratio(where, table, deltas)
     if ratio:
         own = dict.fromkeys(chosen, math.log(ratio))

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ncps_mlx._evidence.pool import DRAW, PERIOD, Level, LevelPool, TaskSpec
+from ncps_mlx.data._labels import UNLABELLED
 from ncps_mlx.data._loading import load_task
+from ncps_mlx.data._split import Split, last_valid_step
 from ncps_mlx.data._task import Task
 from ncps_mlx.training._hyperparameters import build_model, complete_config, model_sizes
 
@@ -36,6 +38,48 @@ def z_scored(task: Task) -> Task:
     return _with_steps(task, lambda steps: (steps - valid.mean()) / valid.std(), allow_unsafe_time=True)
 
 
+def with_gaps_until_next(task: Task, last: float) -> Task:
+    """Give each reading the time step of the one after it, and the last one ``last``: how long each of them holds."""
+
+    def change(split: Split) -> npt.NDArray[Any]:
+        steps = np.roll(np.asarray(split.time_delta), -1, axis=1)
+        steps[np.arange(len(split)), last_valid_step(split.mask, *steps.shape)] = last
+        return steps
+
+    return task._with(
+        **{name: replace(split, time_delta=change(split)) for name, split in task.splits.items()}, parent=task
+    )
+
+
+def with_silent_gaps(task: Task, reading_time: float) -> Task:
+    """Give each reading two steps, one to be read and one of silence until the next; a last feature tells which.
+
+    The unit of time is the mean gap. Where all steps last alike there is nothing to tell, and the task stays as it is.
+    """
+    if task.train.time_delta is None:
+        return task
+    task = in_unit(task, 1.0)
+    return task._with(
+        **{name: _with_silence(split, reading_time) for name, split in task.splits.items()}, parent=task
+    )
+
+
+def _with_silence(split: Split, reading_time: float) -> Split:
+    n, steps, features = split.x.shape
+    x = np.zeros((n, 2 * steps, features + 1), dtype=split.x.dtype)
+    x[:, ::2, :features], x[:, ::2, features] = split.x, 1
+    gaps = np.full((n, 2 * steps), reading_time)
+    gaps[:, 1::2] = split.time_delta
+    changes: dict[str, Any] = {"x": x, "time_delta": gaps}
+    if split.mask is not None:
+        changes["mask"] = np.repeat(split.mask, 2, axis=1)
+    if split.every_step:  # a target is to be known when the next reading is due
+        unknown = UNLABELLED if split.y.dtype.kind == "i" else np.nan
+        changes["y"] = np.full((n, 2 * steps, *split.y.shape[2:]), unknown, dtype=split.y.dtype)
+        changes["y"][:, 1::2] = split.y
+    return replace(split, **changes)
+
+
 def _with_steps(task: Task, change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]], **more: Any) -> Task:
     splits = {
         name: replace(split, time_delta=change(np.asarray(split.time_delta))) for name, split in task.splits.items()
@@ -50,6 +94,8 @@ FORMS: dict[str, Callable[..., Task]] = {
     "in_unit": in_unit,
     "in_periods": in_periods,
     "z_scored": z_scored,
+    "with_gaps_until_next": with_gaps_until_next,
+    "with_silent_gaps": with_silent_gaps,
 }
 """What a level may do to a task."""
 
@@ -77,7 +123,7 @@ def make_task(task: TaskSpec, level: Level, seed: int | None) -> Task:
     return made
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=128)
 def _make(factory: str, arguments: tuple[tuple[str, Any], ...], forms: tuple[tuple[Any, ...], ...]) -> Task:
     if forms:
         name, *values = forms[-1]
@@ -90,6 +136,8 @@ def _make(factory: str, arguments: tuple[tuple[str, Any], ...], forms: tuple[tup
 def settings_of(pool: LevelPool, task: TaskSpec, level: Level) -> dict[str, Any]:
     """The hyperparameters of a level on a task but for rate and steps, with the hidden size that was solved for."""
     settings = {**pool.fixed, **task.settings, **level.settings}
+    if "wiring" in level.settings:
+        settings.pop("hidden_size", None)  # it has neurons of its own
     if level.parameters_of:
         settings["hidden_size"] = _equal_hidden_size(pool, task, level)
     return settings

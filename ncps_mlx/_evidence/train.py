@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -102,6 +103,8 @@ def trials_of(trainer: DrawsTrainer, members: Sequence[Trained], metrics: Sequen
         | {
             "status": history.status,
             "best_step": history.best_step,
+            "largest_loss": _largest(history.train_loss),
+            "last_loss": _largest(history.train_loss[-1:]),
             "scores": rounded(score.kept),
             "last": rounded(score.last),
             "metrics": {name: rounded(each) for name, each in score.metrics.items()},
@@ -123,9 +126,18 @@ def trainer_of(
     return DrawsTrainer(models, tasks, FitConfig.from_config(configs[0]), of_members)
 
 
+def _largest(losses: Sequence[float]) -> float | None:
+    """The largest of the mean losses between evaluations; ``None`` if one is not finite."""
+    return _round(max(losses)) if losses and all(map(math.isfinite, losses)) else None
+
+
 def rounded(scores: dict[str, float | None]) -> dict[str, float | None]:
     """Scores with the digits that a trial keeps."""
-    return {split: None if score is None else float(f"{score:.{DIGITS}g}") for split, score in scores.items()}
+    return {split: None if score is None else _round(score) for split, score in scores.items()}
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
 
 
 def means() -> Row:

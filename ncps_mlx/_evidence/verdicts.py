@@ -11,7 +11,8 @@ from ncps_mlx._evidence.contrasts import Contrast
 from ncps_mlx._evidence.designs import DESIGNS
 from ncps_mlx._evidence.plan import Row, index_of
 from ncps_mlx._evidence.pool import BUDGETS, Pool, TaskSpec
-from ncps_mlx._evidence.registry import RATIOS, Claim, Part, Registry
+from ncps_mlx._evidence.registry import RATIOS, SHARES, Claim, Part, Registry
+from ncps_mlx._evidence.shares import finding_of_shares, shares_entry
 from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.text_table import text_table
 from ncps_mlx.stats._finding import Finding, finding
@@ -75,7 +76,10 @@ def _of_part(part: Part, pool: Pool, each: Mapping[str, Contrast]) -> Verdict:
     few = [name for name, one in each.items() if len(one.pairs) < 2]
     if few:
         return _not_measured(f"nearly all trainings diverged: {', '.join(few)}")
-    result = finding({name: one.differences(part.deltas[name]) for name, one in each.items()})
+    if part.statistic in SHARES:
+        result = finding_of_shares({name: one.pairs for name, one in each.items()}, part.deltas)
+    else:
+        result = finding({name: one.differences(part.deltas[name]) for name, one in each.items()})
     return {
         "finding": result.finding,
         "verdict": result.verdict(part.direction),
@@ -92,7 +96,7 @@ def _of_task(part: Part, task: TaskSpec, one: Contrast, effect: Paired) -> Verdi
     wins = sum(1.0 if each > 0 else 0.5 if each == 0 else 0.0 for each in better)
     return {
         "task": task.name,
-        "unit": RATIOS.get(part.statistic, task.unit if one.unit is None else one.unit),
+        "unit": _unit(part, task, one),
         "delta": part.deltas[task.name],
         "higher_is_better": one.higher_is_better,
         "pairs": [list(pair) for pair in one.pairs],
@@ -102,7 +106,13 @@ def _of_task(part: Part, task: TaskSpec, one: Contrast, effect: Paired) -> Verdi
         "low": _round(effect.low),
         "high": _round(effect.high),
         "probability": _round(wins / len(better)),
-    }
+    } | (shares_entry(one.pairs) if part.statistic in SHARES else {})
+
+
+def _unit(part: Part, task: TaskSpec, one: Contrast) -> str:
+    if part.statistic in SHARES:
+        return "share"
+    return RATIOS.get(part.statistic, task.unit if one.unit is None else one.unit)
 
 
 def _reason(result: Finding) -> str:

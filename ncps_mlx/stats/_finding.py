@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ncps_mlx._utils.validation import check_choice
 from ncps_mlx.stats._intervals import Paired, finite_numbers, paired
 
-__all__ = ["DIRECTIONS", "FINDINGS", "Finding", "finding"]
+__all__ = ["DIRECTIONS", "FINDINGS", "LEVEL", "Finding", "decide", "finding", "proven_of"]
 
 FINDINGS = ("larger", "smaller", "negligible", "differs by task", "open")
 """What a contrast can show of its first level against its second."""
@@ -158,22 +158,38 @@ def finding(differences: Mapping[str, Iterable[float]]) -> Finding:
     lower, upper = _ends(pooled, error, freedom, LEVEL)
 
     proven = [_proven(values, LEVEL / count) for values in data]
-    needed = math.ceil(2 * count / 3)
-    above, below = low > 0 and pooled >= 1, high < 0 and pooled <= -1
-    if above and np.count_nonzero(means >= 1) >= needed:
-        found = "larger"
-    elif below and np.count_nonzero(means <= -1) >= needed:
-        found = "smaller"
-    elif lower > -1 and upper < 1 and not {"helps", "hurts"} & set(proven):
-        found = "negligible"
-    elif len(set(proven) - {""}) > 1 or (above and "helps" in proven) or (below and "hurts" in proven):
-        found = "differs by task"
-    else:
-        found = "open"
+    found = decide(pooled, means, proven, differs=low > 0 or high < 0, within=lower > -1 and upper < 1)
     return Finding(
         finding=found, mean=pooled, low=low, high=high, lower_limit=lower, upper_limit=upper, tasks=tasks,
         n=min(values.size for values in data),
     )  # fmt: skip
+
+
+def decide(
+    pooled: float, means: NDArray[np.float64], proven: Sequence[str], *, differs: bool, within: bool
+) -> str:
+    """The finding of :func:`finding`, whatever tests say that M ``differs`` from 0 or lies ``within`` ±1.
+
+    ``pooled`` is M, ``means`` are those of the tasks (K,), and ``proven`` is what :func:`proven_of` says of each.
+    """
+    needed = math.ceil(2 * means.size / 3)
+    above, below = differs and pooled >= 1, differs and pooled <= -1
+    if above and np.count_nonzero(means >= 1) >= needed:
+        return "larger"
+    if below and np.count_nonzero(means <= -1) >= needed:
+        return "smaller"
+    if within and not {"helps", "hurts"} & set(proven):
+        return "negligible"
+    if len(set(proven) - {""}) > 1 or (above and "helps" in proven) or (below and "hurts" in proven):
+        return "differs by task"
+    return "open"
+
+
+def proven_of(mean: float, *, differs: bool, within: bool) -> str:
+    """What is proven of a task: ``"helps"``, ``"hurts"``, ``"negligible"`` or nothing ("")."""
+    if differs and abs(mean) >= 1:
+        return "helps" if mean > 0 else "hurts"
+    return "negligible" if within else ""
 
 
 def _differences(name: str, values: Iterable[float]) -> NDArray[np.float64]:
@@ -202,8 +218,4 @@ def _proven(values: NDArray[np.float64], level: float) -> str:
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(values.size)
     low, high = _ends(mean, error, values.size - 1, level / 2)
     lower, upper = _ends(mean, error, values.size - 1, level)
-    if low > 0 and mean >= 1:
-        return "helps"
-    if high < 0 and mean <= -1:
-        return "hurts"
-    return "negligible" if lower > -1 and upper < 1 else ""
+    return proven_of(mean, differs=low > 0 or high < 0, within=lower > -1 and upper < 1)
