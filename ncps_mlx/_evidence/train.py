@@ -13,7 +13,7 @@ from typing import Any
 import ncps_mlx
 from ncps_mlx._evidence.draws import DrawsTrainer
 from ncps_mlx._evidence.plan import Member, Row
-from ncps_mlx._evidence.scores import scores_of
+from ncps_mlx._evidence.scores import Scores, scores_of
 from ncps_mlx._evidence.tasks import arguments_of, make_task
 from ncps_mlx._runtime.flush import can_flush
 from ncps_mlx._utils.progress import Progress
@@ -31,7 +31,7 @@ DIGITS = 7  # of a score in a trial: single precision has no more
 
 
 def populations(members: Iterable[Any]) -> list[list[Any]]:
-    """Divide members of any design into those that train as one: of one shape, on draws of the same data."""
+    """Divide members of any design into those that train as one: of one shape, on draws of the same data; and baselines."""
     groups: dict[str, list[Any]] = {}
     for member in members:
         shape = {name: value for name, value in member.settings.items() if name not in MEMBER_PARAMETERS}
@@ -88,7 +88,7 @@ def trainer_of(
     return DrawsTrainer(models, tasks, FitConfig.from_config(configs[0]), of_members)
 
 
-def rounded(scores: dict[str, float | None]) -> dict[str, float | None]:
+def rounded(scores: Scores) -> Scores:
     """Scores with the digits that a trial keeps."""
     return {split: None if score is None else float(f"{score:.{DIGITS}g}") for split, score in scores.items()}
 
