@@ -24,6 +24,8 @@ NAMES = {
     "anomaly": "the LTC configuration",
     "gru": "GRU",
     "lstm": "LSTM",
+    "gru_time": "GRU",
+    "lstm_time": "LSTM",
     "gru_decay": "GRU with decay",
     "ltc": "LTC",
     "ltc_gap": "LTC",
@@ -32,7 +34,7 @@ NAMES = {
 }
 """What a level is called, where its name does not say it. Where there is a gap the LTC has it as an input."""
 
-MODELS = ("small", "forecast_as_given", "gru", "lstm", "gru_decay", "ltc", "ltc_gap")
+MODELS = ("small", "forecast_as_given", "gru", "lstm", "gru_time", "lstm_time", "gru_decay", "ltc", "ltc_gap")
 """Opponents that are trained; all others are classical."""
 
 FINDINGS = {
