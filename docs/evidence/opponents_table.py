@@ -111,7 +111,8 @@ def overview(comparison: str, budget: str) -> list[list[str]]:
 
 def task(comparison: str, name: str, statistic: str = "test") -> list[list[str]]:
     """All scores on a task, and what the level that is compared gains on each, at the budgets that were measured."""
-    found, place = {}, name + STATISTICS[statistic]
+    found: dict[str, dict[str, Entry]] = {}
+    place = name + STATISTICS[statistic]
     for budget in BUDGETS:
         own = {opponent(each): each for each in select(comparison, budget) if column(each) == place}
         found |= {budget: own} if own else {}
