@@ -37,6 +37,8 @@ NAMES = {
 MODELS = ("small", "forecast_as_given", "gru", "lstm", "gru_time", "lstm_time", "gru_decay", "ltc", "ltc_gap")
 """Opponents that are trained; all others are classical."""
 
+CLASSICAL = "best classical"
+
 FINDINGS = {
     "larger": "better",
     "smaller": "worse",
@@ -91,22 +93,26 @@ def in_deltas(entry: Entry) -> str:
     return f"{FINDINGS[entry['finding']]}, {entry['pooled']:+.1f} [{entry['low']:+.1f}, {entry['high']:+.1f}]"
 
 
-def overview(comparison: str, budget: str) -> list[list[str]]:
-    """Models down, tasks across: what was found, in δ; in the last row the best classical method, by test scores."""
-    found = select(comparison, budget)
-    columns = list(dict.fromkeys(map(column, found)))
-    cells: dict[str, dict[str, Entry]] = {}
-    for entry in found:
+def contenders(comparison: str, budget: str) -> dict[str, dict[str, Entry]]:
+    """By opponent and task: all that was trained, and of the classical methods the best by test scores."""
+    found: dict[str, dict[str, Entry]] = {}
+    for entry in select(comparison, budget):
         level = opponent(entry)
-        row, place = cells.setdefault(name_of(level) if level in MODELS else "classical", {}), column(entry)
+        row, place = found.setdefault(name_of(level) if level in MODELS else CLASSICAL, {}), column(entry)
         if place not in row or entry["pooled"] < row[place]["pooled"]:
             row[place] = entry
-    classical = cells.pop("classical")
+    found[CLASSICAL] = found.pop(CLASSICAL)
+    return found
+
+
+def overview(comparison: str, budget: str) -> list[list[str]]:
+    """Opponents down, tasks across: what was found, in δ."""
+    columns = list(dict.fromkeys(map(column, select(comparison, budget))))
     table = [["against", *columns]]
-    for name, row in cells.items():
-        table.append([name, *(in_deltas(row[place]) if place in row else "" for place in columns)])
-    last = [f"{name_of(opponent(classical[place]))}: {in_deltas(classical[place])}" for place in columns]
-    return [*table, ["best classical", *last]]
+    for name, row in contenders(comparison, budget).items():
+        who = {place: f"{name_of(opponent(entry))}: " if name == CLASSICAL else "" for place, entry in row.items()}
+        table.append([name, *(who[place] + in_deltas(row[place]) if place in row else "" for place in columns)])
+    return table
 
 
 def task(comparison: str, name: str, statistic: str = "test") -> list[list[str]]:
@@ -152,11 +158,12 @@ def difference(entry: Entry) -> str:
 
 
 def against(comparison: str, budget: str, finding: str) -> str:
-    """On which tasks against whom this was found, for a sentence."""
+    """On which tasks against which contenders this was found, for a sentence."""
     by_task: dict[str, list[str]] = {}
-    for entry in select(comparison, budget):
-        if entry["finding"] == finding:
-            by_task.setdefault(column(entry), []).append(name_of(opponent(entry)))
+    for row in contenders(comparison, budget).values():
+        for place, entry in row.items():
+            if entry["finding"] == finding:
+                by_task.setdefault(place, []).append(name_of(opponent(entry)))
     return "; ".join(f"{place} against {', '.join(names)}" for place, names in by_task.items()) or "nowhere"
 
 
