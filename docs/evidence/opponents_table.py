@@ -27,6 +27,9 @@ NAMES = {
     "gru_time": "GRU",
     "lstm_time": "LSTM",
     "gru_decay": "GRU with decay",
+    "gru_normalized": "GRU, gaps over their mean",
+    "lstm_normalized": "LSTM, gaps over their mean",
+    "gru_decay_normalized": "GRU with decay, gaps over their mean",
     "ltc": "LTC",
     "ltc_gap": "LTC",
     "nearest_dtw": "nearest neighbour by time warping",
@@ -34,7 +37,10 @@ NAMES = {
 }
 """What a level is called, where its name does not say it. Where there is a gap the LTC has it as an input."""
 
-MODELS = ("small", "forecast_as_given", "gru", "lstm", "gru_time", "lstm_time", "gru_decay", "ltc", "ltc_gap")
+MODELS = (
+    "small", "forecast_as_given", "gru", "lstm", "gru_time", "lstm_time", "gru_decay", "gru_normalized",
+    "lstm_normalized", "gru_decay_normalized", "ltc", "ltc_gap",
+)  # fmt: skip
 """Opponents that are trained; all others are classical."""
 
 CLASSICAL = "best classical"
