@@ -58,8 +58,8 @@ def read_comparisons(path: Path, pools: Mapping[str, Pool], deltas: Mapping[str,
                 if level != first[0]
             ]  # fmt: skip
             claim = Claim(
-                id=f"{name}-{task.name}", section="", statement=comparison.statement, kind=("comparison",), pool=pool.name,
-                parts=parts,
+                id=f"{name}-{task.name}", section="", statement=comparison.statement, kind=("comparison",),
+                pool=pool.name, parts=parts,
             )  # fmt: skip
             found[claim.id] = claim
     return found
