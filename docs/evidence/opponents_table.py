@@ -100,24 +100,28 @@ def in_deltas(entry: Entry) -> str:
 
 
 def contenders(comparison: str, budget: str) -> dict[str, dict[str, Entry]]:
-    """By opponent and task: all that was trained, and of the classical methods the best by test scores."""
+    """By opponent and task; of several forms of one, and of the classical methods, the best by test scores."""
     found: dict[str, dict[str, Entry]] = {}
     for entry in select(comparison, budget):
-        level = opponent(entry)
-        row, place = found.setdefault(name_of(level) if level in MODELS else CLASSICAL, {}), column(entry)
+        row, place = found.setdefault(contender(opponent(entry)), {}), column(entry)
         if place not in row or entry["pooled"] < row[place]["pooled"]:
             row[place] = entry
     found[CLASSICAL] = found.pop(CLASSICAL)
     return found
 
 
+def contender(level: str) -> str:
+    """What a level is a form of."""
+    return name_of(level).partition(" (")[0] if level in MODELS else CLASSICAL
+
+
 def overview(comparison: str, budget: str) -> list[list[str]]:
-    """Opponents down, tasks across: what was found, in δ."""
-    columns = list(dict.fromkeys(map(column, select(comparison, budget))))
-    table = [["against", *columns]]
-    for name, row in contenders(comparison, budget).items():
-        who = {place: f"{name_of(opponent(entry))}: " if name == CLASSICAL else "" for place, entry in row.items()}
-        table.append([name, *(who[place] + in_deltas(row[place]) if place in row else "" for place in columns)])
+    """Tasks down, opponents across: what was found, in δ."""
+    every = contenders(comparison, budget)
+    table = [["", *every]]
+    for place in dict.fromkeys(map(column, select(comparison, budget))):
+        cells = [in_deltas(row[place]) if place in row else "" for row in every.values()]
+        table.append([place, *cells[:-1], f"{name_of(opponent(every[CLASSICAL][place]))}: {cells[-1]}"])
     return table
 
 
@@ -169,7 +173,7 @@ def against(comparison: str, budget: str, finding: str) -> str:
     for row in contenders(comparison, budget).values():
         for place, entry in row.items():
             if entry["finding"] == finding:
-                by_task.setdefault(place, []).append(name_of(opponent(entry)))
+                by_task.setdefault(place, []).append(name_of(opponent(entry)).partition(" (")[0])
     return "; ".join(f"{place} against {', '.join(names)}" for place, names in by_task.items()) or "nowhere"
 
 
