@@ -31,7 +31,7 @@ DIGITS = 7  # of a score in a trial: single precision has no more
 
 
 def populations(members: Iterable[Any]) -> list[list[Any]]:
-    """Divide members of any design into those that train as one, of one shape on draws of the same data; and baselines."""
+    """Divide members of any design into those that train as one: of one shape, on draws of the same data."""
     groups: dict[str, list[Any]] = {}
     for member in members:
         shape = {name: value for name, value in member.settings.items() if name not in MEMBER_PARAMETERS}
