@@ -9,13 +9,22 @@ from pathlib import Path
 
 from ncps_mlx._evidence.best_settings import write_settings
 from ncps_mlx._evidence.checks import check_verdicts
-from ncps_mlx._evidence.pool import BUDGETS, Pool, read_toml
+from ncps_mlx._evidence.comparisons import findings, read_comparisons
+from ncps_mlx._evidence.pool import BUDGETS, Pool
 from ncps_mlx._evidence.record import read_pools, trial_path
-from ncps_mlx._evidence.registry import read_registry
+from ncps_mlx._evidence.registry import read_deltas, read_registry
 from ncps_mlx._evidence.runner import describe, run
 from ncps_mlx._evidence.search_pool import SearchPool
 from ncps_mlx._evidence.trial_file import read_trials
-from ncps_mlx._evidence.verdicts import changes, in_order, read_verdicts, table, verdicts, write_verdicts
+from ncps_mlx._evidence.verdicts import (
+    Verdict,
+    changes,
+    in_order,
+    read_verdicts,
+    table,
+    verdicts,
+    write_verdicts,
+)
 
 __all__ = ["main"]
 
@@ -40,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _evidence(options: argparse.Namespace) -> int:
     folder: Path = options.docs / "evidence"
     pools = read_pools(options.docs)
-    registry = read_registry(options.docs / "claims.toml", pools)
+    claims = options.docs / "claims.toml"
+    registry = read_registry(claims, pools)
+    comparisons = read_comparisons(folder / "comparisons.toml", pools, read_deltas(claims))
     budgets = [options.budget] if options.budget else list(BUDGETS)
     for name in options.pools:
         if name not in pools:
@@ -55,19 +66,28 @@ def _evidence(options: argparse.Namespace) -> int:
             paths[name].unlink(missing_ok=True)
         _train(pools[name], paths[name], budgets)
     trials = {name: read_trials(path) for name, path in paths.items()}
-    before = read_verdicts(folder / "verdicts.json")
-    checked = check_verdicts(registry, options.docs, before)
-    now = in_order(registry, [*checked, *verdicts(registry, pools, trials)])
-    write_verdicts(folder / "verdicts.json", now)
-    print(table(registry, now))
-    print("\n".join(changes(before, now)) or "No verdict has changed.")
+    checked = check_verdicts(registry, options.docs, read_verdicts(folder / "verdicts.json"))
+    of_claims = in_order(registry, [*checked, *verdicts(registry, pools, trials)])
+    of_comparisons = verdicts(comparisons, pools, trials)
+    print(table(registry, of_claims))
+    changed = _written(folder / "verdicts.json", of_claims)
+    if comparisons:
+        print(findings(of_comparisons))
+        changed += _written(folder / "comparisons.json", of_comparisons)
+    print("\n".join(changed) or "No verdict has changed.")
     if options.settings:
-        deltas = read_toml(options.docs / "claims.toml")["deltas"]
         for pool in pools.values():
             if isinstance(pool, SearchPool):
-                for path in write_settings(pool, trials[pool.name], deltas, folder / "settings"):
+                for path in write_settings(pool, trials[pool.name], read_deltas(claims), folder / "settings"):
                     print(f"wrote {path}")
     return 0
+
+
+def _written(path: Path, found: Sequence[Verdict]) -> list[str]:
+    """Write verdicts and say which have changed."""
+    before = read_verdicts(path)
+    write_verdicts(path, found)
+    return changes(before, found)
 
 
 def _train(pool: Pool, path: Path, budgets: Sequence[str]) -> None:

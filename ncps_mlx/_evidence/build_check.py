@@ -16,7 +16,6 @@ from ncps_mlx._evidence.placebo import Placebo, placebo
 from ncps_mlx._evidence.pool import BUDGETS, Pool, TunedPool
 from ncps_mlx._evidence.record import Record, read_measured, read_record, record_folder
 from ncps_mlx._evidence.registry import Claim, Part
-from ncps_mlx._evidence.train import train
 from ncps_mlx._evidence.trial_rows import trial_rows
 from ncps_mlx._utils.text_table import text_table
 from ncps_mlx._utils.validation import check_choice, check_names, check_seeds, did_you_mean
@@ -170,13 +169,14 @@ def check_in(
     for task in (pool.tasks[each] for each in chosen):
         here = [each for each in mine if each.task == task.name]
         levels = dict.fromkeys(name for each in here for side in each.levels.values() for name, _ in side)
-        trials = [row for each in tuned.fresh(pool, here, fresh) for group in each.groups for row in train(group)]
+        trials = [row for each in tuned.fresh(pool, here, fresh) for group in each.groups for row in tuned.train(group)]
         now = [
             Comparison(recorded=each, task=task, now=tuned.fresh_contrast(pool, each, trials), level=level)
             for each in here
         ]
         comparisons += now
-        placebos.append(placebo(pool, task, list(levels), fresh[0]))
+        trained = [level for level in levels if not pool.levels[level].baseline]
+        placebos.append(placebo(pool, task, trained, fresh[0]))
         rows += trial_rows(pool, task, _contrasts(budget, recorded, now))
     return BuildCheck(
         claim=claim.id, statement=claim.statement, pool=pool.name, budget=budget, seeds=fresh, comparisons=comparisons,

@@ -1,4 +1,4 @@
-"""Which members a pool has: each level tuned on a grid of rates, then reported at its best."""
+"""Which members a pool has: each level tuned on a grid of rates, then reported at its best; baselines beside them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_EXTENSIONS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One training that belongs to a pool."""
+    """One training that belongs to a pool, or a baseline on one draw, whose rate and steps are 0."""
 
     pool: LevelPool
     task: TaskSpec
@@ -43,6 +43,8 @@ class Member:
     @property
     def settings(self) -> dict[str, Any]:
         """All hyperparameters that are not defaults."""
+        if self.level.baseline:
+            return {}
         settings = settings_of(self.pool, self.task, self.level)
         settings |= {"learning_rate": self.rate, "steps": self.steps}
         if self.level.warmup_share:
@@ -52,13 +54,18 @@ class Member:
     @property
     def steps(self) -> int:
         """Its updates."""
+        if self.level.baseline:
+            return 0
         steps = self.task.steps[self.budget] * self.level.steps_times.get(self.task.name, 1)
         return max(1, int(steps // self.level.divide_steps_by))
 
     @property
     def identity(self) -> Row:
         """What its trial is told from others by."""
-        level = self.level.content | {"learning_rate": self.rate}
+        level, fixed = self.level.content, dict[str, Any]()
+        if not self.level.baseline:
+            level["learning_rate"] = self.rate
+            fixed = {"model": self.pool.model, **self.pool.fixed, **self.task.settings}
         if self.level.parameters_of:
             level["hidden_size"] = self.settings["hidden_size"]
         return {
@@ -67,7 +74,7 @@ class Member:
             "budget": self.budget,
             "stage": self.stage,
             "level": level,
-            "fixed": {"model": self.pool.model, **self.pool.fixed, **self.task.settings},
+            "fixed": fixed,
             "data": arguments_of(self.task, self.level),
             "steps": self.steps,
             "seed": self.seed,
@@ -118,7 +125,7 @@ def tuning(pool: TunedPool, task: TaskSpec, budget: str, index: Index) -> Tuning
         if missing:
             return Tuning(members=members, missing=missing, chosen={}, validation={})
         chosen, validation = _choose(members, index)
-        free = {chosen[level.name] for level in pool.levels_of(task.name) if "learning_rate" not in level.settings}
+        free = {chosen[level.name] for level in pool.levels_of(task.name) if level.is_tuned}
         sides = [side for side, edge in (("low", grid[0]), ("high", grid[-1])) if edge in free and left[side]]
         if not sides:
             return Tuning(members=members, missing=(), chosen=chosen, validation=validation)
@@ -144,7 +151,7 @@ def _members(
     return [
         Member(pool=pool, task=task, budget=budget, stage=stage, level=level, rate=rate, seed=seed)
         for level in pool.levels_of(task.name)
-        for rate in ([level.settings["learning_rate"]] if "learning_rate" in level.settings else rates[level.name])
+        for rate in (rates[level.name] if level.is_tuned else [level.settings.get("learning_rate", 0.0)])
         for seed in pool.seeds(stage, budget)
     ]
 

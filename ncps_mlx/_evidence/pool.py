@@ -34,7 +34,9 @@ BUDGETS = ("short", "long")
 FIRST_REPORT_SEED = 100
 TUNE_SEEDS = 3
 REPORT_SEEDS = {"short": 30, "long": 10}
-OWN = ("model", "task", "forms", "parameters_of", "divide_steps_by", "steps_times", "warmup_share", "only")
+OWN = (
+    "model", "baseline", "task", "forms", "parameters_of", "divide_steps_by", "steps_times", "warmup_share", "only",
+)  # fmt: skip
 """What a level holds besides hyperparameters."""
 
 DRAW = "draw"
@@ -83,6 +85,7 @@ class Level:
         name: What contrasts call it.
         settings: Hyperparameters. With a ``learning_rate`` among them none is tuned.
         model: Another model than the pool's.
+        baseline: A classical method in place of a model, as the task names it. Nothing is trained.
         task: By task, arguments of its factory.
         forms: What is done to the task, in turn: names and arguments as ``tasks.py`` knows them.
         parameters_of: A level whose number of parameters it has, by another ``hidden_size`` on each task.
@@ -95,6 +98,7 @@ class Level:
     name: str
     settings: Mapping[str, Any]
     model: str = ""
+    baseline: str = ""
     task: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     forms: Sequence[Sequence[Any]] = ()
     parameters_of: str = ""
@@ -113,6 +117,11 @@ class Level:
     def is_on(self, task: str) -> bool:
         """Whether a task has it."""
         return task in (self.only or self.task or [task])
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether a learning rate is chosen for it."""
+        return not self.baseline and "learning_rate" not in self.settings
 
     @property
     def draws(self) -> bool:
@@ -253,13 +262,15 @@ def _level(where: str, name: str, table: Mapping[str, Any]) -> Level:
     settings = {key: value for key, value in table.items() if key not in own}
     if "steps" in settings:
         raise ValueError(f"{where}: steps must be left out: the budget decides it.")
+    if own.get("baseline") and (more := sorted(set(table) - {"baseline", "task", "forms", "only"})):
+        raise ValueError(f"{where}: {more[0]} must be left out of a baseline, which is not trained.")
     return Level(name=name, settings=settings, **own)
 
 
 def _check_levels(where: str, pool: LevelPool) -> None:
     written: dict[str, str] = {}
     for name, level in pool.levels.items():
-        for key in (*level.settings, *pool.fixed):
+        for key in () if level.baseline else (*level.settings, *pool.fixed):
             check_name(key, level.model or pool.model)
         if level.parameters_of and level.parameters_of not in pool.levels:
             raise ValueError(

@@ -23,6 +23,7 @@ __all__ = [
     "Registry",
     "Term",
     "levels_of",
+    "read_deltas",
     "read_registry",
     "single_level",
 ]
@@ -148,6 +149,12 @@ def single_level(term: Term, task: str) -> str:
     if kind != "by_task":
         raise ValueError(f"a side must be a level, or one by task, in a pool of this design, got {term}.")
     return single_level(named[task], task)
+
+
+def read_deltas(path: Path) -> dict[str, float]:
+    """The smallest differences that matter, by task."""
+    deltas: dict[str, float] = read_toml(path)["deltas"]
+    return deltas
 
 
 def read_registry(path: Path, pools: Mapping[str, Pool]) -> dict[str, Claim]:

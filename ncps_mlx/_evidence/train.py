@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import ncps_mlx
 from ncps_mlx._evidence.draws import DrawsTrainer
 from ncps_mlx._evidence.plan import Member, Row
-from ncps_mlx._evidence.scores import scores_of
+from ncps_mlx._evidence.scores import Scores, scores_of
 from ncps_mlx._evidence.tasks import arguments_of, make_task
 from ncps_mlx._runtime.flush import can_flush
 from ncps_mlx._utils.progress import Progress
@@ -131,7 +131,7 @@ def _largest(losses: Sequence[float]) -> float | None:
     return _round(max(losses)) if losses and all(map(math.isfinite, losses)) else None
 
 
-def rounded(scores: dict[str, float | None]) -> dict[str, float | None]:
+def rounded(scores: Scores) -> Scores:
     """Scores with the digits that a trial keeps."""
     return {split: None if score is None else _round(score) for split, score in scores.items()}
 

@@ -35,6 +35,7 @@ def trial_rows(
     names = list(dict.fromkeys(name for level in levels for name in settings_of(pool, task, pool.levels[level])))
     for row in found.values():
         level = pool.levels[row["level"]]
-        config = complete_config(level.model or pool.model, settings_of(pool, task, level))
+        settings = settings_of(pool, task, level)
+        config = {} if level.baseline else complete_config(level.model or pool.model, settings)
         row.update({name: config.get(name) for name in names if name != "learning_rate"})
     return list(found.values())

@@ -1,4 +1,7 @@
-"""The usual design: each level of a pool is tuned over learning rates, then reported at its best on fresh seeds."""
+"""The usual design: each level of a pool is tuned over learning rates, then reported at its best on fresh seeds.
+
+A level may be a classical baseline: it is measured on the same draws, so that differences are paired.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
+from ncps_mlx._evidence import train as training
+from ncps_mlx._evidence.baselines import measure
 from ncps_mlx._evidence.contrasts import Contrast, TaskTrials, compare, trials_of
 from ncps_mlx._evidence.design import Measured, Missing
 from ncps_mlx._evidence.plan import Member, Row, Tuning, index_of, key_of, lacking, report, tuning
 from ncps_mlx._evidence.pool import TunedPool, read_tuned_pool
 from ncps_mlx._evidence.registry import Part, Term
-from ncps_mlx._evidence.train import populations, train
 
 __all__ = ["contrast", "fresh", "fresh_contrast", "missing", "read_pool", "seconds_per_step", "train"]
 
@@ -26,10 +30,18 @@ def missing(pool: TunedPool, budgets: Sequence[str], rows: Sequence[Row]) -> lis
             members, later = _next(pool, task.name, budget, index)
             if members:
                 each = seconds_per_step(rows, task.name, task.seconds / 100)
-                seconds = each * task.steps[budget] * (len(members) + later)
-                groups = populations(members)
-                found.append(Missing(task=task.name, budget=budget, groups=groups, later=later, seconds=seconds))
+                trained = [level for level in pool.levels_of(task.name) if not level.baseline]
+                steps = sum(member.steps for member in members)
+                if later:
+                    steps += task.steps[budget] * len(trained) * len(pool.seeds("report", budget))
+                groups = training.populations(members)
+                found.append(Missing(task=task.name, budget=budget, groups=groups, later=later, seconds=each * steps))
     return found
+
+
+def train(members: Sequence[Member]) -> list[Row]:
+    """Train a population, or measure baselines."""
+    return measure(members) if members[0].level.baseline else training.train(members)
 
 
 def _next(pool: TunedPool, name: str, budget: str, index: Mapping[str, Row]) -> tuple[list[Member], int]:
@@ -61,7 +73,7 @@ def fresh(pool: TunedPool, measured: Sequence[Measured], seeds: Sequence[int]) -
         if members := lacking(members, {}):
             seconds = sum(task.seconds / 100 * member.steps for member in members)
             (budget,) = {member.budget for member in members}
-            groups = populations(members)
+            groups = training.populations(members)
             found.append(Missing(task=task.name, budget=budget, groups=groups, later=0, seconds=seconds))
     return found
 

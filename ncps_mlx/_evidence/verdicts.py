@@ -21,8 +21,10 @@ from ncps_mlx.stats._intervals import Paired
 __all__ = [
     "NOT_MEASURED",
     "ONCE",
+    "Verdict",
     "changes",
     "claim_verdict",
+    "effect",
     "in_order",
     "read_verdicts",
     "table",
@@ -156,13 +158,14 @@ def table(registry: Registry, found: Sequence[Verdict]) -> str:
                 if entry["id"] == claim.id and entry["part"] == part.name
             }
             shown = [entries[budget]["verdict"] if budget in entries else "" for budget in BUDGETS]
-            effects = [_effect(entries.get(budget)) for budget in BUDGETS]
+            effects = [effect(entries.get(budget)) for budget in BUDGETS]
             says = f"({part.direction})" if part.reported else part.direction
             rows.append([claim.id if single else "", part.name, says, *shown, *effects])
     return text_table(rows, left=7)
 
 
-def _effect(entry: Verdict | None) -> str:
+def effect(entry: Verdict | None) -> str:
+    """The pooled effect with its interval, in δ, and how many trainings diverged."""
     if entry is None or entry["pooled"] is None:
         return ""
     lost = sum(task["lost"] for task in entry["tasks"])

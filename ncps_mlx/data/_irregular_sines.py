@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ncps_mlx._utils.validation import MOST, check_choice, check_int, check_number
@@ -118,11 +120,8 @@ def _log_uniform(share: Array, low: float, high: float) -> Array:
 
 def _sines_baselines(task: Task) -> dict[str, float]:
     if task.score_at == "last":  # the same test score, from the last target alone
-        splits = [
-            Split(x=split.x, y=split.y[:, -1], time_delta=split.time_delta)
-            for split in (task.train, task.validation, task.test)
-        ]
-        task = Task(task.name, *splits)
+        splits = {name: replace(split, y=split.y[:, -1]) for name, split in task.splits.items()}
+        task = task._with(**splits, score_at="all", parent=None)
 
     def flat(split: Split, last: int) -> Array:
         return _readings_and_times(split)[:, -last:].reshape(len(split), -1)
