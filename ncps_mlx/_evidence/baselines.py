@@ -36,6 +36,8 @@ def measure(members: Sequence[Member]) -> list[Row]:
         about = {
             "status": "finished",
             "best_step": 0,
+            "largest_loss": None,
+            "last_loss": None,
             "scores": rounded(scores),
             "last": dict.fromkeys(task.splits),
             "metrics": {metric: rounded(each) for metric, each in metrics.items()},
