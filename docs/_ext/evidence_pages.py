@@ -105,7 +105,7 @@ def outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
     root = Path(app.srcdir).parent
     folder = Path(app.srcdir) / FOLDER
     files = sorted(path for path in folder.glob("*") if path.suffix in {".py", ".json", ".jsonl", ".toml"})
-    files += [folder.parent / "claims.toml", *sorted((folder / "pools").glob("*.toml"))]
+    files += [*folder.parent.glob("claims.toml"), *sorted((folder / "pools").glob("*.toml"))]
     now = digest_of(library_digest(root), *(path.read_text(encoding="utf-8") for path in files))
     before, env.evidence = getattr(env, "evidence", ""), now  # type: ignore[attr-defined]  # Sphinx keeps it
     pages = [name for name in env.found_docs if name.startswith(f"{FOLDER}/")]
