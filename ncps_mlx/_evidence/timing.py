@@ -18,8 +18,8 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -248,7 +248,7 @@ def train(runs: Sequence[Run]) -> list[Row]:
 def _train(runs: Sequence[Run]) -> list[Row]:
     trainers, rng = [_trainer(run) for run in runs], np.random.default_rng(runs[0].seed)
     spent: list[list[tuple[float, float]]] = [[] for _ in runs]
-    with Progress(1, runs[0].task.name, "round", shown=False) as progress:
+    with Progress(1, runs[0].task.name, "round", shown=False) as progress, rare_collections():
         for trainer in trainers:
             trainer.seconds(progress)
         for _ in range(ROUNDS):
@@ -270,6 +270,19 @@ def _train(runs: Sequence[Run]) -> list[Row]:
         }
         rows.append(run.identity | measured | timed_by)
     return rows
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Let garbage be collected only when asked for, and not among what was there before."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def _trainer(run: Run) -> TimedTrainer:
