@@ -13,6 +13,6 @@ study = Study(
     trials=48,
     draws_per_shape=4,
     population_size=4,
-    fixed={"backbone_units": 16, "batch_size": 16, "steps": 300},
+    fixed={"backbone_units": 16, "batch_size": 16, "steps": 1200},
 )
 print(study)
