@@ -17,7 +17,7 @@ import numpy as np
 from ncps_mlx._evidence.contrasts import Contrast
 from ncps_mlx._evidence.design import Missing
 from ncps_mlx._evidence.domain_metrics import metric_of
-from ncps_mlx._evidence.plan import Row, index_of, key_of
+from ncps_mlx._evidence.plan import Row, identity_of, index_of, key_of
 from ncps_mlx._evidence.pool import (
     FIRST_REPORT_SEED,
     Level,
@@ -101,18 +101,12 @@ class Member:
     @property
     def identity(self) -> Row:
         """What its trial is told from others by."""
-        return {
-            "pool": self.pool.name,
-            "task": self.task.name,
-            "budget": self.budget,
-            "stage": self.stage,
-            "level": dict(self.config),
-            "fixed": {"model": self.pool.model, **self.task.settings, **self.pool.fixed},
-            "data": dict(self.task.arguments),
-            "steps": self.steps,
-            "seed": self.seed,
-            "data_seed": self.data_seed,
-        }
+        return identity_of(
+            self,
+            level=dict(self.config),
+            fixed={"model": self.pool.model, **self.task.settings, **self.pool.fixed},
+            data=dict(self.task.arguments),
+        )
 
 
 def read_pool(path: Path, tasks: Mapping[str, TaskSpec]) -> MetricsPool:

@@ -13,7 +13,9 @@ from ncps_mlx._evidence.pool import Level, LevelPool, TaskSpec, TunedPool
 from ncps_mlx._evidence.tasks import arguments_of, data_seed, settings_of
 from ncps_mlx.data._metrics import METRICS
 
-__all__ = ["IDENTITY", "Member", "Row", "Tuning", "index_of", "key_of", "lacking", "report", "tuning", "worst"]
+__all__ = [
+    "IDENTITY", "Member", "Row", "Tuning", "identity_of", "index_of", "key_of", "lacking", "report", "tuning", "worst",
+]  # fmt: skip
 
 Row = dict[str, Any]
 
@@ -68,18 +70,25 @@ class Member:
             fixed = {"model": self.pool.model, **self.pool.fixed, **self.task.settings}
         if self.level.parameters_of:
             level["hidden_size"] = self.settings["hidden_size"]
-        return {
-            "pool": self.pool.name,
-            "task": self.task.name,
-            "budget": self.budget,
-            "stage": self.stage,
-            "level": level,
-            "fixed": fixed,
-            "data": arguments_of(self.task, self.level),
-            "steps": self.steps,
-            "seed": self.seed,
-            "data_seed": self.data_seed,
-        }
+        return identity_of(
+            self, level=level, fixed=fixed, data=arguments_of(self.task, self.level)
+        )
+
+
+def identity_of(member: Any, *, level: Row, fixed: Row, data: Row) -> Row:
+    """What tells the trial of a member, of any design, from all others."""
+    return {
+        "pool": member.pool.name,
+        "task": member.task.name,
+        "budget": member.budget,
+        "stage": member.stage,
+        "level": level,
+        "fixed": fixed,
+        "data": data,
+        "steps": member.steps,
+        "seed": member.seed,
+        "data_seed": member.data_seed,
+    }
 
 
 Index = Mapping[str, Row]

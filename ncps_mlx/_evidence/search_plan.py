@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ncps_mlx._evidence.plan import Row, worst
+from ncps_mlx._evidence.plan import Row, identity_of, worst
 from ncps_mlx._evidence.pool import FIRST_REPORT_SEED, Level, TaskSpec
 from ncps_mlx._evidence.search_pool import Search, SearchPool
 from ncps_mlx._evidence.tasks import arguments_of
@@ -70,18 +70,12 @@ class SearchMember:
     @property
     def identity(self) -> Row:
         """What its trial is told from others by."""
-        return {
-            "pool": self.pool.name,
-            "task": self.task.name,
-            "budget": self.budget,
-            "stage": self.stage,
-            "level": {**self.place, **self.config},
-            "fixed": {"model": self.pool.model, **self.pool.settings_of(self.task, self.budget)},
-            "data": arguments_of(self.task, self.level),
-            "steps": self.steps,
-            "seed": self.seed,
-            "data_seed": self.data_seed,
-        }
+        return identity_of(
+            self,
+            level={**self.place, **self.config},
+            fixed={"model": self.pool.model, **self.pool.settings_of(self.task, self.budget)},
+            data=arguments_of(self.task, self.level),
+        )
 
 
 def repeats(pool: SearchPool, budget: str) -> range:

@@ -18,7 +18,7 @@ import numpy as np
 from ncps_mlx._evidence.contrasts import Contrast
 from ncps_mlx._evidence.design import Missing
 from ncps_mlx._evidence.eras import ERAS, era_task
-from ncps_mlx._evidence.plan import Row, index_of, key_of
+from ncps_mlx._evidence.plan import Row, identity_of, index_of, key_of
 from ncps_mlx._evidence.pool import FIRST_REPORT_SEED, Pool, TaskSpec, check_keys, named_tasks, read_toml
 from ncps_mlx._evidence.registry import Part, levels_of
 from ncps_mlx._evidence.train import means, train_on
@@ -93,6 +93,11 @@ class Member:
         return self.pool.first_seed + self.era
 
     @property
+    def data_seed(self) -> int | None:
+        """What draws its data."""
+        return self.seed if self.task.draw else None
+
+    @property
     def steps(self) -> int:
         """Its updates; the nearest neighbour has none."""
         return 0 if self.model == NEAREST else self.task.steps[self.budget]
@@ -117,18 +122,12 @@ class Member:
         if self.kind == "blocked":
             level["gap"] = self.pool.series[self.task.name].gap
         settings = {} if self.model == NEAREST else {**self.pool.fixed, **self.task.settings}
-        return {
-            "pool": self.pool.name,
-            "task": self.task.name,
-            "budget": self.budget,
-            "stage": self.stage,
-            "level": level,
-            "fixed": {"model": self.model, **settings},
-            "data": {**self.task.arguments, "era": list(self.span)},
-            "steps": self.steps,
-            "seed": self.seed,
-            "data_seed": self.seed if self.task.draw else None,
-        }
+        return identity_of(
+            self,
+            level=level,
+            fixed={"model": self.model, **settings},
+            data={**self.task.arguments, "era": list(self.span)},
+        )
 
 
 def read_pool(path: Path, tasks: Mapping[str, TaskSpec]) -> SplitsPool:

@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from ncps_mlx._evidence.contrasts import Contrast
 from ncps_mlx._evidence.design import Measured, Missing
-from ncps_mlx._evidence.plan import Row, index_of, key_of
+from ncps_mlx._evidence.plan import Row, identity_of, index_of, key_of
 from ncps_mlx._evidence.pool import (
     BUDGETS,
     FIRST_REPORT_SEED,
@@ -149,10 +149,20 @@ class Run:
         return self.pool.sized_levels(self.task.name)[self.name][1]
 
     @property
+    def steps(self) -> int:
+        """Its updates in a round."""
+        return self.pool.timed_steps
+
+    @property
+    def data_seed(self) -> int | None:
+        """What draws its data."""
+        return data_seed(self.task, self.level, self.seed)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """All hyperparameters that are not defaults."""
         settings = settings_of(self.pool, self.task, self.level)
-        steps = self.pool.timed_steps
+        steps = self.steps
         return settings | {"steps": steps * (1 + ROUNDS), "evaluate_every": steps}
 
     @property
@@ -165,18 +175,9 @@ class Run:
         fixed["in_turn"] = self.pool.level_names(self.task.name)
         if not self.pool.layers_in_c:
             fixed["layers_in_c"] = False
-        return {
-            "pool": self.pool.name,
-            "task": self.task.name,
-            "budget": self.budget,
-            "stage": self.stage,
-            "level": level,
-            "fixed": fixed,
-            "data": arguments_of(self.task, self.level),
-            "steps": self.pool.timed_steps,
-            "seed": self.seed,
-            "data_seed": data_seed(self.task, self.level, self.seed),
-        }
+        return identity_of(
+            self, level=level, fixed=fixed, data=arguments_of(self.task, self.level)
+        )
 
 
 def missing(pool: TimingPool, budgets: Sequence[str], rows: Sequence[Row]) -> list[Missing]:
