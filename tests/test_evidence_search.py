@@ -85,7 +85,7 @@ parts = [
   { name = "rank", statistic = "percentile", first = "defaults", second = "random_8", direction = "not-worse", deltas = { sines = 25 } },
   { name = "score", statistic = "retrained best", first = "defaults", second = "tpe", direction = "not-worse" },
 ]
-"""  # noqa: E501
+"""  # noqa: E501  # lines of TOML stay whole
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ class _Recorder:
 
     gradient: mx.array
 
-    def update(self, matrix: mx.array, gradient: mx.array, rate: mx.array) -> mx.array:  # noqa: ARG002
+    def update(self, matrix: mx.array, gradient: mx.array, rate: mx.array) -> mx.array:  # noqa: ARG002  # as its own
         self.gradient = gradient
         return matrix
 

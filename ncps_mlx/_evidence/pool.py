@@ -147,7 +147,7 @@ class Pool:
 
     def level_names(self, task: str) -> list[str]:
         """What a contrast on this task may compare."""
-        raise NotImplementedError
+        raise NotImplementedError  # each design has pools of its own
 
 
 @dataclass(frozen=True, kw_only=True)
