@@ -38,6 +38,7 @@ extensions = [
     "guide_pages",
     "recorded_pages",
     "evidence_pages",
+    "claim_cards",
     "api_names",
     "api_pages",
     "gallery_figures",

@@ -12,6 +12,7 @@ import importlib
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from docutils import nodes
@@ -26,6 +27,8 @@ __all__ = ["Evidence", "Result", "setup"]
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "evidence"
+SHOWS = re.compile(r"^\.\. (evidence|claim|answer)::|:(result|claim):`", re.MULTILINE)
+"""What a page has in its source if it shows the record."""
 
 
 def call(asked: str) -> Any:
@@ -35,11 +38,16 @@ def call(asked: str) -> Any:
         ValueError: There is no such module or function, or it refused its arguments.
     """
     name, *arguments = (part.strip() for part in asked.split(","))
-    module, _, function = name.rpartition(".")
+    where, _, function = name.rpartition(".")
     try:
-        return getattr(importlib.import_module(f"docs.{FOLDER}.{module}"), function)(*arguments)
+        return getattr(module(where), function)(*arguments)
     except (ImportError, AttributeError, TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{asked!r} gives no result: {type(error).__name__}: {error}.") from error
+
+
+def module(name: str) -> ModuleType:
+    """A module of docs/evidence."""
+    return importlib.import_module(f"docs.{FOLDER}.{name}")
 
 
 class Evidence(SphinxDirective):
@@ -101,15 +109,16 @@ class Result(SphinxRole):
 
 
 def outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
-    """Read the pages again when their folder or the library's code changed."""
+    """Read the pages that show the record again when it or the library's code changed."""
     root = Path(app.srcdir).parent
     folder = Path(app.srcdir) / FOLDER
     files = sorted(path for path in folder.glob("*") if path.suffix in {".py", ".json", ".jsonl", ".toml"})
     files += [*folder.parent.glob("claims.toml"), *sorted((folder / "pools").glob("*.toml"))]
     now = digest_of(library_digest(root), *(path.read_text(encoding="utf-8") for path in files))
     before, env.evidence = getattr(env, "evidence", ""), now  # type: ignore[attr-defined]  # Sphinx keeps it
-    pages = [name for name in env.found_docs if name.startswith(f"{FOLDER}/")]
-    return pages if before != now else []
+    if before == now:
+        return []
+    return [name for name in env.found_docs if SHOWS.search(Path(env.doc2path(name)).read_text(encoding="utf-8"))]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
