@@ -33,7 +33,6 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
     "sphinx_design",
-    "sphinx_copybutton",
     "myst_nb",
     "guide_pages",
     "recorded_pages",
@@ -125,15 +124,12 @@ nb_output_stderr = "remove-warn"  # a notebook that writes to stderr warns its r
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 3
 
-# -- code blocks ----------------------------------------------------------------------------------------------
-copybutton_selector = "div:not(.output):not(.highlight-text):not(.highlight-none) > div.highlight > pre"
-copybutton_exclude = ".linenos, .gp, .go"
-
 # -- HTML -----------------------------------------------------------------------------------------------------
 html_theme = "furo"
 html_title = "ncps-mlx"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("copy.js", {"defer": "defer"})]
 html_search_scorer = str(DOCS / "_static" / "search_scorer.js")
 html_favicon = "_static/icon.svg"
 html_copy_source = False

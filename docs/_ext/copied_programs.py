@@ -250,6 +250,7 @@ def _imports(statements: Iterable[Statement], used: Iterable[str]) -> list[str]:
         each = ", ".join(dict.fromkeys(names))
         line = f"from {module} import {each}"
         if len(line) > 76:
-            line = f"from {module} import (\n{textwrap.fill(each, 72, initial_indent='    ', subsequent_indent='    ')},\n)"
+            body = textwrap.fill(each, 72, initial_indent="    ", subsequent_indent="    ")
+            line = f"from {module} import (\n{body},\n)"
         lines.append(line)
     return lines

@@ -1,4 +1,4 @@
-"""Sphinx: run the pages, and the notebooks beside them, before reading; show the pages' outputs and figures.
+"""Sphinx: run the pages, and the notebooks beside them, before reading; show their outputs and figures, offer copies.
 
 Adds the directives ``output`` (text that a run is checked against) and ``drawn`` (the figures of the block
 before it). A page that fails, or shows what its run did not give, is a warning at its page and line.
@@ -7,6 +7,7 @@ before it). A page that fails, or shows what its run did not give, is a warning 
 from __future__ import annotations
 
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,8 +19,10 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from contracts import parse_contract
+from copied_programs import programs_of
 from digest import digest_of, versions
 from notebooks import execute_notebook, notebooks_of
+from pageblocks import PYTHON
 from pagerun import FOLDERS, PageRun, docname_of, pages_of, run_pages
 
 __all__ = ["Drawn", "Output", "setup"]
@@ -70,6 +73,30 @@ def offer_program(app: Sphinx, docname: str, source: list[str]) -> None:
         'With ``pip install "ncps-mlx[guide]"`` it runs by itself in an empty folder; here it took '
         f"{run.seconds:.0f} s.\n"
     )
+
+
+def offer_copies(app: Sphinx, doctree: nodes.document) -> None:
+    """Put the program that the copy button gives beside each block of a page that is run."""
+    run = RUNS.get(app.env.docname)
+    if run is None or run.problems:
+        return
+    python = [
+        node
+        for node in doctree.findall(nodes.literal_block)
+        if node.get("language") in PYTHON and "recorded" not in node["classes"]
+    ]
+    programs = programs_of([block.code for block in run.page.blocks])
+    by_code = {_plain(block.code): program for block, program in zip(run.page.blocks, programs, strict=True)}
+    for node in python:
+        program = by_code.get(_plain(node.astext()))
+        if program is not None and program.needed:
+            text = f'<pre hidden class="copied-program" data-lines="{program.needed}">{escape(program.code)}</pre>'
+            place = node.parent if "literal-block-wrapper" in node.parent.get("classes", []) else node
+            place.parent.insert(place.parent.index(place) + 1, nodes.raw("", text, format="html"))
+
+
+def _plain(code: str) -> str:
+    return "\n".join(line.rstrip() for line in code.strip("\n").splitlines())
 
 
 class Output(SphinxDirective):
@@ -132,4 +159,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", run_all)
     app.connect("env-get-outdated", outdated)
     app.connect("source-read", offer_program)
+    app.connect("doctree-read", offer_copies)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
