@@ -213,7 +213,7 @@ def downloads(session: nox.Session) -> None:
     """Run what readers copy and download from the built site, with the wheel installed alone. Long."""
     if not (HTML / "index.html").exists():
         session.error("There is no site yet. Run `nox -s docs` first.")
-    session.install("build", "pytest>=9", "beautifulsoup4", "nbclient", "ipykernel")
+    session.install("build", "pytest>=9", "pytest-xdist", "sybil", "beautifulsoup4", "nbclient", "ipykernel")
     wheels = Path(session.create_tmp()).resolve() / "wheel"
     session.run("python", "-m", "build", "--wheel", "--outdir", str(wheels), silent=True)
     (wheel,) = wheels.glob("*.whl")
@@ -221,7 +221,7 @@ def downloads(session: nox.Session) -> None:
     session.install("--reinstall-package=ncps-mlx", "numpy<2.4", "onnxruntime", ours)
     # No configuration of ours: it names plugins and paths that readers do not have. Nor is the checkout on the path.
     alone = ["-c", os.devnull, "--rootdir=.", "--import-mode=importlib", "-p", "no:cacheprovider", "tests/downloads"]
-    session.run("pytest", *alone, *session.posargs, env=environment())
+    session.run("pytest", "-nauto", "--dist=worksteal", *alone, *session.posargs, env=environment())
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
     "sphinx_design",
     "myst_nb",
@@ -41,6 +40,7 @@ extensions = [
     "api_names",
     "api_pages",
     "gallery_figures",
+    "formulas",
     "site_extras",
     "stale_pages",
 ]
@@ -135,8 +135,7 @@ html_favicon = "_static/icon.svg"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
-# MathJax 3 in one file, copied from a package of the docs group: no request leaves the site, no network is needed.
-mathjax_path = "mathjax/tex-svg.js"
+html_math_renderer = "mathml"
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
 html_theme_options = {

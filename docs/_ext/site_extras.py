@@ -1,9 +1,7 @@
-"""Sphinx: MathJax from its package, the README as a page, notebooks with their outputs to download."""
+"""Sphinx: the README as a page, notebooks with their outputs to download."""
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +22,6 @@ LINKS = {
     "(CITATION.cff)": "(../CITATION.cff)",
     "(LICENSE)": "(../LICENSE)",
 }
-
-
-def copy_mathjax(app: Sphinx) -> None:
-    """Copy MathJax's single file (and its licence) to where the site serves it."""
-    spec = importlib.util.find_spec("mathjax")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("mathjax must be installed (group docs: django-static-mathjax).")
-    package = Path(spec.submodule_search_locations[0]) / "static" / "mathjax"
-    target = Path(app.outdir) / "_static" / "mathjax"
-    target.mkdir(parents=True, exist_ok=True)
-    for name in ("es5/tex-svg.js", "LICENSE"):
-        shutil.copy2(package / name, target / Path(name).name)
-
-
-def finish(app: Sphinx, exception: Exception | None) -> None:
-    """After an HTML build, add what its pages ask for."""
-    if exception is None and app.builder.format == "html":
-        copy_mathjax(app)
 
 
 def read_source(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -82,5 +62,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("source-read", read_source)
     app.connect("doctree-read", fill_notebook)
-    app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,7 +1,7 @@
 """What readers receive runs as received: `nox -s downloads` builds the wheel and installs it alone with extra guide.
 
-Each page's code as the copy button gives it, pasted into one file; each gallery script and notebook as downloaded;
-every one in an empty folder, with nothing of this checkout in reach.
+Each page's blocks pasted into one file, and each block as its copy button gives it, which prints what the page shows;
+each gallery script and notebook as downloaded; every one in an empty folder, with nothing of this checkout in reach.
 """
 
 from __future__ import annotations
@@ -17,16 +17,28 @@ import pytest
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "docs" / "_ext"))  # of this process: the programs have the wheel alone
+
+from copied_programs import programs_of  # noqa: E402  # its folder comes onto the path above
+from pageblocks import parse_page  # noqa: E402
+from pagerun import docname_of, pages_of  # noqa: E402
+
 HTML = ROOT / "docs" / "_build" / "html"
 FOLDERS = ("guide", "models", "howto")
 PAGES = sorted([HTML / "start.html", *(page for name in FOLDERS for page in (HTML / name).glob("*.html"))])
 SCRIPTS = sorted((HTML / "_downloads").glob("*/plot_*.py"))
 NOTEBOOKS = sorted((HTML / "_downloads").glob("*/*.ipynb"))
 ARCHIVES = sorted((HTML / "_downloads").glob("*/*.zip"))
+BLOCKS = [
+    pytest.param(docname, block, program, id=f"{docname}:{block.line}")
+    for page in pages_of(ROOT)
+    for docname, parsed in [(docname_of(page), parse_page(page))]
+    for block, program in zip(parsed.blocks, programs_of([block.code for block in parsed.blocks]), strict=True)
+]
 
 
 def copied(page):
-    """The page's python blocks as the copy button gives them, in order.
+    """The page's python blocks, in order.
 
     Not those that need PyTorch, which `parity` runs, nor whole files that need a server, which `scale` runs.
     """
@@ -81,6 +93,22 @@ def test_a_page_pasted_into_one_file_runs(page, tmp_path):
     program.write_text("\n".join(copied(page)), encoding="utf-8")
     done = run(program, tmp_path, "-W", "error")
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(("docname", "block", "copy"), BLOCKS)
+def test_a_copied_block_runs_alone_and_prints_what_the_page_shows(docname, block, copy, tmp_path):
+    offered = BeautifulSoup((HTML / f"{docname}.html").read_text(encoding="utf-8"), "html.parser")
+    programs = [each.get_text() for each in offered.select("pre.copied-program")]
+    assert not copy.needed or copy.code.strip() in [each.strip() for each in programs]
+    program = tmp_path / "copied.py"
+    program.write_text(copy.code, encoding="utf-8")
+    done = run(program, tmp_path, "-W", "error")
+    assert done.returncode == 0, done.stderr[-3000:]
+    if block.output is not None:
+        shown = block.output.text
+        last = done.stdout.rstrip().splitlines()[-len(shown.strip().splitlines()) :]
+        problem = block.output.contract.problem(shown, "\n".join(last))
+        assert problem is None, problem
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
