@@ -26,6 +26,12 @@ LOG = ROOT / "docs" / "_build" / "warnings.txt"
 BENCH = ("torch==2.13.0", "ncps==1.0.1", "jax==0.10.2", "psycopg[binary]>=3.2")
 """What training is timed beside (the last JAX for Python 3.11), and the driver for a study in PostgreSQL."""
 
+NODE = ("axe-core@4.14.1", "lighthouse@13.5.0")
+"""What the browser session takes from npm."""
+
+PATHS = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "docs" / "_ext")])}
+"""Where its tests find the machinery of the documentation."""
+
 nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
@@ -194,6 +200,32 @@ def types(session: nox.Session) -> None:
     """Check types strictly: library, machinery, tests and this file."""
     install(session, "types")
     session.run("mypy", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Walk through the built site in Chromium: every page, both themes, two widths; axe and Lighthouse. Long.
+
+    Debian's Chromium is installed where it is missing and we are root. axe and Lighthouse come by npm.
+    """
+    if not (HTML / "index.html").exists():
+        session.error("There is no site yet. Run `nox -s docs` first.")
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        if os.geteuid() or shutil.which("apt-get") is None:
+            session.error("Chromium must be installed: apt-get install chromium.")
+        session.run("apt-get", "install", "-qq", "-y", "chromium", external=True)
+    if shutil.which("npm") is None:
+        session.error("axe and Lighthouse run on Node: install Node 20 or later.")
+    install(session, "browser", project=False)
+    folder = Path(session.create_tmp()).resolve()
+    session.run("npm", "install", "--silent", "--prefix", str(folder), *NODE, external=True)
+    modules = folder / "node_modules"
+    env = environment() | {"AXE": str(modules / "axe-core" / "axe.min.js")}
+    env["LIGHTHOUSE"] = str(modules / ".bin" / "lighthouse")
+    every = ["tests/browser", "--ignore=tests/browser/test_lighthouse.py"]
+    session.run("pytest", "-c", os.devnull, "--rootdir=.", "-nauto", *(session.posargs or every), env=env | PATHS)
+    if not session.posargs:  # by itself: it measures time
+        session.run("pytest", "-c", os.devnull, "--rootdir=.", "tests/browser/test_lighthouse.py", env=env | PATHS)
 
 
 @nox.session

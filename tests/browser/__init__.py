@@ -1,0 +1,1 @@
+"""The built site in Debian's Chromium, for the session `browser`."""
