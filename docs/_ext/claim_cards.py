@@ -21,7 +21,8 @@ from evidence_pages import ROOT
 
 __all__ = ["Answer", "ClaimBadge", "ClaimCard", "Published", "scripts_of", "setup"]
 
-BUDGETS = ("short", "long")
+BUDGETS = ("long", "short")
+"""The long one first: it is the advice."""
 FIELDS = ("Start with", "Search", "Effect", "Too small looks like", "Too large looks like", "Claims")
 NEEDED = ("Start with", "Claims")
 PUBLISHED = re.compile(r".*\d.*\(.+\)$", re.DOTALL)
@@ -101,7 +102,7 @@ class ClaimCard(SphinxDirective):
         if not claim.parts:
             return [badge(claim.id), nodes.Text(" "), link(claim.id, nodes.Text(claim.id))]
         shown: list[nodes.Node] = [link(claim.id, nodes.Text(claim.id))]
-        for budget in reversed(BUDGETS):
+        for budget in BUDGETS:
             shown += [nodes.Text(f" {budget}: "), badge(claim.id, budget)]
         return shown
 
@@ -117,10 +118,11 @@ class ClaimCard(SphinxDirective):
             rows.append([says().task_name(task), *cells])
         pairs = [min((len(task["pairs"]) for task in entry["tasks"]), default=0) for entry in entries.values()]
         pooled = [
-            f"{says().pooled_of(entry)}: {entry['finding']}" if entry["pooled"] is not None else "not measured"
+            f"{says().pooled_of(entry)}: {entry['verdict']}" if entry["pooled"] is not None else "not measured"
             for entry in entries.values()
         ]
-        rows.append(["all tasks" if entries["long"]["ratio"] else "all tasks, δ", *pooled])
+        in_deltas = not entries["long"]["ratio"] and part.statistic not in says().SHARES
+        rows.append(["all tasks, δ" if in_deltas else "all tasks", *pooled])
         rows.append(["pairs of trainings", *map(str, pairs)])
         table = evidence_pages.table(rows, [])
         table["classes"] = ["evidence", "claim-effects"]
