@@ -6,12 +6,14 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(DOCS / "_ext"))
 
 import digest
+import found
 import pagerun
 
 # Gallery workers and notebook kernels are processes of their own: they inherit the machinery.
@@ -43,6 +45,9 @@ extensions = [
     "formulas",
     "site_extras",
     "stale_pages",
+    "found",
+    "notfound.extension",
+    "sphinx_llms_txt",
 ]
 exclude_patterns = [
     "_build",
@@ -124,6 +129,16 @@ nb_output_stderr = "remove-warn"  # a notebook that writes to stderr warns its r
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 3
 
+# -- where the site and the project live: nothing of this without an address ------------------------------------
+ADDRESSES = found.addresses(ROOT)
+if "Documentation" in ADDRESSES:
+    extensions += ["sphinx_sitemap", "sphinxext.opengraph"]
+    html_baseurl = f"{ADDRESSES['Documentation']}/"
+    sitemap_url_scheme = "{link}"
+    ogp_site_url = html_baseurl
+    ogp_enable_meta_description = False  # every page has one already
+notfound_urls_prefix = urlsplit(ADDRESSES.get("Documentation", "")).path + "/"
+
 # -- HTML -----------------------------------------------------------------------------------------------------
 html_theme = "furo"
 html_title = "ncps-mlx"
@@ -138,7 +153,7 @@ html_show_sphinx = False
 html_math_renderer = "mathml"
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
-html_theme_options = {
+html_theme_options: dict[str, Any] = {
     "light_css_variables": {
         "color-brand-primary": "#0b5f6b",
         "color-brand-content": "#0b5f6b",
@@ -151,3 +166,9 @@ html_theme_options = {
         "color-brand-content": "#5cc8d7",
     },
 }
+if "Repository" in ADDRESSES:  # a link to edit each page
+    html_theme_options |= {
+        "source_repository": ADDRESSES["Repository"],
+        "source_branch": "main",
+        "source_directory": "docs/",
+    }

@@ -70,8 +70,8 @@ def offer_program(app: Sphinx, docname: str, source: list[str]) -> None:
     where = f"/../{run.folder.relative_to(Path(app.srcdir).parent).as_posix()}/{name}"
     source[0] += (
         f"\n\n.. rubric:: This page as one script\n\n:download:`{name} <{where}>` holds the blocks above, in order. "
-        'With ``pip install "ncps-mlx[guide]"`` it runs by itself in an empty folder; here it took '
-        f"{run.seconds:.0f} s.\n"
+        'With ``pip install ".[guide]"`` in a checkout it runs by itself in an empty folder; here it took '
+        f"{run.seconds:.0f} s and {run.megabytes:.0f} MB.\n"
     )
 
 
@@ -143,10 +143,9 @@ class Drawn(SphinxDirective):
             if figure is drawn[-1]:
                 if caption and isinstance(caption[0], nodes.paragraph):
                     node += nodes.caption("", "", *caption[0].children)
-                stamp = f"Drawn by this page's program on the CPU: {versions()}."
                 if figure["numbers"] is not None:
-                    stamp += f" :download:`The figure's numbers <{Path(place).with_suffix('.json')}>` (JSON)."
-                node += nodes.legend("", *self.parse_text_to_nodes(stamp))
+                    numbers = f":download:`The figure's numbers <{Path(place).with_suffix('.json')}>` (JSON)."
+                    node += nodes.legend("", *self.parse_text_to_nodes(numbers))
             shown.append(node)
         return shown
 

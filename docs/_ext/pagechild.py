@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import resource
 import sys
 import time
 import traceback
@@ -40,6 +41,11 @@ def run_block(
     return printed.getvalue(), None
 
 
+def most_megabytes() -> float:
+    """The most memory that this process has taken so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
 def main(job_file: str, out: str) -> None:
     """Run the job's blocks until one fails."""
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
@@ -55,10 +61,10 @@ def main(job_file: str, out: str) -> None:
     seen: set[int] = set()
     kept: list[Any] = []
     for number, block in enumerate(job["blocks"]):
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), time.process_time()
         printed, error = run_block(block["code"], block["line"], job["path"], main_module.__dict__)
-        seconds = time.perf_counter() - start
-        entry: dict[str, Any] = {"printed": printed, "seconds": seconds, "error": error, "figures": []}
+        entry: dict[str, Any] = {"printed": printed, "seconds": time.perf_counter() - start, "error": error}
+        entry |= {"figures": [], "processor_seconds": time.process_time() - spent, "megabytes": most_megabytes()}
         results.append(entry)
         if error is None:
             for figure in figures.open_figures(list(main_module.__dict__.values()), seen):

@@ -45,6 +45,8 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("guide", "models", "howto")  # under docs: each page in them but the index is a program
 TIMEOUT = 900  # seconds; a page that takes this long hangs
+MOST_SECONDS = 90  # of a processor, for a page: what a build can afford, whatever else the machine does
+MOST_MEGABYTES = 3000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,8 @@ class PageRun:
 
     Args:
         page: The page.
-        results: Per block: printed, seconds, figures (file, width, alt, numbers) and error.
+        results: Per block: printed, seconds (also of the processor), megabytes so far, figures (file, width, alt,
+            numbers) and error.
         problems: What is wrong, each with its line.
         folder: Where the figures lie.
         executed: False if an earlier run of the same code was used.
@@ -69,6 +72,11 @@ class PageRun:
     def seconds(self) -> float:
         """Time all blocks took when they were run."""
         return math.fsum(result["seconds"] for result in self.results)
+
+    @property
+    def megabytes(self) -> float:
+        """The most memory it took."""
+        return max((result["megabytes"] for result in self.results), default=0.0)
 
 
 def pages_of(root: Path = ROOT) -> list[Path]:
@@ -191,6 +199,12 @@ def check(page: Page, results: list[dict[str, Any]]) -> list[Problem]:
     problems = list(page.problems)
     for block, result in zip(page.blocks, results, strict=True):
         problems += _check_block(page.name, block, result)
+    for unit, most in (("processor_seconds", MOST_SECONDS), ("megabytes", MOST_MEGABYTES)):
+        each = [result[unit] for result in results]
+        took = math.fsum(each) if unit == "processor_seconds" else max(each, default=0.0)
+        if took > most:
+            text = f"the page takes {took:.0f} {unit.replace('_', ' ')}, more than {most}: shorten it"
+            problems.append(Problem(page=page.name, line=1, message=text))
     return sorted(problems, key=lambda problem: problem.line)
 
 
