@@ -1,8 +1,8 @@
 """Sphinx: how a page is found and what it says of itself: its description, the versions that it was verified with.
 
-The project's addresses are one setting, ``[project.urls]`` of ``pyproject.toml``: with ``Documentation`` in it the site
 The project's addresses are one setting, ``[project.urls]`` of ``pyproject.toml``: with ``Documentation`` in it the
-did not replicate. Without them it has none, and no placeholder.
+site has canonical addresses, a sitemap and social cards; with ``Repository``, links to edit a page and to report that
+something did not replicate. Without them it has none, and no placeholder.
 """
 
 from __future__ import annotations
