@@ -46,6 +46,7 @@ extensions = [
     "site_extras",
     "stale_pages",
     "found",
+    "pictures",
     "notfound.extension",
     "sphinx_llms_txt",
 ]

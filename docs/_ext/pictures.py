@@ -1,0 +1,84 @@
+"""Sphinx: pictures as WebP, with their size in the page, loaded when they come into sight.
+
+Figures are saved as PNG, which everything else reads; the built site serves each as lossless WebP, which is smaller. A
+picture's size keeps the text from moving while it loads; the first of a page is not left waiting.
+"""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from sphinx.application import Sphinx
+
+__all__ = ["served", "setup"]
+
+PICTURE = re.compile(r"<img\b[^>]*>")
+PNG = re.compile(r"(_images/[^\"', ]+)\.png\b")
+ATTRIBUTE = r'\b{}="([^"]*)"'
+
+
+def served(tag: str, size: tuple[int, int] | None, *, is_first: bool) -> str:
+    """An ``<img>`` as the site serves it.
+
+    Args:
+        tag: As the builder wrote it.
+        size: Of the picture in pixels, if it is one of ours.
+        is_first: Whether it is the first of its page.
+    """
+    if size is None:
+        return tag
+    style = re.search(r"width:\s*(\d+)px", tag)
+    attribute = re.search(ATTRIBUTE.format("width"), tag)
+    width = int(style[1]) if style else int(attribute[1]) if attribute and attribute[1].isdigit() else size[0]
+    height = round(size[1] * width / size[0])
+    tag = re.sub(r'\s(?:width|height)="[^"]*"', "", PNG.sub(r"\1.webp", tag))
+    more = f' width="{width}" height="{height}" decoding="async"' + ("" if is_first else ' loading="lazy"')
+    return re.sub(r"\s*/?>$", f"{more}>", tag)
+
+
+def rewrite(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], *_: Any) -> None:
+    """Rewrite the pictures of a page."""
+    del pagename, templatename
+    if "body" not in context:
+        return
+    sources = {name: Path(app.srcdir) / source for source, name in app.builder.images.items()}
+    count = 0
+
+    def one(found: re.Match[str]) -> str:
+        nonlocal count
+        name = re.search(r"_images/([^\"', ]+\.png)\b", found[0])
+        path = sources.get(name[1]) if name else None
+        if path is None or not path.exists():
+            return found[0]
+        with Image.open(path) as picture:
+            size = picture.size
+        count += 1
+        return served(found[0], size, is_first=count == 1)
+
+    context["body"] = PICTURE.sub(one, context["body"])
+
+
+def convert(app: Sphinx, exception: Exception | None) -> None:
+    """Write each picture of the site as WebP where it is not there yet."""
+    if exception is not None or app.builder.format != "html":
+        return
+
+    def one(path: Path) -> None:
+        target = path.with_suffix(".webp")
+        if not target.exists() or target.stat().st_mtime < path.stat().st_mtime:
+            with Image.open(path) as picture:
+                picture.save(target, lossless=True, method=3)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(one, sorted((Path(app.outdir) / "_images").glob("*.png"))))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("html-page-context", rewrite, priority=900)
+    app.connect("build-finished", convert)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
