@@ -6,7 +6,6 @@ import pytest
 
 from pictures import served
 
-
 LATER = 'decoding="async" loading="lazy">'
 
 
