@@ -48,7 +48,6 @@ extensions = [
     "found",
     "pictures",
     "notfound.extension",
-    "sphinx_llms_txt",
 ]
 exclude_patterns = [
     "_build",
@@ -139,6 +138,14 @@ if "Documentation" in ADDRESSES:
     ogp_site_url = html_baseurl
     ogp_enable_meta_description = False  # every page has one already
 notfound_urls_prefix = urlsplit(ADDRESSES.get("Documentation", "")).path + "/"
+notfound_context = {
+    "title": "There is no such page",
+    "body": f"""<h1>There is no such page</h1>
+<p>It may have moved. Search for a word of it, or begin with the
+<a href="{notfound_urls_prefix}index.html">start page</a>.</p>
+<form action="{notfound_urls_prefix}search.html" role="search"><label for="sought">Search the guide</label>
+<input id="sought" name="q" type="search"> <button type="submit" class="copy">Search</button></form>""",
+}
 
 # -- HTML -----------------------------------------------------------------------------------------------------
 html_theme = "furo"
@@ -167,7 +174,7 @@ html_theme_options: dict[str, Any] = {
         "color-brand-content": "#5cc8d7",
     },
 }
-if "Repository" in ADDRESSES:  # a link to edit each page
+if "github.com" in ADDRESSES.get("Repository", ""):  # a link to edit each page
     html_theme_options |= {
         "source_repository": ADDRESSES["Repository"],
         "source_branch": "main",

@@ -189,7 +189,7 @@ FILES = {
 
 def make_project(folder: Path) -> Path:
     """Write the miniature into ``folder``, with the real configuration and machinery."""
-    for name in ("_ext", "_static", "_inventories"):
+    for name in ("_ext", "_static", "_inventories", "_templates"):
         shutil.copytree(
             ROOT / "docs" / name, folder / "docs" / name, ignore=shutil.ignore_patterns("__pycache__")
         )

@@ -36,14 +36,15 @@ def test_a_site_with_an_address_has_what_belongs_to_it(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     text = (project / "pyproject.toml").read_text()
     urls = '[project.urls]\nDocumentation = "https://ncps.example.org/guide/"\n'
-    urls += 'Repository = "https://example.org/you/ncps"\n\n'
+    urls += 'Repository = "https://github.com/you/ncps"\n\n'
     (project / "pyproject.toml").write_text(text.replace("[project.scripts]", f"{urls}[project.scripts]"))
     done = build(project)
     assert done.returncode == 0, done.stderr
     html = project / "docs" / "_build" / "html"
     page = (html / "guide" / "doubling.html").read_text()
     assert '<link rel="canonical" href="https://ncps.example.org/guide/guide/doubling.html"' in page
-    assert 'property="og:title"' in page and "https://example.org/you/ncps/issues/new?title=" in page
+    assert 'property="og:title"' in page and "https://github.com/you/ncps/issues/new?title=" in page
     assert "https://ncps.example.org/guide/guide/doubling.html" in (html / "sitemap.xml").read_text()
     assert 'href="/guide/_static/' in (html / "404.html").read_text()
-    assert "Twice as much" in (html / "llms-full.txt").read_text()
+    assert 'action="/guide/search.html"' in (html / "404.html").read_text()
+    assert "- [Doubling](https://ncps.example.org/guide/guide/doubling.html)" in (html / "llms.txt").read_text()

@@ -65,8 +65,26 @@ def add(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], 
         context["report_address"] = f"{repository}/issues/new?{urlencode(draft)}"
 
 
+def list_pages(app: Sphinx, exception: Exception | None) -> None:
+    """Write ``llms.txt``: what the site holds, a line for each page, for programs that read it."""
+    if exception is not None or app.builder.format != "html":
+        return
+    base, sections = addresses(Path(app.srcdir).parent).get("Documentation", ""), dict[str, list[str]]()
+    for name in sorted(app.env.found_docs):
+        title = app.env.titles[name].astext() if name in app.env.titles else name
+        about = description_of(app.env.get_doctree(name))
+        address = f"{base}/{name}.html" if base else f"{name}.html"
+        folder = name.partition("/")[0] if "/" in name else "site"
+        sections.setdefault(folder, []).append(f"- [{title}]({address})" + (f": {about}" if about else ""))
+    root = app.env.get_doctree(app.config.root_doc)
+    parts = [f"# {app.config.project}\n\n> {description_of(root)}\n"]
+    parts += [f"## {folder.replace('_', ' ')}\n\n" + "\n".join(lines) + "\n" for folder, lines in sections.items()]
+    (Path(app.outdir) / "llms.txt").write_text("\n".join(parts), encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("builder-inited", lambda app: setattr(app.env, "verified", verified()))
     app.connect("html-page-context", add)
+    app.connect("build-finished", list_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 
 __all__ = ["setup"]
 
-WITHOUT_SOURCE = {"genindex", "py-modindex", "search"}
+WITHOUT_SOURCE = {"404", "genindex", "py-modindex", "search"}
 
 
 def remove_stale_pages(app: Sphinx, error: Exception | None) -> None:
