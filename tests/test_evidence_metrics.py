@@ -12,6 +12,7 @@ import pytest
 from scipy import stats as reference
 
 from ncps_mlx._evidence import metrics
+from ncps_mlx._evidence.design import Measured
 from ncps_mlx._evidence.designs import read_pool
 from ncps_mlx._evidence.metrics import MetricsPool, configurations, members_of
 from ncps_mlx._evidence.plan import Row, index_of, key_of
@@ -21,6 +22,7 @@ from ncps_mlx._evidence.runner import describe, run
 from ncps_mlx._evidence.trial_file import read_trials
 from ncps_mlx.data import glucose
 from ncps_mlx.data._metrics import METRICS
+from tests.fresh_trials import measured_again
 
 EVIDENCE = Path(__file__).parents[1] / "docs" / "evidence"
 
@@ -197,3 +199,18 @@ def test_a_faulty_pool_is_refused(file: Path, old: str, new: str, message: str) 
     file.write_text(POOL.replace(old, new))
     with pytest.raises(ValueError, match=re.escape(message)):
         read_pool(file, read_tasks(file.parent / "tasks.toml"))
+
+
+@pytest.mark.parametrize("statistic", ["agreement of metrics", "domain metric"])
+def test_the_seeds_of_the_record_give_the_record(pool: MetricsPool, tmp_path: Path, statistic: str) -> None:
+    path = tmp_path / "tiny.jsonl"
+    run(pool, path, ["short"], lambda _: None)
+    part = Part(name="p", statistic=statistic, direction="less", first="mae", second="rmse", tasks=["glucose"])
+    recorded = metrics.contrast(part, pool, "glucose", "short", index_of(read_trials(path)))
+    found, rows = measured_again(metrics, pool, part, "glucose", "short", recorded, range(100, 102))
+    assert found.pairs == recorded.pairs and len(found.pairs) == 2
+    assert len(metrics.fresh_contrast(pool, _measured(part, recorded), rows[:-1]).pairs) == 1  # of whole replicates
+
+
+def _measured(part: Part, recorded: Any) -> Measured:
+    return Measured(part=part, task="glucose", budget="short", contrast=recorded)

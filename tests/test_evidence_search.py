@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 
 from ncps_mlx import Halving, Study
 from ncps_mlx.__main__ import main as command
+from ncps_mlx._evidence import search as design
 from ncps_mlx._evidence.__main__ import main as evidence
 from ncps_mlx._evidence.best_settings import (
     JUDGING_SEEDS,
@@ -38,6 +39,7 @@ from ncps_mlx._evidence.trial_file import read_trials
 from ncps_mlx._evidence.verdicts import verdicts
 from ncps_mlx.training._hyperparameters import check_config, complete_config
 from tests.evidence_pool import TASKS
+from tests.fresh_trials import measured_again
 
 DOCS = Path(__file__).parents[1] / "docs"
 SETTINGS = DOCS / "evidence" / "settings"
@@ -394,3 +396,23 @@ def test_recorded_settings_can_be_tuned_on(
     assert command(["tune", f"{name}.toml", "--quiet"]) == 0
     said = capsys.readouterr().out
     assert f"saved {name}.safetensors" in said and "of the baselines" in said
+
+
+@pytest.mark.parametrize(
+    ("statistic", "first", "second", "searched"),
+    [
+        ("retrained best", "tpe", "random_as_tpe", {"tpe", "random_8"}),
+        ("retrained best", "halving", {"minus": ["random_4", "defaults"]}, {"random_8", "defaults"}),
+        ("percentile", "defaults", "random_8", {"random_8", "defaults"}),
+        ("early correlation", "random_8", "random_8", {"random_8"}),
+    ],
+)
+def test_the_seeds_of_the_record_give_the_record(
+    pool: SearchPool, rows: list[Row], statistic: str, first: Any, second: Any, searched: set[str]
+) -> None:
+    compared = part(statistic, first, second)
+    recorded = contrast(compared, pool, "sines", "short", index_of(rows))
+    found, trained = measured_again(design, pool, compared, "sines", "short", recorded, range(100, 102))
+    assert found.pairs == recorded.pairs and len(found.pairs) == 2
+    assert {row["level"]["search"] for row in trained if row["stage"] == "search"} == searched
+    assert any(row["stage"] == "retrain" for row in trained) == (statistic == "retrained best")

@@ -23,6 +23,7 @@ from ncps_mlx._evidence.splits import Member, SplitsPool
 from ncps_mlx._evidence.trial_file import read_trials
 from ncps_mlx.data._glucose import _glucose_series
 from ncps_mlx.data._sunspots import split_sunspots
+from tests.fresh_trials import measured_again
 
 EVIDENCE = Path(__file__).parents[1] / "docs" / "evidence"
 
@@ -252,3 +253,17 @@ def test_a_faulty_pool_is_refused(file: Path, old: str, new: str, message: str) 
     file.write_text(POOL.replace(old, new))
     with pytest.raises(ValueError, match=re.escape(message)):
         read_pool(file, read_tasks(file.parent / "tasks.toml"))
+
+
+@pytest.mark.parametrize(("statistic", "first"), [("estimate", "shuffled"), ("error of estimate", "nearest_shuffled")])
+def test_the_seeds_of_the_record_give_the_record(pool: SplitsPool, tmp_path: Path, statistic: str, first: str) -> None:
+    path = tmp_path / "tiny.jsonl"
+    run(pool, path, ["short"], lambda _: None)
+    compared = part(statistic, first, first.replace("shuffled", "blocked"))
+    recorded = splits.contrast(compared, pool, "sunspots", "short", index_of(read_trials(path)))
+    seeds = range(pool.first_seed, pool.first_seed + 2)
+    found, _ = measured_again(splits, pool, compared, "sunspots", "short", recorded, seeds)
+    assert found.pairs == recorded.pairs and len(found.pairs) == 2
+    other, _ = measured_again(splits, pool, compared, "sunspots", "short", recorded, range(301, 304))
+    assert [seed for seed, *_ in other.pairs] == [301, 302, 303]
+    assert statistic == "error of estimate" or other.pairs[0][1:] != other.pairs[2][1:]  # one era, two seeds

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
+from ncps_mlx._evidence import failures
 from ncps_mlx._evidence.failures import (
     FailuresPool,
     contrast,
@@ -29,6 +30,7 @@ from ncps_mlx._evidence.shares import finding_of_shares, p_value, share_interval
 from ncps_mlx._evidence.trial_file import read_trials
 from ncps_mlx._evidence.verdicts import NOT_MEASURED, table, verdicts
 from tests.evidence_pool import write_docs
+from tests.fresh_trials import measured_again
 
 POOL = """
 purpose = "A pool that loses some of its trainings."
@@ -202,3 +204,16 @@ def difference(rng: np.random.Generator, shares: list[tuple[float, float]]) -> s
         for i, (first, second) in enumerate(shares)
     }
     return finding_of_shares(tasks, dict.fromkeys(tasks, 0.1)).finding
+
+
+def test_fresh_seeds_take_the_rates_in_turn_and_lose_what_the_record_lost(docs: Path) -> None:
+    pool = pool_of(docs)
+    part = Part(
+        name="lost", statistic="failures", direction="less", first="bounded", second="loose", tasks=["sines"],
+        deltas={"sines": 0.1},
+    )  # fmt: skip
+    recorded = contrast(part, pool, "sines", "short", index_of(rows_of(docs)))
+    found, rows = measured_again(failures, pool, part, "sines", "short", recorded, range(300, 304))
+    assert [seed for seed, *_ in found.pairs] == [300, 301, 302, 303] and found.levels == recorded.levels
+    assert {(row["seed"] % 2, row["level"]["learning_rate"]) for row in rows} == {(0, 0.001), (1, 0.01)}
+    assert {tuple(values) for _, *values in found.pairs} == {tuple(values) for _, *values in recorded.pairs}

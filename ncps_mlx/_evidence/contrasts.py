@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ncps_mlx._evidence.plan import Row, Tuning, key_of, report, tuning
 from ncps_mlx._evidence.pool import TaskSpec, TunedPool
 from ncps_mlx._evidence.registry import Part, Term, levels_of
 from ncps_mlx.data._metrics import METRICS
 
-__all__ = ["Contrast", "TaskTrials", "compare", "trials_of"]
+__all__ = ["Contrast", "TaskTrials", "compare", "joined", "trials_of"]
 
 LARGER_IS_BETTER = ("auroc", "average_precision", "gap", "last gap")
 """Statistics whose differences are not signed by the task's metric. A gap counts as it is: `less` is a smaller one."""
@@ -41,6 +41,16 @@ class Contrast:
         """First minus second in units of δ, positive in favour of the first."""
         sign = 1 if self.higher_is_better else -1
         return [sign * (first - second) / delta for _, first, second in self.pairs]
+
+
+def joined(contrasts: Sequence[Contrast]) -> Contrast:
+    """The same contrast on other seeds each, as one."""
+    return replace(
+        contrasts[0],
+        pairs=[pair for each in contrasts for pair in each.pairs],
+        lost=sum(each.lost for each in contrasts),
+        missing=sum(each.missing for each in contrasts),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

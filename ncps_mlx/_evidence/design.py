@@ -86,8 +86,13 @@ class Measured:
 class Reproducible(Design, Protocol):
     """A design that can measure a contrast again on seeds of which nothing is recorded; others are refused."""
 
-    def fresh(self, pool: Any, measured: Sequence[Measured], seeds: Sequence[int], /) -> list[Missing]:
-        """What is to be trained for these contrasts: the levels that they need, and no other."""
+    def fresh(
+        self, pool: Any, measured: Sequence[Measured], seeds: Sequence[int], rows: Sequence[Row] = (), /
+    ) -> list[Missing]:
+        """What these contrasts lack on seeds that follow one another, given fresh trials: what they need, and no other.
+
+        Asked again after each answer is trained, for what a search chooses next; empty once nothing is lacking.
+        """
 
     def fresh_contrast(self, pool: Any, measured: Measured, rows: Sequence[Row], /) -> Contrast:
         """Compare the two sides on a task, from fresh trials; a seed that lacks one is left out."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ncps_mlx._evidence.contrasts import Contrast
-from ncps_mlx._evidence.design import Missing
+from ncps_mlx._evidence.design import Measured, Missing
 from ncps_mlx._evidence.plan import Member, Row, index_of, key_of, lacking
 from ncps_mlx._evidence.pool import (
     FIRST_REPORT_SEED,
@@ -27,6 +28,8 @@ __all__ = [
     "COUNTED",
     "FailuresPool",
     "contrast",
+    "fresh",
+    "fresh_contrast",
     "has_spike",
     "is_lost",
     "members_of",
@@ -109,9 +112,14 @@ COUNTED: Mapping[str, Callable[[Row], bool]] = {"failures": is_lost, "spikes": h
 
 def contrast(part: Part, pool: FailuresPool, task: str, budget: str, index: Mapping[str, Row]) -> Contrast:
     """Compare two levels: 1 for a training that was lost, or had a spike, else 0."""
+    return _compare(part, pool, task, members_of(pool, pool.tasks[task], budget), index)
+
+
+def _compare(
+    part: Part, pool: FailuresPool, task: str, members: Sequence[Member], index: Mapping[str, Row]
+) -> Contrast:
     is_counted = COUNTED[check_choice(f"{part.name}: statistic", part.statistic, COUNTED)]
     sides = {"first": single_level(part.first, task), "second": single_level(part.second, task)}
-    members = members_of(pool, pool.tasks[task], budget)
     first, second = (
         {each.seed: index.get(key_of(each.identity)) for each in members if each.level.name == level}
         for level in sides.values()
@@ -127,3 +135,34 @@ def contrast(part: Part, pool: FailuresPool, task: str, budget: str, index: Mapp
         lost=0,
         missing=sum(row is None for found in (first, second) for row in found.values()),
     )
+
+
+def fresh(
+    pool: FailuresPool, measured: Sequence[Measured], seeds: Sequence[int], rows: Sequence[Row] = ()
+) -> list[Missing]:
+    """The levels that contrasts compare, one training of each with a seed, at the rates in turn."""
+    index, found = index_of(rows), []
+    for task, budget in dict.fromkeys((each.task, each.budget) for each in measured):
+        names = {level for each in measured if each.task == task for side in each.levels.values() for level, _ in side}
+        every = _anew(pool, pool.tasks[task], budget, seeds)
+        if members := lacking([member for member in every if member.level.name in names], index):
+            seconds = pool.tasks[task].seconds / 100 * sum(member.steps for member in members)
+            found.append(Missing(task=task, budget=budget, groups=populations(members), later=0, seconds=seconds))
+    return found
+
+
+def _anew(pool: FailuresPool, task: TaskSpec, budget: str, seeds: Sequence[int]) -> list[Member]:
+    rates = list(pool.rates)
+    about: dict[str, Any] = {"pool": pool, "task": task, "budget": budget, "stage": "fresh"}
+    return [
+        Member(**about, level=level, rate=rates[seed % len(rates)], seed=seed)
+        for level in pool.levels_of(task.name)
+        for seed in seeds
+    ]
+
+
+def fresh_contrast(pool: FailuresPool, measured: Measured, rows: Sequence[Row]) -> Contrast:
+    """Compare two levels, from fresh trials."""
+    seeds = sorted({row["seed"] for row in rows})
+    members = _anew(pool, pool.tasks[measured.task], measured.budget, seeds)
+    return _compare(measured.part, pool, measured.task, members, index_of(rows))

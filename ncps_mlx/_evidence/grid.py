@@ -155,9 +155,11 @@ def _compare(
     )
 
 
-def fresh(pool: GridPool, measured: Sequence[Measured], seeds: Sequence[int]) -> list[Missing]:
+def fresh(
+    pool: GridPool, measured: Sequence[Measured], seeds: Sequence[int], rows: Sequence[Row] = ()
+) -> list[Missing]:
     """Two levels at all rates, or at the one beyond the edge that the record came to."""
-    found = []
+    index, found = index_of(rows), []
     for task in pool.tasks.values():
         members = [
             member
@@ -167,7 +169,7 @@ def fresh(pool: GridPool, measured: Sequence[Measured], seeds: Sequence[int]) ->
             for group in rates.values()
             for member in group
         ]
-        if members := lacking(members, {}):
+        if members := lacking(members, index):
             seconds = sum(task.seconds / 100 * member.steps for member in members)
             budget, groups = members[0].budget, populations(members)
             found.append(Missing(task=task.name, budget=budget, groups=groups, later=0, seconds=seconds))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ncps_mlx._evidence.contrasts import Contrast
-from ncps_mlx._evidence.design import Missing
+from ncps_mlx._evidence.contrasts import Contrast, joined
+from ncps_mlx._evidence.design import Measured, Missing
 from ncps_mlx._evidence.domain_metrics import metric_of
 from ncps_mlx._evidence.plan import Row, identity_of, index_of, key_of
 from ncps_mlx._evidence.pool import (
@@ -36,7 +36,9 @@ from ncps_mlx.search._samplers import random_pick
 from ncps_mlx.search._space import Space
 from ncps_mlx.training._hyperparameters import MEMBER_PARAMETERS, check_name
 
-__all__ = ["Member", "MetricsPool", "configurations", "contrast", "missing", "read_pool", "train"]
+__all__ = [
+    "Member", "MetricsPool", "configurations", "contrast", "fresh", "fresh_contrast", "missing", "read_pool", "train",
+]  # fmt: skip
 
 RANGES = {"log": LogUniform, "uniform": Uniform}
 ON_VALIDATION = " on validation"
@@ -211,6 +213,25 @@ def contrast(part: Part, pool: MetricsPool, task: str, budget: str, index: Mappi
         missing=lacking,
         unit="" if is_agreement or not domain.has_unit else None,
     )
+
+
+def fresh(
+    pool: MetricsPool, measured: Sequence[Measured], seeds: Sequence[int], rows: Sequence[Row] = ()
+) -> list[Missing]:
+    """Replicates with other seeds: configurations are drawn anew with each."""
+    tasks = {each.task: pool.tasks[each.task] for each in measured}
+    (budget,) = {each.budget for each in measured}
+    return missing(replace(pool, tasks=tasks, first_seed=seeds[0], replicates=len(seeds)), [budget], rows)
+
+
+def fresh_contrast(pool: MetricsPool, measured: Measured, rows: Sequence[Row]) -> Contrast:
+    """Compare two metrics on a task, on the fresh replicates that are whole."""
+    index, found = index_of(rows), []
+    for seed in sorted({row["seed"] for row in rows}):
+        one = replace(pool, first_seed=seed, replicates=1)
+        each = contrast(measured.part, one, measured.task, measured.budget, index)
+        found.append(replace(each, pairs=[]) if each.missing else each)
+    return joined(found)
 
 
 def agreement(rows: Sequence[Row], task: TaskSpec, name: str, _: str = "") -> float:

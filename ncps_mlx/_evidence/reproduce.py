@@ -146,19 +146,21 @@ def train_fresh(
 
     No group begins after ``timeout`` seconds.
     """
-    whole = [lacking for _, lacking in _fresh(parts, seeds)]
+    whole = [lacking for _, lacking in _fresh(parts, seeds, ())]
+    count = sum(each.count + each.later for each in whole)
     say(
-        f"{sum(each.count for each in whole)} trainings on {', '.join(dict.fromkeys(each.task for each in whole))}, "
+        f"{count} trainings on {', '.join(dict.fromkeys(each.task for each in whole))}, "
         f"{len(seeds)} seeds from {seeds[0]} on: very roughly {sum(each.seconds for each in whole):.0f} s of one core"
     )
     rows: list[Row] = []
     begun, done, now = time.perf_counter(), 0, seeds[:FEWEST_SEEDS]
     while now:
-        for design, lacking in _fresh(parts, now):
-            for group in lacking.groups:
-                if time.perf_counter() - begun > timeout:
-                    return rows
-                rows += design.train(group)
+        while batch := list(_fresh(parts, now, rows)):  # a search chooses anew from what was trained
+            for design, lacking in batch:
+                for group in lacking.groups:
+                    if time.perf_counter() - begun > timeout:
+                        return rows
+                    rows += design.train(group)
         done += len(now)
         spent = time.perf_counter() - begun
         each, left = spent / done, len(seeds) - done
@@ -167,11 +169,14 @@ def train_fresh(
     return rows
 
 
-def _fresh(parts: Sequence[Recorded], seeds: Sequence[int]) -> Iterator[tuple[Reproducible, Missing]]:
-    """What is to be trained, by pool and task."""
+def _fresh(
+    parts: Sequence[Recorded], seeds: Sequence[int], rows: Sequence[Row]
+) -> Iterator[tuple[Reproducible, Missing]]:
+    """What is still to be trained, by pool and task."""
     for pool in {part.pool.name: part.pool for part in parts}.values():
         measured = [each for part in parts if part.pool is pool for each in part.tasks.values()]
-        for lacking in _design(pool).fresh(pool, measured, seeds):
+        own = [row for row in rows if row["pool"] == pool.name]
+        for lacking in _design(pool).fresh(pool, measured, seeds, own):
             yield _design(pool), lacking
 
 

@@ -7,16 +7,17 @@ together; a search that learns is asked again after each of its batches.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import mlx.core as mx
 
 from ncps_mlx._evidence.best_settings import best_members
 from ncps_mlx._evidence.contrasts import Contrast
-from ncps_mlx._evidence.design import Missing
+from ncps_mlx._evidence.design import Measured, Missing
 from ncps_mlx._evidence.draws import DrawsTrainer
 from ncps_mlx._evidence.plan import Row, index_of, lacking
-from ncps_mlx._evidence.registry import Part
+from ncps_mlx._evidence.registry import Part, levels_of
 from ncps_mlx._evidence.search_plan import SearchMember, next_trials, repeats
 from ncps_mlx._evidence.search_pool import SearchPool, read_search_pool
 from ncps_mlx._evidence.search_results import SearchTrials, compare, search_trials
@@ -26,7 +27,7 @@ from ncps_mlx._runtime.training_stream import training_stream
 from ncps_mlx._trials import History
 from ncps_mlx.search._halving import rung_step
 
-__all__ = ["contrast", "due", "missing", "read_pool", "train"]
+__all__ = ["contrast", "due", "fresh", "fresh_contrast", "missing", "read_pool", "train"]
 
 read_pool = read_search_pool
 
@@ -55,17 +56,54 @@ def _count(pool: SearchPool, budget: str) -> int:
 
 def due(trials: SearchTrials) -> list[SearchMember]:
     """The members of a task at a budget, as far as they can be chosen yet."""
+    every = set(trials.pool.searches)
+    return _of_searches(trials, every, every) + best_members(trials)
+
+
+def _of_searches(trials: SearchTrials, searched: Collection[str], retrained: Collection[str]) -> list[SearchMember]:
+    """The trials of some searches, and what trains again what some chose."""
     members = []
     for repeat in repeats(trials.pool, trials.budget):
         for search in trials.pool.searches.values():
-            if search.sampler:
+            if search.sampler and search.name in searched:
                 found = trials.found.get((search.name, repeat), {})
                 for index, (config, seed) in next_trials(search, trials.pool, trials.task, repeat, found).items():
                     place = {"search": search.name, "repeat": repeat, "trial": index}
                     members.append(trials.member("search", config, seed, repeat, place))
-            choice = trials.choice(search, repeat)
+            choice = trials.choice(search, repeat) if search.name in retrained else None
             members += [] if choice is None else trials.retraining(choice, repeat)
-    return members + best_members(trials)
+    return members
+
+
+def fresh(
+    pool: SearchPool, measured: Sequence[Measured], seeds: Sequence[int], rows: Sequence[Row] = ()
+) -> list[Missing]:
+    """Repeats with other seeds: of the searches that contrasts compare, and of those whose trials these take."""
+    index, found = index_of(rows), []
+    for task, budget in dict.fromkeys((each.task, each.budget) for each in measured):
+        named = {each.part.statistic: set[str]() for each in measured}
+        for each in measured:
+            named[each.part.statistic] |= {*levels_of(each.part.first, task), *levels_of(each.part.second, task)}
+        retrained = named.get("retrained best", set())
+        used = [pool.searches[name] for name in set.union(*named.values())]
+        searched = {name for search in used for name in (search.of or search.name, search.work_of) if name}
+        own = replace(pool, first_seed=seeds[0], repeats={budget: len(seeds)})
+        trials = search_trials(own, pool.tasks[task], budget, index)
+        if members := lacking(_of_searches(trials, searched, retrained), index):
+            each_repeat = sum(pool.searches[name].trials for name in searched) + pool.retrained * len(retrained)
+            done = sum((row["task"], row["budget"]) == (task, budget) for row in rows)
+            later = max(0, len(seeds) * each_repeat - done - len(members))
+            seconds = pool.tasks[task].seconds / 100 * pool.tasks[task].steps[budget] * (len(members) + later)
+            groups = populations(members)
+            found.append(Missing(task=task, budget=budget, groups=groups, later=later, seconds=seconds))
+    return found
+
+
+def fresh_contrast(pool: SearchPool, measured: Measured, rows: Sequence[Row]) -> Contrast:
+    """Compare the two sides of a part on a task, on the fresh repeats that are whole."""
+    seeds = {row["level"]["repeat"] for row in rows if row["stage"] == "search"}
+    own = replace(pool, first_seed=min(seeds), repeats={measured.budget: max(seeds) - min(seeds) + 1})
+    return contrast(measured.part, own, measured.task, measured.budget, index_of(rows))
 
 
 def train(members: Sequence[SearchMember]) -> list[Row]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ncps_mlx._evidence.plan import Row, identity_of, worst
-from ncps_mlx._evidence.pool import FIRST_REPORT_SEED, Level, TaskSpec
+from ncps_mlx._evidence.pool import Level, TaskSpec
 from ncps_mlx._evidence.search_pool import Search, SearchPool
 from ncps_mlx._evidence.tasks import arguments_of
 from ncps_mlx.data._metrics import METRICS
@@ -80,7 +80,7 @@ class SearchMember:
 
 def repeats(pool: SearchPool, budget: str) -> range:
     """The repeats, by the seed of their data and of their trainings."""
-    return range(FIRST_REPORT_SEED, FIRST_REPORT_SEED + pool.repeats[budget])
+    return range(pool.first_seed, pool.first_seed + pool.repeats[budget])
 
 
 def validation(row: Row, task: TaskSpec) -> float:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ncps_mlx._evidence.pool import BUDGETS, Pool, TaskSpec, check_keys, read_toml
+from ncps_mlx._evidence.pool import BUDGETS, FIRST_REPORT_SEED, Pool, TaskSpec, check_keys, read_toml
 from ncps_mlx._utils.validation import check_choice, did_you_mean
 from ncps_mlx.search._halving import Bracket, Halving
 from ncps_mlx.search._space import Space
@@ -66,6 +66,7 @@ class SearchPool(Pool):
         searches: By name.
         repeats: How many at each budget.
         retrained: With how many new seeds what a search chose is trained again.
+        first_seed: Of the first repeat; each has the next.
     """
 
     model: str
@@ -75,6 +76,7 @@ class SearchPool(Pool):
     searches: Mapping[str, Search]
     repeats: Mapping[str, int]
     retrained: int
+    first_seed: int = FIRST_REPORT_SEED
 
     def level_names(self, task: str) -> list[str]:  # noqa: ARG002  # all tasks have all
         """The searches."""
@@ -99,7 +101,7 @@ class SearchPool(Pool):
 def read_search_pool(path: Path, tasks: Mapping[str, TaskSpec]) -> SearchPool:
     """Read a pool of searches; ``tasks`` are those it may name."""
     table = read_toml(path)
-    check_keys(path.name, table, SearchPool, without=("name",))
+    check_keys(path.name, table, SearchPool, without=("name", "first_seed"))
     if unknown := [name for name in table["tasks"] if name not in tasks]:
         hint = did_you_mean(unknown[0], tasks)
         raise ValueError(f"{path.name}: tasks must be those of tasks.toml, got {unknown[0]!r}.{hint}")

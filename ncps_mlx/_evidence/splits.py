@@ -8,15 +8,15 @@ chooses and judges. The nearest neighbour goes the same way, as the method that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from ncps_mlx._evidence.contrasts import Contrast
-from ncps_mlx._evidence.design import Missing
+from ncps_mlx._evidence.contrasts import Contrast, joined
+from ncps_mlx._evidence.design import Measured, Missing
 from ncps_mlx._evidence.eras import ERAS, era_task
 from ncps_mlx._evidence.plan import Row, identity_of, index_of, key_of
 from ncps_mlx._evidence.pool import FIRST_REPORT_SEED, Pool, TaskSpec, check_keys, named_tasks, read_toml
@@ -29,7 +29,10 @@ from ncps_mlx.data._split import Array, Split
 from ncps_mlx.data._task import Task
 from ncps_mlx.training._hyperparameters import check_name
 
-__all__ = ["Member", "SplitsPool", "contrast", "missing", "nearest_neighbour", "read_pool", "task_of", "train"]
+__all__ = [
+    "Member", "SplitsPool", "contrast", "fresh", "fresh_contrast", "missing", "nearest_neighbour", "read_pool",
+    "task_of", "train",
+]  # fmt: skip
 
 NEAREST = "nearest neighbour"
 KINDS = ("blocked", "shuffled")
@@ -164,17 +167,62 @@ def missing(pool: SplitsPool, budgets: Sequence[str], rows: Sequence[Row]) -> li
     index, found = index_of(rows), []
     for task in pool.tasks.values():
         for budget in budgets:
-            groups = []
-            for era in range(len(pool.series[task.name].borders) - 1):
-                for model in (pool.model, NEAREST):
-                    for kind in (*KINDS, WHOLE):
-                        every = members_of(pool, task, budget, era, kind, model)
-                        groups.append([member for member in every if key_of(member.identity) not in index])
+            groups = [
+                [member for member in group if key_of(member.identity) not in index]
+                for era in range(_eras(pool, task.name))
+                for group in _groups(pool, task, budget, era)
+            ]
             if left := [group for group in groups if group]:
                 each = seconds_per_step(rows, task.name, task.seconds / 30)  # small populations, of few members
                 seconds = each * sum(member.steps for group in left for member in group)
                 found.append(Missing(task=task.name, budget=budget, groups=left, later=0, seconds=seconds))
     return found
+
+
+def _eras(pool: SplitsPool, task: str) -> int:
+    return len(pool.series[task].borders) - 1
+
+
+def _groups(pool: SplitsPool, task: TaskSpec, budget: str, era: int) -> list[list[Member]]:
+    """The members of an era, by kind and model."""
+    return [
+        members_of(pool, task, budget, era, kind, model)
+        for model in (pool.model, NEAREST)
+        for kind in (*KINDS, WHOLE)
+    ]
+
+
+def fresh(
+    pool: SplitsPool, measured: Sequence[Measured], seeds: Sequence[int], rows: Sequence[Row] = ()
+) -> list[Missing]:
+    """The recorded eras again, with other seeds: of folds, parameters and order. There are no other futures."""
+    index, found = index_of(rows), []
+    for name, budget in dict.fromkeys((each.task, each.budget) for each in measured):
+        task = pool.tasks[name]
+        groups = [
+            [member for member in group if key_of(member.identity) not in index]
+            for seed in seeds
+            for group in _groups(*_anew(pool, name, budget, seed))
+        ]
+        if left := [group for group in groups if group]:
+            seconds = task.seconds / 30 * sum(member.steps for group in left for member in group)
+            found.append(Missing(task=name, budget=budget, groups=left, later=0, seconds=seconds))
+    return found
+
+
+def _anew(pool: SplitsPool, task: str, budget: str, seed: int) -> tuple[SplitsPool, TaskSpec, str, int]:
+    """What tells the era of a fresh seed: eras take turns."""
+    era = seed % _eras(pool, task)
+    return replace(pool, first_seed=seed - era), pool.tasks[task], budget, era
+
+
+def fresh_contrast(pool: SplitsPool, measured: Measured, rows: Sequence[Row]) -> Contrast:
+    """Compare two kinds of folds on a task, on the fresh eras that are whole."""
+    index, found = index_of(rows), []
+    for seed in sorted({row["seed"] for row in rows if row["task"] == measured.task}):
+        own, task, budget, era = _anew(pool, measured.task, measured.budget, seed)
+        found.append(_contrast(measured.part, own, task.name, budget, [era], index))
+    return joined(found)
 
 
 def task_of(member: Member) -> Task:
@@ -228,10 +276,16 @@ def _features(split: Split) -> Array:
 
 def contrast(part: Part, pool: SplitsPool, task: str, budget: str, index: Mapping[str, Row]) -> Contrast:
     """Compare two kinds of folds on a task: a pair for each era."""
+    return _contrast(part, pool, task, budget, range(_eras(pool, task)), index)
+
+
+def _contrast(
+    part: Part, pool: SplitsPool, task: str, budget: str, eras: Sequence[int], index: Mapping[str, Row]
+) -> Contrast:
     spec, pairs, lost = pool.tasks[task], [], 0
     names = [levels_of(side, task)[0] for side in (part.first, part.second)]
     lacking: set[str] = set()
-    for era in range(len(pool.series[task].borders) - 1):
+    for era in eras:
         values, before = [], len(lacking)
         for name in names:
             kind, other = LEVELS[name]

@@ -301,11 +301,16 @@ def contrast(part: Part, pool: TimingPool, task: str, budget: str, index: Mappin
     return _contrast(part, pool, task, budget, pool.seeds(budget), "timed", index)
 
 
-def fresh(pool: TimingPool, measured: Sequence[Measured], seeds: Sequence[int]) -> list[Missing]:
+def fresh(
+    pool: TimingPool, measured: Sequence[Measured], seeds: Sequence[int], rows: Sequence[Row] = ()
+) -> list[Missing]:
     """Repeats on fresh seeds: of all levels of a task, for they took turns in the record."""
-    found = []
+    found, done = [], {(row["task"], row["budget"], row["seed"]) for row in rows}
     for name, budget in dict.fromkeys((each.task, each.budget) for each in measured):
-        repeats = [_repeat(pool, pool.tasks[name], budget, seed, "fresh") for seed in seeds]
+        left = [seed for seed in seeds if (name, budget, seed) not in done]
+        if not left:
+            continue
+        repeats = [_repeat(pool, pool.tasks[name], budget, seed, "fresh") for seed in left]
         seconds = sum(map(len, repeats)) * _seconds_each(pool, pool.tasks[name], [])
         found.append(Missing(task=name, budget=budget, groups=repeats, later=0, seconds=seconds))
     return found

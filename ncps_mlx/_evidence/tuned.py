@@ -65,12 +65,14 @@ def contrast(part: Part, pool: TunedPool, task: str, budget: str, index: Mapping
     return compare(part, trials_of(pool, pool.tasks[task], budget, index))
 
 
-def fresh(pool: TunedPool, measured: Sequence[Measured], seeds: Sequence[int]) -> list[Missing]:
+def fresh(
+    pool: TunedPool, measured: Sequence[Measured], seeds: Sequence[int], rows: Sequence[Row] = ()
+) -> list[Missing]:
     """The levels that contrasts need, at the rates that the record chose, once each."""
-    found = []
+    index, found = index_of(rows), []
     for task in pool.tasks.values():
         members = [member for each in measured if each.task == task.name for member in _anew(pool, each, seeds)]
-        if members := lacking(members, {}):
+        if members := lacking(members, index):
             seconds = sum(task.seconds / 100 * member.steps for member in members)
             (budget,) = {member.budget for member in members}
             groups = training.populations(members)
