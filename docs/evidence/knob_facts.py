@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 # Private: the evidence's own reading of its files.
-from docs.evidence import sensitivity
+from docs.evidence import says, sensitivity
 from docs.evidence.claims_table import list_table, plain
 from ncps_mlx._evidence.knobs import Knob, knobs
-from ncps_mlx._evidence.pool import BUDGETS, Level, LevelPool
+from ncps_mlx._evidence.pool import BUDGETS, LevelPool
 from ncps_mlx._evidence.record import Record, read_record
 from ncps_mlx._evidence.registry import Claim, Part, levels_of
 from ncps_mlx._evidence.verdicts import Verdict
@@ -99,26 +99,25 @@ def differing(part: Part) -> set[str]:
 def effect(name: str) -> tuple[float, str]:
     """The largest effect at the long budget that a claim about the knob alone found: its size, and in words."""
     found = [
-        (abs(entry["pooled"]), f"{plain(entry['part'])}: {in_words(entry)}")
+        (abs(entry["pooled"]), f"{plain(entry['part'])}: {says.pooled_of(entry)}")
         for claim in claims_of(name)
         for part in claim.parts
-        if not part.reported and differing(part) == {name}
+        if not part.reported and differing(part) == {name} and part.statistic == "test" and not is_difference(part)
         for entry in [long_entry(claim, part)]
-        if entry is not None and entry["pooled"] is not None and not entry["ratio"] and part.direction != "same"
+        if entry is not None and entry["pooled"] is not None
     ]
     return max(found, default=(-1.0, ""))
+
+
+def is_difference(part: Part) -> bool:
+    """Whether a side is itself the difference of two levels."""
+    return any(not isinstance(side, str) and "minus" in side for side in (part.first, part.second))
 
 
 def long_entry(claim: Claim, part: Part) -> Verdict | None:
     """The verdict of a part at the long budget."""
     same = (each for each in record().verdicts if each["id"] == claim.id and each["part"] == part.name)
     return next((each for each in same if each["budget"] == LONG), None)
-
-
-def in_words(entry: Verdict) -> str:
-    """A pooled effect with its interval."""
-    mean, low, high = (entry[name] for name in ("pooled", "low", "high"))
-    return f"{abs(mean):.1f} {'better' if mean >= 0 else 'worse'} [{low:.1f}, {high:.1f}]"
 
 
 # -- what pages show ------------------------------------------------------------------------------------------------
@@ -190,15 +189,13 @@ def guide_pages(name: str) -> list[str]:
 
 @cache
 def varied_in_gallery() -> dict[str, set[str]]:
-    """What each script of the gallery varies: what it gives to a Space, and what it names as a text."""
+    """What each script of the gallery varies: what a Space is given by name, and texts that functions are given."""
     found = {}
     for path in sorted((DOCS.parent / "gallery").rglob("plot_*.py")):
-        names = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Space":
-                names |= {str(keyword.arg) for keyword in node.keywords}
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                names.add(node.value)
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        spaces = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Space"]
+        names = {str(keyword.arg) for call in spaces for keyword in call.keywords}
+        names |= {str(each.value) for call in calls for each in call.args if isinstance(each, ast.Constant)}
         found[path.relative_to(DOCS.parent / "gallery").with_suffix("").as_posix()] = names
     return found
 

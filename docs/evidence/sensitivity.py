@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from ncps_mlx import plots, stats
-
 # Private: the evidence's own reading of its files.
+from docs.evidence.says import task_name
+from ncps_mlx import plots, stats
 from ncps_mlx._evidence.knobs import knobs
 from ncps_mlx._evidence.plan import Member
 from ncps_mlx._evidence.pool import BUDGETS, Level, LevelPool, TaskSpec, TunedPool
@@ -31,10 +31,17 @@ from ncps_mlx.training._hyperparameters import hyperparameter_defaults
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Sweep", "base", "best", "conditions", "is_measured", "knob", "losses", "own_settings", "safe", "scores", "spread", "sweeps", "table"]
+__all__ = [
+    "OTHERWISE", "Sweep", "base", "best", "budgets", "conditions", "is_measured", "knob", "losses", "own_settings",
+    "rates_move", "safe", "scores", "spread", "sweeps", "table",
+]  # fmt: skip
 
 DOCS = Path(__file__).resolve().parents[1]
 LONG = BUDGETS[-1]
+REFERENCE = ("opponents", "cfc")
+"""The pool and the level that are on most tasks."""
+OTHERWISE = {"seed": "spread", "steps": "budgets"}
+"""Knobs that no levels differ in, for all are trained with several: the function that shows what they matter."""
 METRIC_NAMES = {"rmse": "RMSE"}
 FORMS = {
     "take": "{0} training sequences", "without_time": "without time", "with_gap_as_input": "the gap as an input",
@@ -121,7 +128,7 @@ def sweeps(name: str) -> list[Sweep]:
     if name not in known:
         raise ValueError(f"a knob must be a parameter of CfC, LTC or fit that can be tuned, got {name!r}")
     found = sorted((s for pool in pools().values() for s in _of_pool(name, pool) if s.tasks), key=_order)
-    return list({sweep.title: sweep for sweep in reversed(found)}.values())[::-1]  # one of each condition
+    return [sweep for i, sweep in enumerate(found) if sweep.title not in {each.title for each in found[:i]}]
 
 
 def _order(sweep: Sweep) -> tuple[bool, int, bool, int]:
@@ -138,11 +145,12 @@ def _of_pool(name: str, pool: TunedPool) -> Iterator[Sweep]:
         yield from _sweep(name, pool, levels)
     for level in trained:  # as many parameters as another level, from which it differs in this knob alone
         pair = [pool.levels[level.parameters_of], level] if level.parameters_of and name != "hidden_size" else []
-        without = ("hidden_size", "backbone_units") if name == "backbone_layers" else ("hidden_size",)  # none has no units
+        # A backbone of no layers has no units.
+        without = ("hidden_size", "backbone_units") if name == "backbone_layers" else ("hidden_size",)
         for levels in _groups(name, pool, pair, without).values():
             yield from _sweep(name, pool, levels, "equal parameters")
     timed = [level for level in trained if level.steps_times]
-    for key, levels in _groups(name, pool, timed).items():  # those that take the same time, and the one they are taken from
+    for key, levels in _groups(name, pool, timed).items():  # in the time of one of the others
         have = {_text(_value(name, pool, level)) for level in levels}
         rest = [level for level in groups.get(key, []) if _text(_value(name, pool, level)) not in have]
         yield from _sweep(name, pool, [*rest, *levels], "equal time")
@@ -193,7 +201,7 @@ def base(pool: LevelPool, level: Level) -> dict[str, Any]:
 
 
 def own_settings(pool: LevelPool, level: Level) -> dict[str, Any]:
-    """The settings in which a level differs from its pool and from the defaults; a warm-up as its share of the steps."""
+    """The settings in which a level differs from its pool and the defaults; a warm-up as its share of the steps."""
     shared, of_tasks = base(pool, level), {name for task in pool.tasks.values() for name in task.settings}
     own = {name: value for name, value in level.settings.items() if name in of_tasks or value != shared.get(name)}
     if level.warmup_share:
@@ -214,7 +222,8 @@ def _text(value: Any) -> str:
 
 def _condition(name: str, pool: TunedPool, level: Level, equal: str) -> str:
     """What levels share beyond what their pool fixes, in words."""
-    words = [f"{key.replace('_', ' ')} {_text(value)}" for key, value in own_settings(pool, level).items() if key != name]
+    own = {key: value for key, value in own_settings(pool, level).items() if key != name}
+    words = [f"{key.replace('_', ' ')} {_text(value)}" for key, value in own.items()]
     words += [FORMS[form].format(*values) for form, *values in level.forms]
     words += sorted({f"{key} {value:g}" for given in level.task.values() for key, value in given.items()})
     words += [f"the steps divided by {level.divide_steps_by}"] if level.divide_steps_by > 1 else []
@@ -320,7 +329,8 @@ def knob(name: str, *words: str) -> Figure:
     sweep = chosen(name, *words)
     rows = [
         {
-            name: value, "seed": seed, "score": math.nan if score is None else score, "task": task.name,
+            name: value, "seed": seed, "score": math.nan if score is None else score,
+            "task": task_name(task.name),
             "metric": task.metric, "units": task.unit, "higher_is_better": METRICS[task.metric].greater_is_better,
             "budget": budget, "status": "diverged" if score is None else "finished",
             "reason": "diverged" if score is None else None,
@@ -338,14 +348,16 @@ def _is_number(sweep: Sweep) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in sweep.values.values())
 
 
-def _mean(score: Score) -> str:
-    lost = sum(each is None for each in score.by_seed.values())
-    known = [each for each in score.by_seed.values() if each is not None]
+def _mean(task: TaskSpec, score: Score) -> str:
+    """The mean of a score with its interval, a share within 0 and 1; and how many trainings diverged."""
+    known, count = _converged(score), len(score.by_seed)
     if len(known) < 2:
-        return f"{lost} of {len(score.by_seed)} diverged"
+        return f"{count - len(known)} of {count} diverged"
     found = stats.interval(known)
+    if task.metric == "accuracy":
+        found = replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
     text = str(found) if found.high - found.low > 1e-9 else f"{found.mean:.3g}, all seeds alike"
-    return f"{text}, {lost} of {len(score.by_seed)} diverged" if lost else text
+    return text if len(known) == count else f"{text}, {count - len(known)} of {count} diverged"
 
 
 def measure(task: TaskSpec) -> str:
@@ -364,8 +376,9 @@ def table(name: str, *words: str) -> list[list[str]]:
         for text in sweep.values:
             each = [by_budget[budget].get(text) for budget in BUDGETS]
             if any(each):
-                cells = [cell for score in each for cell in (("", "") if score is None else (_mean(score), f"{score.rate:g}"))]
-                rows.append([task.name, measure(task), text, *cells])
+                known = (("", "") if score is None else (_mean(task, score), f"{score.rate:g}") for score in each)
+                cells = [cell for pair in known for cell in pair]
+                rows.append([task_name(task.name), measure(task), text, *cells])
     return rows
 
 
@@ -373,7 +386,7 @@ def losses(name: str, *words: str) -> list[list[str]]:
     """How far the mean of each value is from the best one at the long budget, in δ, by task."""
     sweep = chosen(name, *words)
     by_task = {task.name: shortfalls(sweep, task) for task in sweep.tasks}
-    rows = [[name.replace("_", " "), *by_task, "within δ everywhere"]]
+    rows = [[name.replace("_", " "), *map(task_name, by_task), "within δ everywhere"]]
     safe_ones = safe_values(sweep)
     for text in sweep.values:
         cells = [_loss(each.get(text)) for each in by_task.values()]
@@ -414,20 +427,47 @@ def best(name: str, task: str, budget: str, *words: str) -> str:
     return min(found, key=found.__getitem__)
 
 
+def rates_move(name: str, *words: str) -> str:
+    """Whether the learning rate that was chosen moves with the knob, at the long budget, in a sentence."""
+    sweep = chosen(name, *words)
+    moved, stays = [], []
+    for task in sweep.tasks:
+        rates = sorted({score.rate for score in scores(sweep, task, LONG).values()})
+        if len(rates) > 1:
+            moved.append(f"on {task_name(task.name)} {rates[0]:g} to {rates[-1]:g}")
+        else:
+            stays.append(task_name(task.name))
+    if not moved:
+        return "The best learning rate is the same for all values, on every task."
+    rest = f"; the same for all values on {', '.join(stays)}" if stays else ""
+    return f"The best learning rate depends on it, so tune both: {', '.join(moved)}{rest}."
+
+
+def _reference() -> Iterator[tuple[TaskSpec, dict[str, Score]]]:
+    pool, level = REFERENCE
+    for task in pools()[pool].tasks.values():
+        each = {budget: _score(pools()[pool], task, budget, pools()[pool].levels[level]) for budget in BUDGETS}
+        yield task, {budget: score for budget, score in each.items() if score is not None}
+
+
 def spread() -> list[list[str]]:
-    """How far test scores differ from seed to seed, of one model on each task: standard deviations, in δ too."""
-    pool = pools()["opponents"]
+    """How far test scores differ from seed to seed, of one model on each task: the standard deviation, in δ too."""
     rows = [["task", "metric", *(f"standard deviation, {budget}" for budget in BUDGETS), f"in δ, {LONG}"]]
-    for task in pool.tasks.values():
-        each = {budget: _score(pool, task, budget, pool.levels["cfc"]) for budget in BUDGETS}
-        found = {budget: stats_of(score) for budget, score in each.items() if score is not None}
-        cells = [f"{found[budget]:.2g}" if budget in found else "" for budget in BUDGETS]
-        rows.append([task.name, measure(task), *cells, f"{found[LONG] / deltas()[task.name]:.1f}"])
+    for task, by_budget in _reference():
+        found = {budget: stdev(_converged(score)) for budget, score in by_budget.items()}
+        cells = [f"{found[budget]:.2g}" for budget in BUDGETS]
+        rows.append([task_name(task.name), measure(task), *cells, f"{found[LONG] / deltas()[task.name]:.1f}"])
     return rows
 
 
-def stats_of(score: Score) -> float:
-    """The standard deviation over the seeds that converged."""
-    known = [each for each in score.by_seed.values() if each is not None]
-    middle = fmean(known)
-    return math.sqrt(sum((each - middle) ** 2 for each in known) / (len(known) - 1))
+def budgets() -> list[list[str]]:
+    """What the same model reaches with few and with many steps, each at its own rate."""
+    rows = [["task", "metric", *(c for budget in BUDGETS for c in (f"steps, {budget}", f"score, {budget}", "rate"))]]
+    for task, by_budget in _reference():
+        cells = [c for score in by_budget.values() for c in (str(score.steps), _mean(task, score), f"{score.rate:g}")]
+        rows.append([task_name(task.name), measure(task), *cells])
+    return rows
+
+
+def _converged(score: Score) -> list[float]:
+    return [each for each in score.by_seed.values() if each is not None]

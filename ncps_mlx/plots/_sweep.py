@@ -95,7 +95,7 @@ def sweep(
             lost = _draw(ax, of_task[task], summaries[task], x, scale, hue, hues, baselines)
             off_scale = [total + more for total, more in zip(off_scale, lost, strict=True)]
             ax.set_ylabel(names[task])
-            scale.apply(ax, len(hues))
+            scale.apply(ax, len(hues) * columns)  # side by side there is less room
             if hue is not None and i == 0:
                 draw_legend(ax, spaced(hue))
             if len(tasks) > 1:
