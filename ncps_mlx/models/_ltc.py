@@ -63,8 +63,8 @@ class LTC(RecurrentModel):
             it allows (with tanh (0.1, 0.9)); with a wiring, what the ranges of capacitance and leak give. These hold at
             rest: gates and synapses make them shorter or longer (:meth:`time_constants`).
         stability: What keeps the time constants tau in bounds. ``"bounded"`` (default) holds 1/tau above what a
-            negative activation could take away, so that the solver's denominator never vanishes; ``"softplus"`` keeps tau
-            positive, nothing more; ``"clip"`` keeps 1/tau at 0.001 or above; ``"none"`` leaves it unbounded.
+            negative activation could take away, so that the solver's denominator never vanishes; ``"softplus"`` keeps
+            tau positive, nothing more; ``"clip"`` keeps 1/tau at 0.001 or above; ``"none"`` leaves it unbounded.
         backbone_units: U, width of the backbone.
         backbone_layers: Its layers, each followed by activation and dropout; 0 for none.
         backbone_dropout: Probability of dropping each backbone unit at each step, in training mode.
