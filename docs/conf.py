@@ -39,6 +39,7 @@ extensions = [
     "recorded_pages",
     "evidence_pages",
     "claim_cards",
+    "knob_pages",
     "api_names",
     "api_pages",
     "gallery_figures",

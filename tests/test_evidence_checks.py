@@ -16,11 +16,12 @@ from ncps_mlx import CfC
 from ncps_mlx._evidence import library_checks, site_checks
 from ncps_mlx._evidence.checks import CHECKS, check_verdicts
 from ncps_mlx._evidence.designs import read_pool
+from ncps_mlx._evidence.knobs import knobs
 from ncps_mlx._evidence.library_checks import git_blob_hash
 from ncps_mlx._evidence.pool import read_tasks
 from ncps_mlx._evidence.registry import Claim, Registry, read_registry
 from ncps_mlx._evidence.seen import NotHereError
-from ncps_mlx._evidence.site_checks import parameters_without_a_page
+from ncps_mlx._evidence.site_checks import knobs_without_a_page
 from ncps_mlx._evidence.verdicts import NOT_MEASURED, ONCE, claim_verdict, read_verdicts, table
 from ncps_mlx.search._record import Record
 from ncps_mlx.training._member import MemberState
@@ -47,7 +48,11 @@ def test_every_claim_that_is_not_measured_alone_has_its_check_and_verdict(regist
     assert CHECKS.keys() == claims == recorded.keys()
 
 
-@pytest.mark.parametrize("name", [name for name in CHECKS if name != "help-notebooks"])
+OF_THE_SITE = ("help-notebooks", "help-model-pages")
+"""Claims that the built site is asked about: tests/site."""
+
+
+@pytest.mark.parametrize("name", [name for name in CHECKS if name not in OF_THE_SITE])
 def test_what_is_recorded_is_seen_again(name: str, recorded: Any) -> None:
     seen = CHECKS[name](DOCS)
     assert recorded[name]["verdict"] == ("supported" if seen.holds else "refuted"), seen.text
@@ -135,20 +140,20 @@ def test_a_notebook_without_outputs_is_none_and_an_old_site_tells_nothing(tmp_pa
         site_checks.notebooks_have_outputs(site(tmp_path / "old", [{"text": "3"}], "1 + 2"))
 
 
-def test_a_parameter_is_documented_where_it_opens_a_row_of_a_page_that_links_its_owner(tmp_path: Path) -> None:
-    with pytest.raises(NotHereError):
-        parameters_without_a_page(tmp_path)
-    page = tmp_path / "guide" / "hidden-size.rst"
-    page.parent.mkdir()
-    page.write_text("Hidden size\n===========\n\nSee :class:`ncps_mlx.CfC` and :class:`~ncps_mlx.LTC`.\n")
-    before = parameters_without_a_page(tmp_path)
-    assert "hidden_size" not in before["CfC"] and {"mode", "num_layers"} <= set(before["CfC"])
-    assert {"learning_rate", "patience"} <= set(before["fit"])
-    rows = "``num_layers``, ``residual``   layers\n\n   * - ``mode``\n     - which\n\n``backbone_units``\n   U\n"
-    page.write_text(page.read_text() + rows + "\n``activation`` is named in passing, so is ``bidirectional``\n")
-    after = parameters_without_a_page(tmp_path)
-    assert {"num_layers", "residual", "mode", "backbone_units"} == set(before["CfC"]) - set(after["CfC"])
-    assert before["fit"] == after["fit"]  # no link
+def test_every_knob_needs_a_page_of_the_site_that_links_to_what_takes_it(tmp_path: Path) -> None:
+    with pytest.raises(NotHereError, match="the site must be built"):
+        knobs_without_a_page(tmp_path)
+    pages = tmp_path / "_build" / "html" / "knobs"
+    pages.mkdir(parents=True)
+    (pages / "index.html").touch()
+    for knob in knobs().values():
+        links = [f'<a href="../api/generated/ncps_mlx.{owner}.html#ncps_mlx.{owner}">' for owner in knob.defaults]
+        (pages / f"{knob.name}.html").write_text("".join(links))
+    assert site_checks.every_parameter_has_a_page(tmp_path).holds
+    (pages / "patience.html").unlink()
+    (pages / "hidden_size.html").write_text('<a href="../api/generated/ncps_mlx.CfC.html#ncps_mlx.CfC">')
+    seen = site_checks.every_parameter_has_a_page(tmp_path)
+    assert not seen.holds and seen.text.endswith(": hidden_size, patience")
 
 
 def test_what_cannot_be_seen_here_keeps_its_verdict(registry: Registry, tmp_path: Path) -> None:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import mlx.core as mx
 
+from ncps_mlx._evidence.knobs import OWNERS, knobs
 from ncps_mlx._evidence.seen import NotHereError, Seen, command_output
-from ncps_mlx.models import LTC, CfC
 from ncps_mlx.records import versions
-from ncps_mlx.training import fit
 
 __all__ = [
     "every_parameter_has_a_page",
+    "knobs_without_a_page",
     "link_opens_a_filled_issue",
     "notebooks_have_outputs",
-    "parameters_without_a_page",
 ]
 
 CODE_CELL = re.compile(r"^```\{code-cell\}.*?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -44,38 +40,25 @@ def notebooks_have_outputs(docs: Path) -> Seen:
     return Seen(True, f"Executed, with outputs, to download: {', '.join(path.stem for path in notebooks)}")
 
 
-DOCUMENTED: Mapping[str, Any] = {"CfC": CfC, "LTC": LTC, "fit": fit}
-GENERATED = ("_build", "auto_examples", "api")
-
-
 def every_parameter_has_a_page(docs: Path) -> Seen:
-    """Each parameter of CfC, LTC and fit is documented on a page with a link to what takes it."""
-    without = parameters_without_a_page(docs)
+    """Each parameter of CfC, LTC and fit that can be tuned has a page of its own, which links to what takes it."""
+    without = knobs_without_a_page(docs)
     if not without:
-        return Seen(True, f"Every parameter of {', '.join(DOCUMENTED)} has its page")
-    listed = "; ".join(f"{owner} {', '.join(names)}" for owner, names in without.items())
-    return Seen(False, f"No page documents these parameters: {listed}")
+        return Seen(True, f"Every knob of {', '.join(OWNERS)} has its page, with a link to what takes it")
+    return Seen(False, f"These knobs have no page with a link to what takes them: {', '.join(without)}")
 
 
-OPENING = re.compile(r"^(?: *\* - )?((?:``\w+``(?:, ?)?)+)(?: {2,}.*)?$", re.MULTILINE)
-"""A row of a table, a heading or a term that is defined, of one parameter or several."""
-
-
-def parameters_without_a_page(docs: Path) -> dict[str, list[str]]:
-    """Parameters that no page is named after, and that open no row or definition of one; with a link to their owner."""
-    pages = [path for path in docs.rglob("*.rst") if path.relative_to(docs).parts[0] not in GENERATED]
-    if not pages:
-        raise NotHereError("the pages of the guide must be there")
-    found = {}
-    for owner, value in DOCUMENTED.items():
-        known = set()
-        for path in pages:
-            text = path.read_text(encoding="utf-8")
-            if re.search(rf"`~?ncps_mlx\.{owner}`", text):
-                known.add(path.stem.replace("-", "_"))
-                known.update(name for opening in OPENING.findall(text) for name in re.findall(r"\w+", opening))
-        if missing := [name for name in inspect.signature(value).parameters if name not in known]:
-            found[owner] = missing
+def knobs_without_a_page(docs: Path) -> list[str]:
+    """Knobs, by the signatures, of which the built site has no page that links to each of their owners."""
+    site = docs / "_build" / "html" / "knobs"
+    if not (site / "index.html").exists():
+        raise NotHereError("the site must be built: nox -s docs")
+    found = []
+    for knob in knobs().values():
+        page = site / f"{knob.name}.html"
+        text = page.read_text(encoding="utf-8") if page.exists() else ""
+        if not all(re.search(rf'href="[^"]*#ncps_mlx\.{owner}"', text) for owner in knob.defaults):
+            found.append(knob.name)
     return found
 
 

@@ -54,22 +54,23 @@ class LTC(RecurrentModel):
             time step is the time to the reading after it.
         mixed_memory: Run an LSTM step, of as many units, before each step of the cell; the state is then (h, c). It
             takes a reading in at once, however short the time step.
-        activation: Of the gate f and of the backbone's layers, named as in :class:`CfC`.
-        initializer: ``None`` for Xavier uniform, a name, or a callable of ``mlx.nn.init``. Biases are 0.
+        activation: Nonlinearity of the gate f and of the backbone's layers, named as in :class:`CfC`.
+        initializer: How weight matrices are drawn: ``None`` for Xavier uniform, a name (``"he_normal"``), or a callable
+            of ``mlx.nn.init``. Biases are 0.
         ode_unfolds: Solver steps for each reading.
         time_constant_range: Smallest and largest initial time constant, in units of ``time_delta``, drawn
             log-uniformly. ``None`` means (0.1, 10) where ``stability`` allows that, else 0.1 and 0.9 times the largest
             it allows (with tanh (0.1, 0.9)); with a wiring, what the ranges of capacitance and leak give. These hold at
             rest: gates and synapses make them shorter or longer (:meth:`time_constants`).
-        stability: ``"bounded"`` (default) keeps 1/tau above what a negative activation could take away, so that the
-            solver's denominator never vanishes; ``"softplus"`` keeps tau positive, nothing more; ``"clip"`` keeps 1/tau
-            at 0.001 or above; ``"none"`` leaves it unbounded.
+        stability: What keeps the time constants tau in bounds. ``"bounded"`` (default) holds 1/tau above what a
+            negative activation could take away, so that the solver's denominator never vanishes; ``"softplus"`` keeps
+            tau positive, nothing more; ``"clip"`` keeps 1/tau at 0.001 or above; ``"none"`` leaves it unbounded.
         backbone_units: U, width of the backbone.
         backbone_layers: Its layers, each followed by activation and dropout; 0 for none.
         backbone_dropout: Probability of dropping each backbone unit at each step, in training mode.
-        input_mapping: With a wiring, of each input before its synapses: ``"affine"`` (x * weight + bias), ``"linear"``
-            (x * weight) or ``"none"``.
-        output_mapping: With a wiring, the same for each motor neuron.
+        input_mapping: With a wiring, the map of each input before its synapses: ``"affine"`` (x * weight + bias),
+            ``"linear"`` (x * weight) or ``"none"``.
+        output_mapping: With a wiring, the map of each motor neuron before it is read, by the same names.
         initial_ranges: With a wiring, smallest and largest initial value by name, in place of those of
             :data:`~ncps_mlx.cells.INITIAL_RANGES`: ``{"slope": (3, 8)}``.
         output_size: O, outputs of a linear readout; ``None`` returns the state itself (the motor neurons', mapped).

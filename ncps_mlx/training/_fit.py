@@ -111,13 +111,14 @@ def fit(
         steps: Updates of the parameters.
         batch_size: B, sequences per gradient. ``None``: 32, or all if there are fewer.
         learning_rate: Peak of the schedule.
-        optimizer: ``"adam"``, or ``"adamw"`` (needed for weight decay).
-        loss: ``"mse"``, ``"mae"``, ``"huber"``, ``"quantile"`` or ``"cross entropy"``, a loss of
+        optimizer: How gradients become updates: ``"adam"``, or ``"adamw"`` (needed for weight decay).
+        loss: What is made small: ``"mse"``, ``"mae"``, ``"huber"``, ``"quantile"`` or ``"cross entropy"``, a loss of
             :mod:`ncps_mlx.losses`, or your own: a function of outputs and targets that gives a value for each, itself
             or as ``"module:function"``. ``None``: mse, or cross entropy for classes. The model then knows its loss.
-        weight_decay: Decoupled, times the learning rate.
+        weight_decay: Share by which each update shrinks the parameters, times the learning rate (decoupled).
         clip_norm: Greatest norm of a member's gradient over all its parameters; ``None`` for no limit.
-        schedule: ``"cosine"`` (to 0), ``"exponential"`` (to 0.01 of the peak) or ``"constant"``.
+        schedule: How the learning rate falls over the steps: ``"cosine"`` (to 0), ``"exponential"`` (to 0.01 of the
+            peak) or ``"constant"``.
         warmup_steps: Steps of linear rise before the schedule.
         grad_accumulation_steps: Batches whose gradients are averaged for one update.
         backbone_dropout: Rate to train with; ``None`` takes each model's own.
