@@ -156,6 +156,7 @@ html_css_files = ["site.css"]
 html_js_files = [("copy.js", {"defer": "defer"})]
 html_search_scorer = str(DOCS / "_static" / "search_scorer.js")
 html_favicon = "_static/icon.svg"
+html_logo = "_static/icon.svg"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
