@@ -26,7 +26,7 @@ from ncps_mlx._evidence.plan import Row, index_of
 from ncps_mlx._evidence.pool import read_tasks
 from ncps_mlx._evidence.registry import Part, read_registry
 from ncps_mlx._evidence.runner import describe, run
-from ncps_mlx._evidence.shares import finding_of_shares, p_value, share_interval
+from ncps_mlx._evidence.shares import difference_of_shares, finding_of_shares, p_value, share_interval
 from ncps_mlx._evidence.trial_file import read_trials
 from ncps_mlx._evidence.verdicts import NOT_MEASURED, table, verdicts
 from tests.evidence_pool import write_docs
@@ -217,3 +217,17 @@ def test_fresh_seeds_take_the_rates_in_turn_and_lose_what_the_record_lost(docs: 
     assert [seed for seed, *_ in found.pairs] == [300, 301, 302, 303] and found.levels == recorded.levels
     assert {(row["seed"] % 2, row["level"]["learning_rate"]) for row in rows} == {(0, 0.001), (1, 0.01)}
     assert {tuple(values) for _, *values in found.pairs} == {tuple(values) for _, *values in recorded.pairs}
+
+
+def test_shares_measured_again_are_called_different_once_in_twenty_at_most() -> None:
+    rng, repeats, held = np.random.default_rng(3), 400, 0
+    for _ in range(repeats):
+        fresh, before = (
+            {name: [(i, 0.0, float(rng.random() < 0.9)) for i in range(n)] for name in "abc"} for n in (10, 50)
+        )
+        mean, low, high = difference_of_shares(fresh, before, dict.fromkeys("abc", 0.1), 0.05)
+        assert low <= mean <= high
+        held += low <= 0 <= high
+    assert held / repeats >= 0.95
+    all_lost, few_lost = {"a": [(i, 0.0, 1.0) for i in range(10)]}, {"a": [(i, 0.0, i < 5) for i in range(50)]}
+    assert difference_of_shares(all_lost, few_lost, {"a": 0.1}, 0.05)[2] < 0

@@ -38,7 +38,8 @@ LAST_SEED = 2**31 - 1 - MOST_SEEDS
 ABOUT = f"""\
 Trains the levels that the claim compares, at the learning rates that the record chose, on seeds that nobody recorded
 ({FIRST_SEED} or more), data drawn anew with each. The report goes to standard output, progress to standard error.
-Fresh and recorded pooled effects are compatible if Welch's 95 % interval of their difference holds 0.
+Fresh and recorded pooled effects are compatible if the 95 % interval of their difference holds 0: Welch's, or of
+shares of lost trainings Zou and Donner's.
 Exit status: 0 compatible, 1 not, 2 no answer (wrong use, nothing recorded, too little time).
 """
 
@@ -119,7 +120,7 @@ def _report(claim: Claim, budget: str, found: Sequence[Comparison], rows: Sequen
             text_table([["", "recorded", "n", "fresh", "n", "fresh - recorded"], *_rows(found)]),
             "",
             f"In units of delta ({_deltas(found)}), above 0 in favour of the first side, with 95 % intervals.",
-            f"Compatible: Welch's interval of the pooled difference, {100 * (1 - LEVEL / len(found)):.1f} %, holds 0.",
+            f"Compatible: the interval of the pooled difference, {100 * (1 - LEVEL / len(found)):.1f} %, holds 0.",
             f"Seeds {seeds[0]} to {seeds[-1]}, data drawn with them{_fixed(rows)}.",
             f"By {', '.join(f'{name} {value}' for name, value in means.items())}.",
             f"Again: ncps-mlx reproduce {claim.id} --budget {budget} --seeds {len(asked)} --seed {asked[0]}",

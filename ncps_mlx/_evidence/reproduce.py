@@ -16,7 +16,8 @@ from ncps_mlx._evidence.designs import DESIGNS
 from ncps_mlx._evidence.plan import Row
 from ncps_mlx._evidence.pool import Pool
 from ncps_mlx._evidence.record import Record, read_measured
-from ncps_mlx._evidence.registry import Claim, Part
+from ncps_mlx._evidence.registry import SHARES, Claim, Part
+from ncps_mlx._evidence.shares import difference_of_shares, finding_of_shares
 from ncps_mlx._evidence.verdicts import NOT_MEASURED, ONCE, Verdict
 from ncps_mlx._utils.validation import did_you_mean
 from ncps_mlx.stats._finding import LEVEL, Finding, _degrees_of_freedom, _ends, finding
@@ -135,8 +136,14 @@ def _design(pool: Pool) -> Reproducible:
 
 def _recorded(part: Part, pool: Pool, entry: Verdict) -> Recorded:
     tasks = read_measured(part, entry)
-    found = finding({name: each.differences for name, each in tasks.items()})
+    found = _finding(part, {name: each.contrast for name, each in tasks.items()})
     return Recorded(part=part, pool=pool, verdict=entry["verdict"], finding=found, tasks=tasks)
+
+
+def _finding(part: Part, contrasts: Mapping[str, Contrast]) -> Finding:
+    if part.statistic in SHARES:
+        return finding_of_shares({name: each.pairs for name, each in contrasts.items()}, part.deltas)
+    return finding({name: each.differences(part.deltas[name]) for name, each in contrasts.items()})
 
 
 def train_fresh(
@@ -203,10 +210,17 @@ def _compare(recorded: Recorded, rows: Sequence[Row], level: float) -> Compariso
                 f"there must be {FEWEST_SEEDS} pairs on each task, got {len(contrast.pairs)} on {name} "
                 f"({part.name}){lost}. Give it more time or seeds."
             )
-    fresh = {name: one.differences(part.deltas[name]) for name, one in contrasts.items()}
-    before = {name: each.differences for name, each in recorded.tasks.items()}
+    before = {name: each.contrast for name, each in recorded.tasks.items()}
+    if part.statistic in SHARES:
+        fresh_pairs, pairs = ({name: one.pairs for name, one in side.items()} for side in (contrasts, before))
+        difference = difference_of_shares(fresh_pairs, pairs, part.deltas, level)
+    else:
+        fresh, recorded_ones = (
+            {name: one.differences(part.deltas[name]) for name, one in side.items()} for side in (contrasts, before)
+        )
+        difference = _difference(fresh, recorded_ones, level)
     return Comparison(
-        recorded=recorded, contrasts=contrasts, fresh=finding(fresh), difference=_difference(fresh, before, level)
+        recorded=recorded, contrasts=contrasts, fresh=_finding(part, contrasts), difference=difference
     )
 
 

@@ -13,7 +13,7 @@ from scipy.stats import binomtest, fisher_exact
 from ncps_mlx.stats._finding import LEVEL, Finding, decide, proven_of
 from ncps_mlx.stats._intervals import Paired
 
-__all__ = ["Pairs", "counts", "finding_of_shares", "p_value", "share_interval", "shares_entry"]
+__all__ = ["Pairs", "counts", "difference_of_shares", "finding_of_shares", "p_value", "share_interval", "shares_entry"]
 
 Pairs = Sequence[tuple[int, float, float]]
 """Seed, 1 if the first level's training was lost, 1 if the second's was."""
@@ -38,6 +38,20 @@ def share_interval(lost: int, of: int, tail: float = LEVEL / 2) -> tuple[float, 
 def p_value(first: int, second: int, of: int) -> float:
     """That of Fisher's exact test, two-sided, of two shares of as many trainings."""
     return float(fisher_exact([[first, of - first], [second, of - second]]).pvalue)
+
+
+def difference_of_shares(
+    fresh: Mapping[str, Pairs], before: Mapping[str, Pairs], deltas: Mapping[str, float], level: float
+) -> tuple[float, float, float]:
+    """The difference of two pooled effects with its interval: Zou and Donner's, from those of the two."""
+    new, old = (
+        _Difference([counts(pairs) for pairs in side.values()], [deltas[name] for name in side])
+        for side in (fresh, before)
+    )
+    (new_low, new_high), (old_low, old_high) = (each.ends(level / 2) for each in (new, old))
+    mean = new.mean - old.mean
+    below, above = (new.mean - new_low, old_high - old.mean), (new_high - new.mean, old.mean - old_low)
+    return mean, mean - math.hypot(*below), mean + math.hypot(*above)
 
 
 def finding_of_shares(tasks: Mapping[str, Pairs], deltas: Mapping[str, float]) -> Finding:
