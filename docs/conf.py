@@ -48,6 +48,7 @@ extensions = [
     "stale_pages",
     "found",
     "pictures",
+    "accessible",
     "notfound.extension",
 ]
 exclude_patterns = [
@@ -153,7 +154,7 @@ html_theme = "furo"
 html_title = "ncps-mlx"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_js_files = [("copy.js", {"defer": "defer"})]
+html_js_files = [("copy.js", {"defer": "defer"}), ("scroll.js", {"defer": "defer"})]
 html_search_scorer = str(DOCS / "_static" / "search_scorer.js")
 html_favicon = "_static/icon.svg"
 html_logo = "_static/icon.svg"

@@ -37,7 +37,7 @@ def visit_inline(writer: Any, node: nodes.math) -> None:
 
 def visit_block(writer: Any, node: nodes.math_block) -> None:
     """Write formulas of their own: parts between empty lines below each other, scrolling by themselves if too wide."""
-    writer.body.append(writer.starttag(node, "div", CLASS="math", tabindex="0", role="group"))
+    writer.body.append(writer.starttag(node, "div", CLASS="math"))
     writer.body.append(_converted(node))
     writer.body.append("</div>\n")
     raise nodes.SkipNode
