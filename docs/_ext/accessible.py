@@ -1,7 +1,7 @@
 """Sphinx: mends what Sphinx, docutils and the theme write that those who do not see, or use no mouse, stumble over.
 
 Each page is mended as it is rendered: captions that are headings get a level, the sidebars a name, empty cells of a
-table's head become plain cells, lists without terms (signatures over several lines) become lines, a page without a heading
+table's head become plain cells, lists without terms (signatures of several lines) become lines, a page without heading
 gets one. ``scroll.js`` makes what scrolls by itself reachable by keyboard.
 """
 
