@@ -14,6 +14,7 @@ sys.path.insert(0, str(DOCS / "_ext"))
 
 import digest
 import found
+import gallery_notebooks
 import pagerun
 
 # Gallery workers and notebook kernels are processes of their own: they inherit the machinery.
@@ -43,6 +44,7 @@ extensions = [
     "api_names",
     "api_pages",
     "gallery_figures",
+    "gallery_notebooks",
     "formulas",
     "site_extras",
     "stale_pages",
@@ -107,6 +109,7 @@ sphinx_gallery_conf: dict[str, Any] = {
     "only_warn_on_example_error": True,
     "write_computation_times": False,  # that page pulls scripts from elsewhere
     "ignore_repr_types": r"matplotlib\.figure\.Figure",  # the scraper shows figures
+    "first_notebook_cell": gallery_notebooks.NEEDS,
     "show_memory": False,
     "show_signature": False,
     "remove_config_comments": True,
