@@ -1,8 +1,9 @@
-// How search ranks its hits: the public object or package of that name, then the guide (pages named for the query
-// first), then gallery scripts and the rest, then what the reference says on other pages. Sphinx sorts by `score`;
+// How search ranks its hits: the public object or package of that name, then the guide and symptoms (pages named for the
+// query first), knobs, then gallery scripts and the rest, then what the reference says on other pages. Sphinx sorts by `score`;
 // the other numbers are Sphinx's defaults.
 
-const READING = /^(guide|models|howto|notebooks|start|index)\b/;
+const READING = /^(guide|symptoms|models|howto|notebooks|start|index|cheat-sheet|glossary)\b/;
+const KNOBS = /^knobs\//;
 const REFERENCE = /^api\//;
 
 const asked = () =>
@@ -18,6 +19,7 @@ var Scorer = {
     }
     const limited = Math.min(score, 15);
     if (READING.test(page)) return limited + (name.startsWith(query) ? 15 : 10);
+    if (KNOBS.test(page)) return limited + (name === query ? 15 : 5);
     return REFERENCE.test(page) ? limited / 2 : limited;
   },
   objNameMatch: 11,
