@@ -76,7 +76,7 @@ def _measured(name: str) -> Iterator[str]:
             yield from (".. dropdown:: The numbers of the figure", "")
             yield from (f"   {line}" for line in _shown(f".. evidence:: sensitivity.table, {words}", NUMBERS))
         else:
-            yield from (f".. dropdown:: {title}", "")
+            yield from (f".. dropdown:: Also measured: {title}", "")
             yield from (f"   {line}" for line in _shown(f".. evidence:: sensitivity.losses, {words}", LOSSES))
             yield from (f"   {line}" for line in _shown(f".. evidence:: sensitivity.table, {words}", NUMBERS))
 

@@ -30,7 +30,7 @@ DOCS = Path(__file__).resolve().parents[1]
 LONG = BUDGETS[-1]
 GROUPS = ("Training", "Size", "Backbone", "Time", "Model", "LTC", "Others")
 """Of the index, in the order in which to tune."""
-FIELDS = ("group", "search", "low", "high", "together", "note", "claims", "pages")
+FIELDS = ("group", "means", "search", "low", "high", "together", "note", "claims", "pages")
 """What prose.toml may say of a knob."""
 SIGNS = {"supported": "✓", "refuted": "✗", "differs by task": "≠", "open": "?", "not measured": "–"}
 """Of verdicts, as badges have them."""
@@ -136,7 +136,8 @@ def default(knob: Knob) -> str:
     for owner, each in knob.defaults.items():
         owners.setdefault(value(each), []).append(owner)
     if len(owners) == 1:
-        return next(iter(owners))
+        means = prose(knob.name).get("means")
+        return next(iter(owners)) + (f": {means}" if means else "")
     return ", ".join(f"{text} ({' and '.join(names)})" for text, names in owners.items())
 
 
@@ -255,7 +256,7 @@ def sheet() -> str:
 
 def signed(claim: Claim) -> str:
     """A claim with the sign of its verdict at the long budget, as short as a cheat sheet needs it."""
-    return f"{SIGNS[says.verdict(claim.id, LONG)]} :ref:`{claim.id} <claim-{claim.id}>`"
+    return f"{SIGNS[says.verdict(claim.id, LONG)]}\N{NO-BREAK SPACE}:ref:`{claim.id} <claim-{claim.id}>`"
 
 
 def signs() -> str:
