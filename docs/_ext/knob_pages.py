@@ -26,7 +26,7 @@ KEPT = ("index",)
 
 CURVE = "Every dot is the test score of a recorded training; larger marks are means with their intervals."
 TUNED = " Each value had its own learning rate, tuned beforehand."
-LOSSES = "How much worse each value's mean is than the best, at the long budget, in smallest differences that matter (δ)."
+LOSSES = "How much worse a value's mean is than the best: long budget, in δ, the smallest difference that matters."
 NUMBERS = "Mean test score with its interval over seeds, and the learning rate that was chosen."
 
 
