@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 import evidence_pages
@@ -117,8 +118,16 @@ def link_knobs(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines:
     lines[:] = linked
 
 
+def sort_tables(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Give the script that sorts tables to the pages that have one."""
+    del pagename, templatename, context
+    if doctree is not None and any("sortable" in table["classes"] for table in doctree.findall(nodes.table)):
+        app.add_js_file("sort.js", loading_method="defer")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
+    app.connect("html-page-context", sort_tables)
     app.connect("builder-inited", write_pages)
     app.connect("autodoc-process-docstring", link_knobs, priority=900)  # when napoleon has made fields of them
     return {"parallel_read_safe": True, "parallel_write_safe": True}
