@@ -28,6 +28,10 @@ KEPT = ("index",)
 CURVE = "Every dot is the test score of a recorded training; larger marks are means with their intervals."
 TUNED = " Each value had its own learning rate, tuned beforehand."
 LOSSES = "How much worse a value's mean is than the best: long budget, in δ, the smallest difference that matters."
+OTHERWISE = {
+    "budgets": "What one CfC reaches with few and with many steps, the learning rate tuned for each.",
+    "spread": "How far the test scores of one CfC differ from seed to seed. On most tasks a seed draws the data too.",
+}
 NUMBERS = "Mean test score with its interval over seeds, and the learning rate that was chosen."
 
 
@@ -61,10 +65,11 @@ def _measured(name: str) -> Iterator[str]:
     yield from _heading("How much it matters")
     sensitivity = evidence_pages.module("sensitivity")
     if name in sensitivity.OTHERWISE:
-        yield from _shown(f".. evidence:: sensitivity.{sensitivity.OTHERWISE[name]}")
+        function = sensitivity.OTHERWISE[name]
+        yield from _shown(f".. evidence:: sensitivity.{function}", OTHERWISE[function])
         return
     if not sensitivity.is_measured(name):
-        yield from ("Not measured: no recorded trials differ in it alone.", "")
+        yield from ("Not measured: no tuned trials differ in it alone, so nothing is known of its effect on scores.", "")
         return
     for position, title in enumerate(sensitivity.conditions(name)):
         words = f"{name}, {title}" if position else name
@@ -86,8 +91,8 @@ def _heading(title: str) -> list[str]:
     return [title, "-" * len(title), ""]
 
 
-def _shown(directive: str, caption: str = "") -> list[str]:
-    return [directive, "", f"   {caption}", ""] if caption else [directive, ""]
+def _shown(directive: str, caption: str) -> list[str]:
+    return [directive, "", f"   {caption}", ""]
 
 
 def write_pages(app: Sphinx) -> None:

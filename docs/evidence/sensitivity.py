@@ -177,6 +177,8 @@ def _sweep(name: str, pool: TunedPool, levels: Sequence[Level], equal: str = "")
     values = {text: value for text, (value, _) in of_value.items()}
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values.values()):
         order = sorted(values, key=lambda text: float(values[text]))
+    elif all(value is None or isinstance(value, list) for value in values.values()):  # ranges
+        order = sorted(values, key=lambda text: values[text] or [])
     else:
         order = list(reversed(values))
     yield Sweep(
