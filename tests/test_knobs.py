@@ -74,7 +74,9 @@ def test_levels_of_a_sweep_differ_in_the_knob_alone(name: str) -> None:
                 Member(pool=sweep.pool, task=task, budget="long", stage="report", level=level, rate=0.01, seed=100)
                 for level in sweep.levels.values() if level.is_on(task.name)
             ]  # fmt: skip
-            settings = [member.settings | ({} if name != "learning_rate" else member.level.settings) for member in each]
+            settings = [
+                {**member.settings, **(member.level.settings if name == "learning_rate" else {})} for member in each
+            ]
             differ = {key for own in settings for key in own if len({repr(other.get(key)) for other in settings}) > 1}
             replaced = {"hidden_size"} if name == "wiring" else set()
             assert differ - timed - replaced == {name}, sweep.title

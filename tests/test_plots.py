@@ -170,6 +170,27 @@ def test_hue_separates_by_colour_and_marker() -> None:
     assert len({handle.lines[0].get_color() for handle in handles}) == 2
 
 
+def test_trials_of_several_tasks_get_a_panel_each_with_an_axis_of_its_own() -> None:
+    rows = [
+        {"size": size, "seed": seed, "score": scale * size + seed, "task": task, "metric": metric, "units": unit}
+        | {"higher_is_better": higher}
+        for task, scale, metric, unit, higher in (("far", 100.0, "rmse", "mg/dl", False), ("near", 0.1, "r2", "", True))
+        for size in (1, 2)
+        for seed in range(3)
+    ]
+    fig = plots.sweep(rows, "size", split="test")
+    assert [ax.get_title(loc="right") for ax in fig.axes] == ["far", "near"]
+    assert [ax.get_ylabel() for ax in fig.axes] == ["test RMSE (mg/dl)", "test r2"]
+    assert fig.axes[0].get_ylim()[1] > 200 > fig.axes[1].get_ylim()[1]
+    shown = plots.numbers(fig)
+    assert {task: best["x"] for task, best in shown["best"].items()} == {"far": 1, "near": 2}
+    assert [row["task"] for row in shown["summary"]] == ["far", "far", "near", "near"]
+    text = "Test score against size on 2 tasks, 3 seeds each: test RMSE (mg/dl) on far, best 1 with 101 "
+    assert plots.alt_text(fig).startswith(text)
+    with pytest.raises(ValueError, match=r"baselines must be left out with trials of several tasks \(far, near\)"):
+        plots.sweep(rows, "size", baselines={"ridge": 1.0})
+
+
 def test_baselines_are_dashed_and_named() -> None:
     fig = plots.sweep(records(bowl), "learning_rate", baselines={"ridge": 23.0, "persistence": 290.0})
     dashed = [line for line in first(fig).get_lines() if list(line.get_ydata()) == [23.0, 23.0]]

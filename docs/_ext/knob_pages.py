@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 import evidence_pages
@@ -26,7 +27,11 @@ KEPT = ("index",)
 
 CURVE = "Every dot is the test score of a recorded training; larger marks are means with their intervals."
 TUNED = " Each value had its own learning rate, tuned beforehand."
-LOSSES = "How far the mean of each value is from the best, long budget, in smallest differences that matter (δ)."
+LOSSES = "How much worse a value's mean is than the best: long budget, in δ, the smallest difference that matters."
+OTHERWISE = {
+    "budgets": "What one CfC reaches with few and with many steps, the learning rate tuned for each.",
+    "spread": "How far the test scores of one CfC differ from seed to seed. On most tasks a seed draws the data too.",
+}
 NUMBERS = "Mean test score with its interval over seeds, and the learning rate that was chosen."
 
 
@@ -60,10 +65,11 @@ def _measured(name: str) -> Iterator[str]:
     yield from _heading("How much it matters")
     sensitivity = evidence_pages.module("sensitivity")
     if name in sensitivity.OTHERWISE:
-        yield from _shown(f".. evidence:: sensitivity.{sensitivity.OTHERWISE[name]}")
+        function = sensitivity.OTHERWISE[name]
+        yield from _shown(f".. evidence:: sensitivity.{function}", OTHERWISE[function])
         return
     if not sensitivity.is_measured(name):
-        yield from ("Not measured: no recorded trials differ in it alone.", "")
+        yield from ("Not measured: no tuned trials differ in it alone, so nothing is known of its effect on scores.", "")
         return
     for position, title in enumerate(sensitivity.conditions(name)):
         words = f"{name}, {title}" if position else name
@@ -76,7 +82,7 @@ def _measured(name: str) -> Iterator[str]:
             yield from (".. dropdown:: The numbers of the figure", "")
             yield from (f"   {line}" for line in _shown(f".. evidence:: sensitivity.table, {words}", NUMBERS))
         else:
-            yield from (f".. dropdown:: {title}", "")
+            yield from (f".. dropdown:: Also measured: {title}", "")
             yield from (f"   {line}" for line in _shown(f".. evidence:: sensitivity.losses, {words}", LOSSES))
             yield from (f"   {line}" for line in _shown(f".. evidence:: sensitivity.table, {words}", NUMBERS))
 
@@ -85,8 +91,8 @@ def _heading(title: str) -> list[str]:
     return [title, "-" * len(title), ""]
 
 
-def _shown(directive: str, caption: str = "") -> list[str]:
-    return [directive, "", f"   {caption}", ""] if caption else [directive, ""]
+def _shown(directive: str, caption: str) -> list[str]:
+    return [directive, "", f"   {caption}", ""]
 
 
 def write_pages(app: Sphinx) -> None:
@@ -117,8 +123,16 @@ def link_knobs(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines:
     lines[:] = linked
 
 
+def sort_tables(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Give the script that sorts tables to the pages that have one."""
+    del pagename, templatename, context
+    if doctree is not None and any("sortable" in table["classes"] for table in doctree.findall(nodes.table)):
+        app.add_js_file("sort.js", loading_method="defer")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
+    app.connect("html-page-context", sort_tables)
     app.connect("builder-inited", write_pages)
     app.connect("autodoc-process-docstring", link_knobs, priority=900)  # when napoleon has made fields of them
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -23,15 +23,17 @@ from ncps_mlx._evidence.verdicts import Verdict
 
 __all__ = [
     "GROUPS", "all_prose", "box", "claims", "claims_of", "groups", "guide_pages", "index", "prose", "safe", "scripts",
-    "sheet",
+    "sheet", "signs",
 ]  # fmt: skip
 
 DOCS = Path(__file__).resolve().parents[1]
 LONG = BUDGETS[-1]
 GROUPS = ("Training", "Size", "Backbone", "Time", "Model", "LTC", "Others")
 """Of the index, in the order in which to tune."""
-FIELDS = ("group", "search", "low", "high", "together", "note", "claims", "pages")
+FIELDS = ("group", "means", "search", "low", "high", "together", "note", "claims", "pages")
 """What prose.toml may say of a knob."""
+SIGNS = {"supported": "✓", "refuted": "✗", "differs by task": "≠", "open": "?", "not measured": "–"}
+"""Of verdicts, as badges have them."""
 MOST_KNOBS = 2
 """A claim whose levels differ in more knobs than this tells nothing of one of them."""
 
@@ -134,7 +136,8 @@ def default(knob: Knob) -> str:
     for owner, each in knob.defaults.items():
         owners.setdefault(value(each), []).append(owner)
     if len(owners) == 1:
-        return next(iter(owners))
+        means = prose(knob.name).get("means")
+        return next(iter(owners)) + (f": {means}" if means else "")
     return ", ".join(f"{text} ({' and '.join(names)})" for text, names in owners.items())
 
 
@@ -164,6 +167,8 @@ def box(name: str) -> str:
 
 def safe(name: str) -> str:
     """The safe range in words, of each model that was measured."""
+    if name in sensitivity.OTHERWISE:
+        return "does not apply"
     if not sensitivity.is_measured(name):
         return "not measured"
     first: dict[str, Any] = {}
@@ -223,11 +228,13 @@ def index() -> str:
     """All knobs by group, each with its default and what it does."""
     lines = []
     for group, names in groups().items():
+        if not names:
+            continue
         lines += [f".. rubric:: {group}", ""]
         rows = [["Knob", "Default", "What it is", "Measured"]]
         for name in names:
             knob = knobs()[name]
-            measured = "yes" if sensitivity.is_measured(name) else "no"
+            measured = "yes" if sensitivity.is_measured(name) or name in sensitivity.OTHERWISE else "no"
             what = first_sentence(next(iter(knob.about.values())))
             rows.append([f":doc:`/knobs/{name}`", default(knob), what, measured])
         lines += [list_table(rows, (24, 22, 44, 10)), ""]
@@ -235,16 +242,26 @@ def index() -> str:
 
 
 def sheet() -> str:
-    """The cheat sheet: every knob in a line, those with the largest effect first, then as the index has them."""
+    """The cheat sheet: every knob in a row, those with the largest effect first, then as the index has them."""
     order = [name for names in groups().values() for name in names]
     rows = [["Knob", "Default", "Search", f"Within δ everywhere, {LONG}", f"Effect, {LONG}, in δ", "Claims"]]
     for name in sorted(order, key=lambda name: -effect(name)[0]):
         rows.append([
             f":doc:`/knobs/{name}`", default(knobs()[name]), str(prose(name).get("search", "")), safe_values(name),
-            effect(name)[1], " ".join(f":claim:`{claim.id}`" for claim in claims_of(name)),
+            effect(name)[1], ", ".join(signed(claim) for claim in claims_of(name)),
         ])  # fmt: skip
-    table = list_table(rows, (16, 14, 18, 16, 22, 14))
+    table = list_table(rows, (15, 11, 19, 14, 20, 21))
     return table.replace("   :header-rows: 1", "   :class: sheet sortable\n   :header-rows: 1")
+
+
+def signed(claim: Claim) -> str:
+    """A claim with the sign of its verdict at the long budget, as short as a cheat sheet needs it."""
+    return f"{SIGNS[says.verdict(claim.id, LONG)]}\N{NO-BREAK SPACE}:ref:`{claim.id} <claim-{claim.id}>`"
+
+
+def signs() -> str:
+    """What the signs mean, for a sentence."""
+    return ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
 
 
 def safe_values(name: str) -> str:
@@ -253,5 +270,5 @@ def safe_values(name: str) -> str:
     for sweep in sensitivity.sweeps(name):
         first.setdefault(sweep.model, sensitivity.safe(name, *sweep.title.split(", ")))
     if len(first) < 2:
-        return next(iter(first.values()), "not measured")
+        return next(iter(first.values()), "" if name in sensitivity.OTHERWISE else "not measured")
     return "; ".join(f"{model}: {text}" for model, text in first.items())

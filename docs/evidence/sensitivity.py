@@ -177,6 +177,8 @@ def _sweep(name: str, pool: TunedPool, levels: Sequence[Level], equal: str = "")
     values = {text: value for text, (value, _) in of_value.items()}
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values.values()):
         order = sorted(values, key=lambda text: float(values[text]))
+    elif all(value is None or isinstance(value, list) for value in values.values()):  # ranges
+        order = sorted(values, key=lambda text: values[text] or [])
     else:
         order = list(reversed(values))
     yield Sweep(
@@ -226,7 +228,7 @@ def _condition(name: str, pool: TunedPool, level: Level, equal: str) -> str:
     words = [f"{key.replace('_', ' ')} {_text(value)}" for key, value in own.items()]
     words += [FORMS[form].format(*values) for form, *values in level.forms]
     words += sorted({f"{key} {value:g}" for given in level.task.values() for key, value in given.items()})
-    words += [f"the steps divided by {level.divide_steps_by}"] if level.divide_steps_by > 1 else []
+    words += [f"1/{level.divide_steps_by} of the steps"] if level.divide_steps_by > 1 else []
     return ", ".join([*words, *filter(None, [equal])])
 
 
@@ -383,10 +385,10 @@ def table(name: str, *words: str) -> list[list[str]]:
 
 
 def losses(name: str, *words: str) -> list[list[str]]:
-    """How far the mean of each value is from the best one at the long budget, in δ, by task."""
+    """How much worse the mean of each value is than the best one at the long budget, in δ, by task."""
     sweep = chosen(name, *words)
     by_task = {task.name: shortfalls(sweep, task) for task in sweep.tasks}
-    rows = [[name.replace("_", " "), *map(task_name, by_task), "within δ everywhere"]]
+    rows = [[name.replace("_", " "), *map(task_name, by_task), "within δ"]]
     safe_ones = safe_values(sweep)
     for text in sweep.values:
         cells = [_loss(each.get(text)) for each in by_task.values()]
@@ -400,7 +402,7 @@ def _loss(value: float | None) -> str:
     if math.isinf(value):
         return "diverged"
     text = f"{value:.1f}" if abs(value - 1) >= 0.05 else f"{value:.2f}"  # which side of δ it is on
-    return "best" if value == 0 else f"{text} worse"
+    return "best" if value == 0 else text
 
 
 def safe(name: str, *words: str) -> str:

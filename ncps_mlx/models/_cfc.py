@@ -41,14 +41,15 @@ class CfC(RecurrentModel):
         bidirectional: Run a second set of layers backward in time and join the outputs of both. Backward, a reading's
             time step is the time to the reading after it.
         mixed_memory: Run an LSTM step, of as many units, before each step of the cell; the state is then (h, c).
-        mode: How the heads make the next state: ``"default"``, as above; ``"no_gate"``,
+        mode: How the heads make the next state: ``"default"``, :math:`h' = (1 - s) \tanh f + s \tanh g`; ``"no_gate"``,
             :math:`h' = \tanh f + s \tanh g`; ``"pure"``, one head and :math:`h' = A - A e^{-\Delta t(|w| + |f|)} f`.
         activation: Nonlinearity of the backbone's layers (a wired model has no backbone, and takes none of its four
             arguments): ``"lecun_tanh"``, ``"tanh"``, ``"relu"``, ``"gelu"``, ``"silu"`` or ``"sigmoid"``.
         initializer: How weight matrices are drawn: ``None`` for Xavier uniform, a name (``"he_normal"``), or a callable
             of ``mlx.nn.init``. Biases are 0.
         backbone_units: U, width of the backbone.
-        backbone_layers: Its layers, each followed by activation and dropout; with 0 the heads read [x, h] directly.
+        backbone_layers: Layers of the backbone, each followed by activation and dropout; with 0 the heads read [x, h]
+            directly.
         backbone_dropout: Probability of dropping each backbone unit at each step, in training mode.
         output_size: O, outputs of a linear readout; ``None`` returns the state itself (the motor neurons').
         return_sequences: Return the output of every step, or only that of the last reading.

@@ -66,7 +66,7 @@ class LTC(RecurrentModel):
             negative activation could take away, so that the solver's denominator never vanishes; ``"softplus"`` keeps
             tau positive, nothing more; ``"clip"`` keeps 1/tau at 0.001 or above; ``"none"`` leaves it unbounded.
         backbone_units: U, width of the backbone.
-        backbone_layers: Its layers, each followed by activation and dropout; 0 for none.
+        backbone_layers: Layers of the backbone, each followed by activation and dropout; 0 for none.
         backbone_dropout: Probability of dropping each backbone unit at each step, in training mode.
         input_mapping: With a wiring, the map of each input before its synapses: ``"affine"`` (x * weight + bias),
             ``"linear"`` (x * weight) or ``"none"``.

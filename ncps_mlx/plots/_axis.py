@@ -25,6 +25,7 @@ Points = Sequence[tuple[float, float]]
 Limits = tuple[float, float]
 """Bottom and top of an axis."""
 FEW = 9  # values that still get a tick each
+WIDE = 48  # characters of their texts that fit beside each other
 NARROW = 0.07  # ticks closer than this share of the axis would run into each other
 FAR = 6.0  # a score this many times further from the best than the third quartile is drawn at the edge,
 FARTHEST = 20.0  # and in any case one this many times further than the median
@@ -76,16 +77,16 @@ class Scale:
 
         if self.kind == "log":
             ax.set_xscale("log")
-        if self.kind == "category" or (len(self.values) <= FEW and not self._crowded()):
-            texts = [as_text(value) for value in self.values]
-            crowded = sum(map(len, texts)) > 48
+        grid = ax.get_gridspec()
+        columns = 1 if grid is None else grid.ncols  # panels side by side leave less room
+        texts = [as_text(value) for value in self.values]
+        crowded = columns * sum(map(len, texts)) > WIDE
+        if self.kind == "category" or (len(self.values) <= FEW and not self._crowded() and not crowded):
             look: dict[str, Any] = {"rotation": 30, "ha": "right"} if crowded else {}
             ax.set_xticks([self.position(value) for value in self.values], texts, **look)
             ax.xaxis.set_minor_locator(NullLocator())
         elif self.kind == "log":
-            decades = math.log10(self.values[-1] / self.values[0])
-            grid = ax.get_gridspec()
-            room = decades * (1 if grid is None else grid.ncols)  # panels side by side leave less of it
+            room = columns * math.log10(self.values[-1] / self.values[0])
             subs = (1.0, 2.0, 5.0) if room < 1.5 else (1.0, 3.0) if room < 5 else (1.0,)
             ax.xaxis.set_major_locator(LogLocator(subs=subs))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: as_text(value)))

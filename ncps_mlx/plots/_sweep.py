@@ -161,10 +161,11 @@ def _draw(
     limits = score_limits([score_of(run) for run in runs], ends, higher_is_better=higher)
     limits = with_baselines(limits, baselines.values())
     diverged = far = 0
+    apart = 16 if len(ax.figure.axes) == 1 else 10  # points between what is side by side
     for i, shade in enumerate(hues):
         colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
-        shift = ScaledTranslation((i - (len(hues) - 1) / 2) * 16 / 72, 0, ax.figure.dpi_scale_trans)
-        dot_shift = shift + ScaledTranslation(-6 / 72, 0, ax.figure.dpi_scale_trans)
+        shift = ScaledTranslation((i - (len(hues) - 1) / 2) * apart / 72, 0, ax.figure.dpi_scale_trans)
+        dot_shift = shift + ScaledTranslation(-apart / 2.7 / 72, 0, ax.figure.dpi_scale_trans)
         shown = [run for run in runs if hue is None or has_value(run, hue, shade)]
         dots = [(scale.position(run.config[x]), score_of(run)) for run in shown]
         inside = [point for point in dots if limits[0] <= point[1] <= limits[1]]
