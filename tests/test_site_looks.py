@@ -1,6 +1,8 @@
-"""Pictures on the site: WebP, sized, lazy but for the first."""
+"""How the site looks: pictures are WebP, sized, lazy but for the first; the style sheet is whole."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +29,11 @@ def test_a_picture_has_its_size_and_waits(tag: str, wanted: str) -> None:
     assert served(tag, (800, 600), is_first=False) == wanted
     assert 'loading="lazy"' not in served(tag, (800, 600), is_first=True)
     assert served(tag, None, is_first=False) == tag
+
+
+def test_every_rule_of_the_style_sheet_is_closed() -> None:
+    depth = 0
+    for line in (Path(__file__).parents[1] / "docs" / "_static" / "site.css").read_text().splitlines():
+        depth += line.count("{") - line.count("}")
+        assert 0 <= depth <= 2, line  # a rule, or one within a query
+    assert depth == 0
