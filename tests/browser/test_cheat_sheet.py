@@ -9,7 +9,7 @@ from tests.browser.conftest import HTML, Visit
 
 def first_column(visit: Visit) -> list[str]:
     """The knobs in the order in which the table shows them."""
-    return visit.page.locator("table.sheet tbody tr td:first-child").all_inner_texts()
+    return list(visit.page.locator("table.sheet tbody tr td:first-child").all_inner_texts())
 
 
 def test_a_press_on_a_head_sorts_by_it_and_the_third_gives_the_order_of_the_page(desktop: Visit) -> None:
