@@ -175,6 +175,15 @@ def test_only_pages_that_changed_are_written_and_those_of_gone_knobs_go(tmp_path
     assert [path.name for path in folder.iterdir() if path.stat().st_mtime > 1] == ["steps.rst"]
 
 
+def test_a_page_is_read_again_when_what_a_person_wrote_of_it_changes(tmp_path: Path) -> None:
+    noted: list[str] = []
+    app = cast(Any, SimpleNamespace(srcdir=tmp_path, env=SimpleNamespace(note_dependency=noted.append)))
+    knob_pages.note_sources(app, "guide/cfc", [""])
+    assert not noted
+    knob_pages.note_sources(app, "knobs/mode", [""])
+    assert [Path(path).name for path in noted] == ["prose.toml", "_cfc.py", "_ltc.py", "_fit.py"]
+
+
 def test_the_reference_leads_from_each_parameter_to_its_page() -> None:
     lines = [":param steps: Updates", "   of the parameters.", ":type steps: int", ":param progress: Show a bar.", ""]
     knob_pages.link_knobs(cast(Any, None), "function", "ncps_mlx.fit", fit, None, lines)

@@ -7,6 +7,7 @@ of that, with what a person wrote in ``docs/knobs/prose.toml``.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,15 @@ def write_pages(app: Sphinx) -> None:
             path.write_text(text, encoding="utf-8")
 
 
+def note_sources(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Have these pages read again when a docstring or the prose changes, as when the record or the code does."""
+    del source
+    if docname.startswith(f"{FOLDER}/") or docname == "cheat-sheet":
+        sources = [inspect.getsourcefile(inspect.unwrap(owner)) for owner in OWNERS.values()]
+        for path in (Path(app.srcdir) / FOLDER / "prose.toml", *sources):
+            app.env.note_dependency(str(path))
+
+
 def link_knobs(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """End the description of each knob in the reference with a link to its page."""
     del app, what, name, options
@@ -134,5 +144,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("html-page-context", sort_tables)
     app.connect("builder-inited", write_pages)
+    app.connect("source-read", note_sources)
     app.connect("autodoc-process-docstring", link_knobs, priority=900)  # when napoleon has made fields of them
     return {"parallel_read_safe": True, "parallel_write_safe": True}
