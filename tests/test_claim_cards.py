@@ -12,9 +12,10 @@ from sphinx.application import Sphinx
 
 import claim_cards
 from docs.evidence import says
+from docs.evidence.claims_table import record
 
 CONF = 'extensions = ["evidence_pages", "claim_cards", "typed_numbers"]\nhtml_theme = "basic"\n'
-LABELS = "\n\n".join(f".. _claim-{name}:\n\nThe page of {name}." for name in says.record().registry)
+LABELS = "\n\n".join(f".. _claim-{name}:\n\nThe page of {name}." for name in record().registry)
 ANSWER = """
 .. answer::
 
@@ -25,16 +26,16 @@ ANSWER = """
 """
 
 
-def built(folder: Path, page: str) -> tuple[str, str]:
+def built(folder: Path, source: str) -> tuple[str, str]:
     """Build a site of one page; its text without tags, and the warnings."""
     (folder / "conf.py").write_text(CONF)
-    (folder / "index.rst").write_text(f"Page\n====\n\n{page}\n\n.. toctree::\n\n   labels\n")
+    (folder / "index.rst").write_text(f"Page\n====\n\n{source}\n\n.. toctree::\n\n   labels\n")
     (folder / "labels.rst").write_text(f"Labels\n======\n\n{LABELS}\n")
     warnings = io.StringIO()
-    places = [str(folder), str(folder), str(folder / "html"), str(folder / "trees"), "html"]
-    Sphinx(*places, status=None, warning=warnings, freshenv=True).build()
-    html = (folder / "html" / "index.html").read_text()
-    body = html.partition('role="main"')[2].partition("sphinxsidebar")[0]
+    html, trees = str(folder / "html"), str(folder / "trees")
+    Sphinx(str(folder), str(folder), html, trees, "html", status=None, warning=warnings, freshenv=True).build()
+    page = (folder / "html" / "index.html").read_text()
+    body = page.partition('role="main"')[2].partition("sphinxsidebar")[0]
     told = [line for line in warnings.getvalue().splitlines() if "already registered" not in line]  # of other tests
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split()), "\n".join(told)
 
@@ -42,17 +43,17 @@ def built(folder: Path, page: str) -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def every_card(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A page with a card for each claim."""
-    page = "\n\n".join(f".. claim:: {name}" for name in says.record().registry)
+    page = "\n\n".join(f".. claim:: {name}" for name in record().registry)
     return built(tmp_path_factory.mktemp("cards"), page)
 
 
 def test_every_claim_has_a_card_with_its_verdict_and_its_effects(every_card: tuple[str, str]) -> None:
     text, warnings = every_card
     assert all("unknown document" in line for line in warnings.splitlines())  # the gallery is not part of this site
-    for claim in says.record().registry.values():
+    for claim in record().registry.values():
         assert claim.statement in text
         assert says.verdict(claim.id, "long") in text
-        for entry in says.record().verdicts:
+        for entry in record().verdicts:
             if entry["id"] == claim.id and entry["budget"] and not entry["reported"] and entry["tasks"]:
                 assert says.pooled_of(entry) in text
                 assert all(says.effect_of(entry, task) in text for task in entry["tasks"])

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import pytest
 
 from docs.evidence import says
+from docs.evidence.claims_table import record
 
-ENTRIES = [entry for entry in says.record().verdicts if entry["pooled"] is not None]
+ENTRIES = [entry for entry in record().verdicts if entry["pooled"] is not None]
 SIGNED = re.compile(r"(-?[\d.]+)(?: %| \S.*?)? \[(-?[\d.]+), (-?[\d.]+)\]")
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry['id']}-{entry['budget']}-{entry['part']}")
-def test_every_measured_effect_can_be_said_and_its_mean_lies_in_its_interval(entry: dict) -> None:
+def test_every_measured_effect_can_be_said_and_its_mean_lies_in_its_interval(entry: dict[str, Any]) -> None:
     for text in (says.pooled_of(entry), *(says.effect_of(entry, task) for task in entry["tasks"])):
         found = SIGNED.match(text)
         if found is None:
@@ -44,7 +46,7 @@ def test_a_ratio_is_said_as_times_of_the_second_side() -> None:
 
 def test_a_proportion_stays_within_its_scale() -> None:
     for level in ("h4", "h128"):
-        low, high = re.search(r"\[([\d.]+), ([\d.]+)\]", says.score("width", level, "vowels", "long")).groups()
+        ((low, high),) = re.findall(r"\[([\d.]+), ([\d.]+)\]", says.score("width", level, "vowels", "long"))
         assert 0 <= float(low) < float(high) <= 100
 
 
@@ -62,7 +64,7 @@ def test_what_the_record_does_not_hold_is_refused(asked, message: str) -> None:
 
 
 def test_a_claim_says_why_it_is_refuted() -> None:
-    refuted = [name for name in says.record().registry if says.verdict(name, "long") == "refuted"]
+    refuted = [name for name in record().registry if says.verdict(name, "long") == "refuted"]
     reasons = {says.reason(name, "long") for name in refuted if says.claim_named(name).parts}
     assert reasons <= {"no difference that matters", "the other way round"}
     assert says.reason("time-scale-crucial", "short") == ""

@@ -48,7 +48,7 @@ def scripts_of(name: str) -> list[str]:
 def verdict_in_words(name: str, budget: str) -> str:
     """A verdict with its reason in brackets."""
     reason = says().reason(name, budget)
-    return says().verdict(name, budget) + (f" ({reason})" if reason else "")
+    return f"{says().verdict(name, budget)} ({reason})" if reason else str(says().verdict(name, budget))
 
 
 def badge(name: str, budget: str = "long") -> nodes.inline:

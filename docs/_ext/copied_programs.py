@@ -187,8 +187,8 @@ class _Names(ast.NodeVisitor):
         inner = _Names()
         for each in node.body:
             inner.visit(each)
-        for each in [*node.bases, *(word.value for word in node.keywords), *node.decorator_list]:
-            self.visit(each)
+        for expression in [*node.bases, *(word.value for word in node.keywords), *node.decorator_list]:
+            self.visit(expression)
         self.read |= inner.read - inner.made
         self.made.add(node.name)
 
@@ -211,8 +211,9 @@ class _Names(ast.NodeVisitor):
         arguments = node.args
         named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
         inner.made |= {each.arg for each in named if each is not None}
-        for each in node.body if isinstance(node, ast.FunctionDef) else [node.body]:
-            inner.visit(each)
+        body: list[ast.stmt] | list[ast.expr] = node.body if isinstance(node, ast.FunctionDef) else [node.body]
+        for part in body:
+            inner.visit(part)
         self.read |= inner.read - inner.made
         for expression in outside:
             self.visit(expression)
