@@ -68,3 +68,10 @@ def test_a_claim_says_why_it_is_refuted() -> None:
     reasons = {says.reason(name, "long") for name in refuted if says.claim_named(name).parts}
     assert reasons <= {"no difference that matters", "the other way round"}
     assert says.reason("time-scale-crucial", "short") == ""
+
+
+def test_a_parts_name_may_hold_commas() -> None:
+    part = "score, 8 against 128, equal updates"
+    whole = says.effect("batch-both", "long", "glucose", part)
+    assert says.effect("batch-both", "long", "glucose", *part.split(", ")) == whole
+    assert says.pairs("batch-both", "long", *part.split(", ")) == says.pairs("batch-both", "long")

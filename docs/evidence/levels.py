@@ -20,8 +20,9 @@ from ncps_mlx._evidence.record import trial_path
 from ncps_mlx._evidence.registry import STATISTICS, Part
 from ncps_mlx._evidence.trial_file import read_trials
 from ncps_mlx._utils.validation import check_choice
+from ncps_mlx.data._metrics import METRICS
 
-__all__ = ["between", "lost", "scores"]
+__all__ = ["best", "between", "lost", "scores"]
 
 
 @cache
@@ -47,6 +48,14 @@ def between(pool: str, first: str, second: str, task: str, budget: str, statisti
     of_task = {"task": task, "unit": of.tasks[task].unit, "delta": 1.0}
     ends = {"effect": gain.mean, "low": gain.low, "high": gain.high}
     return effect_of({"statistic": statistic, "ratio": None}, of_task | ends)
+
+
+def best(pool: str, task: str, budget: str) -> str:
+    """The level whose validation score on the tuning seeds is best."""
+    of = tuned(pool)
+    validation = trials_of(of, of.tasks[task], budget, index(pool)).tuned.validation
+    choose = max if METRICS[of.tasks[task].metric].greater_is_better else min
+    return str(choose(validation, key=validation.__getitem__))
 
 
 def lost(pool: str) -> str:

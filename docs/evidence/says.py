@@ -1,6 +1,6 @@
 """What the record says, as words for a sentence: ``:result:`says.effect, ID, BUDGET, TASK```; nothing of it is typed.
 
-A part is a contrast of a claim; without a name it is the first one that counts.
+A part is a contrast of a claim; without a name it is the first one that counts. Its name may hold commas.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ncps_mlx._evidence.verdicts import Verdict, claim_verdict
 
 __all__ = [
     "claim_named", "effect", "effect_of", "entry_of", "pairs", "pooled", "pooled_of", "rate", "reason", "score",
-    "task_name", "tasks", "verdict",
+    "task_name", "tasks", "trials", "verdict",
 ]  # fmt: skip
 
 TASKS = {
@@ -92,14 +92,14 @@ def tasks(name: str) -> str:
     return _listed(list(names))
 
 
-def pairs(name: str, budget: str, part: str = "") -> str:
+def pairs(name: str, budget: str, *part: str) -> str:
     """How many pairs of trainings a task has, of the fewest."""
-    return str(min(len(task["pairs"]) for task in _measured(name, budget, part)["tasks"]))
+    return str(min(len(task["pairs"]) for task in _measured(name, budget, *part)["tasks"]))
 
 
-def effect(name: str, budget: str, task: str, part: str = "") -> str:
+def effect(name: str, budget: str, task: str, *part: str) -> str:
     """What the first side of a part gains on the second, in the task's unit, with its 95 % interval."""
-    entry = _measured(name, budget, part)
+    entry = _measured(name, budget, *part)
     found = [each for each in entry["tasks"] if each["task"] == task]
     if not found:
         raise ValueError(f"{name} must rest on {task!r}, got {[each['task'] for each in entry['tasks']]}")
@@ -123,9 +123,9 @@ def effect_of(entry: Verdict, task: Verdict) -> str:
     return _said([value * task["delta"] * scale for value in values], unit, WORDS.get(statistic, ("better", "worse")))
 
 
-def pooled(name: str, budget: str, part: str = "") -> str:
+def pooled(name: str, budget: str, *part: str) -> str:
     """The effect over all tasks: in units of the smallest difference that matters, or as a ratio."""
-    return pooled_of(_measured(name, budget, part))
+    return pooled_of(_measured(name, budget, *part))
 
 
 def pooled_of(entry: Verdict) -> str:
@@ -153,11 +153,11 @@ def score(pool: str, level: str, task: str, budget: str) -> str:
 
 def rate(pool: str, level: str, task: str, budget: str) -> str:
     """The learning rate that tuning chose for a level."""
-    return f"{_trials(pool, task, budget).tuned.chosen[level]:g}"
+    return f"{trials(pool, task, budget).tuned.chosen[level]:g}"
 
 
-def _measured(name: str, budget: str, part: str) -> Verdict:
-    entry = entry_of(name, budget, part)
+def _measured(name: str, budget: str, *part: str) -> Verdict:
+    entry = entry_of(name, budget, ", ".join(part))  # a role splits its arguments at commas
     if entry["pooled"] is None:
         raise ValueError(f"{name} must be measured at {budget!r}, got: {entry['reason']}")
     return entry
@@ -169,13 +169,14 @@ def _index(pool: str) -> dict[str, Any]:
 
 
 @cache
-def _trials(pool: str, task: str, budget: str) -> Any:
+def trials(pool: str, task: str, budget: str) -> Any:
+    """A tuned pool's trials of a task at a budget."""
     of = record().pools[pool]
     return trials_of(of, of.tasks[task], budget, _index(pool))
 
 
 def _reported(pool: str, task: str, budget: str) -> Any:
-    reported = _trials(pool, task, budget).reported
+    reported = trials(pool, task, budget).reported
     if not reported:
         raise ValueError(f"the pool {pool} must be trained on {task} at {budget!r}")
     return reported
