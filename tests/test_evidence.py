@@ -21,7 +21,15 @@ from ncps_mlx._evidence.pool import Level, TunedPool, read_tasks, read_tuned_poo
 from ncps_mlx._evidence.runner import describe, run
 from ncps_mlx._evidence.tasks import make_task
 from ncps_mlx._evidence.train import populations, train
-from ncps_mlx._evidence.trial_file import append, read_trials, rewritten
+from ncps_mlx._evidence.trial_file import (
+    SHARED,
+    append,
+    as_bytes,
+    forget,
+    read_trials,
+    rewritten,
+    sorted_trials,
+)
 from ncps_mlx._evidence.tuned import missing
 from ncps_mlx.data import irregular_sines
 from tests.evidence_pool import POOL, tiny_pool, write_docs
@@ -211,6 +219,76 @@ def test_a_killed_run_loses_at_most_the_population_in_flight(docs: Path, tmp_pat
     run(pool, again, ["short"], lambda _: None)
     assert without_time(read_trials(path)) == without_time(read_trials(again))
     assert describe(pool, path, ["short"]) == "tiny: nothing is missing"
+
+
+def trial(budget: str, seed: int, code: str = "abc") -> dict[str, Any]:
+    shared = {"pool": "tiny", "task": "sines", "budget": budget, "stage": "report", "fixed": {"model": "CfC"},
+              "data": {}, "steps": 6, "versions": {"mlx": "0.32"}, "code": code}  # fmt: skip
+    return shared | {"level": {"hidden_size": 4}, "seed": seed, "data_seed": seed, "scores": {"test": seed / 7}}
+
+
+def test_what_trials_share_is_written_once(tmp_path: Path) -> None:
+    rows = [trial("short", 100), trial("short", 101), trial("long", 100), trial("long", 101, code="def")]
+    path = tmp_path / "tiny.jsonl"
+    for row in rows:  # as populations end, one after the other
+        append(path, [row])
+    assert read_trials(path) == rows
+    with rewritten(path):
+        pass
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert ["id" in line for line in lines] == [True, False, True, False, True, False, False]
+    assert not any(name in line for line in lines if "id" not in line for name in SHARED)
+    assert read_trials(path) == sorted_trials(rows) and path.read_bytes() == as_bytes(sorted_trials(rows))
+
+
+def test_lines_that_hold_all_of_a_trial_are_read_and_put_together(tmp_path: Path) -> None:
+    rows = [trial("short", seed) for seed in range(3)]
+    path = tmp_path / "tiny.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_trials(path) == rows
+    with rewritten(path):
+        pass
+    assert path.read_bytes() == as_bytes(rows)
+
+
+def test_every_cut_of_an_append_loses_no_more_than_it(tmp_path: Path) -> None:
+    path, before, new = tmp_path / "tiny.jsonl", [trial("short", 100)], [trial("long", seed) for seed in (100, 101)]
+    append(path, before)
+    whole = path.read_bytes() + as_bytes(new)
+    for end in range(len(path.read_bytes()), len(whole)):
+        path.write_bytes(whole[:end])
+        left = read_trials(path)
+        assert left == [*before, *new][: len(left)] and len(left) >= 1
+        with rewritten(path):
+            append(path, [row for row in new if row not in left])
+        assert read_trials(path) == sorted_trials([*before, *new])
+
+
+def test_a_trial_whose_shared_line_is_gone_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.jsonl"
+    path.write_bytes(b"".join(as_bytes([trial("short", 100)]).splitlines(keepends=True)[1:]))
+    with pytest.raises(ValueError, match=r"tiny\.jsonl: line 1 must come after the line of what it shares"):
+        read_trials(path)
+
+
+def test_trials_are_forgotten_by_budget(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.jsonl"
+    append(path, [trial("short", 100), trial("long", 100)])
+    forget(path, ["short"])
+    assert read_trials(path) == [trial("long", 100)]
+    forget(tmp_path / "none.jsonl", ["short"])
+    assert not (tmp_path / "none.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_stale_trials_of_a_budget_are_trained_again(docs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = docs / "evidence" / "trials" / "tiny.jsonl"
+    assert main(["tiny", "--budget", "short", "--docs", str(docs)]) == 0
+    append(path, [read_trials(path)[0] | {"budget": "long"}])
+    capsys.readouterr()
+    assert main(["tiny", "--budget", "short", "--stale", "--docs", str(docs)]) == 0
+    short, long = ([row for row in read_trials(path) if row["budget"] == budget] for budget in ("short", "long"))
+    assert f"tiny: {len(short)} trials are new" in capsys.readouterr().out and len(long) == 1
 
 
 def test_two_cannot_train_one_pool_at_once(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from statistics import fmean
@@ -17,6 +16,7 @@ from ncps_mlx import CfC, fit, plots
 from ncps_mlx._evidence.knobs import knobs, no_knobs
 from ncps_mlx._evidence.plan import Member
 from ncps_mlx._evidence.pool import BUDGETS
+from ncps_mlx._evidence.trial_file import read_trials
 from ncps_mlx.training._hyperparameters import HYPERPARAMETERS
 from typed_numbers import typed_numbers
 
@@ -85,8 +85,7 @@ def test_levels_of_a_sweep_differ_in_the_knob_alone(name: str) -> None:
 
 
 def test_the_table_of_a_knob_is_what_its_trials_say() -> None:
-    lines = (DOCS / "evidence" / "trials" / "backbone.jsonl").read_text(encoding="utf-8").splitlines()
-    trials = [json.loads(line) for line in lines]
+    trials = read_trials(DOCS / "evidence" / "trials" / "backbone.jsonl")
     sizes = {"4", "8", "16", "28", "32", "64"}
     means: dict[str, dict[str, float]] = {task: {} for task in ("xor", "glucose", "sunspots")}
     for task, found in means.items():

@@ -12,6 +12,7 @@ from typing import Any
 
 from ncps_mlx import stats
 from ncps_mlx._evidence.pool import BUDGETS, read_tasks
+from ncps_mlx._evidence.trial_file import read_trials
 
 __all__ = ["against", "entries", "overview", "recorded_on", "task"]
 
@@ -179,5 +180,4 @@ def against(comparison: str, budget: str, finding: str) -> str:
 
 def recorded_on(comparison: str) -> str:
     """The processors that trained it."""
-    lines = (FOLDER / "trials" / f"{comparison}.jsonl").read_text(encoding="utf-8").splitlines()
-    return ", ".join(sorted({json.loads(line)["device"] for line in lines}))
+    return ", ".join(sorted({row["device"] for row in read_trials(FOLDER / "trials" / f"{comparison}.jsonl")}))

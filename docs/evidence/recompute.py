@@ -96,7 +96,6 @@ def read_pool(folder: Path, name: str, tasks: Mapping[str, Any]) -> Pool:
     """Read a pool and the columns of its trials that are needed."""
     file, path = read_toml(folder / "pools" / f"{name}.toml"), folder / "trials" / f"{name}.jsonl"
     is_read = path.exists() and file.get("design", "tuned") == "tuned"  # trials of others have other columns
-    lines = path.read_text(encoding="utf-8").splitlines() if is_read else []
     rows = [
         {
             **{column: row[column] for column in ("task", "budget", "stage", "seed", "status")},
@@ -107,7 +106,7 @@ def read_pool(folder: Path, name: str, tasks: Mapping[str, Any]) -> Pool:
             **{f"last {split}": row["last"].get(split) for split in ("train", "test")},
             **{metric: row["metrics"].get(metric, {}).get("test") for metric in OF_DETECTION},
         }
-        for row in map(json.loads, lines)
+        for row in (read_trials(path) if is_read else ())
     ]
     columns = ["task", "budget", "stage", "key", "rate"]
     frame = pd.DataFrame(rows, columns=None if rows else [*columns, "seed"])
@@ -115,6 +114,16 @@ def read_pool(folder: Path, name: str, tasks: Mapping[str, Any]) -> Pool:
         raise ValueError(f"{path} must hold each trial once.")
     trials = {key: each.set_index("seed") for key, each in frame.groupby(columns)}
     return Pool(file, tasks, trials)
+
+
+def read_trials(path: Path) -> Iterator[dict[str, Any]]:
+    """Read trials: a line with an ``id`` holds what those below share that name it."""
+    shared: dict[str | None, Any] = {None: {}}
+    for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+        if "id" in line:
+            shared[line["id"]] = line["shared"]
+        else:
+            yield {**shared[line.pop("shared", None)], **line}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from ncps_mlx._evidence.plan import Member
 from ncps_mlx._evidence.pool import BUDGETS, Level, LevelPool, TaskSpec, TunedPool
 from ncps_mlx._evidence.record import read_pools, trial_path
 from ncps_mlx._evidence.registry import read_deltas
+from ncps_mlx._evidence.trial_file import read_trials
 from ncps_mlx._utils.json_values import format_value
 from ncps_mlx.data._metrics import METRICS
 from ncps_mlx.training._hyperparameters import hyperparameter_defaults
@@ -239,9 +240,8 @@ def _condition(name: str, pool: TunedPool, level: Level, equal: str) -> str:
 def _reported(pool: str) -> dict[str, list[dict[str, Any]]]:
     """A pool's reported trials by all that they have but seeds, chosen rate, and hidden size that was solved for."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for line in trial_path(DOCS, pool).read_text(encoding="utf-8").splitlines():
-        if '"stage": "report"' in line:
-            row = json.loads(line)
+    for row in read_trials(trial_path(DOCS, pool)):
+        if row["stage"] == "report":
             found.setdefault(_key(row), []).append(row)
     return found
 
