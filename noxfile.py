@@ -136,8 +136,9 @@ def scale(session: nox.Session) -> None:
 def evidence(session: nox.Session) -> None:
     """Train what the record of a pool lacks, and compute all verdicts: `-- width depth --budget short`.
 
-    `-- width --dry-run` says what is missing and how long it takes; `--stale` trains all of a pool again. A population
-    is kept as it ends: stop it at any time. Commits nothing. Without a pool only the verdicts are computed.
+    `-- width --dry-run` says what is missing and how long it takes; `--stale` trains all of a pool again, with
+    `--budget` that of the budget. A population is kept as it ends: stop it at any time. Commits nothing. Without a pool
+    only the verdicts are computed. What changed is added to the changelog of advice, and checksums are written anew.
     `docs/evidence/recompute.py` computes them by other code; `ncps-mlx reproduce ID` trains a claim on fresh seeds.
     """
     install(session, "test")

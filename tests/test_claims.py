@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ncps_mlx._evidence import contrasts
 from ncps_mlx._evidence.__main__ import main
 from ncps_mlx._evidence.comparisons import read_comparisons
 from ncps_mlx._evidence.designs import read_pool
 from ncps_mlx._evidence.failures import FailuresPool, members_of
-from ncps_mlx._evidence.plan import Member, index_of, key_of, report, tuning
+from ncps_mlx._evidence.plan import Member, Tuning, index_of, key_of, report, tuning
 from ncps_mlx._evidence.pool import BUDGETS, LevelPool, Pool, TaskSpec, TunedPool, read_tasks
 from ncps_mlx._evidence.registry import STATISTICS, levels_of, read_deltas, read_registry
 from ncps_mlx._evidence.runner import run
@@ -140,7 +140,7 @@ def tiny_verdicts(docs: Path) -> tuple[Any, list[dict[str, Any]]]:
 
 def test_verdicts_come_from_pairs_that_are_in_the_trials(tiny: Path) -> None:
     registry, found = tiny_verdicts(tiny)
-    rows = [json.loads(line) for line in (tiny / "evidence" / "trials" / "tiny.jsonl").read_text().splitlines()]
+    rows = read_trials(tiny / "evidence" / "trials" / "tiny.jsonl")
     reported = [row for row in rows if row["stage"] == "report"]
 
     def score(seed: int, **level: Any) -> float:
@@ -184,6 +184,18 @@ def test_verdicts_come_from_pairs_that_are_in_the_trials(tiny: Path) -> None:
     assert any(line.startswith("wider, test, short: not measured -> ") for line in changes([], found)) == (
         test["verdict"] != NOT_MEASURED
     )
+
+
+def test_a_task_is_tuned_once_for_all_its_contrasts(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, tuned = tiny_verdicts(tiny)[1], []
+
+    def noted(pool: TunedPool, task: TaskSpec, budget: str, index: Mapping[str, Any]) -> Tuning:
+        tuned.append((task.name, budget))
+        return tuning(pool, task, budget, index)
+
+    monkeypatch.setattr(contrasts, "tuning", noted)
+    assert tiny_verdicts(tiny)[1] == wanted
+    assert tuned == [("sines", "short"), ("sines", "long")]
 
 
 def test_a_training_that_diverged_is_counted_not_hidden(tiny: Path) -> None:

@@ -22,7 +22,9 @@ scores random configurations by several metrics, those of ``domain_metrics.py`` 
 
 For all: ``trial_file.py``, ``runner.py`` (what is missing, in turn), ``registry.py`` (the claims), ``verdicts.py``,
 ``comparisons.py`` (a level against all others of its pool, task by task: no advice, but decided alike),
-``record.py`` (all of it read, from a checkout or a wheel), ``reproduce.py`` (a claim on fresh seeds, beside it),
+``advice.py`` (the changelog of advice: what was told of each claim, and when that changed), ``checksums.py`` (what was
+changed by hand is seen), ``record.py`` (all of it read, from a checkout or a wheel), ``reproduce.py`` (a claim on fresh
+seeds, beside it),
 ``build_check.py`` (whether a build still shows it: by ``against_record.py``, by ``placebo.py``, in ``trial_rows.py``),
 ``checks.py`` (claims that need no trials: they hold or do not).
 The rule in words is ``docs/evidence/rule.rst``, and in other code ``docs/evidence/recompute.py``.

@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+from ncps_mlx._evidence.advice import add_advice, news, read_advice
 from ncps_mlx._evidence.best_settings import write_settings
 from ncps_mlx._evidence.checks import check_verdicts
+from ncps_mlx._evidence.checksums import changed_files, checksum_path, write_checksums
 from ncps_mlx._evidence.comparisons import findings, read_comparisons
+from ncps_mlx._evidence.plan import index_of
 from ncps_mlx._evidence.pool import BUDGETS, Pool
 from ncps_mlx._evidence.record import read_pools, trial_path
-from ncps_mlx._evidence.registry import read_deltas, read_registry
+from ncps_mlx._evidence.registry import Registry, read_deltas, read_registry
 from ncps_mlx._evidence.runner import describe, run
 from ncps_mlx._evidence.search_pool import SearchPool
-from ncps_mlx._evidence.trial_file import read_trials
+from ncps_mlx._evidence.trial_file import forget, read_trials
 from ncps_mlx._evidence.verdicts import (
     Verdict,
     changes,
@@ -35,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("pools", nargs="*", metavar="POOL", help="what to train; none: only compute the verdicts")
     parser.add_argument("--dry-run", action="store_true", help="say what is missing and how long it takes")
     parser.add_argument("--budget", choices=BUDGETS, help="only this budget; default both")
-    parser.add_argument("--stale", action="store_true", help="forget the trials of these pools, and train them again")
+    stale = "forget the trials of these pools, with --budget those of that budget, and train them again"
+    parser.add_argument("--stale", action="store_true", help=stale)
     parser.add_argument("--settings", action="store_true", help="write the best settings that searches found, for tune")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="the folder of claims.toml and evidence/")
     options = parser.parse_args(arguments)
@@ -63,17 +68,22 @@ def _evidence(options: argparse.Namespace) -> int:
         return 0
     for name in options.pools:
         if options.stale:
-            paths[name].unlink(missing_ok=True)
+            forget(paths[name], budgets)
         _train(pools[name], paths[name], budgets)
-    trials = {name: read_trials(path) for name, path in paths.items()}
+    for name, what in changed_files(options.docs).items() if checksum_path(options.docs).exists() else ():
+        if name.startswith("evidence/trials/") and Path(name).stem not in options.pools:
+            print(f"{name} {what}")
+    trials = {name: index_of(read_trials(path)) for name, path in paths.items()}
     checked = check_verdicts(registry, options.docs, read_verdicts(folder / "verdicts.json"))
     of_claims = in_order(registry, [*checked, *verdicts(registry, pools, trials)])
     of_comparisons = verdicts(comparisons, pools, trials)
     print(table(registry, of_claims))
+    _tell(folder / "advice.jsonl", registry, of_claims)
     changed = _written(folder / "verdicts.json", of_claims)
     if comparisons:
         print(findings(of_comparisons))
         changed += _written(folder / "comparisons.json", of_comparisons)
+    write_checksums(options.docs)
     print("\n".join(changed) or "No verdict has changed.")
     if options.settings:
         for pool in pools.values():
@@ -81,6 +91,12 @@ def _evidence(options: argparse.Namespace) -> int:
                 for path in write_settings(pool, trials[pool.name], read_deltas(claims), folder / "settings"):
                     print(f"wrote {path}")
     return 0
+
+
+def _tell(path: Path, registry: Registry, found: Sequence[Verdict]) -> None:
+    """Write into the changelog of advice what has changed since it was last told."""
+    reasons = {claim.id: claim.changed for claim in registry.values()}
+    add_advice(path, news(read_advice(path), found, datetime.now(UTC).date().isoformat(), reasons))
 
 
 def _written(path: Path, found: Sequence[Verdict]) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ncps_mlx._evidence.plan import Row, index_of
+from ncps_mlx._evidence.plan import Row, TrialIndex, index_of
 from ncps_mlx._evidence.pool import BUDGETS
 from ncps_mlx._evidence.search_plan import Config, SearchMember, repeats, validation
 from ncps_mlx._evidence.search_pool import SearchPool
@@ -166,7 +166,9 @@ def _said(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def write_settings(pool: SearchPool, rows: Sequence[Row], deltas: Mapping[str, float], folder: Path) -> list[Path]:
+def write_settings(
+    pool: SearchPool, rows: Sequence[Row] | TrialIndex, deltas: Mapping[str, float], folder: Path
+) -> list[Path]:
     """Write the best settings of each task whose trials are there, at the longest budget; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     index, written = index_of(rows), []

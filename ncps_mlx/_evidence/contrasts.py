@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ncps_mlx._evidence.plan import Row, Tuning, key_of, report, tuning
+from ncps_mlx._evidence.plan import Row, Tuning, key_of, once, report, tuning
 from ncps_mlx._evidence.pool import TaskSpec, TunedPool
 from ncps_mlx._evidence.registry import Part, Term, levels_of
 from ncps_mlx.data._metrics import METRICS
@@ -69,7 +69,11 @@ class TaskTrials:
 
 
 def trials_of(pool: TunedPool, task: TaskSpec, budget: str, index: Mapping[str, Row]) -> TaskTrials:
-    """Find the trials of a task at a budget."""
+    """Find the trials of a task at a budget; in an index that nothing is added to, once for all contrasts."""
+    return once(_trials_of, pool, task, budget, index)
+
+
+def _trials_of(pool: TunedPool, task: TaskSpec, budget: str, index: Mapping[str, Row]) -> TaskTrials:
     tuned, reported = tuning(pool, task, budget, index), dict[str, dict[int, Row | None]]()
     for member in report(pool, task, budget, tuned.chosen) if not tuned.missing else ():
         reported.setdefault(member.level.name, {})[member.seed] = index.get(key_of(member.identity))

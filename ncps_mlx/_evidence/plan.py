@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
-from ncps_mlx._evidence.pool import Level, LevelPool, TaskSpec, TunedPool
+from ncps_mlx._evidence.pool import Level, LevelPool, Pool, TaskSpec, TunedPool
 from ncps_mlx._evidence.tasks import arguments_of, data_seed, settings_of
 from ncps_mlx.data._metrics import METRICS
 
 __all__ = [
-    "IDENTITY", "Member", "Row", "Tuning", "identity_of", "index_of", "key_of", "lacking", "report", "tuning", "worst",
+    "IDENTITY", "Index", "Member", "Row", "TrialIndex", "Tuning", "identity_of", "index_of", "key_of", "lacking",
+    "once", "report", "tuning", "worst",
 ]  # fmt: skip
+
+Result = TypeVar("Result")
 
 Row = dict[str, Any]
 
@@ -100,9 +103,28 @@ def key_of(row: Mapping[str, Any]) -> str:
     return json.dumps([row[name] for name in IDENTITY], sort_keys=True)
 
 
-def index_of(rows: Iterable[Row]) -> dict[str, Row]:
+class TrialIndex(dict[str, Row]):
+    """Trials by identity. None is added later: what is worked out from all of them is kept."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        super().__init__((key_of(row), row) for row in rows)
+        self.known: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+
+
+def once(work: Callable[..., Result], pool: Pool, task: TaskSpec, budget: str, index: Index) -> Result:
+    """What ``work(pool, task, budget, index)`` gives, worked out once where nothing is added to the index."""
+    if not isinstance(index, TrialIndex):
+        return work(pool, task, budget, index)
+    key = (work, id(pool), task.name, budget)
+    if key not in index.known:
+        index.known[key] = (pool, work(pool, task, budget, index))  # the pool lives on, and so does its id
+    found: Result = index.known[key][1]
+    return found
+
+
+def index_of(rows: Iterable[Row] | TrialIndex) -> TrialIndex:
     """Trials by identity."""
-    return {key_of(row): row for row in rows}
+    return rows if isinstance(rows, TrialIndex) else TrialIndex(rows)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ STATISTICS = {
     "test": "score on the test split, of the parameters that were kept",
     "train": "score on the training split",
     "gap": "how much worse the test score is than the training score",
-    "last gap": "the same at the last step",
+    "last gap": "how much worse the test score is than the training score, at the last step",
     "last against best": "test score of the parameters that were kept, against that of the last ones",
     "auroc": "area under the ROC curve of the residuals on the test split",
     "average_precision": "average precision of the residuals on the test split",
@@ -118,6 +118,7 @@ class Claim:
         parts: Its contrasts.
         budgets: At which it is measured.
         note: Why the experiment is as it is.
+        changed: What was changed of it after its first run, and why; told with the next change of its verdict.
     """
 
     id: str
@@ -128,6 +129,7 @@ class Claim:
     parts: Sequence[Part] = ()
     budgets: Sequence[str] = BUDGETS
     note: str = ""
+    changed: str = ""
 
 
 Registry = Mapping[str, Claim]
@@ -179,7 +181,7 @@ def _claim(
         raise ValueError(f"{where} must have parts if it is measured, and only then.")
     if len({part.name for part in parts}) < len(parts):
         raise ValueError(f"{where}: parts must have different names, got {[part.name for part in parts]}.")
-    own = {key: table[key] for key in ("section", "statement", "pool", "budgets", "note") if key in table}
+    own = {key: table[key] for key in ("section", "statement", "pool", "budgets", "note", "changed") if key in table}
     return Claim(id=name, kind=kind, parts=parts, **own)
 
 

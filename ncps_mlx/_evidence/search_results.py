@@ -10,7 +10,7 @@ from statistics import fmean
 import numpy as np
 
 from ncps_mlx._evidence.contrasts import Contrast
-from ncps_mlx._evidence.plan import Index, Row, key_of, worst
+from ncps_mlx._evidence.plan import Index, Row, key_of, once, worst
 from ncps_mlx._evidence.pool import TaskSpec
 from ncps_mlx._evidence.registry import Part, levels_of
 from ncps_mlx._evidence.search_plan import (
@@ -120,7 +120,11 @@ def _early(row: Row, rung: int, task: TaskSpec) -> float:
 
 
 def search_trials(pool: SearchPool, task: TaskSpec, budget: str, index: Index) -> SearchTrials:
-    """Find the trials of searches on a task at a budget."""
+    """Find the trials of searches on a task at a budget; in an index that nothing is added to, once for all."""
+    return once(_search_trials, pool, task, budget, index)
+
+
+def _search_trials(pool: SearchPool, task: TaskSpec, budget: str, index: Index) -> SearchTrials:
     found: dict[tuple[str, int], dict[int, Row]] = {}
     for row in index.values():
         if (row["task"], row["budget"], row["stage"]) == (task.name, budget, "search"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from ncps_mlx._evidence.contrasts import Contrast
 from ncps_mlx._evidence.designs import DESIGNS
-from ncps_mlx._evidence.plan import Row, index_of
+from ncps_mlx._evidence.plan import Row, TrialIndex, index_of
 from ncps_mlx._evidence.pool import BUDGETS, Pool, TaskSpec
 from ncps_mlx._evidence.registry import RATIOS, SHARES, Claim, Part, Registry
 from ncps_mlx._evidence.shares import finding_of_shares, shares_entry
@@ -28,6 +28,7 @@ __all__ = [
     "in_order",
     "read_verdicts",
     "table",
+    "verdict_of",
     "verdicts",
     "write_verdicts",
 ]
@@ -42,7 +43,7 @@ ONCE = None
 
 
 def verdicts(
-    registry: Registry, pools: Mapping[str, Pool], trials: Mapping[str, Sequence[Row]]
+    registry: Registry, pools: Mapping[str, Pool], trials: Mapping[str, Sequence[Row] | TrialIndex]
 ) -> list[Verdict]:
     """Decide every part of every measured claim at each of its budgets."""
     indices = {name: index_of(rows) for name, rows in trials.items()}
@@ -57,7 +58,7 @@ def verdicts(
                 }  # fmt: skip
                 if part.is_computed:
                     pool = pools[part.pool]
-                    index, design = indices.get(pool.name, {}), DESIGNS[pool.design]
+                    index, design = indices.get(pool.name, index_of(())), DESIGNS[pool.design]
                     each = {task: design.contrast(part, pool, task, budget, index) for task in part.tasks}
                     found.append(about | _of_part(part, pool, each))
                 else:
@@ -128,10 +129,15 @@ def _round(value: float) -> float:
 
 def claim_verdict(claim: Claim, found: Sequence[Verdict], budget: str) -> str:
     """What the parts that count say together: supported if all are, refuted if one is."""
+    return verdict_of(claim.id, found, budget)
+
+
+def verdict_of(name: str, found: Sequence[Verdict], budget: str | None) -> str:
+    """The same of the claim of this name."""
     each = [
         entry["verdict"]
         for entry in found
-        if entry["id"] == claim.id and entry["budget"] in (budget, ONCE) and not entry["reported"]
+        if entry["id"] == name and entry["budget"] in (budget, ONCE) and not entry["reported"]
     ]
     for verdict in ("refuted", NOT_MEASURED, "differs by task", "open"):
         if verdict in each:
