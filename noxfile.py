@@ -182,7 +182,7 @@ def docs_live(session: nox.Session) -> None:
     """Serve the site on localhost and rebuild it while you write."""
     install(session, "live")
     watch = ["--watch", "gallery", "--watch", "ncps_mlx", "--watch", "README.md"]
-    made = ("docs/auto_examples/*", "docs/api/generated/*")
+    made = ("docs/auto_examples/*", "docs/api/generated/*", "docs/evidence/claims/*")
     ignore = [part for folder in made for part in ("--ignore", folder)]
     places = ["docs", "docs/_build/live"]
     session.run("sphinx-autobuild", *watch, *ignore, *places, *session.posargs, env=environment())

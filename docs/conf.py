@@ -41,6 +41,8 @@ extensions = [
     "evidence_pages",
     "claim_cards",
     "knob_pages",
+    "claim_pages",
+    "record_check",
     "api_names",
     "api_pages",
     "gallery_figures",

@@ -1,4 +1,4 @@
-"""The pages on claims: every claim is on them, and everything that they ask the record for is there."""
+"""The pages on all claims: every claim is on them, and everything that they ask the record for is there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import pytest
 
 import evidence_pages
-from docs.evidence import claims_table
+from docs.evidence import claim_list, claims_json, claims_table, says
 from ncps_mlx._evidence.pool import BUDGETS
 from ncps_mlx._evidence.verdicts import NOT_MEASURED
 
@@ -15,22 +15,25 @@ EVIDENCE = claims_table.DOCS / "evidence"
 SIMULATED = ("error_rates", "false_")  # seconds each, and tested below in a few draws
 
 
-def test_every_claim_has_its_section_and_its_verdicts() -> None:
-    page = (EVIDENCE / "claims.rst").read_text()
-    shown = re.findall(r"^\.\. evidence:: claims_table\.detail, (.+)$", page, re.MULTILINE)
-    assert shown == list(dict.fromkeys(claim.section for claim in claims_table.record().registry.values()))
-    details = "\n".join(claims_table.detail(section) for section in shown)
-    overview = claims_table.overview()
+def test_the_table_has_every_claim_once_with_the_effect_that_decides_it() -> None:
+    rows = claim_list.rows()
+    assert [row.claim.id for row in rows] == list(claims_table.record().registry)
+    for row in rows:
+        entry = claim_list.deciding(row.claim, "long")
+        if entry is None or entry["pooled"] is None:
+            assert row.effect == ""
+            continue
+        assert entry["verdict"] == says.verdict(row.claim.id, "long") and not entry["reported"]
+        assert row.effect.replace(" δ ", " ") == says.pooled_of(entry)
+
+
+def test_what_was_refuted_is_listed_by_its_reason() -> None:
+    lists = {why: claim_list.refuted(why) for why in ("no difference that matters", "the other way round")}
     for claim in claims_table.record().registry.values():
-        assert f".. _claim-{claim.id}:" in details and f"<claim-{claim.id}>`" in overview
-        assert claim.statement in details.replace("\\", "")
-    for entry in claims_table.record().verdicts:
-        assert claims_table.marked(entry["verdict"]) in details and entry["part"] in details.replace("\\", "")
-        for task in entry["tasks"]:
-            ratio = entry["ratio"]
-            effect = f"{ratio ** task['effect']:.3g}" if ratio else f"{task['effect']:+.1f}"
-            assert f"{task['task']} {effect} [" in details
-            assert not ratio or f"{ratio ** task['high']:.3g}] times" in details
+        reason = says.reason(claim.id, "long") if says.verdict(claim.id, "long") == "refuted" and claim.parts else ""
+        for why, text in lists.items():
+            assert (f"<claim-{claim.id}>" in text) == (why == reason)
+    assert claim_list.refuted("no such reason") == "None.\n"
 
 
 def test_counts_are_of_all_measured_claims() -> None:
@@ -42,15 +45,17 @@ def test_counts_are_of_all_measured_claims() -> None:
     assert rows[-1][0] == NOT_MEASURED
 
 
-@pytest.mark.parametrize("page", ["claims", "rule"])
+@pytest.mark.parametrize("page", ["claims", "rule", "advice"])
 def test_everything_that_a_page_asks_the_record_for_is_there(page: str) -> None:
-    asked = re.findall(r"claims_table\.[\w, -]+\w", (EVIDENCE / f"{page}.rst").read_text())
+    text = (EVIDENCE / f"{page}.rst").read_text()
+    asked = re.findall(r"(?:evidence:: |:result:`)([^`\n]+)", text)
     assert asked
     for each in asked:
-        if not each.partition(".")[2].startswith(SIMULATED):
+        where, _, function = each.partition(",")[0].rpartition(".")
+        if not function.startswith(SIMULATED):
             found = evidence_pages.call(each)
             assert found and (isinstance(found, str) or len({len(row) for row in found}) == 1)
-        assert callable(getattr(claims_table, each.partition(".")[2].partition(",")[0]))
+        assert callable(getattr(evidence_pages.module(where), function))
 
 
 def test_errors_are_simulated_by_the_rule_itself() -> None:
@@ -68,5 +73,33 @@ def test_errors_are_simulated_by_the_rule_itself() -> None:
 
 def test_text_is_no_markup() -> None:
     assert claims_table.plain("no_gate is 2* `faster` |x|") == r"no\_gate is 2\* \`faster\` \|x\|"
-    with pytest.raises(ValueError, match="section must have claims, got 'hiden-size'"):
-        claims_table.detail("hiden-size")
+
+
+KEYS = {
+    "": ["format", "about", "claims"],
+    "claim": ["id", "section", "statement", "kind", "note", "verdicts", "check", "parts"],
+    "part": ["name", "pool", "statistic", "direction", "first", "second", "counts", "ratio", "results"],
+    "result": ["verdict", "finding", "pooled", "low", "high", "reason", "tasks"],
+    "task": ["unit", "delta", "effect", "low", "high", "lost", "probability", "levels", "pairs"],
+}
+"""Of format 1 of claims.json. What is taken away, or means something else, is another format."""
+
+
+def test_claims_json_keeps_its_format_and_holds_texts_and_verdicts() -> None:
+    document = claims_json.document()
+    assert document["format"] == 1 and list(document) == KEYS[""]
+    registry, entries = claims_table.record().registry, 0
+    assert [claim["id"] for claim in document["claims"]] == list(registry)
+    for claim in document["claims"]:
+        assert list(claim) == KEYS["claim"] and claim["statement"] == registry[claim["id"]].statement
+        assert claim["verdicts"] == {budget: says.verdict(claim["id"], budget) for budget in BUDGETS}
+        entries += claim["check"] is not None
+        for part in claim["parts"]:
+            assert list(part) == KEYS["part"]
+            for budget, result in part["results"].items():
+                entries += 1
+                entry = says.entry_of(claim["id"], budget, part["name"])
+                assert list(result) == KEYS["result"] and result["verdict"] == entry["verdict"]
+                assert [task["pairs"] for task in result["tasks"].values()] == [t["pairs"] for t in entry["tasks"]]
+                assert all(list(task) == KEYS["task"] for task in result["tasks"].values())
+    assert entries == len(claims_table.record().verdicts)

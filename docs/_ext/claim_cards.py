@@ -25,6 +25,8 @@ BUDGETS = ("long", "short")
 """The long one first: it is the advice."""
 FIELDS = ("Start with", "Search", "Effect", "Too small looks like", "Too large looks like", "Claims")
 NEEDED = ("Start with", "Claims")
+NAMED = re.compile(r"""(?:check\(\s*"|:claim:`)([\w-]+)["`]""")
+"""A claim that a script names."""
 PUBLISHED = re.compile(r".*\d.*\(.+\)$", re.DOTALL)
 
 
@@ -34,14 +36,16 @@ def says() -> Any:
 
 
 def scripts_of(name: str) -> list[str]:
-    """The gallery's scripts that check a claim, or else another of the same pool."""
+    """The gallery's scripts that check a claim or show its badge, or else another of the same pool."""
+    registry = says().record().registry
     scripts = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "gallery").glob("plot_*.py"))}
-    checked = {stem: set(re.findall(r'check\(\s*"([\w-]+)"', text)) for stem, text in scripts.items()}
+    checked = {stem: set(NAMED.findall(text)) & set(registry) for stem, text in scripts.items()}
     own = [stem for stem, names in checked.items() if name in names]
     if own:
         return own
-    registry = says().record().registry
     pool = registry[name].pool
+    if not pool:
+        return []
     return [stem for stem, names in checked.items() if any(registry[each].pool == pool for each in names)]
 
 

@@ -2,15 +2,19 @@
 
 Beside a page of ``docs/evidence`` lie its record, the script that trained it, and a module of functions that read it.
 ``.. evidence:: MODULE.FUNCTION`` shows what a function returns: rows of text as a table, a figure of ``ncps_mlx.plots``
-as a figure, a text as reStructuredText; arguments follow, separated by commas. ``:result:`MODULE.FUNCTION, ARGUMENT,
-...``` puts a text into a sentence. A function that fails, or is not there, is a warning at its line.
+as a figure, a text as reStructuredText; arguments follow, separated by commas. A module may say by a function
+``inputs`` of the same arguments what its figures depend on: while that stays the same they are not drawn again.
+``:result:`MODULE.FUNCTION, ARGUMENT, ...``` puts a text into a sentence. A function that fails, or is not there, is a
+warning at its line.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -59,31 +63,72 @@ class Evidence(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return what the function gives."""
+        content = self.parse_content_to_nodes()
+        caption = content[0].children if content and isinstance(content[0], nodes.paragraph) else []
+        return self.shown(self.arguments[0], caption)
+
+    def shown(self, asked: str, caption: list[nodes.Node]) -> list[nodes.Node]:
+        """Return what the function that is asked gives, with its caption."""
         try:
-            found = call(self.arguments[0])
+            found = kept_figure(asked) or call(asked)
         except ValueError as error:
             raise self.error(str(error)) from error
         if isinstance(found, str):
             return self.parse_text_to_nodes(found)
-        content = self.parse_content_to_nodes()
-        caption = content[0].children if content and isinstance(content[0], nodes.paragraph) else []
-        return [table(found, caption) if isinstance(found, list) else self.figure(found, caption)]
+        return [table(found, caption) if isinstance(found, list) else self.figure(asked, found, caption)]
 
-    def figure(self, found: Any, caption: list[nodes.Node]) -> nodes.figure:
-        """Save a figure with its numbers, and show it with its alternative text."""
-        folder = ROOT / ".cache" / FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / (re.sub(r"\W+", "-", self.arguments[0]) + ".png")
-        saved = figures.save_figure(found, path)
+    def figure(self, asked: str, found: Any, caption: list[nodes.Node]) -> nodes.figure:
+        """Save a figure with its numbers, unless it is a kept one, and show it with its alternative text."""
+        saved = found if isinstance(found, dict) else save(asked, found)
         if not saved["alt"]:
             raise self.error("the figure has no alternative text: draw it with ncps_mlx.plots")
-        place = f"/../{path.relative_to(ROOT).as_posix()}"
+        place = f"/../{figure_path(asked).relative_to(ROOT).as_posix()}"
         image = nodes.image(uri=place, alt=saved["alt"], width=f"{saved['width']}px", classes=["drawn"])
         node = nodes.figure("", image, nodes.caption("", "", *caption))
         numbers = Path(place).with_suffix(".json")
         stamp = f"Drawn from the record. :download:`The figure's numbers <{numbers}>` (JSON)."
         node += nodes.legend("", *self.parse_text_to_nodes(stamp))
         return node
+
+
+def figure_path(asked: str) -> Path:
+    """Where a figure is saved."""
+    return ROOT / ".cache" / FOLDER / (re.sub(r"\W+", "-", asked) + ".png")
+
+
+def inputs_of(asked: str) -> str:
+    """What a figure depends on, as its module says it; empty if that says nothing."""
+    name, *arguments = (part.strip() for part in asked.split(","))
+    inputs = getattr(module(name.rpartition(".")[0]), "inputs", None)
+    return str(inputs(*arguments)) if inputs else ""
+
+
+def kept_figure(asked: str) -> dict[str, Any] | None:
+    """What is to be known of a figure that was saved from the same inputs."""
+    kept = figure_path(asked).with_suffix(".kept")
+    try:
+        inputs = inputs_of(asked)
+    except (ImportError, ValueError):
+        return None  # the call says what is wrong
+    if not inputs or not kept.exists():
+        return None
+    saved: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    return saved if saved["inputs"] == inputs else None
+
+
+def save(asked: str, figure: Any) -> dict[str, Any]:
+    """Save a figure; pages that are read at the same time may save the same one."""
+    path = figure_path(asked)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        saved = figures.save_figure(figure, Path(folder) / path.name)
+        known = {"inputs": inputs_of(asked), "width": saved["width"], "alt": saved["alt"]}
+        for each in Path(folder).iterdir():
+            each.replace(path.parent / each.name)
+        kept = Path(folder) / path.with_suffix(".kept").name  # last: it says that the others are there
+        kept.write_text(json.dumps(known), encoding="utf-8")
+        kept.replace(path.parent / kept.name)
+    return known
 
 
 def table(rows: list[list[str]], caption: list[nodes.Node]) -> nodes.table:

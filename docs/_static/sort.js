@@ -6,8 +6,8 @@
 
   const key = (row, column) => {
     const text = row.cells[column].textContent.trim();
-    const effect = text.match(/([\d.]+) (better|worse) \[/);
-    if (effect) return Number(effect[1]) * (effect[2] === "worse" ? -1 : 1);
+    const effect = text.match(/(-?[\d.]+)((?: [^\s\d[\]]+)*) \[/); // "4.0 mg/dl better [2.9, 5.1]", "1.5 times [1.4, 1.6]"
+    if (effect) return Number(effect[1]) * (/worse|smaller|fewer/.test(effect[2]) ? -1 : 1);
     return text;
   };
 

@@ -1,9 +1,9 @@
-"""What the registry and the verdicts say: the tables and numbers of the pages on claims and on the rule, none typed."""
+"""What the registry and the verdicts say together: tables and numbers of the pages on all claims and on the rule."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,18 @@ from ncps_mlx._evidence.pool import BUDGETS, FIRST_REPORT_SEED, REPORT_SEEDS, TU
 from ncps_mlx._evidence.record import Record, read_record
 from ncps_mlx._evidence.registry import STATISTICS, Claim
 from ncps_mlx._evidence.reproduce import FEWEST_SEEDS, FIRST_SEED
-from ncps_mlx._evidence.verdicts import NOT_MEASURED, Verdict, claim_verdict
+from ncps_mlx._evidence.verdicts import NOT_MEASURED, claim_verdict
 
 __all__ = [
     "counts",
-    "detail",
+    "effect_in_deltas",
     "error_rates",
     "false_differences",
     "false_negligible",
     "fewest_fresh_seeds",
     "first_fresh_seed",
+    "list_table",
     "number",
-    "overview",
     "seeds",
     "statistics",
 ]
@@ -50,19 +50,10 @@ def plain(text: str) -> str:
     return re.sub(r"([\\*`|_])", r"\\\1", text)
 
 
-def effect(found: Any, ratio: float | None = None) -> str:
-    """An effect with its interval: in δ, or as a ratio where that is compared."""
-    each = [found[name] for name in ("effect", "low", "high")]
-    mean, low, high = (f"{ratio**value:.3g}" for value in each) if ratio else (f"{value:+.1f}" for value in each)
-    return f"{mean} [{low}, {high}]{' times' if ratio else ''}"
-
-
-def claims_of(section: str) -> list[Claim]:
-    """The claims of a page of the guide."""
-    found = [claim for claim in record().registry.values() if claim.section == section]
-    if not found:
-        raise ValueError(f"section must have claims, got {section!r}")
-    return found
+def effect_in_deltas(told: Mapping[str, Any]) -> str:
+    """The pooled effect of a part with its interval, in δ."""
+    mean, low, high = (f"{told[name]:+.1f}" for name in ("pooled", "low", "high"))
+    return f"{mean} [{low}, {high}]"
 
 
 def whole(claim: Claim, budget: str) -> str:
@@ -75,14 +66,10 @@ def marked(verdict: str) -> str:
     return f"**{verdict}**" if verdict in VERDICTS[:-1] else verdict
 
 
-def entries(claim: Claim) -> list[Verdict]:
-    """The verdicts of a claim's parts."""
-    return [entry for entry in record().verdicts if entry["id"] == claim.id]
-
-
-def list_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
+def list_table(rows: Sequence[Sequence[str]], widths: Sequence[int], name: str = "") -> str:
     """Rows of cells as a table in reStructuredText."""
-    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", ""]
+    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}"]
+    lines += [f"   :class: {name}", ""] if name else [""]
     for row in rows:
         lines += [f"   {'* - ' if place == 0 else '  - '}{cell}" for place, cell in enumerate(row)]
     return "\n".join([*lines, ""])
@@ -105,56 +92,6 @@ def counts() -> list[list[str]]:
         ]
         table.append([verdict, *map(str, of_claims), *map(str, of_parts)])
     return table
-
-
-def overview() -> str:
-    """All claims with their verdicts."""
-    rows = [["Claim", "Advice", *BUDGETS]]
-    for claim in record().registry.values():
-        name = f":ref:`{claim.id} <claim-{claim.id}>`"
-        rows.append([name, plain(claim.statement), *(marked(whole(claim, budget)) for budget in BUDGETS)])
-    return list_table(rows, (24, 44, 16, 16))
-
-
-def detail(section: str) -> str:
-    """The claims of a section of the guide: what was compared, on which tasks, and what came of it."""
-    return "\n".join(line for claim in claims_of(section) for line in _claim(claim))
-
-
-def _claim(claim: Claim) -> Iterator[str]:
-    yield f".. _claim-{claim.id}:\n"
-    yield f"**{claim.id}.** “{plain(claim.statement)}”\n"
-    verdicts = "; ".join(f"{budget}: {marked(whole(claim, budget))}" for budget in claim.budgets)
-    pools = [pool for pool in dict.fromkeys(part.pool for part in claim.parts) if pool in record().pools]
-    files = "; ".join(map(_files, pools))
-    yield f"{verdicts}. {f'Pool: {files}.' if pools else ''}\n"
-    if claim.note:
-        yield f"{plain(claim.note)}\n"
-    rows = [["Part (says)", "Budget", "Verdict (finding)", "Pooled, δ", "By task, δ (pairs)"]]
-    for entry in entries(claim):
-        direction = entry["direction"] or "it holds"
-        says = f"{direction}, shown only" if entry["reported"] else direction
-        why = f" ({entry['finding']})" if entry["finding"] not in (None, entry["verdict"]) else ""
-        verdict = marked(entry["verdict"]) + why
-        rows.append([f"{plain(entry['part'])} ({says})", entry["budget"] or "any", verdict, *_effects(entry)])
-    yield list_table(rows, (30, 10, 15, 15, 30))
-
-
-def _files(pool: str) -> str:
-    trials = f"trials/{pool}.jsonl"
-    shown = f":download:`{pool} <pools/{pool}.toml>`"
-    return f"{shown}, its :download:`trials <{trials}>`" if (DOCS / "evidence" / trials).exists() else shown
-
-
-def _effects(entry: Verdict) -> list[str]:
-    if entry["pooled"] is None:
-        return ["", plain(entry["reason"])]
-    lost = sum(task["lost"] for task in entry["tasks"])
-    notes = [f"{lost} pairs lost to divergence"] if lost else []
-    notes += [plain(entry["reason"])] if entry["verdict"] == "open" else []
-    ratio = entry["ratio"]
-    tasks = [f"{task['task']} {effect(task, ratio)} ({len(task['pairs'])})" for task in entry["tasks"]]
-    return [effect(entry | {"effect": entry["pooled"]}, ratio), "; ".join([*tasks, *notes])]
 
 
 def statistics() -> list[list[str]]:

@@ -171,7 +171,7 @@ def _index(pool: str) -> dict[str, Any]:
 @cache
 def trials(pool: str, task: str, budget: str) -> Any:
     """A tuned pool's trials of a task at a budget."""
-    of = record().pools[pool]
+    of: Any = record().pools[pool]
     return trials_of(of, of.tasks[task], budget, _index(pool))
 
 
@@ -186,7 +186,8 @@ def _scale(statistic: str, task: Verdict) -> tuple[float, str]:
     """By what a difference is multiplied to be read, and its unit."""
     metric = read_tasks(DOCS / "evidence" / "tasks.toml")[task["task"]].metric
     share = not task["unit"] and (metric == "accuracy" or statistic == "domain metric")
-    return (100.0, "points") if share else (1.0, UNITS.get(task["unit"], task["unit"]))
+    unit: str = task["unit"]
+    return (100.0, "points") if share else (1.0, UNITS.get(unit, unit))
 
 
 def _said(values: Sequence[float], unit: str, words: tuple[str, str]) -> str:

@@ -1,0 +1,70 @@
+"""All claims, a row for each: what they advise and what came of it; and those that were refuted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from docs.evidence import says
+from docs.evidence.claims_table import list_table, plain, record
+
+# Private: the evidence's own reading of its files.
+from ncps_mlx._evidence.registry import Claim
+from ncps_mlx._evidence.verdicts import Verdict
+
+__all__ = ["ClaimRow", "refuted", "rows"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimRow:
+    """A claim in the table of all.
+
+    Attributes:
+        claim: Which.
+        tasks: On which it was measured, in words.
+        effect: The pooled effect at the long budget of the part that decides, in words; empty where there is none.
+    """
+
+    claim: Claim
+    tasks: str
+    effect: str
+
+
+def rows() -> list[ClaimRow]:
+    """All claims in the order of the registry."""
+    found = []
+    for claim in record().registry.values():
+        entry = deciding(claim, "long")
+        effect = "" if entry is None or entry["pooled"] is None else in_deltas(entry)
+        tasks = dict.fromkeys(says.task_name(task) for part in claim.parts if not part.reported for task in part.tasks)
+        found.append(ClaimRow(claim=claim, tasks=", ".join(tasks), effect=effect))
+    return found
+
+
+def deciding(claim: Claim, budget: str) -> Verdict | None:
+    """A part that came to the claim's verdict: of those the one with most to say; ``None`` where none is measured."""
+    verdict = says.verdict(claim.id, budget)
+    same = [
+        entry for entry in record().verdicts
+        if entry["id"] == claim.id and entry["budget"] == budget and not entry["reported"]
+        and entry["verdict"] == verdict
+    ]  # fmt: skip
+    return max(same, key=lambda entry: entry["finding"] != "negligible", default=None)
+
+
+def in_deltas(entry: Verdict) -> str:
+    """The pooled effect of a part, in words."""
+    said = says.pooled_of(entry)
+    return said if entry["ratio"] or entry["statistic"] in ("failures", "spikes") else said.replace(" ", " δ ", 1)
+
+
+def refuted(reason: str) -> str:
+    """The claims that converged trainings refute for this reason, one that ``says.reason`` gives; with the effect."""
+    table = [["Advice", "What was found", "on"]]
+    for row in rows():
+        name = row.claim.id
+        if row.claim.parts and says.verdict(name, "long") == "refuted" and says.reason(name, "long") == reason:
+            entry = deciding(row.claim, "long")
+            several = sum(not part.reported for part in row.claim.parts) > 1
+            part = f" ({plain(entry['part'])})" if entry and several else ""
+            table.append([f":ref:`{plain(row.claim.statement)} <claim-{name}>`", f"{row.effect}{part}", row.tasks])
+    return list_table(table, (46, 34, 20)) if table[1:] else "None.\n"
