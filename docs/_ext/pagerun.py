@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("guide", "models", "howto")  # under docs: each page in them but the index is a program
+FOLDERS = ("guide", "symptoms", "models", "howto")  # under docs: each page in them but the index is a program
 TIMEOUT = 900  # seconds; a page that takes this long hangs
 MOST_SECONDS = 90  # of a processor, for a page: what a build can afford, whatever else the machine does
 MOST_MEGABYTES = 3000

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ncps_mlx._runtime.memory_budget import members_at_once, peak_memory_mb
 from ncps_mlx._runtime.training_stream import training_stream
-from ncps_mlx._trials import WORSE_THAN_MEAN, History
+from ncps_mlx._trials import History
 from ncps_mlx._utils.progress import Progress
 from ncps_mlx._utils.validation import check_choice, check_flag
 from ncps_mlx.data._metrics import as_metric
@@ -24,6 +24,7 @@ from ncps_mlx.models._own import loss_of_model, time_scaler_of
 from ncps_mlx.training._config import FitConfig, MemberConfig
 from ncps_mlx.training._evaluation import OnEvaluate
 from ncps_mlx.training._module import OwnModel, some_sequences
+from ncps_mlx.training._notes import note_faults
 from ncps_mlx.training._population import (
     parameterless_copy,
     predict_first,
@@ -140,7 +141,8 @@ def fit(
             which it goes on if the file is there: in another process too, to the same bits as without a pause. That of
             a finished training gives back its result; that of another training (other settings, data or models) is
             refused.
-        progress: Show a progress bar with the best score (or move the bar of the study that this belongs to).
+        progress: Show a progress bar with the best score, and at the end what is seen to be wrong, with its cure (or
+            move the bar of the study that this belongs to).
 
     Returns:
         A :class:`History`, or one for each model.
@@ -202,7 +204,7 @@ def fit(
                 if taken:
                     bar.write(f"{checkpoint}: {taken} of {steps} steps were taken before")
                 trainer.train(bar, share=steps - taken)
-                note_worse_than_mean(trainer, bar)
+                note_faults(trainer, bar)
         trainer.give_best(models)
     except BaseException as error:
         trainer.interrupt(error)
@@ -210,14 +212,6 @@ def fit(
         vars(error)["histories"] = trainer.histories
         raise
     return trainer.histories[0] if isinstance(model, nn.Module) else trainer.histories
-
-
-def note_worse_than_mean(trainer: PopulationTrainer, progress: Progress) -> None:
-    """Say which members ended worse than a constant answer."""
-    worse = [each.reason for each in trainer.histories if str(each.reason).startswith(WORSE_THAN_MEAN)]
-    if worse:
-        cure = " Are the targets standardised?" if trainer.task.kind == "regression" else ""
-        progress.write(f"{len(worse)} of {len(trainer.members)} ended {worse[0]}.{cure}")
 
 
 @overload

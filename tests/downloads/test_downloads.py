@@ -24,7 +24,7 @@ from pageblocks import parse_page  # noqa: E402
 from pagerun import docname_of, pages_of  # noqa: E402
 
 HTML = ROOT / "docs" / "_build" / "html"
-FOLDERS = ("guide", "models", "howto")
+FOLDERS = ("guide", "symptoms", "models", "howto")
 PAGES = sorted([HTML / "start.html", *(page for name in FOLDERS for page in (HTML / name).glob("*.html"))])
 SCRIPTS = sorted((HTML / "_downloads").glob("*/plot_*.py"))
 NOTEBOOKS = sorted((HTML / "_downloads").glob("*/*.ipynb"))
