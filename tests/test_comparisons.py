@@ -11,7 +11,8 @@ import pytest
 from scipy.stats import t as student
 
 import evidence_pages
-from docs.evidence import opponents_table
+from docs.evidence import opponents_figure, opponents_table, says
+from ncps_mlx import plots
 from ncps_mlx._evidence.__main__ import main
 from ncps_mlx._evidence.baselines import measure
 from ncps_mlx._evidence.comparisons import findings, read_comparisons
@@ -207,26 +208,123 @@ def test_the_page_says_what_the_comparisons_found() -> None:
     assert cells["GRU"][1].startswith(f"{np.mean([pair[2] for pair in entry['tasks'][0]['pairs']]):.2f}")
     assert cells["GRU"][2].startswith(opponents_table.FINDINGS[entry["finding"]])
     assert cells["CfC"][1].startswith(f"{np.mean([pair[1] for pair in entry['tasks'][0]['pairs']]):.2f}")
-    told = {
-        (place.partition(" against ")[0], name)
-        for finding in opponents_table.FINDINGS
-        for place in opponents_table.against("opponents", "short", finding).split("; ")
-        for name in place.partition(" against ")[2].split(", ")
-        if name
-    }
-    assert len(told) == sum(map(len, opponents_table.contenders("opponents", "short").values()))
-    head, *rows = opponents_table.overview("opponents", "short")
-    assert head[-1] == "best classical" and all(len(row) == len(head) for row in rows)
+    rivals = opponents_table.contenders("opponents", "short")
+    head, *rows = opponents_table.verdicts("opponents", "short")
+    told = {(row[0], name) for row in rows for cell in row[1:] if cell for name in cell.split(", ")}
+    assert told == {
+        (on, opponents_table.name_of(opponents_table.opponent(entry)).partition(" (")[0])
+        for row in rivals.values() for on, entry in row.items()
+    }  # fmt: skip
     best = {each["part"]: each["pooled"] for each in found if each["id"] == "opponents-glucose"}
     classical = {name: value for name, value in best.items() if name not in opponents_table.MODELS}
-    strongest = opponents_table.name_of(min(classical, key=lambda name: classical[name]))
-    (row,) = [row for row in rows if row[0] == "glucose"]
-    assert row[-1].startswith(f"{strongest}: ")
+    strongest = min(classical, key=lambda name: classical[name])
+    assert opponents_table.opponent(rivals["best classical"]["glucose"]) == strongest
+    (row,) = [row for row in opponents_table.gains("opponents", "short") if row[0] == "glucose"]
+    assert row[-1].startswith(f"{opponents_table.name_of(strongest)} {best[strongest]:+.1f} [")
 
 
-def test_everything_that_the_page_asks_for_is_there() -> None:
-    asked = re.findall(r"opponents_table\.\w+, [\w, ]+\w", (DOCS / "evidence" / "opponents.rst").read_text())
-    assert len(asked) > 15
+def test_a_task_stands_once_in_a_sentence_and_an_unknown_contender_is_refused() -> None:
+    lstm = [each for each in opponents_table.select("opponents", "long") if each["part"] == "lstm"]
+    worse = [each["tasks"][0]["task"] for each in lstm if each["finding"] == "smaller"]
+    assert opponents_table.tasks_where("opponents", "long", "smaller", "LSTM") == opponents_table.listed(
+        map(opponents_table.place, worse)
+    )
+    both = opponents_table.tasks_where("opponents", "long", "smaller", "best classical")
+    assert both.count("anomalies") == 1  # by two statistics
+    assert opponents_table.listed([]) == "none" and opponents_table.listed("aab") == "a and b"
+    with pytest.raises(ValueError, match=r"must be one of GRU, .*'Transformer'"):
+        opponents_table.tasks_where("opponents", "long", "smaller", "Transformer")
+
+
+def test_figures_show_each_seed_and_each_gain() -> None:
+    gains = plots.numbers(opponents_figure.gains("opponents"))["points"]
+    rivals = {budget: opponents_table.contenders("opponents", budget) for budget in ("short", "long")}
+    assert len(gains) == sum(len(row) for rows in rivals.values() for row in rows.values())
+    assert {point["pooled"] for point in gains if point["opponent"] == "GRU" and point["task"] == "XOR"} == {
+        rows["GRU"]["XOR"]["pooled"] for rows in rivals.values()
+    }
+    shown = opponents_figure.scores("configs", "anomalies auroc")
+    points = plots.numbers(shown)["points"]
+    own = [row for row in points if (row["level"], row["budget"]) == ("nearest window", "long")]
+    entry = opponents_table.find("configs", "nearest_window", "anomalies", "long", "auroc")
+    assert [row["score"] for row in own] == [pair[2] for pair in entry["tasks"][0]["pairs"]]
+    assert "anomalies, AUROC, long budget: nearest window" in plots.alt_text(shown)  # the best first
+    with pytest.raises(ValueError, match="place must be a task of configs, got 'vowels'"):
+        opponents_figure.scores("configs", "vowels")
+
+
+def found_against(comparison: str, budget: str, *tasks: str) -> dict[tuple[str, str], str]:
+    """What was found, by task (all if none is given) and contender; of two statistics the first."""
+    rivals = opponents_table.contenders(comparison, budget)
+    return {
+        (on, name): entry["finding"]
+        for name, row in rivals.items() for on, entry in row.items()
+        if not tasks or on in tasks
+    }  # fmt: skip
+
+
+REAL = (
+    "glucose", "sunspots", "vowels", "anomalies, AUROC", "anomalies, average precision", "CO₂", "remifentanil", "HDL",
+)  # fmt: skip
+TRAINED = ("GRU", "LSTM", "GRU with decay", "LTC")
+
+
+def test_what_the_page_advises_is_what_was_found() -> None:
+    """The words of docs/guide/worth-it.rst that are not computed. Where one fails, the page must say something else."""
+    long = found_against("opponents", "long")
+    assert {on for on, _ in long} == {*REAL, "XOR", "sines"}
+    assert all(finding != "larger" for (on, name), finding in long.items() if on in REAL and name in TRAINED)
+    assert {long["XOR", name] for name in ("GRU", "LSTM", "LTC", "best classical")} == {"larger"}
+    assert long["XOR", "GRU with decay"] == "open"
+    worse = {name: {on for on in REAL if long[on, name] == "smaller"} for name in ("GRU", "LSTM")}
+    assert worse["GRU"] == worse["LSTM"]
+    short = found_against("opponents", "short")
+    assert short["XOR", "best classical"] == "smaller"
+    assert {short[on, "GRU"] for on in ("sunspots", "vowels", "HDL")} == {"smaller"}
+    time = says.entry_of("time-scale-crucial", "long", "time against none")
+    assert time["pooled"] > max(
+        abs(entry["pooled"]) for name, row in opponents_table.contenders("opponents", "long").items()
+        if name in TRAINED for on, entry in row.items() if on in REAL
+    )  # fmt: skip
+    mixed = says.entry_of("ltc-tanh", "long", "mixed memory against a CfC of as many parameters")
+    gained = {task["task"]: task["effect"] for task in mixed["tasks"]}
+    assert {name for name, effect in gained.items() if effect >= 1} == {"co2"} and min(gained.values()) > 0
+    assert long["anomalies, AUROC", "LTC"] == "negligible" and long["anomalies, average precision", "LTC"] == "open"
+
+
+def test_what_the_pages_on_configurations_advise_is_what_was_found() -> None:
+    """The same of forecasting.rst and anomaly-detection.rst."""
+    levels = ("sunspots", "glucose", "co2")
+    long = {name: opponents_table.find("configs", "small", name, "long") for name in levels}
+    assert [long[name]["pooled"] > 0 for name in levels] == [True, False, False]
+    assert [long[name]["finding"] for name in levels] == ["open", "smaller", "smaller"]
+    assert {each["tasks"][0]["levels"]["first"][0][1] for each in long.values()} == {1e-3}  # the rate that circulates
+    assert {opponents_table.find("configs", "ridge", name, "long")["finding"] for name in levels} == {"larger"}
+    assert {opponents_table.find("configs", "ridge", name, "short")["finding"] for name in ("sunspots", "glucose")} == {
+        "smaller"
+    }
+    first = opponents_table.select("configs", "long")
+    assert all(each["pooled"] >= 0 for each in first if each["id"] == "configs-sunspots")  # the best mean of all
+    small = {each["tasks"][0]["levels"]["second"][0][1] for each in long.values()}
+    assert small == {1e-2}
+    for statistic in ("auroc", "average_precision"):
+        for budget in ("short", "long"):
+            for each in opponents_table.select("configs", budget):
+                if each["statistic"] == statistic and opponents_table.opponent(each) != "second_difference":
+                    ahead = opponents_table.find("configs", "nearest_window", "anomalies", budget, statistic)
+                    assert ahead["pooled"] <= each["pooled"]
+    assert opponents_table.find("configs", "ridge", "anomalies", "long", "auroc")["finding"] == "larger"
+    assert opponents_table.find("configs", "ridge", "anomalies", "short", "auroc")["finding"] == "smaller"
+
+
+PAGES = ("evidence/opponents", "evidence/xor", "guide/worth-it", "guide/forecasting", "guide/anomaly-detection")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_everything_that_a_page_asks_for_is_there(page: str) -> None:
+    text = (DOCS / f"{page}.rst").read_text(encoding="utf-8")
+    asked = {" ".join(each.split()) for each in re.findall(r"(?:opponents|settings)_table\.\w+(?:,\s+[\w ]+\w)+", text)}
+    assert asked
     for each in asked:
         found = evidence_pages.call(each)
         assert found if isinstance(found, str) else len(found) > 1 and len({len(row) for row in found}) == 1

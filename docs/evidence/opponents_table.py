@@ -1,28 +1,43 @@
-"""What comparisons of models and classical methods say: the tables and words of their page, none of them typed.
+"""What comparisons of models and classical methods say: tables and words of pages, none of them typed.
 
-All follows from ``comparisons.json``, which ``nox -s evidence`` computes from the trials.
+All follows from ``comparisons.json``, which ``nox -s evidence`` computes from the trials. Functions that pages ask for
+take text: a comparison (``opponents``, ``configs``), a budget, a task and, where there are several, its statistic.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from docs.evidence import says
 from ncps_mlx import stats
 from ncps_mlx._evidence.pool import BUDGETS, read_tasks
 from ncps_mlx._evidence.trial_file import read_trials
 
-__all__ = ["against", "entries", "overview", "recorded_on", "task"]
+__all__ = [
+    "best",
+    "effect",
+    "entries",
+    "gains",
+    "recorded_on",
+    "sizes",
+    "task",
+    "tasks_where",
+    "tasks_where_all",
+    "times_larger",
+    "verdicts",
+]
 
 FOLDER = Path(__file__).parent
 NAMES = {
     "cfc": "CfC",
     "small": "small CfC",
-    "forecast": "the forecasting configuration",
-    "forecast_as_given": "the same at its rate of 1e-3",
-    "anomaly": "the LTC configuration",
+    "forecast": "circulating CfC",
+    "forecast_as_given": "circulating CfC at 1e-3",
+    "anomaly": "circulating LTC",
     "gru": "GRU",
     "lstm": "LSTM",
     "gru_time": "GRU",
@@ -33,8 +48,8 @@ NAMES = {
     "gru_decay_normalized": "GRU with decay (gaps over their mean)",
     "ltc": "LTC",
     "ltc_gap": "LTC",
-    "nearest_dtw": "nearest neighbour by time warping",
-    "logistic": "logistic regression on summaries",
+    "nearest_dtw": "nearest by time warping",
+    "logistic": "logistic regression",
 }
 """What a level is called, where its name does not say it. Where there is a gap the LTC has it as an input."""
 
@@ -92,21 +107,29 @@ def first(entry: Entry) -> str:
 
 def column(entry: Entry) -> str:
     """The task of an entry, and the statistic if there are several."""
-    return str(entry["tasks"][0]["task"] + STATISTICS[entry["statistic"]])
+    return place(entry["tasks"][0]["task"], entry["statistic"])
 
 
-def in_deltas(entry: Entry) -> str:
-    """What an entry found, with its effect in units of the smallest difference that matters."""
-    return f"{FINDINGS[entry['finding']]}, {entry['pooled']:+.1f} [{entry['low']:+.1f}, {entry['high']:+.1f}]"
+def place(name: str, statistic: str = "test") -> str:
+    """What a task is called, and its statistic if there are several."""
+    return says.task_name(name) + STATISTICS[statistic]
+
+
+def find(comparison: str, level: str, name: str, budget: str, statistic: str = "test") -> Entry:
+    """The entry against a level on a task."""
+    for entry in select(comparison, budget):
+        if opponent(entry) == level and column(entry) == place(name, statistic):
+            return entry
+    raise ValueError(f"level must be compared in {comparison} on {place(name, statistic)} ({budget}), got {level!r}")
 
 
 def contenders(comparison: str, budget: str) -> dict[str, dict[str, Entry]]:
     """By opponent and task; of several forms of one, and of the classical methods, the best by test scores."""
     found: dict[str, dict[str, Entry]] = {}
     for entry in select(comparison, budget):
-        row, place = found.setdefault(contender(opponent(entry)), {}), column(entry)
-        if place not in row or entry["pooled"] < row[place]["pooled"]:
-            row[place] = entry
+        row, on = found.setdefault(contender(opponent(entry)), {}), column(entry)
+        if on not in row or entry["pooled"] < row[on]["pooled"]:
+            row[on] = entry
     found[CLASSICAL] = found.pop(CLASSICAL)
     return found
 
@@ -116,22 +139,43 @@ def contender(level: str) -> str:
     return name_of(level).partition(" (")[0] if level in MODELS else CLASSICAL
 
 
-def overview(comparison: str, budget: str) -> list[list[str]]:
-    """Tasks down, opponents across: what was found, in δ."""
+def verdicts(comparison: str, budget: str) -> list[list[str]]:
+    """Tasks down, findings across: against whom the level that is compared was better, worse, ..."""
+    heads = {"larger": "better than", "negligible": "level with", "smaller": "worse than", "open": "cannot tell"}
+    every = contenders(comparison, budget)
+    table = [["", *heads.values()]]
+    for on in dict.fromkeys(map(column, select(comparison, budget))):
+        own = [row[on] for row in every.values() if on in row]
+        cells = [", ".join(_short_name(each) for each in own if each["finding"] == finding) for finding in heads]
+        table.append([on, *cells])
+    return table
+
+
+def gains(comparison: str, budget: str) -> list[list[str]]:
+    """Tasks down, opponents across: what the level that is compared gains on each, in δ."""
     every = contenders(comparison, budget)
     table = [["", *every]]
-    for place in dict.fromkeys(map(column, select(comparison, budget))):
-        cells = [in_deltas(row[place]) if place in row else "" for row in every.values()]
-        table.append([place, *cells[:-1], f"{name_of(opponent(every[CLASSICAL][place]))}: {cells[-1]}"])
+    for on in dict.fromkeys(map(column, select(comparison, budget))):
+        cells = [_gain(row[on]) if on in row else "" for row in every.values()]
+        table.append([on, *cells[:-1], f"{_short_name(every[CLASSICAL][on])} {cells[-1]}"])
     return table
+
+
+def _short_name(entry: Entry) -> str:
+    """What an opponent is called where it stands for all of its forms."""
+    return name_of(opponent(entry)).partition(" (")[0]
+
+
+def _gain(entry: Entry) -> str:
+    mean, low, high = (f"{round(entry[name], 1) + 0.0:+.1f}" for name in ("pooled", "low", "high"))  # no -0.0
+    return f"{mean} [{low}, {high}]"
 
 
 def task(comparison: str, name: str, statistic: str = "test") -> list[list[str]]:
     """All scores on a task, and what the level that is compared gains on each, at the budgets that were measured."""
     found: dict[str, dict[str, Entry]] = {}
-    place = name + STATISTICS[statistic]
     for budget in BUDGETS:
-        own = {opponent(each): each for each in select(comparison, budget) if column(each) == place}
+        own = {opponent(each): each for each in select(comparison, budget) if column(each) == place(name, statistic)}
         found |= {budget: own} if own else {}
     some = [next(iter(own.values())) for own in found.values()]
     head = ["", *(f"{what}, {budget}" for budget in found for what in (measure(some[0]), "difference"))]
@@ -158,6 +202,16 @@ def score(entry: Entry, side: int) -> str:
     return (str(found) if found.high - found.low > 1e-9 else f"{found.mean:.3g}") + lost
 
 
+def effect(comparison: str, level: str, name: str, budget: str, statistic: str = "test") -> str:
+    """What the level that is compared gains on another, or on a contender such as ``GRU``, in the task's unit."""
+    rivals = contenders(comparison, budget)
+    if level in rivals:
+        entry = rivals[level][place(name, statistic)]
+    else:
+        entry = find(comparison, level, name, budget, statistic)
+    return says.effect_of(entry, entry["tasks"][0])
+
+
 def difference(entry: Entry) -> str:
     """What the level that is compared gains on its opponent, in the task's unit, and what that is."""
     (of,) = entry["tasks"]
@@ -168,16 +222,75 @@ def difference(entry: Entry) -> str:
     return f"{FINDINGS[entry['finding']]}, {round(found.mean, digits) + 0.0:+.{digits}f} [{ends}]"
 
 
-def against(comparison: str, budget: str, finding: str) -> str:
-    """On which tasks against which contenders this was found, for a sentence."""
-    by_task: dict[str, list[str]] = {}
-    for row in contenders(comparison, budget).values():
-        for place, entry in row.items():
-            if entry["finding"] == finding:
-                by_task.setdefault(place, []).append(name_of(opponent(entry)).partition(" (")[0])
-    return "; ".join(f"{place} against {', '.join(names)}" for place, names in by_task.items()) or "nowhere"
+def tasks_where(comparison: str, budget: str, finding: str, *names: str) -> str:
+    """On which tasks this was found against one of some contenders (``GRU``, ``best classical``), for a sentence."""
+    return listed(on for tasks in _tasks_where(comparison, budget, finding, names) for on in tasks)
+
+
+def tasks_where_all(comparison: str, budget: str, finding: str, *names: str) -> str:
+    """On which tasks this was found against each of some contenders."""
+    first, *others = _tasks_where(comparison, budget, finding, names)
+    return listed(on for on in first if all(on in tasks for tasks in others))
+
+
+def _tasks_where(comparison: str, budget: str, finding: str, names: Iterable[str]) -> list[list[str]]:
+    """For each contender the tasks on which this was found: by one statistic, if there are several."""
+    every = contenders(comparison, budget)
+    for name in names:
+        if name not in every:
+            raise ValueError(f"name must be one of {', '.join(every)}, got {name!r}")
+    return [
+        [on.partition(",")[0] for on, entry in every[name].items() if entry["finding"] == finding] for name in names
+    ]
+
+
+def best(comparison: str, budget: str) -> list[list[str]]:
+    """Tasks down: the level with the best mean test score, and what it is better than the one that is compared by."""
+    table = [["", "best mean test score", "of the CfC", "what the CfC gains"]]
+    for on in dict.fromkeys(map(column, select(comparison, budget))):
+        of_task = [each for each in select(comparison, budget) if column(each) == on]
+        entry = min(of_task, key=lambda each: float(each["pooled"]))
+        own = entry["pooled"] > 0
+        name = f"{'CfC' if own else _short_name(entry)} {score(entry, 1 if own else 2)}"
+        unit = f" ({measure(entry)})" if entry["statistic"] == "test" else ""
+        table.append([on + unit, name, score(entry, 1), "" if own else difference(entry)])
+    return table
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a sentence, each once: "XOR, sines and vowels"."""
+    *others, last = dict.fromkeys(names) or ("none",)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+@cache
+def trials(comparison: str) -> list[dict[str, Any]]:
+    """All that was trained for a comparison."""
+    return read_trials(FOLDER / "trials" / f"{comparison}.jsonl")
 
 
 def recorded_on(comparison: str) -> str:
     """The processors that trained it."""
-    return ", ".join(sorted({row["device"] for row in read_trials(FOLDER / "trials" / f"{comparison}.jsonl")}))
+    return ", ".join(sorted({trial["device"] for trial in trials(comparison)}))
+
+
+def parameters(comparison: str, **level: Any) -> tuple[int, int]:
+    """The fewest and the most parameters of the trials that have these hyperparameters."""
+    found = {
+        trial["parameters"]
+        for trial in trials(comparison)
+        if trial["parameters"] and level.items() <= ({"model": "CfC"} | trial["level"]).items()
+    }
+    return min(found), max(found)
+
+
+def sizes(comparison: str, model: str) -> str:
+    """How many parameters a model was compared with, by task: "2,705 to 3,337"."""
+    low, high = parameters(comparison, model=model)
+    return f"{low:,} to {high:,}"
+
+
+def times_larger(comparison: str, hidden_size: str, than: str) -> str:
+    """How many times the parameters of a CfC with fewer units one with this many has, by task: "39 to 46"."""
+    (fewest, most), (low, high) = (parameters(comparison, model="CfC", hidden_size=int(h)) for h in (hidden_size, than))
+    return " to ".join(f"{ratio:.0f}" for ratio in sorted({round(fewest / low), round(most / high)}))
