@@ -15,6 +15,8 @@ __all__ = ["setup"]
 # What the README links to on its forge, and where the same lies on the site.
 LINKS = {
     "docs/_static/": "_static/",
+    "docs/guide/worth-it.rst": "guide/worth-it.rst",
+    "docs/evidence/performance.rst": "evidence/performance.rst",
     "docs/howto/coming-from-ncps.rst": "howto/coming-from-ncps.rst",
     "docs/howto/your-own-data.rst": "howto/your-own-data.rst",
     "(CONTRIBUTING.md)": "(contributing.md)",
