@@ -80,9 +80,11 @@ class PageRun:
 
 
 def pages_of(root: Path = ROOT) -> list[Path]:
-    """Return the project's pages that hold python blocks: the README, and those in :data:`FOLDERS`."""
+    """Return the project's pages that hold python blocks: README, landing page, and those in :data:`FOLDERS`."""
     found = [path for folder in FOLDERS for path in sorted((root / "docs" / folder).glob("*.rst"))]
-    return [root / "README.md", *(path for path in found if path.stem != "index")]
+    landing = root / "docs" / "index.rst"
+    first = [landing] if landing.exists() and ".. code-block:: python" in landing.read_text(encoding="utf-8") else []
+    return [root / "README.md", *first, *(path for path in found if path.stem != "index")]
 
 
 def docname_of(path: Path, docs: Path = ROOT / "docs") -> str:
