@@ -536,7 +536,6 @@ anyhow: Any = plots  # to be called with what its types forbid
         (lambda: anyhow.history([HISTORY]), r"records must be Records, .* drawn by plots\.learning_curves"),
         (lambda: anyhow.history(None), "records must be a sequence of records, got NoneType"),
         (lambda: anyhow.history([{"seed": 0, "score": "x"}]), "score must be a number, got 'x'"),
-        (lambda: anyhow.importance([3]), "shares must map hyperparameters to numbers, got list"),
         (lambda: anyhow.circuit(None), "circuit must be a Circuit, got NoneType"),
         (lambda: anyhow.circuit(AutoNCP(8, 2)), r"circuit must be a Circuit, got AutoNCP\. .* wiring\.build"),
         (lambda: anyhow.lines("x", {"a": [1]}, x="a", y="b"), "at must be a flat sequence of numbers, got 'x'"),

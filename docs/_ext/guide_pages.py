@@ -29,6 +29,12 @@ __all__ = ["Drawn", "Output", "setup"]
 
 logger = logging.getLogger(__name__)
 RUNS: dict[str, PageRun] = {}
+HEADER = """# /// script
+# requires-python = ">=3.11"
+# dependencies = ["ncps-mlx[guide]"]
+# ///
+
+"""
 
 
 def run_all(app: Sphinx) -> None:
@@ -60,13 +66,19 @@ def outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
     return [name for name in now if before.get(name) != now[name] and name in env.found_docs]
 
 
+def program_of(code: str) -> str:
+    """A page's code as a file to run: with what it needs, and its figures shown or saved at the end."""
+    draws = "\n\nfrom ncps_mlx import plots\n\nplots.show()\n" if "plots." in code else ""
+    return HEADER + code.rstrip("\n") + (draws or "\n")
+
+
 def offer_program(app: Sphinx, docname: str, source: list[str]) -> None:
     """End each page with its program as a download."""
     run = RUNS.get(docname)
     if run is None or not run.page.blocks or run.page.path.suffix != ".rst" or run.problems:
         return
     name = f"{run.page.path.stem}.py"
-    (run.folder / name).write_text(run.page.program, encoding="utf-8")
+    (run.folder / name).write_text(program_of(run.page.program), encoding="utf-8")
     where = f"/../{run.folder.relative_to(Path(app.srcdir).parent).as_posix()}/{name}"
     source[0] += (
         f"\n\n.. rubric:: This page as one script\n\n:download:`{name} <{where}>` holds the blocks above, in order. "

@@ -15,6 +15,7 @@ from ncps_mlx._utils.atomic_write import atomic_write
 from ncps_mlx._utils.json_values import format_value
 from ncps_mlx._utils.text_table import text_table
 from ncps_mlx.data import load_task
+from ncps_mlx.plots._importance import importance
 from ncps_mlx.records import table
 from ncps_mlx.search import Study
 
@@ -95,7 +96,7 @@ def report(study: Study) -> str:
     figures: list[tuple[str, Callable[[], Figure]]] = [
         ("The best so far", lambda: plots.history(records, baselines=baselines)),
         ("Each hyperparameter", lambda: plots.slices(records, baselines=baselines)),
-        ("What decided", lambda: plots.importance(_varied(study.importance(), varied(records)))),
+        ("What decided", lambda: importance(_varied(study.importance(), varied(records)))),
         ("Together", lambda: plots.parallel(records)),
         ("How the best trained", lambda: plots.learning_curves(converged[:CURVES], baselines=baselines)),
     ]

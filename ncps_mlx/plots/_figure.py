@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLOURS",
     "DASHES",
+    "DESCRIPTION",
     "MARKERS",
     "alt_text",
     "as_table",
@@ -69,6 +70,7 @@ STYLE: dict[str, Any] = {
     "ytick.labelsize": FONT - 1,
 }
 DESCRIPTION = "_ncps_mlx_description"
+"""The attribute of a figure that holds its words and numbers."""
 
 
 @contextmanager

@@ -365,7 +365,6 @@ ACCEPTED: list[tuple[str, str, Test, str]] = [
     ),
     ("plots.series", "threshold", finite, "any level"),
     ("plots.differences", "smallest", positive, "any size"),
-    ("plots.importance", "shares", finite_inside, "the share of one hyperparameter"),
     (
         "records.from_scores",
         "scores",

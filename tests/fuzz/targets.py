@@ -41,6 +41,7 @@ LEFT_OUT = {
     "training.Evaluation": "made by the library, not by its users",
     "training.Evaluation.*": "no arguments",
     "from_torch": "needs PyTorch: tests/parity",
+    "plots.show": "writes files: tests/test_show.py",
     "claims.check": "trains for seconds, against a record: tests/test_build_check.py",
     "data.sunspots": "reads a package's data: one argument, checked by check_int as in the generators",
     "data.glucose": "reads a package's data, for seconds",
@@ -659,7 +660,6 @@ ARGUMENTS: dict[str, Any] = {
     "plots.circuit": lambda: {"circuit": circuit()},
     "plots.differences": {"x": "learning_rate", "reference": 0.1, "smallest": 0.5},
     "plots.expected_best": lambda: {"studies": {"one": rows()}},
-    "plots.importance": {"shares": {"learning_rate": 0.75, "steps": 0.25}},
     "plots.learning_curves": lambda: {"trials": trained().records, "hue": "learning_rate"},
     "plots.lines": {"values": {"one": [1.0, 2.0, 3.0]}, "above": {"in": [1.0, 0.0, 1.0]}, "x": "t"},
     "plots.parallel": lambda: {
