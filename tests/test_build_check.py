@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from ncps_mlx import claims, plots
+from ncps_mlx import claims, plots, stats
 from ncps_mlx._evidence.__main__ import main
 from ncps_mlx._evidence.against_record import CLAIMS, LEVEL, level_of
-from ncps_mlx._evidence.build_check import check_in, checked_parts, tuned_parts
+from ncps_mlx._evidence.build_check import check_in, checked_parts, trained_parts
 from ncps_mlx._evidence.placebo import placebo
 from ncps_mlx._evidence.record import read_record, record_folder
 from ncps_mlx._evidence.registry import Part
@@ -76,7 +76,7 @@ def test_a_training_that_diverged_is_the_last() -> None:
 def parts() -> Mapping[str, list[Part]]:
     record = read_record()
     for claim in record.registry.values():
-        assert len({pool.name for _, pool in tuned_parts(claim, record.pools)}) < 2, "a check takes one pool"
+        assert len({pool.name for _, pool in trained_parts(claim, record.pools)}) < 2, "a check takes one pool"
     found = {name: checked_parts(claim, record.pools) for name, claim in record.registry.items()}
     return {name: each for name, each in found.items() if each}
 
@@ -154,7 +154,8 @@ def test_an_unbroken_build_is_as_recorded(tiny: Path) -> None:
     (bits,) = checked.placebos
     assert (bits.pairs, bits.alike, bits.is_repeatable) == (3, [], True)  # wide, narrow, few
     text = str(checked)
-    assert text.startswith("wider: Wider is better.\nshort budget, seeds 200, 201, 202, 203, 204 against 30 recorded")
+    assert text.startswith("wider: Wider is better.\n") and "short, recorded" in text.splitlines()[2]
+    assert "short budget, seeds 200, 201, 202, 203, 204 against 30 recorded" in text
     assert text.endswith("as recorded: no p is below 9e-05") and "3 pairs of levels" in text
     scores = {(row["seed"], row["level"]): row["score"] for row in checked.rows("sines")}
     assert test.now.pairs == [(seed, scores[seed, "wide"], scores[seed, "narrow"]) for seed in range(200, 205)]
@@ -170,11 +171,66 @@ def test_its_trials_are_drawn_beside_the_recorded_ones(tiny: Path) -> None:
         check_in(tiny, "wider").rows("vowels")
 
 
+def test_its_figure_has_every_pair_and_the_means(tiny: Path) -> None:
+    checked = check_in(tiny, "wider", parts=["test", "best"])
+    figure = checked.figure()
+    values = plots.numbers(figure)
+    assert [axes.get_title("left") for axes in figure.axes] == ["test", "best"]
+    means = {(row["part"], row["trials"]): row for row in values["summary"]}
+    for each in checked.comparisons:
+        for trials, contrast in (("recorded", each.recorded.contrast), ("this build", each.now)):
+            row = means[each.recorded.part.name, f"short, {trials}"]
+            wanted = stats.interval(contrast.differences(each.recorded.part.deltas["sines"]))
+            assert (row["n"], row["mean"]) == (wanted.n, pytest.approx(wanted.mean))
+            assert f"{each.recorded.part.name}, sines, short, {trials}: {wanted}" in plots.alt_text(figure)
+    markers = [line.get_marker() for line in figure.axes[0].get_lines() if np.size(line.get_xdata()) > 1]
+    assert len(set(markers) - {"None"}) > 1  # not by colour alone
+    plots.alt_text(checked.figure(["best"]))
+    with pytest.raises(ValueError, match="parts must be of the claim's, 'test', 'best', got 'few'"):
+        checked.figure(["few"])
+
+
+def test_the_record_alone_is_told_without_training(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ncps_mlx._evidence.tuned.train", None)
+    told = check_in(tiny, "wider", seeds=None, parts=["test", "few", "best"])
+    assert not told.comparisons and not told.alarms and told.seeds == ()
+    assert {row["trials"] for row in told.differences()} == {"short, recorded"}
+    assert told.findings["test", "short"] in str(told) and "this build" not in str(told)
+    assert told.verdicts["long"] == "not measured"
+    search = claims.check("random-efficient", seeds=None, tasks=["glucose"])
+    assert {row["part"] for row in search.differences()} == {"four hyperparameters", "six hyperparameters"}
+    assert {row["level"] for row in search.rows("glucose")} == {"random_16", "grid_4", "random_6", "grid_6"}
+
+
+def test_comparisons_with_opponents_are_told_and_checked_like_claims() -> None:
+    told = claims.check("opponents-glucose", seeds=None)
+    assert told.findings["ridge", "long"] == "larger" and not told.verdicts
+    with pytest.raises(ValueError, match="seeds must be more than 5, which against 10 recorded ones"):
+        claims.check("opponents-glucose", seeds=range(200, 205))
+
+
+@pytest.mark.parametrize(
+    ("claim", "seeds", "message"),
+    [
+        ("validate-cv", range(200, 205), "seeds must be more than 5, which against 10 recorded ones"),
+        ("validate-cv", range(200, 220, 2), "seeds must follow one another in the pool splits"),
+        ("random-efficient", [*range(200, 209), 300], "seeds must follow one another in the pool search"),
+        ("random-efficient", range(100, 110), "seeds must be different ones that the record does not have"),
+        ("validate-metrics", range(200, 210), "claim must be one of which a few seeds can be trained.* seeds=None"),
+    ],
+)
+def test_whole_searches_and_folds_want_enough_seeds_in_a_row(claim: str, seeds: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        claims.check(claim, tasks=["sunspots"], seeds=seeds)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"name": "wilder"}, "claim must be the id of one, got 'wilder'. Did you mean wider?"),
-        ({"name": "shown"}, "claim must be one whose levels are tuned and trained, got 'shown'. Those are wider."),
+        ({"name": "shown"}, "claim must be a measured one, got 'shown', which is shown."),
+        ({"parts": ["tset"]}, "parts must be of the claim's, 'test', 'few', 'best', got 'tset'"),
+        ({"parts": []}, "parts must be of the claim's, 'test', 'few', 'best', got ''"),
         ({"tasks": ["vowels"]}, "tasks must be of the claim's, sines, got 'vowels'"),
         ({"tasks": []}, "tasks must be of the claim's, sines, got ''"),
         ({"budget": "medium"}, "budget must be one of 'short', 'long'"),

@@ -44,9 +44,8 @@ def scripts_of(name: str) -> list[str]:
     if own:
         return own
     pool = registry[name].pool
-    if not pool:
-        return []
-    return [stem for stem, names in checked.items() if any(registry[each].pool == pool for each in names)]
+    alike = {each for each, claim in registry.items() if pool and claim.pool == pool}
+    return [stem for stem, names in checked.items() if names & alike]
 
 
 def verdict_in_words(name: str, budget: str) -> str:

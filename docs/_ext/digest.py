@@ -61,7 +61,8 @@ def library_digest(root: Path) -> str:
 def record_digest(root: Path) -> str:
     """Return the digest of the record of claims: what is claimed, what was trained, what came of it."""
     evidence = root / "docs" / "evidence"
-    files = [root / "docs" / "claims.toml", evidence / "tasks.toml", evidence / "verdicts.json"]
+    names = ("tasks.toml", "verdicts.json", "comparisons.toml", "comparisons.json")
+    files = [root / "docs" / "claims.toml", *(evidence / name for name in names)]
     files += sorted(evidence.glob("pools/*.toml"))
     return digest_of(*(path.name + path.read_text(encoding="utf-8") for path in files if path.exists()))
 

@@ -25,7 +25,8 @@ For all: ``trial_file.py``, ``runner.py`` (what is missing, in turn), ``registry
 ``advice.py`` (the changelog of advice: what was told of each claim, and when that changed), ``checksums.py`` (what was
 changed by hand is seen), ``record.py`` (all of it read, from a checkout or a wheel), ``reproduce.py`` (a claim on fresh
 seeds, beside it),
-``build_check.py`` (whether a build still shows it: by ``against_record.py``, by ``placebo.py``, in ``trial_rows.py``),
+``build_check.py`` (whether a build still shows it: by ``against_record.py``, by ``placebo.py``, in ``trial_rows.py``,
+drawn by ``check_figure.py``),
 ``checks.py`` (claims that need no trials: they hold or do not).
 The rule in words is ``docs/evidence/rule.rst``, and in other code ``docs/evidence/recompute.py``.
 """

@@ -13,7 +13,7 @@ from ncps_mlx._evidence.registry import Part
 from ncps_mlx.stats._intervals import interval
 from ncps_mlx.stats._rank_sum import rank_sum
 
-__all__ = ["CLAIMS", "LEVEL", "Comparison", "level_of"]
+__all__ = ["CLAIMS", "LEVEL", "Comparison", "effect_of", "level_of"]
 
 LEVEL = 0.01
 """Share of unbroken builds that may alarm: divided among the claims, and of each among its comparisons."""
@@ -50,10 +50,18 @@ class Comparison:
     @property
     def effects(self) -> tuple[str, str]:
         """The mean of the build, and that of the record with its interval."""
-        now, recorded = self.now.differences(1.0), self.recorded.contrast.differences(1.0)
-        known = interval(recorded)
-        mean = f"{math.fsum(now) / len(now):.{known.decimals}f}" if now else "none"
-        return mean + _diverged(self.now), str(known) + _diverged(self.recorded.contrast)
+        now, decimals = self.now.differences(1.0), interval(self.recorded.contrast.differences(1.0)).decimals
+        mean = f"{math.fsum(now) / len(now):.{decimals}f}" if now else "none"
+        return mean + _diverged(self.now), effect_of(self.recorded)
+
+
+def effect_of(measured: Measured) -> str:
+    """The mean of what was recorded and its interval, in its unit; of what is compared by its ratio, times."""
+    found = interval(measured.contrast.differences(1.0))
+    if not measured.part.ratio:
+        return str(found) + _diverged(measured.contrast)
+    mean, low, high = (f"{math.exp(value):.3g}" for value in (found.mean, found.low, found.high))
+    return f"{mean} [{low}, {high}] times" + _diverged(measured.contrast)
 
 
 def _differences(contrast: Contrast) -> list[float]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
+from ncps_mlx._evidence.comparisons import read_comparisons
 from ncps_mlx._evidence.contrasts import Contrast
 from ncps_mlx._evidence.design import Measured
 from ncps_mlx._evidence.designs import read_pool
 from ncps_mlx._evidence.pool import Pool, read_tasks
-from ncps_mlx._evidence.registry import Part, Registry, read_registry
+from ncps_mlx._evidence.registry import Part, Registry, read_deltas, read_registry
 from ncps_mlx._evidence.verdicts import Verdict, read_verdicts
 
-__all__ = ["Record", "read_measured", "read_pools", "read_record", "record_folder", "trial_path"]
+__all__ = [
+    "Record", "read_compared", "read_measured", "read_pools", "read_record", "record_folder", "trial_path",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,16 @@ def read_record(docs: Path | None = None) -> Record:
     )
 
 
+def read_compared(docs: Path, record: Record) -> Record:
+    """The comparisons of a record in the place of its claims: a level against all others of its pool, task by task."""
+    folder, deltas = docs / "evidence", read_deltas(docs / "claims.toml")
+    return replace(
+        record,
+        registry=read_comparisons(folder / "comparisons.toml", record.pools, deltas),
+        verdicts=read_verdicts(folder / "comparisons.json"),
+    )
+
+
 def read_measured(part: Part, entry: Verdict) -> dict[str, Measured]:
     """What an entry of the verdicts holds of a part, by task."""
     return {
@@ -70,6 +83,7 @@ def read_measured(part: Part, entry: Verdict) -> dict[str, Measured]:
                 levels={side: [(name, rate) for name, rate in levels] for side, levels in task["levels"].items()},
                 lost=task["lost"],
                 missing=0,
+                unit=task["unit"],
             ),
         )
         for task in entry["tasks"]
