@@ -121,7 +121,7 @@ sphinx_gallery_conf: dict[str, Any] = {
     "plot_gallery": True,
     "run_stale_examples": False,  # gallery_figures makes scripts stale when the library or a version changed
     "junit": "",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "gallery_figures.ReadersOrder",
 }
 
 # -- notebooks ------------------------------------------------------------------------------------------------

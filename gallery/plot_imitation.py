@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["ncps-mlx[guide]"]
+# ///
 """
 Can a small circuit imitate a controller?
 =========================================
@@ -120,7 +124,7 @@ figure = plots.lines(
 )
 
 # %%
-# What a student learns from: the first 40 readings of a thousand episodes, 30 % lost, and the torque that the expert
+# What a student learns from: the first 30 readings of a thousand episodes, 30 % lost, and the torque that the expert
 # chose at each. Random pushes disturb it meanwhile, so that students see how to recover, too (Laskey et al., "DART",
 # 2017). Time is counted in tenths of a second, which puts a typical gap near 1 (:doc:`plot_time_scale`).
 
@@ -131,7 +135,7 @@ def lessons(seeds):
     noise = np.random.default_rng(seeds[0]).normal(size=(n, steps))
     arrives = schedule(n, steps, seeds[0], lost=0.3)
     _, *seen = drive(expert, starting(seeds), arrives, noise)
-    x, gap, torque = (np.stack([row[at][:40] for row, at in zip(each, arrives, strict=True)]) for each in seen)
+    x, gap, torque = (np.stack([row[at][:30] for row, at in zip(each, arrives, strict=True)]) for each in seen)
     return Split(x=x, y=torque[..., None], time_delta=gap)
 
 
@@ -343,3 +347,5 @@ print(stats.compare(by_seed, "controller", "wired CfC", within="readings"))
 # label the states that students visit (Ross et al., "DAgger", 2011). *One seed far below the others*: choose among
 # seeds by returns in episodes kept for that. *Noisy readings*: two of them give a poor speed, so give a feed-forward
 # net more. *Gaps longer than in training*: the torque is held too long for anyone, as the expert's own loss shows.
+
+plots.show()

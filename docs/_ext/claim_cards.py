@@ -44,8 +44,9 @@ def scripts_of(name: str) -> list[str]:
     if own:
         return own
     pool = registry[name].pool
-    alike = {each for each, claim in registry.items() if pool and claim.pool == pool}
-    return [stem for stem, names in checked.items() if names & alike]
+    if not pool:
+        return []
+    return [stem for stem, names in checked.items() if any(registry[each].pool == pool for each in names)]
 
 
 def verdict_in_words(name: str, budget: str) -> str:

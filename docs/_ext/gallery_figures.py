@@ -16,7 +16,7 @@ import figures
 import gallery_cache
 from digest import versions
 
-__all__ = ["reset", "scrape", "setup"]
+__all__ = ["ORDER", "ReadersOrder", "reset", "scrape", "setup"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,28 @@ NUMBERS = """
 :download:`The figure's numbers <{path}>` (JSON)
 """
 UNDESCRIBED = "figure without alternative text"
+
+ORDER = (
+    "learning_rate", "time_scale", "hidden_size", "num_layers", "backbone", "dropout", "batch_size", "schedule",
+    "cfc_modes", "ltc", "grid_random", "cross_validation", "opponents", "configurations", "imitation",
+)  # fmt: skip
+"""Scripts in the reader's order: what matters most, then what is asked next. Others come last, by name."""
+
+
+class ReadersOrder:
+    """How the gallery sorts its scripts; made for each folder, called with each file's name."""
+
+    def __init__(self, folder: str) -> None:
+        del folder
+
+    def __call__(self, file: str) -> tuple[int, str]:
+        """Return what the script is sorted by."""
+        name = Path(file).stem.removeprefix("plot_")
+        return (ORDER.index(name) if name in ORDER else len(ORDER), name)
+
+    def __repr__(self) -> str:
+        """Return a text that is the same in each build."""
+        return "<ReadersOrder>"
 
 
 def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
