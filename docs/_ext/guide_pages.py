@@ -143,7 +143,9 @@ class Drawn(SphinxDirective):
             raise self.error(f"drawn belongs on a page that is run: in {' or '.join(FOLDERS)} under docs")
         if run.problems:
             return []  # reported already, with its line
-        number = next(i for i, block in enumerate(run.page.blocks) if self.lineno in block.drawn)
+        number = next((i for i, block in enumerate(run.page.blocks) if self.lineno in block.drawn), None)
+        if number is None:
+            raise self.error("the page has changed since it was run: build again")
         drawn = run.results[number]["figures"]
         caption = self.parse_content_to_nodes()
         shown: list[nodes.Node] = []
