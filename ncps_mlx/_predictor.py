@@ -24,6 +24,7 @@ from ncps_mlx._utils.validation import (
     check_text,
 )
 from ncps_mlx.data._frame import Frame
+from ncps_mlx.data._metrics import scale_of
 from ncps_mlx.data._split import Array, Split
 from ncps_mlx.data._standardizer import Standardizer
 from ncps_mlx.data._table import FittedTable
@@ -131,7 +132,7 @@ class Predictor:
                 subject, a device), so it says how much another group may differ.
 
         Returns:
-            Interval: their mean and Student's interval; ``n`` says of how many.
+            Interval: their mean and Student's interval, of an accuracy within its scale; ``n`` says of how many.
 
         Raises:
             ValueError: The models do not fit the task, its splits name no groups, or there are not two scores.
@@ -150,7 +151,8 @@ class Predictor:
         if check_choice("by", by, ("seed", "group")) == "seed":
             if len(self.models) < 2:
                 raise ValueError("by must be 'group' for a predictor of one model, got 'seed'. Or train more seeds.")
-            return interval(evaluate(list(self.models), task, split))
+            scores = evaluate(list(self.models), task, split)
+            return interval(scores, scale=scale_of(task.metric, scores))
         if data.group is None:
             raise ValueError(
                 f"by must be 'seed' for {task.name!r}, whose {split} split names no groups, got 'group'. A Table with "
@@ -164,7 +166,8 @@ class Predictor:
         place = {group: i for i, group in enumerate(groups)}
         of_group = np.array([place[group] for group in data.group.tolist()])
         parts = [of_group == i for i in range(len(groups))]
-        return interval([task.score(outputs[rows], data[rows], loss=self._loss) for rows in parts])
+        scores = [task.score(outputs[rows], data[rows], loss=self._loss) for rows in parts]
+        return interval(scores, scale=scale_of(task.metric, scores))
 
     def predict(self, data: Any, *, spread: bool = False) -> Any:
         """Predict sequences, or the rows of a table.

@@ -412,6 +412,20 @@ def test_a_position_is_a_fraction_of_its_axis() -> None:
     assert Scale("width", [8]).fraction(8) == 0.5
 
 
+@pytest.mark.parametrize(("metric", "unit"), [("accuracy", 1.0), ("accuracy", 100.0), ("f1", 1.0)])
+def test_an_accuracy_is_drawn_within_its_scale(metric: str, unit: float) -> None:
+    rows = [
+        {"mode": mode, "seed": seed, "score": unit * score, "metric": metric, "higher_is_better": True}
+        for mode, scores in (("a", (0.82, 1.0, 0.99)), ("b", (0.5, 0.6, 0.55)))
+        for seed, score in enumerate(scores)
+    ]
+    (first, second) = plots.numbers(plots.sweep(rows, "mode"))["summary"]
+    assert 0 < first["low"] < first["mean"] < first["high"] < unit
+    assert interval([0.82 * unit, unit, 0.99 * unit]).high > unit
+    assert first["mean"] - first["low"] > first["high"] - first["mean"]
+    assert second["high"] < unit
+
+
 def test_captions_write_scores_and_knobs() -> None:
     assert score_name(as_records([{"seed": 0, "score": 1.0, "metric": "rmse", "units": "mg/dl"}])) == (
         "validation RMSE (mg/dl)"

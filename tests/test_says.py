@@ -36,7 +36,18 @@ def test_every_measured_effect_can_be_said_and_its_mean_lies_in_its_interval(ent
     ],
 )
 def test_a_sign_is_said_as_a_word(values: tuple[float, ...], words: tuple[str, str], said: str) -> None:
-    assert says._said(values, "mg/dl", words) == said
+    assert says._said(values, "mg/dl", words, 10) == said
+
+
+def test_runs_without_a_difference_are_said_to_be_equal() -> None:
+    assert says._said((0.5, 0.5, 0.5), "mg/dl", ("better", "worse"), 10) == "0.500 mg/dl better (all 10 equal)"
+
+
+def test_what_is_said_by_itself_on_each_task_is_so_of_all_tasks() -> None:
+    entry = says.entry_of("resource-small", "long")
+    each = [float(says.effect_of(entry, task).split()[0]) for task in entry["tasks"]]
+    assert min(each) < float(says.pooled_of(entry).split()[0]) < max(each)
+    assert " % [" in says.pooled_of(says.entry_of("start-defaults", "long"))
 
 
 def test_a_ratio_is_said_as_times_of_the_second_side() -> None:

@@ -41,6 +41,67 @@ def test_interval_covers_as_often_as_it_says() -> None:
     assert 0.935 < np.mean(hits) < 0.965
 
 
+@given(
+    st.lists(st.floats(0, 1, width=32), min_size=2, max_size=12), st.floats(0.5, 0.999),
+    st.sampled_from([(0.0, 1.0), (0, 100), (-1.0, 1.0)]),
+)  # fmt: skip
+@settings(deadline=None)
+def test_an_interval_on_a_scale_stays_within_it(
+    shares: list[float], confidence: float, scale: tuple[float, float]
+) -> None:
+    lowest, highest = scale
+    values = [min(lowest + (highest - lowest) * share, highest) for share in shares]
+    free, found = stats.interval(values, confidence), stats.interval(values, confidence, scale=scale)
+    assert lowest <= found.low <= found.mean <= found.high <= highest
+    assert (found.mean, found.n) == (free.mean, free.n)
+    assert (found.low == found.high) == (free.low == free.high)
+
+
+def test_in_the_middle_of_a_scale_the_interval_is_nearly_students() -> None:
+    values = [0.48, 0.52, 0.50, 0.49, 0.53]
+    free, found = stats.interval(values), stats.interval(values, scale=(0, 1))
+    assert found.low == pytest.approx(free.low, abs=2e-4)
+    assert found.high == pytest.approx(free.high, abs=2e-4)
+
+
+def test_the_interval_on_a_scale_is_that_of_the_logit_by_the_delta_method() -> None:
+    values = [90.0, 99.0, 100.0, 97.0]
+    found, mean = stats.interval(values, scale=(0, 100)), 0.965
+    error = reference.sem(values) / 100 / (mean * (1 - mean))
+    ends = np.log(mean / (1 - mean)) + reference.t.ppf([0.025, 0.975], 3) * error
+    assert (found.low, found.high) == pytest.approx(tuple(100 / (1 + np.exp(-ends))))
+    assert stats.interval(values).high > 100  # what it is for
+
+
+def test_an_interval_on_a_scale_covers_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(1)
+    accuracies = rng.binomial(200, rng.beta(27, 3, (2000, 5))) / 200  # about 0.9
+    hits = [
+        found.low <= 0.9 <= found.high
+        for found in (stats.interval(each, scale=(0, 1)) for each in accuracies)
+    ]
+    assert 0.93 < np.mean(hits) < 0.98
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        stats.interval([0.1] * 5),
+        stats.interval([1.0, 1.0, 1.0, 1.0, 1.0], scale=(0, 1)),
+        stats.paired([35.1, 34.3, 30.2, 7.7, 0.3], [34.1, 33.3, 29.2, 6.7, -0.7]),  # equal but for rounding
+    ],
+)
+def test_equal_runs_have_no_interval_and_say_so(found: stats.Interval) -> None:
+    assert found.low == found.mean == found.high
+    assert str(found).endswith(" (all 5 equal)")
+    assert "[" not in str(found)
+
+
+def test_a_small_difference_is_no_rounding() -> None:
+    found = stats.paired([1.0, 1.0 + 1e-9, 1.0], [0.0, 0.0, 0.0])
+    assert found.low < found.high
+
+
 @given(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=12))
 @settings(deadline=None)
 def test_swapping_the_pair_mirrors_the_contrast(pairs: list[tuple[float, float]]) -> None:
@@ -91,10 +152,10 @@ def test_expected_best_counts_diverged_trials() -> None:
         (23.12, 22.81, 23.43, "23.1 [22.8, 23.4]"),
         (5.0, 4.88, 5.12, "5.00 [4.88, 5.12]"),
         (1234.0, 1190.0, 1278.0, "1234 [1190, 1278]"),
-        (2.0, 2.0, 2.0, "2.00 [2.00, 2.00]"),
+        (2.0, 2.0, 2.0, "2.00 (all 5 equal)"),
         (1.0, -0.04, 2.04, "1.0 [0.0, 2.0]"),
         (2.0, -0.4, 4.4, "2 [0, 4]"),
-        (0.0, 0.0, 0.0, "0.00 [0.00, 0.00]"),
+        (0.0, 0.0, 0.0, "0.00 (all 5 equal)"),
     ],
 )
 def test_text_has_the_digits_the_width_supports(mean: float, low: float, high: float, text: str) -> None:
@@ -108,6 +169,10 @@ def test_text_has_the_digits_the_width_supports(mean: float, low: float, high: f
         (lambda: stats.interval([]), "values must hold at least 2 numbers, got 0"),
         (lambda: stats.interval([1.0, math.nan]), "values must be finite, got nan at position 1"),
         (lambda: stats.interval(np.ones((2, 3))), "values must be a flat sequence"),
+        (lambda: stats.interval([0.9, 1.2], scale=(0, 1)), "values must lie within the scale .*got 1.2 at position 1"),
+        (lambda: anyhow.interval([0.9, 1.0], scale=1.0), r"scale must be a pair \(lowest, highest\), got 1.0"),
+        (lambda: stats.interval([0.9, 1.0], scale=(1, 0)), r"scale\[1\] must be above 1, got 0"),
+        (lambda: stats.interval([0.9, 1.0], scale=(0, math.inf)), r"scale\[1\] must be a finite number, got inf"),
         (lambda: stats.interval([1.0, 2.0], 95), "confidence must be above 0 and below 1, got 95"),
         (lambda: stats.paired([1.0, 2.0], [1.0]), r"b must have as many values as a \(2\), got 1"),
         (lambda: stats.paired([1.0], [2.0]), "a must hold at least 2 numbers, got 1"),

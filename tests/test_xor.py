@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special as scipy_special
 from scipy import stats as scipy_stats
 
 from docs.evidence import xor, xor_table
@@ -76,12 +77,18 @@ def recomputed(length: int, encoding: str, model: str) -> tuple[list[float], tup
     values = [100 * row["test"] for row in sorted(best, key=lambda row: (row["draw"], row.get("seed", 0)))]
     if len(values) == 1:
         return values, (values[0], values[0], values[0])
-    mean, half = np.mean(values), scipy_stats.sem(values) * scipy_stats.t.ppf(0.975, len(values) - 1)
-    return values, (float(mean), float(mean - half), float(mean + half))
+    mean = float(np.mean(values))
+    if len(set(values)) == 1:
+        return values, (mean, mean, mean)
+    share, half = mean / 100, scipy_stats.sem(values) / 100 * scipy_stats.t.ppf(0.975, len(values) - 1)
+    ends = scipy_special.logit(share) + np.array([-half, half]) / (share * (1 - share))  # within 0 and 100
+    low, high = 100 * scipy_special.expit(ends)
+    return values, (mean, float(low), float(high))
 
 
 def numbers(text: str) -> list[float]:
-    return [float(part) for part in text.replace("[", "").replace("]", "").replace(",", "").split()]
+    values = text.partition("(")[0]  # what follows says that all are equal
+    return [float(part) for part in values.replace("[", "").replace("]", "").replace(",", "").split()]
 
 
 @pytest.mark.parametrize("encoding", xor.ENCODINGS)

@@ -125,7 +125,7 @@ class ClaimCard(SphinxDirective):
             f"{says().pooled_of(entry)}: {entry['verdict']}" if entry["pooled"] is not None else "not measured"
             for entry in entries.values()
         ]
-        in_deltas = not entries["long"]["ratio"] and part.statistic not in says().SHARES
+        in_deltas = not entries["long"]["ratio"] and part.statistic not in (*says().SHARES, *says().ALONE)
         rows.append(["all tasks, δ" if in_deltas else "all tasks", *pooled])
         rows.append(["pairs of trainings", *map(str, pairs)])
         table = evidence_pages.table(rows, [])

@@ -45,7 +45,7 @@ def between(pool: str, first: str, second: str, task: str, budget: str, statisti
     if found.missing or len(found.pairs) < 2:
         raise ValueError(f"{pool} must hold trials of {first} and {second} on {task} at {budget!r}")
     gain = stats.interval(found.differences(1.0))
-    of_task = {"task": task, "unit": of.tasks[task].unit, "delta": 1.0}
+    of_task = {"task": task, "unit": of.tasks[task].unit, "delta": 1.0, "pairs": found.pairs}
     ends = {"effect": gain.mean, "low": gain.low, "high": gain.high}
     return effect_of({"statistic": statistic, "ratio": None}, of_task | ends)
 

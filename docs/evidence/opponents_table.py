@@ -70,6 +70,9 @@ FINDINGS = {
 }
 """What a finding says of the level that is compared."""
 
+SHARES = ("accuracy", "auroc", "average_precision")
+"""What cannot exceed 1."""
+
 STATISTICS = {"test": "", "auroc": ", AUROC", "average_precision": ", average precision"}
 
 Entry = dict[str, Any]
@@ -189,17 +192,30 @@ def task(comparison: str, name: str, statistic: str = "test") -> list[list[str]]
 def measure(entry: Entry) -> str:
     """What is measured, with its unit."""
     (of,) = entry["tasks"]
-    name = read_tasks(FOLDER / "tasks.toml")[of["task"]].metric if entry["statistic"] == "test" else entry["statistic"]
+    name = metric(entry)
     name = {"rmse": "RMSE", "auroc": "AUROC"}.get(name, name.replace("_", " "))
     return f"{name}, {of['unit']}" if of["unit"] and entry["statistic"] == "test" else str(name)
+
+
+def metric(entry: Entry) -> str:
+    """The name of what is measured."""
+    (of,) = entry["tasks"]
+    return str(tasks()[of["task"]].metric if entry["statistic"] == "test" else entry["statistic"])
+
+
+@cache
+def tasks() -> Any:
+    """The tasks of all pools."""
+    return read_tasks(FOLDER / "tasks.toml")
 
 
 def score(entry: Entry, side: int) -> str:
     """The mean of a side with its interval over draws and seeds; and how many seeds were lost."""
     (of,) = entry["tasks"]
-    found = stats.interval([pair[side] for pair in of["pairs"]])
+    scale = (0, 1) if metric(entry) in SHARES else None
+    found = stats.interval([pair[side] for pair in of["pairs"]], scale=scale)
     lost = f", {of['lost']} diverged" if of["lost"] and side == 2 else ""
-    return (str(found) if found.high - found.low > 1e-9 else f"{found.mean:.3g}") + lost
+    return f"{found}{lost}"
 
 
 def effect(comparison: str, level: str, name: str, budget: str, statistic: str = "test") -> str:

@@ -113,14 +113,13 @@ def effect_of(entry: Verdict, task: Verdict) -> str:
         first, second = task["shares"]["first"], task["shares"]["second"]
         return f"{first['lost']} of {first['of']} against {second['lost']} of {second['of']}"
     if entry["ratio"]:
-        return _times([math.exp(value * task["delta"]) for value in values])
+        return _times([math.exp(value * task["delta"]) for value in values], len(task["pairs"]))
     if statistic in ALONE:
-        low, high = ALONE[statistic]
-        found = stats.interval([first for _, first, _ in task["pairs"]])
-        unit = " %" if statistic == "percentile" else ""
-        return _number(found.mean, max(found.low, low), min(found.high, high)).replace(" [", f"{unit} [", 1)
+        found = stats.interval([first for _, first, _ in task["pairs"]], scale=ALONE[statistic])
+        return _with(str(found), "%" if statistic == "percentile" else "")
     scale, unit = _scale(statistic, task)
-    return _said([value * task["delta"] * scale for value in values], unit, WORDS.get(statistic, ("better", "worse")))
+    values = [value * task["delta"] * scale for value in values]
+    return _said(values, unit, WORDS.get(statistic, ("better", "worse")), len(task.get("pairs", ())))
 
 
 def pooled(name: str, budget: str, *part: str) -> str:
@@ -131,24 +130,29 @@ def pooled(name: str, budget: str, *part: str) -> str:
 def pooled_of(entry: Verdict) -> str:
     """The effect of an entry over all its tasks."""
     values = [entry[key] for key in ("pooled", "low", "high")]
+    n = sum(len(task["pairs"]) for task in entry["tasks"])
     if entry["ratio"]:
-        return _times([entry["ratio"] ** value for value in values])
+        return _times([entry["ratio"] ** value for value in values], n)
+    if entry["statistic"] in ALONE:  # the first side by itself, as on each task
+        task = entry["tasks"][0]
+        sign, second = 1 if task["higher_is_better"] else -1, task["pairs"][0][2]
+        mean, *ends = (second + sign * task["delta"] * value for value in values)
+        text = _number(mean, min(ends), max(ends), n)
+        return _with(text, "%" if entry["statistic"] == "percentile" else "")
     if entry["statistic"] in SHARES:
         deltas = {task["delta"] for task in entry["tasks"]}
-        return _said([100 * value * min(deltas) for value in values], "points", WORDS[entry["statistic"]])
-    return _said(values, "", WORDS.get(entry["statistic"], ("better", "worse")))
+        return _said([100 * value * min(deltas) for value in values], "points", WORDS[entry["statistic"]], n)
+    return _said(values, "", WORDS.get(entry["statistic"], ("better", "worse")), n)
 
 
 def score(pool: str, level: str, task: str, budget: str) -> str:
     """The mean test score of a tuned level over its report seeds, with its 95 % interval and unit."""
     spec = read_tasks(DOCS / "evidence" / "tasks.toml")[task]
     rows = [row for row in _reported(pool, task, budget)[level].values() if row and row["status"] != "diverged"]
-    found = stats.interval([row["scores"]["test"] for row in rows])
-    share = spec.metric == "accuracy"
-    values = [found.mean, *((max(found.low, 0.0), min(found.high, 1.0)) if share else (found.low, found.high))]
-    scale, unit = (100, " %") if share else (1, f" {spec.unit}" if spec.unit else "")
-    mean, low, high = (value * scale for value in values)
-    return _number(mean, low, high).replace(" [", f"{unit} [", 1)
+    values = [row["scores"]["test"] for row in rows]
+    if spec.metric == "accuracy":
+        return _with(str(stats.interval([100 * value for value in values], scale=(0, 100))), "%")
+    return _with(str(stats.interval(values)), spec.unit)
 
 
 def rate(pool: str, level: str, task: str, budget: str) -> str:
@@ -190,24 +194,29 @@ def _scale(statistic: str, task: Verdict) -> tuple[float, str]:
     return (100.0, "points") if share else (1.0, UNITS.get(unit, unit))
 
 
-def _said(values: Sequence[float], unit: str, words: tuple[str, str]) -> str:
+def _said(values: Sequence[float], unit: str, words: tuple[str, str], n: int) -> str:
     """A difference in words, its sign as a word: ``4.0 mg/dl better [2.9, 5.1]``."""
     mean, low, high = values
     if mean < 0:
         mean, low, high = -mean, -high, -low
-    text, after = _number(mean, low, high), f" {unit}" if unit else ""
+    text = _number(mean, low, high, n)
     if float(text.split()[0]) == 0:  # nothing to be called better: the ends keep their signs
-        return _number(*values).replace(" [", f"{after} [", 1)
-    return text.replace(" [", f"{after} {words[values[0] < 0]} [", 1)
+        return _with(_number(*values, n), unit)
+    return _with(text, f"{unit} {words[values[0] < 0]}".strip())
 
 
-def _times(values: Sequence[float]) -> str:
-    mean, low, high = values
-    return _number(mean, low, high).replace(" [", " times [", 1)
+def _times(values: Sequence[float], n: int) -> str:
+    return _with(_number(*values, n), "times")
 
 
-def _number(mean: float, low: float, high: float) -> str:
-    return str(stats.Interval(mean=mean, low=low, high=high, n=0, confidence=0.95))
+def _number(mean: float, low: float, high: float, n: int) -> str:
+    return str(stats.Interval(mean=mean, low=low, high=high, n=n, confidence=0.95))
+
+
+def _with(text: str, unit: str) -> str:
+    """An interval with its unit after the mean."""
+    mean, _, ends = text.partition(" ")
+    return f"{mean} {unit} {ends}" if unit else text
 
 
 def _listed(names: Sequence[str]) -> str:

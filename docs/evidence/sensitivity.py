@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
@@ -355,10 +355,7 @@ def _mean(task: TaskSpec, score: Score) -> str:
     known, count = _converged(score), len(score.by_seed)
     if len(known) < 2:
         return f"{count - len(known)} of {count} diverged"
-    found = stats.interval(known)
-    if task.metric == "accuracy":
-        found = replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
-    text = str(found) if found.high - found.low > 1e-9 else f"{found.mean:.3g}, all seeds alike"
+    text = str(stats.interval(known, scale=(0, 1) if task.metric == "accuracy" else None))
     return text if len(known) == count else f"{text}, {count - len(known)} of {count} diverged"
 
 

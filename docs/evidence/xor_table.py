@@ -99,14 +99,7 @@ def cell(length: int, encoding: str, model: str) -> str:
     values = list(tested(length, encoding, model).values())
     if model in xor.BASELINES and len(xor.PROTOCOLS[length].draws) == 1:
         return f"{values[0]:.1f}"
-    return written(stats.interval(values))
-
-
-def written(found: stats.Interval) -> str:
-    """Write an interval; one of no width, such as that of five models of one answer, with one decimal."""
-    if found.high - found.low > 1e-6:
-        return str(found)
-    return f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]"
+    return str(stats.interval(values, scale=(0, 100)))
 
 
 def scores(encoding: str) -> list[list[str]]:
@@ -143,7 +136,7 @@ def contrasts(other: str, encoding: str) -> list[list[str]]:
 def signed(found: stats.Interval) -> str:
     """Write a difference with its sign, and whether it is open."""
     is_open = " open" if found.low <= 0 <= found.high else ""
-    return f"{'+' if found.mean > 0 else ''}{written(found)}{is_open}"
+    return f"{'+' if found.mean > 0 else ''}{found}{is_open}"
 
 
 def difference(length: str, encoding: str, model: str, other: str) -> str:

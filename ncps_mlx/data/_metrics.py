@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from ncps_mlx._utils.optional import import_optional
 from ncps_mlx._utils.validation import as_float, check_choice, check_flag
 from ncps_mlx.data._split import Array
 
-__all__ = ["METRICS", "Metric", "as_metric", "pinball"]
+__all__ = ["METRICS", "Metric", "as_metric", "pinball", "scale_of"]
 
 Function = Callable[[Array, Array, Array | None], float]
 """Takes what was true, what was predicted, and a weight for each reading, ``None`` if all count the same."""
@@ -31,6 +31,7 @@ class Metric:
     kind: str = "regression"
     of: str = "values"  # what it is given as predicted: "values", "classes" or "probabilities"
     has_unit: bool = False
+    is_share: bool = False  # 1 where all is right, never below 0
     is_pooled: bool = False  # over all values alike, whichever target they are of
 
     def score(self, true: Array, outputs: Array, weight: Array | None) -> float:
@@ -124,6 +125,10 @@ def _log_loss(true: Array, probabilities: Array, weight: Array | None) -> float:
     return _of_sklearn("log_loss", labels=every)(true, probabilities, weight)
 
 
+def _share(name: str, function: Function, of: str) -> Metric:
+    return Metric(name=name, function=function, greater_is_better=True, kind="classification", of=of, is_share=True)
+
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -133,16 +138,10 @@ METRICS = {
         Metric(name="mape", function=_relative, is_pooled=True),
         Metric(name="smape", function=_symmetric, is_pooled=True),
         Metric(name="pinball", function=_pinball_of_points, has_unit=True, is_pooled=True),
-        Metric(name="accuracy", function=_accuracy, greater_is_better=True, kind="classification", of="classes"),
-        Metric(
-            name="balanced accuracy",
-            function=_of_sklearn("balanced_accuracy_score"),
-            greater_is_better=True,
-            kind="classification",
-            of="classes",
-        ),
-        Metric(name="f1", function=_f1, greater_is_better=True, kind="classification", of="classes"),
-        Metric(name="roc auc", function=_roc_auc, greater_is_better=True, kind="classification", of="probabilities"),
+        _share("accuracy", _accuracy, of="classes"),
+        _share("balanced accuracy", _of_sklearn("balanced_accuracy_score"), of="classes"),
+        _share("f1", _f1, of="classes"),
+        _share("roc auc", _roc_auc, of="probabilities"),
         Metric(name="log loss", function=_log_loss, kind="classification", of="probabilities"),
     )
 }
@@ -150,6 +149,14 @@ METRICS = {
 
 OF_PROBABILITIES = ("y_score", "y_proba", "y_prob")
 """What a function calls its second argument if that is probabilities, as scikit-learn's do."""
+
+
+def scale_of(metric: str, scores: Iterable[float]) -> tuple[float, float] | None:
+    """The bounds of scores of a metric, in shares or in percent as they are; ``None`` where it has none."""
+    found = list(scores)
+    if metric not in METRICS or not METRICS[metric].is_share or min(found, default=0.0) < 0:
+        return None
+    return next(((0.0, most) for most in (1.0, 100.0) if max(found, default=0.0) <= most), None)
 
 
 def as_metric(value: Any, kind: str, greater_is_better: Any = None, *, any_direction: bool = False) -> Metric:

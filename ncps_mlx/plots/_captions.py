@@ -12,6 +12,7 @@ from typing import Any
 from ncps_mlx._trials import TrialResult, check_hyperparameter, has_value, mean_scores, score_of, varied
 from ncps_mlx._utils.json_values import format_value
 from ncps_mlx._utils.validation import check_mapping, check_names, check_number, check_text
+from ncps_mlx.data._metrics import scale_of
 from ncps_mlx.stats import Interval, interval
 
 __all__ = [
@@ -55,13 +56,13 @@ def score_name(records: Sequence[TrialResult], split: str = "validation") -> str
     return f"{name} ({records[0].units})" if records[0].units else name
 
 
-def summarize(values: Iterable[float]) -> dict[str, Any]:
+def summarize(values: Iterable[float], metric: str = "") -> dict[str, Any]:
     """Return mean, interval and count of scores; no interval below two scores, no mean if one diverged."""
     scores = list(values)
     diverged = sum(not math.isfinite(score) for score in scores)
     row: dict[str, Any] = {"mean": None, "low": None, "high": None, "n": len(scores), "diverged": diverged}
     if not diverged and len(scores) > 1:
-        found = interval(scores)
+        found = interval(scores, scale=scale_of(metric, scores))
         row |= {"mean": found.mean, "low": found.low, "high": found.high}
     elif not diverged and scores:
         row["mean"] = scores[0]
@@ -105,7 +106,7 @@ def configuration_rows(runs: Sequence[TrialResult], names: Sequence[str]) -> lis
     """Every configuration with its values, its mean over the seeds, and how many seeds were pruned."""
     return [
         {"x": {name: config[name] for name in names}}
-        | summarize([score_of(run) for run in group])
+        | summarize([score_of(run) for run in group], runs[0].metric)
         | {"pruned": sum(run.status == "pruned" for run in group)}
         for config, _, group in mean_scores(runs)
     ]

@@ -85,7 +85,7 @@ def expected_best(
         end = float(curve[-1])
         row: dict[str, Any] = {"x": name or "study", "mean": end if math.isfinite(end) else None}
         group = min(configs, key=lambda item: -item[1] if higher else item[1])[2]
-        of_best = summarize([score_of(run) for run in group])
+        of_best = summarize([score_of(run) for run in group], group[0].metric)
         row |= {"low": of_best["low"], "high": of_best["high"], "n": of_best["n"], "tried": len(scores)}
         summary.append(row | {"diverged": sum(not math.isfinite(score) for score in scores)})
     finite = [point for point in points if math.isfinite(point["score"])]

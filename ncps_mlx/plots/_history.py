@@ -65,7 +65,7 @@ def history(
     best: dict[str, Any] | None = None
     summary: list[dict[str, Any]] = []
     for _, _, group in sorted(mean_scores(runs), key=lambda group: group[2][-1].trial):
-        row = {"x": group[-1].trial} | summarize([score_of(run) for run in group])
+        row = {"x": group[-1].trial} | summarize([score_of(run) for run in group], group[0].metric)
         row["pruned"] = sum(run.status == "pruned" for run in group)
         best = best_row([row] if best is None else [best, row], higher)
         summary.append(row | {"best": None if best is None else best["mean"]})

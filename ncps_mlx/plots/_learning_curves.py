@@ -111,8 +111,10 @@ def learning_curves(
             {"x": name, "seed": getattr(given[i], "seed", None), "score": final, "best_step": curve.best_step}
             | {"step": curve.step, "validation_score": curve.validation_score, "train_loss": curve.train_loss}
         )
+    metric = runs[0].metric if runs else ""
     summary = [
-        {"x": label} | summarize([point["score"] for point in points if point["x"] == label]) for label in labels
+        {"x": label} | summarize([point["score"] for point in points if point["x"] == label], metric)
+        for label in labels
     ]
     best = best_row(summary, higher)
 

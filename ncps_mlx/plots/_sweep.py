@@ -145,7 +145,7 @@ def _summarize(
                 if has_value(run, x, value) and (hue is None or has_value(run, hue, shade))
             ]
             if scores:
-                summary.append({"x": value} | ({} if hue is None else {hue: shade}) | summarize(scores))
+                summary.append({"x": value} | ({} if hue is None else {hue: shade}) | summarize(scores, runs[0].metric))
     return summary
 
 
@@ -178,7 +178,10 @@ def _draw(
         ax.errorbar(
             [scale.position(row["x"]) for row in rows],
             [math.nan if row["mean"] is None else row["mean"] for row in rows],
-            yerr=[[0 if row["low"] is None else (row["high"] - row["low"]) / 2 for row in rows]] * 2,
+            yerr=[
+                [0 if row["low"] is None else sign * (row[end] - row["mean"]) for row in rows]
+                for sign, end in ((-1, "low"), (1, "high"))
+            ],
             color=colour, marker=marker, ms=8, capsize=4, label=None if hue is None else as_text(shade),
             linestyle="none" if scale.kind == "category" else line, transform=ax.transData + shift,
         )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ncps_mlx._trials import WORSE_THAN_MEAN, TrialResult, mean_scores
 from ncps_mlx._utils.json_values import format_value
 from ncps_mlx._utils.validation import check_number
+from ncps_mlx.data._metrics import scale_of
 from ncps_mlx.search._distributions import Choice, Distribution
 from ncps_mlx.search._record import Record
 from ncps_mlx.search._space import Space
@@ -99,7 +100,7 @@ def summary(space: Space, records: Sequence[Record], head: str, name: str) -> st
         return "\n".join(lines)
     best = best_group(records, name)
     scores = [record.score for record in best]
-    score = str(interval(scores)) if len(scores) > 1 else f"{scores[0]:.4g}"
+    score = str(interval(scores, scale=scale_of(best[0].metric, scores))) if len(scores) > 1 else f"{scores[0]:.4g}"
     unit = f" {best[0].units}" if best[0].units else ""
     values = ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {format_value(value)}"

@@ -13,7 +13,7 @@ from ncps_mlx._trials import TrialResult, Trials, as_records, check_hyperparamet
 from ncps_mlx._utils.json_values import format_value, to_json_value
 from ncps_mlx._utils.text_table import text_table
 from ncps_mlx._utils.validation import as_float, check_names, check_number
-from ncps_mlx.stats._intervals import Paired, paired
+from ncps_mlx.stats._intervals import Paired, paired, without_width
 
 __all__ = ["Comparison", "Level", "compare"]
 
@@ -98,7 +98,7 @@ class Comparison:
         >>> [level.value for level in comparison], comparison.best.value
         ([0.001, 0.01], 0.01)
         >>> print(comparison[0.001].difference)
-        19.0 [19.0, 19.0]
+        19.0 (all 3 equal)
     """
 
     hyperparameter: str
@@ -319,4 +319,4 @@ def _signed(difference: Paired, digits: int) -> str:
     mean, low, high = (
         f"{round(value, digits) + 0.0:+.{digits}f}" for value in (difference.mean, difference.low, difference.high)
     )
-    return f"{mean} [{low}, {high}]"
+    return f"{mean} {without_width(difference.n)}" if difference.low == difference.high else f"{mean} [{low}, {high}]"

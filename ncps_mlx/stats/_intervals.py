@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from ncps_mlx._utils.arrays import as_array, flat_numbers
 from ncps_mlx._utils.validation import check_number
 
-__all__ = ["Interval", "Paired", "failure_rate", "finite_numbers", "interval", "paired"]
+__all__ = ["Interval", "Paired", "failure_rate", "finite_numbers", "interval", "paired", "without_width"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +40,10 @@ class Interval:
     confidence: float
 
     def __str__(self) -> str:
-        """Write the mean and its ends, rounded to what the width of the interval supports."""
+        """Write the mean and its ends, rounded to what the width of the interval supports; equal values say so."""
         digits = self.decimals
+        if self.low == self.high:
+            return f"{round(self.mean, digits) + 0.0:.{digits}f} {without_width(self.n)}"
         mean, low, high = (
             f"{round(value, digits) + 0.0:.{digits}f}" for value in (self.mean, self.low, self.high)
         )
@@ -76,7 +79,9 @@ class Paired(Interval):
     wins: int
 
 
-def interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
+def interval(
+    values: Iterable[float], confidence: float = 0.95, *, scale: tuple[float, float] | None = None
+) -> Interval:
     """Mean and Student interval of independent values, for instance one score per seed.
 
     The half-width is ``t · s / sqrt(n)`` with s the sample standard deviation (n − 1 in its
@@ -84,30 +89,81 @@ def interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
     (Student, "The probable error of a mean", Biometrika 6, 1908). A percentile bootstrap would be
     too narrow at five seeds.
 
+    An accuracy cannot exceed 1. With ``scale=(0, 1)`` Student's interval is taken of the mean's logit and brought
+    back, so that it lies within the scale: in its middle nearly the same, towards its ends no longer symmetric. (The
+    logit's standard error is that of the mean divided by p (1 − p), the delta method: Agresti, "Categorical data
+    analysis", 3rd edition, 2013, section 16.1.)
+
     Args:
         values: At least two finite numbers.
         confidence: Coverage, above 0 and below 1 (default 0.95).
+        scale: The lowest and the highest value that there can be (default: no such bounds).
 
     Returns:
-        Interval: in the unit of the values.
+        Interval: in the unit of the values. Without a width if all values are equal, which its text says.
 
     Raises:
-        ValueError: fewer than two values, one that is not finite, or a confidence outside (0, 1).
+        ValueError: fewer than two values, one that is not finite or not within the scale, a scale whose ends are not
+            finite and in order, or a confidence outside (0, 1).
 
     Example:
         >>> from ncps_mlx.stats import interval
         >>> print(interval([0.28, 0.31, 0.33, 0.30, 0.35]))
         0.31 [0.28, 0.35]
+        >>> accuracies = [0.82, 1.0, 0.99]
+        >>> print(interval(accuracies))
+        0.94 [0.69, 1.19]
+        >>> print(interval(accuracies, scale=(0, 1)))
+        0.94 [0.2, 1.0]
+        >>> print(interval([0.5, 0.5, 0.5]))
+        0.500 (all 3 equal)
     """
     confidence = check_number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
     data = finite_numbers("values", values)
     if data.size < 2:
         raise ValueError(f"values must hold at least 2 numbers, got {data.size}. Train more seeds.")
+    found = _students(data, confidence, float(np.abs(data).max()))
+    return found if scale is None else _within(found, data, _check_scale(scale))
+
+
+def _students(data: NDArray[np.float64], confidence: float, size: float) -> Interval:
+    """Student's interval; of values that differ by no more than the rounding of numbers of this size, without width."""
     from scipy.special import stdtrit
 
+    n = int(data.size)
+    if np.ptp(data) <= 8 * np.finfo(np.float64).eps * size:
+        mean = float(data[0]) + 0.0  # no -0.0
+        return Interval(mean=mean, low=mean, high=mean, n=n, confidence=confidence)
     mean = float(data.mean())
-    half = float(stdtrit(data.size - 1, (1 + confidence) / 2) * data.std(ddof=1) / math.sqrt(data.size))
-    return Interval(mean=mean, low=mean - half, high=mean + half, n=int(data.size), confidence=confidence)
+    half = float(stdtrit(n - 1, (1 + confidence) / 2) * data.std(ddof=1) / math.sqrt(n))
+    return Interval(mean=mean, low=mean - half, high=mean + half, n=n, confidence=confidence)
+
+
+def _check_scale(scale: Any) -> tuple[float, float]:
+    if not isinstance(scale, tuple | list) or len(scale) != 2:
+        raise ValueError(f"scale must be a pair (lowest, highest), got {scale!r:.80}.")
+    lowest = check_number("scale[0]", scale[0])
+    return lowest, check_number("scale[1]", scale[1], low=lowest, open_low=True)
+
+
+def _within(found: Interval, data: NDArray[np.float64], scale: tuple[float, float]) -> Interval:
+    """The interval on the logit of a scale, brought back."""
+    lowest, highest = scale
+    outside = np.flatnonzero((data < lowest) | (data > highest))
+    if outside.size:
+        raise ValueError(
+            f"values must lie within the scale from {lowest:g} to {highest:g}, got {data[outside[0]]} at position "
+            f"{outside[0]}."
+        )
+    if found.low == found.high:
+        return found
+    from scipy.special import expit, logit
+
+    span = highest - lowest
+    share = (found.mean - lowest) / span
+    half = (found.high - found.mean) / span / (share * (1 - share))
+    low, high = (lowest + span * float(expit(logit(share) + end)) for end in (-half, half))
+    return replace(found, low=min(low, found.mean), high=max(high, found.mean))
 
 
 def paired(a: Iterable[float], b: Iterable[float], confidence: float = 0.95) -> Paired:
@@ -145,7 +201,8 @@ def paired(a: Iterable[float], b: Iterable[float], confidence: float = 0.95) -> 
         raise ValueError(
             f"a must hold at least 2 numbers, got {first.size}. Train both settings with more seeds."
         )
-    difference = interval(first - second, confidence)
+    confidence = check_number("confidence", confidence, low=0, high=1, open_low=True, open_high=True)
+    difference = _students(first - second, confidence, float(max(np.abs(first).max(), np.abs(second).max())))
     wins, ties = int((first > second).sum()), int((first == second).sum())
     return Paired(
         mean=difference.mean,
@@ -198,6 +255,11 @@ def failure_rate(failed: Iterable[bool], confidence: float = 0.95) -> Interval:
     half = math.sqrt(square * (share * (1 - share) / n + square / (4 * n * n))) / (1 + square / n)
     low, high = max(0.0, middle - half) if share > 0 else 0.0, min(1.0, middle + half) if share < 1 else 1.0
     return Interval(mean=share, low=low, high=high, n=n, confidence=confidence)
+
+
+def without_width(n: int) -> str:
+    """What stands in place of an interval where no value differs from another: they tell no spread."""
+    return f"(all {n} equal)"
 
 
 def finite_numbers(name: str, values: Iterable[float]) -> NDArray[np.float64]:
