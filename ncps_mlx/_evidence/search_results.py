@@ -146,13 +146,14 @@ def compare(part: Part, trials: SearchTrials) -> Contrast:
             pairs.append((repeat, *found))
         else:
             lost += 1
-    higher = {"percentile": False, "early correlation": True}
+    higher, units = {"percentile": False, "early correlation": True}, {"percentile": "%", "early correlation": ""}
     return Contrast(
         pairs=pairs,
         higher_is_better=higher.get(part.statistic, METRICS[task.metric].greater_is_better),
         levels={},
         lost=lost,
         missing=missing,
+        unit=units.get(part.statistic),
     )
 
 
