@@ -110,11 +110,11 @@ def interval(
         >>> from ncps_mlx.stats import interval
         >>> print(interval([0.28, 0.31, 0.33, 0.30, 0.35]))
         0.31 [0.28, 0.35]
-        >>> accuracies = [0.82, 1.0, 0.99]
+        >>> accuracies = [0.93, 1.0, 0.99, 0.98, 0.96]
         >>> print(interval(accuracies))
-        0.94 [0.69, 1.19]
+        0.97 [0.94, 1.01]
         >>> print(interval(accuracies, scale=(0, 1)))
-        0.94 [0.2, 1.0]
+        0.97 [0.91, 0.99]
         >>> print(interval([0.5, 0.5, 0.5]))
         0.500 (all 3 equal)
     """
