@@ -40,6 +40,7 @@ extensions = [
     "recorded_pages",
     "evidence_pages",
     "claim_cards",
+    "typed_numbers",
     "claim_pages",
     "record_check",
     "api_names",
@@ -144,6 +145,7 @@ if "Documentation" in ADDRESSES:
     html_baseurl = f"{ADDRESSES['Documentation']}/"
     sitemap_url_scheme = "{link}"
     ogp_site_url = html_baseurl
+    ogp_social_cards = {"image": "_static/icon.png"}  # cards take no SVG
     ogp_enable_meta_description = False  # every page has one already
 notfound_urls_prefix = urlsplit(ADDRESSES.get("Documentation", "")).path + "/"
 notfound_context = {

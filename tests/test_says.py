@@ -39,6 +39,10 @@ def test_a_sign_is_said_as_a_word(values: tuple[float, ...], words: tuple[str, s
     assert says._said(values, "mg/dl", words, 10) == said
 
 
+def test_one_is_said_of_one() -> None:
+    assert says._said((1.2, -3.1, 5.4), "points", ("better", "worse"), 10) == "1 point better [-3, 5]"
+
+
 def test_runs_without_a_difference_are_said_to_be_equal() -> None:
     assert says._said((0.5, 0.5, 0.5), "mg/dl", ("better", "worse"), 10) == "0.500 mg/dl better (all 10 equal)"
 

@@ -174,7 +174,7 @@ class Answer(SphinxDirective):
             items = [nodes.list_item("", nodes.paragraph("", "", *badge_with_link(name))) for name in names]
         except (ValueError, KeyError) as error:
             raise self.error(f"answer: {error}") from error
-        return [nodes.bullet_list("", *items)]
+        return [nodes.bullet_list("", *items, classes=["badges"])]
 
 
 class ClaimBadge(SphinxRole):

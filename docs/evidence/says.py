@@ -200,6 +200,8 @@ def _said(values: Sequence[float], unit: str, words: tuple[str, str], n: int) ->
     if mean < 0:
         mean, low, high = -mean, -high, -low
     text = _number(mean, low, high, n)
+    if text.split()[0] == "1":
+        unit = unit.removesuffix("s")  # one point
     if float(text.split()[0]) == 0:  # nothing to be called better: the ends keep their signs
         return _with(_number(*values, n), unit)
     return _with(text, f"{unit} {words[values[0] < 0]}".strip())
