@@ -45,7 +45,9 @@ def rewrite(app: Sphinx, pagename: str, templatename: str, context: dict[str, An
     del pagename, templatename
     if "body" not in context:
         return
-    sources = {name: Path(app.srcdir) / source for source, name in app.builder.images.items()}
+    gallery = Path(app.srcdir) / "auto_examples" / "images"  # whose pictures Sphinx does not know of
+    sources = {path.name: path for folder in (gallery, gallery / "thumb") for path in folder.glob("*.png")}
+    sources |= {name: Path(app.srcdir) / source for source, name in app.builder.images.items()}
     count = 0
 
     def one(found: re.Match[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -40,14 +41,19 @@ def requests(page: str) -> list[str]:
     return [address for address in found if not address.startswith("data:")]
 
 
+def served_at(page: str, path: str) -> Path:
+    """The file that a path on a page means; one that begins with a slash, as where nothing is found, from the root."""
+    name = unquote(path)
+    return (HTML / name[1:] if name.startswith("/") else (HTML / page).parent / name).resolve()
+
+
 @pytest.mark.parametrize("page", pages())
 def test_every_request_stays_on_the_site(page: str) -> None:
     for address in requests(page):
         parts = urlsplit(address)
         assert not parts.scheme, address
         assert not parts.netloc, address
-        target = (HTML / page).parent / unquote(parts.path)
-        assert target.resolve().is_file(), f"{address} is not on the site"
+        assert served_at(page, parts.path).is_file(), f"{address} is not on the site"
 
 
 def test_styles_load_nothing_from_elsewhere() -> None:
@@ -71,7 +77,7 @@ def test_links_within_the_site_lead_somewhere(page: str) -> None:
         parts = urlsplit(str(link["href"]))
         if parts.scheme or parts.netloc or not parts.path:
             continue
-        assert ((HTML / page).parent / unquote(parts.path)).resolve().is_file(), link["href"]
+        assert served_at(page, parts.path).is_file(), link["href"]
 
 
 def test_formulas_need_no_script() -> None:
