@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from copied_programs import programs_of
 from pageblocks import parse_page
@@ -34,15 +34,15 @@ def test_copy_buttons_give_the_programs_of_the_page(phone: Visit, name: str) -> 
     page = phone.open(f"guide/{name}")
     blocks = [block.code for block in parse_page(ROOT / "docs" / "guide" / f"{name}.rst").blocks]
     wanted = [program.code.strip() for program in programs_of(blocks)]
-    for details in page.locator("details:not([open])").all():
-        details.evaluate("each => { each.open = true; }")
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
     copied = []
     for row in page.locator("div.highlight-python ~ div.copy-row, pre.copied-program + div.copy-row").all():
         first = row.locator("button").first
         box = first.bounding_box()
         assert box is not None and min(box["width"], box["height"]) >= 24
         first.click()
-        assert page.locator("[role=status]").inner_text() == "Copied"
+        expect(first).to_have_text("Copied")
+        assert page.get_by_role("status").last.inner_text() == "Copied"  # which is spoken
         copied.append(clipboard(phone).strip())
     assert [code for code in wanted if code not in copied] == []
 
