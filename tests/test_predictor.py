@@ -139,7 +139,8 @@ def test_a_stream_is_the_table_row_by_row(frame: dict[str, Any], horizon: int | 
         if horizon and target < len(rows) and i > 0:
             given = stream.predict(at=frame["hour"][rows[target]])
         if given is not None:
-            assert given["pressure"] == pytest.approx(wanted[rows[target]], abs=1e-6)
+            # without layers in C sums are rounded otherwise in a batch of another size
+            assert given["pressure"] == pytest.approx(wanted[rows[target]], rel=1e-6, abs=1e-6)
             compared += 1
     assert compared >= len(rows) - 4
 
