@@ -9,10 +9,10 @@ Does a CfC need its backbone?
 **Question.** A CfC's candidates for the next state come from a small network, its backbone. Is it better with one
 than without, and how wide should it be?
 
-**Short answer.** It helps on some tasks and costs on others while trainings are short; in long ones the difference is
-negligible. Its width hardly matters, so the usual ratio to the hidden units does no harm. (*The backbone extracts
-features, and so it helps*: differs by task in short trainings, refuted in long ones. *Take one and a half to two
-times as many backbone units as hidden units*: supported in short trainings, supported in long ones.)
+**Short answer.** In short trainings it depends on the task, and on sunspots it costs; in long ones the difference is
+negligible. The usual ratio to the hidden units loses nothing that matters to the best other one. (*The backbone
+extracts features, and so it helps*: differs by task in short trainings, refuted in long ones. *Take one and a half to
+two times as many backbone units as hidden units*: supported in short trainings, supported in long ones.)
 
 **Cost.** Up to four networks on two tasks, five seeds each: seconds.
 """
@@ -89,7 +89,7 @@ print(larger)
 # ----------
 # * **Default**: one layer, with one to two units for each hidden one.
 # * **Safe range**: zero or one layer, up to 64 units. Spend what is left on hidden units.
-# * **Symptom of too large**: slower steps, and no better training error.
+# * **Symptom of too large**: slower steps, and no better training error; on sunspots a worse test error.
 #
 # The guide's page is :doc:`/guide/backbone`.
 #
@@ -98,7 +98,7 @@ print(larger)
 # When this fails
 # ---------------
 # Inputs here are plain numbers, one or twelve a step. Where each step holds something that must be read first, as an
-# image or a spectrum, a backbone has more to do, and an encoder of your own before the model perhaps most. Dropout
-# acts in the backbone: without one there is none.
+# image or a spectrum, a backbone may have more to do, and an encoder of your own before the model perhaps most: that
+# is not measured. Dropout acts in the backbone: without one there is none.
 
 plots.show()

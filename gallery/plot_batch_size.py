@@ -91,7 +91,7 @@ print(steps)
 #
 # When this fails
 # ---------------
-# Seconds are those of one processor core and of a model of 16 units. On a device that is not busy with it, a larger
-# batch costs less than here. A larger batch at the rate of a small one looks worse than it is.
+# Seconds are those of one processor core and of a model of 16 units; on another device a larger batch may cost less
+# than here, or more. A larger batch at the rate of a small one looks worse than it is.
 
 plots.show()

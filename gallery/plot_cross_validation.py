@@ -104,7 +104,7 @@ print(claims.check("validate-domain", seeds=None))
 # What to do
 # ----------
 # * **Default**: blocked folds in the order of time, with a gap as long as a window: :meth:`ncps_mlx.Task.fold`. They
-#   cost no more, and cannot flatter.
+#   cost no more, and share no month between training and validation.
 # * **Safe range**: shuffled folds only where sequences share no readings.
 # * **Symptom of folds that flatter**: a nearest neighbour is far better in them than in blocked ones.
 #

@@ -97,7 +97,7 @@ print(few)
 # When this fails
 # ---------------
 # *All rates give the same score*: no backbone was active. *Validation is far above training at every rate*: the
-# splits differ in kind, which no dropout mends. A training that keeps the best step by validation has much of what
-# dropout gives already; without it, compare again.
+# splits differ in kind, which no dropout mends. Trainings here keep the best step by validation, which is a
+# cure of its own; without it, compare again.
 
 plots.show()

@@ -46,9 +46,9 @@ figure = plots.series(
 # %%
 # What varies, and why this range
 # -------------------------------
-# The hidden size, doubling from 4, which is hardly enough to hold the phase of a cycle, to 128. The rule of thumb
-# gives 4 units for one input and 32 for twelve; it is compared with the best of all six widths, which three tuning
-# seeds have chosen. The backbone stays at 32 units. Each width has the learning rate that suits it.
+# The hidden size, doubling from 4 to 128. The rule of thumb gives 4 units for one input and 32 for twelve; it is
+# compared with the best of all six widths, which three tuning seeds have chosen. The backbone stays at 32 units. Each
+# width has the learning rate that suits it.
 #
 # The sweep
 # ---------

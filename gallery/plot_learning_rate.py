@@ -8,9 +8,10 @@ Which learning rate?
 
 **Question.** How much does the learning rate of a CfC matter, and where should a search begin?
 
-**Short answer.** It decides more than anything else. Search around 1e-2 on a log grid; 1e-3 loses in a short training
-and, by less, in a long one. (*The learning rate matters more than anything else*: supported in short trainings,
-supported in long ones. *Start with a learning rate of 0.001*: refuted in short trainings, refuted in long ones.)
+**Short answer.** The best rate beats the worst by far more than what matters. Search around 1e-2 on a log grid; 1e-3
+loses in a short training and, by less, in a long one. (*The learning rate matters more than anything else*: supported
+in short trainings, supported in long ones. *Start with a learning rate of 0.001*: refuted in short trainings, refuted
+in long ones.)
 
 **Cost.** Up to five rates on two tasks, five seeds each: seconds.
 """
@@ -113,8 +114,8 @@ print(critical)
 #
 # When this fails
 # ---------------
-# The best rate belongs to a budget: with more steps a smaller one catches up, as the figures show. It also moves with
-# width, depth and batch size: search again when you change them. Where ridge regression is better than every rate,
-# the learning rate is not what is missing (:doc:`plot_opponents`).
+# The best rate belongs to a budget: with more steps a smaller one comes nearer, as the figures show. It also moves
+# with width, depth and batch size: search again when you change them. Where ridge regression is better than every
+# rate, the learning rate is not what is missing (:doc:`plot_opponents`).
 
 plots.show()

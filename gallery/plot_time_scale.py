@@ -9,9 +9,9 @@ On which scale should time arrive?
 **Question.** A CfC is told how much time passes at each step. Does it matter that it is told, in which unit, and
 whether as a logarithm?
 
-**Short answer.** That it is told matters most, and then that a typical gap is near 1: gaps a hundred times as large
-are about as bad as none. Logarithms are no better than dividing by the mean. (*The right scale of time is crucial on
-irregular data*: supported in short trainings, differs by task in long ones. *Take the logarithm of gaps that vary
+**Short answer.** It matters that it is told, and as much that a typical gap is near 1: gaps a hundred times as large
+are as bad as none, or worse. Logarithms are no better than dividing by the mean. (*The right scale of time is crucial
+on irregular data*: supported in short trainings, differs by task in long ones. *Take the logarithm of gaps that vary
 widely*: refuted in short trainings, refuted in long ones.)
 
 **Cost.** Five forms of two tasks, five seeds each, and two of them again: seconds.
