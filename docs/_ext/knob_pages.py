@@ -70,7 +70,7 @@ def _measured(name: str) -> Iterator[str]:
         yield from _shown(f".. evidence:: sensitivity.{function}", OTHERWISE[function])
         return
     if not sensitivity.is_measured(name):
-        yield from ("Not measured: no tuned trials differ in it alone; nothing is known of its effect on scores.", "")
+        yield from ("Not measured here: no tuned trials differ in it alone.", "")
         return
     for position, title in enumerate(sensitivity.conditions(name)):
         words = f"{name}, {title}" if position else name

@@ -54,7 +54,8 @@ def deciding(claim: Claim, budget: str) -> Verdict | None:
 def in_deltas(entry: Verdict) -> str:
     """The pooled effect of a part, in words."""
     said = says.pooled_of(entry)
-    return said if entry["ratio"] or entry["statistic"] in ("failures", "spikes") else said.replace(" ", " δ ", 1)
+    own_unit = entry["ratio"] or entry["statistic"] in (*says.SHARES, *says.ALONE)
+    return said if own_unit else said.replace(" ", " δ ", 1)
 
 
 def refuted(reason: str) -> str:
