@@ -153,7 +153,8 @@ notfound_context = {
     "body": f"""<h1>There is no such page</h1>
 <p>It may have moved. Search for a word of it, or begin with the
 <a href="{notfound_urls_prefix}index.html">start page</a>.</p>
-<form action="{notfound_urls_prefix}search.html" role="search" aria-label="Search from here"><label for="sought">Search the guide</label>
+<form action="{notfound_urls_prefix}search.html" role="search" aria-label="Search from here">
+<label for="sought">Search the guide</label>
 <input id="sought" name="q" type="search"> <button type="submit" class="copy">Search</button></form>""",
 }
 
