@@ -96,7 +96,7 @@ class ClaimFigure(evidence_pages.Evidence):
         return self.shown(f"claim_figure.pairs, {self.arguments[0]}", [nodes.Text(caption)])
 
 
-class trial_table(nodes.General, nodes.Element):  # noqa: N801 - nodes are written so
+class trial_table(nodes.General, nodes.Element):  # noqa: N801  # docutils finds its visitor by this name
     """Pairs of values as HTML, which neither the search nor another builder reads."""
 
 

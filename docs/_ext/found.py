@@ -58,7 +58,7 @@ def add(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], 
     description = description_of(doctree)
     if description:
         context["metatags"] += f'<meta name="description" content="{escape(description)}">\n'
-    context["last_updated"] = app.env.verified  # type: ignore[attr-defined]  # set below
+    context["last_updated"] = app.env.verified  # type: ignore[attr-defined]  # Sphinx keeps what `setup` puts there
     repository = addresses(Path(app.srcdir).parent).get("Repository")
     if repository:
         draft = {"title": f"{pagename}: did not replicate", "body": f"Page: {pagename}\n\nVersions (ncps-mlx info):\n"}

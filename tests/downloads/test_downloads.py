@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "docs" / "_ext"))  # of this process: the programs have the wheel alone
 
 from copied_programs import programs_of  # noqa: E402  # its folder comes onto the path above
-from pageblocks import parse_page  # noqa: E402
-from pagerun import docname_of, pages_of  # noqa: E402
+from pageblocks import parse_page  # noqa: E402  # likewise
+from pagerun import docname_of, pages_of  # noqa: E402  # likewise
 
 HTML = ROOT / "docs" / "_build" / "html"
 FOLDERS = ("guide", "symptoms", "models", "howto")
