@@ -53,6 +53,7 @@ extensions = [
     "found",
     "pictures",
     "accessible",
+    "stylesheet",
     "notfound.extension",
 ]
 if (DOCS / "knobs").is_dir():
@@ -162,8 +163,8 @@ notfound_context = {
 html_theme = "furo"
 html_title = "ncps-mlx"
 html_static_path = ["_static"]
-html_css_files = ["site.css"]
-html_js_files = [("copy.js", {"defer": "defer"}), ("scroll.js", {"defer": "defer"})]
+html_css_files = ["claims.css", "site.css"]
+html_js_files = ["copy.js", "scroll.js"]
 html_search_scorer = str(DOCS / "_static" / "search_scorer.js")
 html_favicon = "_static/icon.svg"
 html_logo = "_static/icon.svg"

@@ -53,12 +53,10 @@ def write_json(app: Sphinx, error: Exception | None) -> None:
         (Path(app.outdir) / "evidence" / "claims.json").write_text(text + "\n", encoding="utf-8")
 
 
-def add_script_and_style(app: Sphinx, page: str, *_: Any) -> None:
-    """Give the page with the table its script, and the style to it and to each claim's page."""
+def add_script(app: Sphinx, page: str, *_: Any) -> None:
+    """Give the page with the table its script."""
     if page == TABLE_PAGE:
-        app.add_js_file("claims.js", loading_method="defer")
-    if page.startswith(TABLE_PAGE):
-        app.add_css_file("claims.css")
+        app.add_js_file("claims.js")
 
 
 class ClaimTable(SphinxDirective):
@@ -159,6 +157,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("claim-figure", ClaimFigure)
     app.add_directive("claim-trials", ClaimTrials)
     app.connect("builder-inited", write_pages)
-    app.connect("html-page-context", add_script_and_style)
+    app.connect("html-page-context", add_script)
     app.connect("build-finished", write_json)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

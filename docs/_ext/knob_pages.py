@@ -125,7 +125,7 @@ def link_knobs(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines:
     known, linked, knob = knobs(), list[str](), ""
     for line in lines:
         if knob and (not line.strip() or line.startswith(":")):
-            linked[-1] += f" (:doc:`more </{FOLDER}/{knob}>`)"
+            linked[-1] += f" (:doc:`tuning {knob} </{FOLDER}/{knob}>`)"
             knob = ""
         if line.startswith(":param "):
             knob = next((each for each in known if line.startswith(f":param {each}:")), "")
@@ -137,7 +137,7 @@ def sort_tables(app: Sphinx, pagename: str, templatename: str, context: dict[str
     """Give the script that sorts tables to the pages that have one."""
     del pagename, templatename, context
     if doctree is not None and any("sortable" in table["classes"] for table in doctree.findall(nodes.table)):
-        app.add_js_file("sort.js", loading_method="defer")
+        app.add_js_file("sort.js")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Sphinx: pictures as WebP, with their size in the page, loaded when they come into sight.
 
-Figures are saved as PNG, which everything else reads; the built site serves each as lossless WebP, which is smaller. A
-picture's size keeps the text from moving while it loads; the first of a page is not left waiting.
+Figures are saved as PNG, which everything else reads; the built site serves each as lossless WebP, which is smaller.
+Those that a notebook holds in its text become files, too. A picture's size keeps the text from moving while it loads;
+the first of a page is not left waiting.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +20,7 @@ __all__ = ["served", "setup"]
 
 PICTURE = re.compile(r"<img\b[^>]*>")
 PNG = re.compile(r"(_images/[^\"', ]+)\.png\b")
+INLINE = re.compile(r'src="data:image/png;base64,([^"]+)"')
 ATTRIBUTE = r'\b{}="([^"]*)"'
 
 
@@ -42,9 +45,10 @@ def served(tag: str, size: tuple[int, int] | None, *, is_first: bool) -> str:
 
 def rewrite(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], *_: Any) -> None:
     """Rewrite the pictures of a page."""
-    del pagename, templatename
+    del templatename
     if "body" not in context:
         return
+    images = Path(app.outdir) / "_images"
     gallery = Path(app.srcdir) / "auto_examples" / "images"  # whose pictures Sphinx does not know of
     sources = {path.name: path for folder in (gallery, gallery / "thumb") for path in folder.glob("*.png")}
     sources |= {name: Path(app.srcdir) / source for source, name in app.builder.images.items()}
@@ -52,14 +56,21 @@ def rewrite(app: Sphinx, pagename: str, templatename: str, context: dict[str, An
 
     def one(found: re.Match[str]) -> str:
         nonlocal count
-        name = re.search(r"_images/([^\"', ]+\.png)\b", found[0])
+        tag = found[0]
+        if inline := INLINE.search(tag):
+            file = images / f"{pagename.replace('/', '-')}-{count + 1}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(base64.b64decode(inline[1]))
+            sources[file.name] = file
+            tag = tag.replace(inline[0], f'src="{"../" * pagename.count("/")}_images/{file.name}"')
+        name = re.search(r"_images/([^\"', ]+\.png)\b", tag)
         path = sources.get(name[1]) if name else None
         if path is None or not path.exists():
-            return found[0]
+            return tag
         with Image.open(path) as picture:
             size = picture.size
         count += 1
-        return served(found[0], size, is_first=count == 1)
+        return served(tag, size, is_first=count == 1)
 
     context["body"] = PICTURE.sub(one, context["body"])
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gzip
+import http
 import http.server
+import io
 import os
 import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
@@ -19,11 +23,38 @@ HTML = Path(__file__).parents[2] / "docs" / "_build" / "html"
 AXE = Path(os.environ.get("AXE", "axe.min.js"))
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = {"phone": (390, 844), "desktop": (1280, 900)}
-THEMES = ("light", "dark")
+TEXT = (".html", ".css", ".js", ".json", ".svg", ".txt", ".py", ".ipynb")
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files and writes no log."""
+@functools.cache
+def compressed(path: Path, changed: int) -> bytes:
+    """A file's text, compressed once."""
+    del changed
+    return gzip.compress(path.read_bytes(), 6)
+
+
+class Host(http.server.SimpleHTTPRequestHandler):
+    """Serves files as hosts of pages do: kept connections, text compressed, files kept for some minutes; no log."""
+
+    protocol_version = "HTTP/1.1"
+
+    def send_head(self) -> io.BytesIO | BinaryIO | None:
+        """Send text compressed, and everything else as it lies there."""
+        path = Path(self.translate_path(self.path))
+        if not path.is_file() or path.suffix not in TEXT or "gzip" not in self.headers.get("Accept-Encoding", ""):
+            return super().send_head()
+        body = compressed(path, path.stat().st_mtime_ns)
+        self.send_response(http.HTTPStatus.OK)
+        self.send_header("Content-Type", self.guess_type(path))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        return io.BytesIO(body)
+
+    def end_headers(self) -> None:
+        """Let files be kept."""
+        self.send_header("Cache-Control", "max-age=600")
+        super().end_headers()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -37,7 +68,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
     """Where the site is served."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(HTML)))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Host, directory=str(HTML)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
