@@ -56,9 +56,10 @@ def add(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], 
     """Give a page its description, what it was verified with, and the link to a report where there is an address."""
     del templatename
     root = str(app.config.root_doc)
-    description = description_of(doctree if doctree is not None else app.env.get_doctree(root))  # of a page for machines
+    description = description_of(doctree if doctree is not None else app.env.get_doctree(root))
     if description:
-        context["metatags"] = context.get("metatags", "") + f'<meta name="description" content="{escape(description)}">\n'
+        tag = f'<meta name="description" content="{escape(description)}">\n'
+        context["metatags"] = context.get("metatags", "") + tag
     context["last_updated"] = app.env.verified  # type: ignore[attr-defined]  # Sphinx keeps what `setup` puts there
     repository = addresses(Path(app.srcdir).parent).get("Repository")
     if repository:

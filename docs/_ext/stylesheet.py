@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,8 @@ def selectors_of(prelude: list[Any]) -> Iterator[list[Any]]:
 
 
 def classes_of(selector: list[Any]) -> set[str]:
-    """The classes that an element must have, itself or above it; what stands in ``:not()`` and the like does not count."""
-    pairs = zip(selector, selector[1:], strict=False)
-    return {after.value for before, after in pairs if before == "." and after.type == "ident"}
+    """The classes that an element must have, itself or above it; those in ``:not()`` do not count."""
+    return {after.value for before, after in pairwise(selector) if before == "." and after.type == "ident"}
 
 
 def text_of(tokens: list[Any]) -> str:

@@ -1,7 +1,7 @@
 """What readers do: copy, search, walk by keyboard, choose a theme, download, print, read without scripts.
 
-Each check returns what is wrong. It is run on the site, where it finds nothing, and on a site with a fault planted, which
-it must see.
+Each check returns what is wrong. It is run on the site, where it finds nothing, and on a site with a fault planted,
+which it must see.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, TimeoutError
+from playwright.sync_api import Browser, Page, Response
+from playwright.sync_api import TimeoutError as LateError
 
 from copied_programs import programs_of
 from pageblocks import parse_page
@@ -72,7 +73,7 @@ def wrong_copies(visit: Visit, name: str) -> list[str]:
         first.click()
         try:
             page.wait_for_function("each => each.textContent === 'Copied'", arg=first.element_handle(), timeout=3000)
-        except TimeoutError:
+        except LateError:
             wrong.append(f"{first.inner_text()!r} after a press")
             continue
         if page.get_by_role("status").last.inner_text() != "Copied":
