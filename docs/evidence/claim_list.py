@@ -8,7 +8,7 @@ from docs.evidence import says
 from docs.evidence.claims_table import list_table, plain, record
 
 # Private: the evidence's own reading of its files.
-from ncps_mlx._evidence.registry import Claim
+from ncps_mlx._evidence.registry import SHARES, Claim
 from ncps_mlx._evidence.verdicts import Verdict
 
 __all__ = ["ClaimRow", "refuted", "rows"]
@@ -54,7 +54,7 @@ def deciding(claim: Claim, budget: str) -> Verdict | None:
 def in_deltas(entry: Verdict) -> str:
     """The pooled effect of a part, in words."""
     said = says.pooled_of(entry)
-    own_unit = entry["ratio"] or entry["statistic"] in (*says.SHARES, *says.ALONE)
+    own_unit = entry["ratio"] or entry["statistic"] in (*SHARES, *says.ALONE)
     return said if own_unit else said.replace(" ", " δ ", 1)
 
 

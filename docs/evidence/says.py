@@ -197,18 +197,18 @@ def _scale(statistic: str, task: Verdict) -> tuple[float, str]:
 def _said(values: Sequence[float], unit: str, words: tuple[str, str], n: int) -> str:
     """A difference in words, its sign as a word: ``4.0 mg/dl better [2.9, 5.1]``."""
     mean, low, high = values
-    if mean < 0:
-        mean, low, high = -mean, -high, -low
-    text = _number(mean, low, high, n)
+    signed = _number(mean, low, high, n)
+    text = _number(-mean, -high, -low, n) if mean < 0 else signed
     if text.split()[0] == "1":
         unit = unit.removesuffix("s")  # one point
     if float(text.split()[0]) == 0:  # nothing to be called better: the ends keep their signs
-        return _with(_number(*values, n), unit)
-    return _with(text, f"{unit} {words[values[0] < 0]}".strip())
+        return _with(signed, unit)
+    return _with(text, f"{unit} {words[mean < 0]}".strip())
 
 
 def _times(values: Sequence[float], n: int) -> str:
-    return _with(_number(*values, n), "times")
+    mean, low, high = values
+    return _with(_number(mean, low, high, n), "times")
 
 
 def _number(mean: float, low: float, high: float, n: int) -> str:

@@ -9,13 +9,13 @@ import subprocess
 
 import pytest
 
-from tests.browser.conftest import CHROMIUM
+from tests.browser.conftest import CHROMIUM, served
 
 LIGHTHOUSE = os.environ.get("LIGHTHOUSE", "lighthouse")
 KINDS = {
     "landing": "index", "guide": "guide/learning-rate", "formulas": "models/cfc",
-    "gallery": "auto_examples/plot_learning_rate", "claims": "evidence/claims",
-    "reference": "api/generated/ncps_mlx.CfC",
+    "gallery": "auto_examples/plot_learning_rate", "claims": "evidence/claims", "symptom": "symptoms/nan",
+    "notebook": "notebooks/sunspots", "reference": "api/generated/ncps_mlx.CfC",
 }  # fmt: skip
 WANTED = {"mobile": (95, 100, 100, 100), "desktop": (98, 100, 100, 100)}
 """Performance, accessibility, best practices, search engines."""
@@ -30,6 +30,17 @@ def test_lighthouse(address: str, kind: str, form: str, tmp_path, capsys) -> Non
     with capsys.disabled():
         print(f"\nLighthouse {form:8} {kind:10} {' / '.join(map(str, median))}")
     assert all(found >= least for found, least in zip(median, WANTED[form], strict=True)), (median, WANTED[form])
+
+
+FAULTY = """<!doctype html><body><img src="none.png"><p><a href="index.html">more</a></p>
+<script>const end = performance.now() + 3000; while (performance.now() < end); undefined.planted</script>"""
+
+
+def test_planted_faults_cost_every_score(tmp_path) -> None:
+    (tmp_path / "index.html").write_text(FAULTY)
+    with served(tmp_path) as address:
+        found = scores(f"{address}/index.html", "mobile", tmp_path)
+    assert all(each < least for each, least in zip(found, WANTED["mobile"], strict=True)), found
 
 
 def scores(url: str, form: str, folder) -> list[float]:

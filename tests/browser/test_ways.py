@@ -186,7 +186,7 @@ def kept_theme(visit: Visit) -> bool:
     page.locator("button.theme-toggle:visible").first.click()
     chosen = page.evaluate("document.body.dataset.theme")
     visit.open("guide/dropout")
-    return before != chosen and page.evaluate("document.body.dataset.theme") == chosen
+    return before != chosen and bool(page.evaluate("document.body.dataset.theme") == chosen)
 
 
 def test_a_chosen_theme_persists(desktop: Visit) -> None:
