@@ -32,7 +32,7 @@ def clipboard(visit: Visit) -> str:
 @pytest.mark.parametrize("name", GUIDE)
 def test_copy_buttons_give_the_programs_of_the_page(phone: Visit, name: str) -> None:
     page = phone.open(f"guide/{name}")
-    blocks = [block.code for block in parse_page(ROOT / "docs" / "guide" / f"{name}.rst").blocks]
+    blocks = parse_page(ROOT / "docs" / "guide" / f"{name}.rst").blocks
     wanted = [program.code.strip() for program in programs_of(blocks)]
     page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
     copied = []
