@@ -138,7 +138,8 @@ def test_a_page_as_a_script_says_what_it_needs_and_leaves_its_figures(tmp_path):
     drawn = script("from ncps_mlx import plots", "figure = plots.sweep(rows, 'mode')", after=".. drawn::\n")
     assert HEADER.match(drawn)["content"] == HEADER.match(SCRIPTS[0].read_text(encoding="utf-8"))["content"]
     assert drawn.endswith("import plots\nfigure = plots.sweep(rows, 'mode')\n\nplots.show()\n")
-    assert script("plt.plot(x)", after=".. drawn::\n").endswith("plt.plot(x)\n\nfrom ncps_mlx import plots\n\nplots.show()\n")
+    alone = script("plt.plot(x)", after=".. drawn::\n")
+    assert alone.endswith("plt.plot(x)\n\nfrom ncps_mlx import plots\n\nplots.show()\n")
     assert script("print(1)").endswith("# ///\n\nprint(1)\n")
 
 

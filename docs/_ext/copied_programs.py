@@ -56,7 +56,7 @@ def _program(earlier: Sequence[Statement], own: Sequence[Statement], block: Bloc
             continue  # chosen by name below
         if statement.makes & needed or statement.changes & needed:
             kept.append(statement)
-            needed -= statement.replaces
+            needed -= statement.binds
             needed |= statement.needs
     kept.reverse()
     used = needed.union(*(statement.needs for statement in kept))
@@ -83,7 +83,7 @@ def _missing(statements: Iterable[Statement]) -> set[str]:
     missing: set[str] = set()
     for statement in statements:
         missing |= statement.needs - made
-        made |= statement.makes
+        made |= statement.binds
     return missing
 
 

@@ -35,6 +35,7 @@ HEADER = """# /// script
 # ///
 
 """
+HOW_TO_RUN = ":doc:`uv </auto_examples/index>`"
 
 
 def run_all(app: Sphinx) -> None:
@@ -79,11 +80,13 @@ def offer_program(app: Sphinx, docname: str, source: list[str]) -> None:
         return
     name = f"{run.page.path.stem}.py"
     (run.folder / name).write_text(program_of(run.page), encoding="utf-8")
+    draws = any(block.drawn for block in run.page.blocks)
+    figures = " Its figures come in windows, or beside it as images where there is no display." if draws else ""
     where = f"/../{run.folder.relative_to(Path(app.srcdir).parent).as_posix()}/{name}"
     source[0] += (
         f"\n\n.. rubric:: This page as one script\n\n:download:`{name} <{where}>` holds the blocks above, in order. "
-        'With ``pip install ".[guide]"`` in a checkout it runs by itself in an empty folder; here it took '
-        f"{run.seconds:.0f} s and {run.megabytes:.0f} MB.\n"
+        'With ``pip install ".[guide]"`` in a checkout it runs by itself in an empty folder, without it by '
+        f"{HOW_TO_RUN}; here it took {run.seconds:.0f} s and {run.megabytes:.0f} MB.{figures}\n"
     )
 
 

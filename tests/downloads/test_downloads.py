@@ -180,7 +180,8 @@ def test_a_script_runs_by_the_commands_of_the_gallery(tmp_path):
     commands = "".join(block.get_text() for block in index.select("div.highlight-console pre"))
     build, start = [line.removeprefix("$ ") for line in commands.splitlines() if line.startswith("$ ")]
     assert build == "uv build --wheel"  # as this session has built one
-    wheel = Path(unquote(urlsplit(json.loads(importlib.metadata.distribution("ncps-mlx").read_text("direct_url.json"))["url"]).path))
+    installed = json.loads(importlib.metadata.distribution("ncps-mlx").read_text("direct_url.json"))
+    wheel = Path(unquote(urlsplit(installed["url"]).path))
     (tmp_path / "dist").mkdir()
     shutil.copy2(wheel, tmp_path / "dist")
     uv, *arguments = start.split()
