@@ -57,11 +57,12 @@ def run_all(app: Sphinx) -> None:
 
 
 def outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
-    """Read again the documents whose runs are not the ones shown."""
+    """Read again the documents whose runs, or the programs that they offer, are not the ones shown."""
     del app
-    now = {
-        name: digest_of(*(str(result) for result in run.results), versions()) for name, run in RUNS.items()
-    }
+    now = {}
+    for name, run in RUNS.items():
+        copies = [program.code for program in programs_of(run.page.blocks)]
+        now[name] = digest_of(*map(str, run.results), *copies, versions())
     before: dict[str, str] = getattr(env, "guide_runs", {})
     env.guide_runs = now  # type: ignore[attr-defined]  # Sphinx keeps extensions' state on its environment
     return [name for name in now if before.get(name) != now[name] and name in env.found_docs]
