@@ -286,7 +286,7 @@ def downloads(session: nox.Session) -> None:
         session.error("There is no site yet. Run `nox -s docs` first.")
     session.install("build", "pytest>=9", "pytest-xdist", "sybil", "beautifulsoup4", "nbclient", "ipykernel")
     wheels = Path(session.create_tmp()).resolve() / "wheel"
-    session.run("python", "-m", "build", "--wheel", "--outdir", str(wheels), silent=True)
+    session.run_install("python", "-m", "build", "--wheel", "--outdir", str(wheels), silent=True)
     (wheel,) = wheels.glob("*.whl")
     ours = f"ncps-mlx[guide,export] @ {wheel.as_uri()}"
     session.install("--reinstall-package=ncps-mlx", "numpy<2.4", "onnxruntime", ours)

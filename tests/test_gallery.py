@@ -21,6 +21,7 @@ from guide_pages import program_of
 from ncps_mlx._evidence.build_check import VARIABLE, checked_parts
 from ncps_mlx._evidence.record import Record, read_compared, read_record, record_folder
 from ncps_mlx._evidence.verdicts import claim_verdict, read_verdicts, write_verdicts
+from pageblocks import parse_page
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "gallery").glob("plot_*.py"))
@@ -128,11 +129,18 @@ def test_the_gallery_has_a_place_for_every_script():
     assert ORDER[0] == "learning_rate"
 
 
-def test_a_page_as_a_script_says_what_it_needs_and_leaves_its_figures():
-    drawn = program_of("from ncps_mlx import plots\n\nplots.sweep(rows, 'mode')\n")
+def test_a_page_as_a_script_says_what_it_needs_and_leaves_its_figures(tmp_path):
+    def script(*lines, after=""):
+        page = tmp_path / "page.rst"
+        page.write_text("\n".join([".. code-block:: python", "", *(f"   {line}" for line in lines), "", after]))
+        return program_of(parse_page(page))
+
+    drawn = script("from ncps_mlx import plots", "figure = plots.sweep(rows, 'mode')", after=".. drawn::\n")
     assert HEADER.match(drawn)["content"] == HEADER.match(SCRIPTS[0].read_text(encoding="utf-8"))["content"]
-    assert drawn.endswith("plots.sweep(rows, 'mode')\n\nfrom ncps_mlx import plots\n\nplots.show()\n")
-    assert program_of("print(1)\n").endswith("# ///\n\nprint(1)\n")
+    assert drawn.endswith("import plots\nfigure = plots.sweep(rows, 'mode')\n\nplots.show()\n")
+    alone = script("plt.plot(x)", after=".. drawn::\n")
+    assert alone.endswith("plt.plot(x)\n\nfrom ncps_mlx import plots\n\nplots.show()\n")
+    assert script("print(1)").endswith("# ///\n\nprint(1)\n")
 
 
 def test_a_script_fails_where_the_record_says_otherwise(tmp_path, monkeypatch):

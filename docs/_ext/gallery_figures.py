@@ -31,6 +31,7 @@ NUMBERS = """
 
 :download:`The figure's numbers <{path}>` (JSON)
 """
+HOW_TO_RUN = "How to run it yourself: :doc:`index`."
 UNDESCRIBED = "figure without alternative text"
 
 ORDER = (
@@ -114,7 +115,7 @@ def stamp(app: Sphinx, docname: str, source: list[str]) -> None:
     """End each script's page with where its outputs come from."""
     del app
     if docname.startswith("auto_examples/plot_"):
-        source[0] += f"\n\n.. rst-class:: contract\n\nRun on the CPU: {versions()}.\n"
+        source[0] += f"\n\n.. rst-class:: contract\n\nRun on the CPU: {versions()}. {HOW_TO_RUN}\n"
 
 
 def keep(app: Sphinx, exception: Exception | None) -> None:

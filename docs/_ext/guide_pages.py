@@ -19,10 +19,10 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from contracts import parse_contract
-from copied_programs import programs_of
+from copied_programs import programs_of, with_figures
 from digest import digest_of, versions
 from notebooks import execute_notebook, notebooks_of
-from pageblocks import PYTHON
+from pageblocks import PYTHON, Page
 from pagerun import FOLDERS, PageRun, docname_of, pages_of, run_pages
 
 __all__ = ["Drawn", "Output", "setup"]
@@ -35,6 +35,7 @@ HEADER = """# /// script
 # ///
 
 """
+HOW_TO_RUN = ":doc:`uv </auto_examples/index>`"
 
 
 def run_all(app: Sphinx) -> None:
@@ -56,20 +57,21 @@ def run_all(app: Sphinx) -> None:
 
 
 def outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
-    """Read again the documents whose runs are not the ones shown."""
+    """Read again the documents whose runs, or the programs that they offer, are not the ones shown."""
     del app
-    now = {
-        name: digest_of(*(str(result) for result in run.results), versions()) for name, run in RUNS.items()
-    }
+    now = {}
+    for name, run in RUNS.items():
+        copies = [program.code for program in programs_of(run.page.blocks)]
+        now[name] = digest_of(*map(str, run.results), *copies, versions())
     before: dict[str, str] = getattr(env, "guide_runs", {})
     env.guide_runs = now  # type: ignore[attr-defined]  # Sphinx keeps extensions' state on its environment
     return [name for name in now if before.get(name) != now[name] and name in env.found_docs]
 
 
-def program_of(code: str) -> str:
-    """A page's code as a file to run: with what it needs, and its figures shown or saved at the end."""
-    draws = "\n\nfrom ncps_mlx import plots\n\nplots.show()\n" if "plots." in code else ""
-    return HEADER + code.rstrip("\n") + (draws or "\n")
+def program_of(page: Page) -> str:
+    """A page as a file to run: with what it needs, and its figures shown or saved at the end."""
+    draws = any(block.drawn for block in page.blocks)
+    return HEADER + (with_figures(page.program) if draws else page.program)
 
 
 def offer_program(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -78,12 +80,14 @@ def offer_program(app: Sphinx, docname: str, source: list[str]) -> None:
     if run is None or not run.page.blocks or run.page.path.suffix != ".rst" or run.problems:
         return
     name = f"{run.page.path.stem}.py"
-    (run.folder / name).write_text(program_of(run.page.program), encoding="utf-8")
+    (run.folder / name).write_text(program_of(run.page), encoding="utf-8")
+    draws = any(block.drawn for block in run.page.blocks)
+    figures = " Its figures come in windows, or beside it as images where there is no display." if draws else ""
     where = f"/../{run.folder.relative_to(Path(app.srcdir).parent).as_posix()}/{name}"
     source[0] += (
         f"\n\n.. rubric:: This page as one script\n\n:download:`{name} <{where}>` holds the blocks above, in order. "
-        'With ``pip install ".[guide]"`` in a checkout it runs by itself in an empty folder; here it took '
-        f"{run.seconds:.0f} s and {run.megabytes:.0f} MB.\n"
+        'With ``pip install ".[guide]"`` in a checkout it runs by itself in an empty folder, without it by '
+        f"{HOW_TO_RUN}; here it took {run.seconds:.0f} s and {run.megabytes:.0f} MB.{figures}\n"
     )
 
 
@@ -97,7 +101,7 @@ def offer_copies(app: Sphinx, doctree: nodes.document) -> None:
         for node in doctree.findall(nodes.literal_block)
         if node.get("language") in PYTHON and "recorded" not in node["classes"]
     ]
-    programs = programs_of([block.code for block in run.page.blocks])
+    programs = programs_of(run.page.blocks)
     by_code = {_plain(block.code): program for block, program in zip(run.page.blocks, programs, strict=True)}
     for node in python:
         program = by_code.get(_plain(node.astext()))

@@ -60,7 +60,7 @@ def style(rule: str) -> tuple[str, Callable[[str], str]]:
 def wrong_copies(visit: Visit, name: str) -> list[str]:
     """Blocks of a page of the guide whose buttons give no program, are small, hidden or do not say what they did."""
     page = visit.open(f"guide/{name}")
-    blocks = [block.code for block in parse_page(ROOT / "docs" / "guide" / f"{name}.rst").blocks]
+    blocks = parse_page(ROOT / "docs" / "guide" / f"{name}.rst").blocks
     wanted = [program.code.strip() for program in programs_of(blocks)]
     page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
     copied, wrong = [], []

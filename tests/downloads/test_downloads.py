@@ -1,61 +1,110 @@
 """What readers receive runs as received: `nox -s downloads` builds the wheel and installs it alone with extra guide.
 
-Each page's blocks pasted into one file, and each block as its copy button gives it, which prints what the page shows;
-each gallery script and notebook as downloaded; every one in an empty folder, with nothing of this checkout in reach.
+Each page's program as downloaded, and each block as its copy button gives it, which prints and draws what the page
+shows; each gallery script and notebook as downloaded; every one in an empty folder, with nothing of this checkout in
+reach.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "docs" / "_ext"))  # of this process: the programs have the wheel alone
 
-from copied_programs import programs_of  # noqa: E402  # its folder comes onto the path above
+from copied_programs import programs_of, with_figures  # noqa: E402  # its folder comes onto the path above
 from pageblocks import parse_page  # noqa: E402  # likewise
 from pagerun import docname_of, pages_of  # noqa: E402  # likewise
 
 HTML = ROOT / "docs" / "_build" / "html"
-FOLDERS = ("guide", "symptoms", "models", "howto")
-PAGES = sorted([HTML / "start.html", *(page for name in FOLDERS for page in (HTML / name).glob("*.html"))])
 SCRIPTS = sorted((HTML / "_downloads").glob("*/plot_*.py"))
 NOTEBOOKS = sorted((HTML / "_downloads").glob("*/*.ipynb"))
 ARCHIVES = sorted((HTML / "_downloads").glob("*/*.zip"))
+PAGES = {docname_of(path): parse_page(path) for path in pages_of(ROOT)}
 BLOCKS = [
-    pytest.param(docname, block, program, id=f"{docname}:{block.line}")
-    for page in pages_of(ROOT)
-    for docname, parsed in [(docname_of(page), parse_page(page))]
-    for block, program in zip(parsed.blocks, programs_of([block.code for block in parsed.blocks]), strict=True)
+    pytest.param(docname, number, program, id=f"{docname}:{page.blocks[number].line}")
+    for docname, page in PAGES.items()
+    for number, program in enumerate(programs_of(page.blocks))
 ]
+HEADER = re.compile(r"(?m)^# /// script$\s(^#(| .*)$\s)+^# ///$")  # PEP 723
+GALLERY = HTML / "auto_examples" / "index.html"
 
 
-def copied(page):
-    """The page's python blocks, in order.
+@cache
+def read(page):
+    """A page of the site."""
+    return BeautifulSoup((HTML / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
+
+
+def text_of(page):
+    """The page's python blocks as they are shown, in order.
 
     Not those that need PyTorch, which `parity` runs, nor whole files that need a server, which `scale` runs.
     """
-    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-    return [block.get_text() for block in soup.select("div.highlight-python:not(.recorded, .file) pre")]
+    return [block.get_text() for block in read(page).select("div.highlight-python:not(.recorded, .file) pre")]
+
+
+def download_of(page):
+    """The page as one script, where it is offered."""
+    offered = [link["href"] for link in read(page).select(f'a[href$="/{page.rpartition("/")[2]}.py"][download]')]
+    return (HTML / page).parent / offered[-1] if offered else None
+
+
+def drawn_on(page, number):
+    """What the figures of a block say to those who do not see them."""
+    stem = f"{page.replace('/', '-')}-{number + 1}-"
+    images = [each for each in read(page).select("img.drawn") if Path(each["src"]).name.startswith(stem)]
+    return [" ".join(image["alt"].split()) for image in images]
 
 
 def run(program, folder, *arguments):
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
         [sys.executable, *arguments, str(program)],
         cwd=folder,
-        env={**environment, "MPLBACKEND": "Agg", "OPENBLAS_NUM_THREADS": "1"},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def environment():
+    """A reader's, without a display."""
+    own = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "NCPS_MLX_CLAIMS")}
+    return {**own, "MPLBACKEND": "Agg", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def outcome(code, folder):
+    """What a program printed, and what its figures say; each lies beside it, and it says where."""
+    folder.mkdir()
+    program = folder / "copied.py"
+    program.write_text(code, encoding="utf-8")
+    done = run(program, folder, "-W", "error")
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = done.stdout.splitlines()
+    figures = [Path(line.removeprefix("Saved ")) for line in lines if line.startswith("Saved ")]
+    assert figures == sorted(folder.glob("copied_*.png"), key=lambda path: int(path.stem.rpartition("_")[2]))
+    printed = [line.rstrip() for line in lines if not line.startswith("Saved ")]
+    return "\n".join(printed).rstrip(), [" ".join(Image.open(path).info["Description"].split()) for path in figures]
+
+
+def end_of(printed, shown):
+    """As many lines as are shown, from the end."""
+    return "\n".join(printed.splitlines()[-len(shown.splitlines()) :])
 
 
 def test_the_library_is_the_installed_wheel(tmp_path):
@@ -79,36 +128,40 @@ def test_a_claim_is_measured_again_with_the_record_that_came_along(tmp_path):
 
 
 def test_there_is_something_to_receive():
-    assert len([page for page in PAGES if copied(page)]) >= 17
+    assert len(PAGES) >= 40 and len(BLOCKS) >= 200
     assert len(SCRIPTS) >= 15
     assert len(NOTEBOOKS) > len(SCRIPTS)  # one for each script, and the whole session
     assert ARCHIVES
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if copied(page)], ids=lambda page: page.relative_to(HTML).as_posix()
-)
-def test_a_page_pasted_into_one_file_runs(page, tmp_path):
-    program = tmp_path / "pasted.py"
-    program.write_text("\n".join(copied(page)), encoding="utf-8")
-    done = run(program, tmp_path, "-W", "error")
-    assert done.returncode == 0, done.stderr[-3000:]
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_as_one_script_runs_alone_and_leaves_its_figures(page, tmp_path):
+    blocks = [block.code.strip() for block in PAGES[page].blocks]
+    assert [text.strip() for text in text_of(page)] == blocks, "the site shows another state of the page: build it"
+    offered = download_of(page)
+    code = PAGES[page].program if offered is None else offered.read_text(encoding="utf-8")
+    assert offered is None or (HEADER.match(code) and PAGES[page].program in code)
+    figures = outcome(code, tmp_path / "empty")[1]
+    drawn = [alt for number in range(len(blocks)) for alt in drawn_on(page, number)]
+    assert len(figures) == (len(drawn) if offered is not None else 0)
 
 
-@pytest.mark.parametrize(("docname", "block", "copy"), BLOCKS)
-def test_a_copied_block_runs_alone_and_prints_what_the_page_shows(docname, block, copy, tmp_path):
-    offered = BeautifulSoup((HTML / f"{docname}.html").read_text(encoding="utf-8"), "html.parser")
-    programs = [each.get_text() for each in offered.select("pre.copied-program")]
-    assert not copy.needed or copy.code.strip() in [each.strip() for each in programs]
-    program = tmp_path / "copied.py"
-    program.write_text(copy.code, encoding="utf-8")
-    done = run(program, tmp_path, "-W", "error")
-    assert done.returncode == 0, done.stderr[-3000:]
+@pytest.mark.parametrize(("page", "number", "copy"), BLOCKS)
+def test_a_copied_block_runs_alone_and_prints_and_draws_what_the_page_shows(page, number, copy, tmp_path):
+    block = PAGES[page].blocks[number]
+    offered = [each.get_text().strip() for each in read(page).select("pre.copied-program")]
+    assert not copy.needed or copy.code.strip() in offered
+    printed, figures = outcome(copy.code, tmp_path / "copied")
+    shown, drawn = block.output.text.strip() if block.output else "", drawn_on(page, number)
+    assert len(figures) == len(drawn)
     if block.output is not None:
-        shown = block.output.text
-        last = done.stdout.rstrip().splitlines()[-len(shown.strip().splitlines()) :]
-        problem = block.output.contract.problem(shown, "\n".join(last))
+        problem = block.output.contract.problem(shown, end_of(printed, shown))
         assert problem is None, problem
+    if (end_of(printed, shown), figures) != (shown, drawn):  # other digits: does the page itself repeat its own?
+        whole = with_figures("\n".join(each.code for each in PAGES[page].blocks[: number + 1]))
+        printed_again, figures_again = outcome(whole, tmp_path / "page")
+        assert end_of(printed_again, shown) != shown or end_of(printed, shown) == shown, "something needed is missing"
+        assert figures_again[-len(drawn) :] != drawn or figures == drawn, "something needed is missing"
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
@@ -120,6 +173,25 @@ def test_a_downloaded_script_runs_alone(script, tmp_path):
     left = sorted(path for path in tmp_path.iterdir() if path != program)  # its figures, and nothing else
     assert left and all(path.match(f"{script.stem}_*.png") for path in left)
     assert all(f"Saved {path}" in done.stdout for path in left)
+
+
+def test_a_script_runs_by_the_commands_of_the_gallery(tmp_path):
+    index = BeautifulSoup(GALLERY.read_text(encoding="utf-8"), "html.parser")
+    commands = "".join(block.get_text() for block in index.select("div.highlight-console pre"))
+    build, start = [line.removeprefix("$ ") for line in commands.splitlines() if line.startswith("$ ")]
+    assert build == "uv build --wheel"  # as this session has built one
+    installed = json.loads(importlib.metadata.distribution("ncps-mlx").read_text("direct_url.json"))
+    wheel = Path(unquote(urlsplit(installed["url"]).path))
+    (tmp_path / "dist").mkdir()
+    shutil.copy2(wheel, tmp_path / "dist")
+    uv, *arguments = start.split()
+    (script,) = [each for each in SCRIPTS if each.name == arguments[-1]]
+    shutil.copy2(script, tmp_path)
+    command = [Path(sys.executable).with_name(uv), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    figures = sorted(tmp_path.glob("*.png"))
+    assert figures and all(f"Saved {path}" in done.stdout for path in figures)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
