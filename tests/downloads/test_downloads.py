@@ -21,17 +21,20 @@ sys.path.append(str(ROOT / "docs" / "_ext"))  # of this process: the programs ha
 
 from copied_programs import programs_of  # noqa: E402  # its folder comes onto the path above
 from pageblocks import parse_page  # noqa: E402  # likewise
-from pagerun import docname_of, pages_of  # noqa: E402  # likewise
+from pagerun import FIRST, docname_of, pages_of  # noqa: E402  # likewise
 
 HTML = ROOT / "docs" / "_build" / "html"
 FOLDERS = ("guide", "symptoms", "models", "howto")
-PAGES = sorted([HTML / "start.html", *(page for name in FOLDERS for page in (HTML / name).glob("*.html"))])
+PAGES = sorted(
+    [*(HTML / f"{name}.html" for name in FIRST), *(page for name in FOLDERS for page in (HTML / name).glob("*.html"))]
+)
 SCRIPTS = sorted((HTML / "_downloads").glob("*/plot_*.py"))
 NOTEBOOKS = sorted((HTML / "_downloads").glob("*/*.ipynb"))
 ARCHIVES = sorted((HTML / "_downloads").glob("*/*.zip"))
 BLOCKS = [
     pytest.param(docname, block, program, id=f"{docname}:{block.line}")
     for page in pages_of(ROOT)
+    if page.suffix == ".rst"  # the README is no page of the site
     for docname, parsed in [(docname_of(page), parse_page(page))]
     for block, program in zip(parsed.blocks, programs_of([block.code for block in parsed.blocks]), strict=True)
 ]
