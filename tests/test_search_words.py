@@ -67,7 +67,7 @@ def test_the_library_is_installed_from_where_the_project_says_it_lies(tmp_path: 
     file = tmp_path / "pyproject.toml"
     for urls, there, absent in (
         ("", 'pip install ".[guide]"', "git clone"),
-        ('Repository = "https://forge.example/we/it/"', "git clone https://forge.example/we/it\n   cd it\n", "checkout"),
+        ('Repository = "https://forge.example/we/it/"', "git clone https://forge.example/we/it\n   cd it", "checkout"),
         ('PyPI = "https://pypi.example/it"', 'pip install "ncps-mlx[guide]"', "cd "),
     ):
         file.write_text(f'[project]\nname = "x"\n[project.urls]\n{urls}\n', encoding="utf-8")
