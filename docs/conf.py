@@ -48,7 +48,7 @@ extensions = [
     "gallery_figures",
     "gallery_notebooks",
     "formulas",
-    "site_extras",
+    "notebook_downloads",
     "stale_pages",
     "found",
     "pictures",

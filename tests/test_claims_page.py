@@ -36,6 +36,14 @@ def test_what_was_refuted_is_listed_by_its_reason() -> None:
     assert claim_list.refuted("no such reason") == "None.\n"
 
 
+def test_the_bar_holds_each_measured_claim_once() -> None:
+    for budget in BUDGETS:
+        html = claim_list.bar(budget)
+        shown, drawn = (list(map(int, re.findall(mark, html))) for mark in (r"<b>(\d+)</b>", r"flex-grow: (\d+)"))
+        assert shown == drawn and sum(shown) == int(claims_table.number("measured"))
+        assert shown[0] == int(claims_table.came_to("supported", budget))
+
+
 def test_counts_are_of_all_measured_claims() -> None:
     head, *rows = claims_table.counts()
     claims = [claim for claim in claims_table.record().registry.values() if claim.parts]

@@ -64,6 +64,11 @@ def test_defaults_and_words_are_those_of_the_signatures_and_docstrings() -> None
     assert ":meth:`~ncps_mlx.LTC.time_constants`" in knob_facts.box("time_constant_range")
 
 
+def test_safe_values_name_their_model_where_models_differ() -> None:
+    assert knob_facts.safe_values("activation").startswith("LTC: tanh, ")
+    assert knob_facts.safe_values("hidden_size") == sensitivity.safe("hidden_size")
+
+
 @pytest.mark.parametrize("name", knobs())
 def test_levels_of_a_sweep_differ_in_the_knob_alone(name: str) -> None:
     for sweep in sensitivity.sweeps(name):

@@ -61,3 +61,15 @@ def test_the_way_to_a_report_has_an_address_only_if_the_project_has_one(tmp_path
     assert "HOST/OWNER/NAME" in address.how_to_report(str(tmp_path))
     file.write_text('[project.urls]\nRepository = "https://forge.example/we/it/"\n', encoding="utf-8")
     assert "--issue forge.example/we/it`" in address.how_to_report(str(tmp_path))
+
+
+def test_the_library_is_installed_from_where_the_project_says_it_lies(tmp_path: Path) -> None:
+    file = tmp_path / "pyproject.toml"
+    for urls, there, absent in (
+        ("", 'pip install ".[guide]"', "git clone"),
+        ('Repository = "https://forge.example/we/it/"', "git clone https://forge.example/we/it\n   cd it", "checkout"),
+        ('PyPI = "https://pypi.example/it"', 'pip install "ncps-mlx[guide]"', "cd "),
+    ):
+        file.write_text(f'[project]\nname = "x"\n[project.urls]\n{urls}\n', encoding="utf-8")
+        text = address.how_to_install(str(tmp_path))
+        assert there in text and absent not in text

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from docs.evidence import symptoms, symptoms_runs, symptoms_table
-from ncps_mlx import CfC
+from ncps_mlx import CfC, stats
 from ncps_mlx.data import irregular_sines
 from pageblocks import parse_page
 
@@ -112,6 +112,20 @@ def test_causes_stand_in_measured_order_with_check_and_cure() -> None:
         heads = [f"**{cause}:**" for cause, *_ in symptoms_table.ordered(name)]
         places = [shown.index(head) for head in heads if head in shown]
         assert places == sorted(places)
+
+
+def test_a_share_that_is_negative_is_said_as_its_opposite() -> None:
+    found = stats.Interval(mean=0.15, low=0.07, high=0.23, n=10, confidence=0.95)
+    said = symptoms_table.of_the_gain(found, "comes back", "is lost").replace(symptoms_table.NARROW, " ")
+    assert said == "15 % [7, 23] of the gain comes back"
+    said = symptoms_table.of_the_gain(symptoms_table.negative(found), "comes back", "is lost")
+    assert said.replace(symptoms_table.NARROW, " ") == "another 15 % [7, 23] of the gain is lost"
+
+
+def test_the_first_cause_begins_small_unless_it_is_a_name() -> None:
+    for page in symptoms_table.pages():
+        word = symptoms_table.first(page).split()[0]
+        assert word[0].islower() or any(letter.isupper() for letter in word[1:])
 
 
 def test_what_is_asked_for_wrongly_is_refused() -> None:

@@ -86,8 +86,9 @@ class Contract:
         if self.kind == "approx":
             return f"Each build checks these numbers to within {self.tolerance:.3g} of their size."
         if self.kind == "range":
-            spans = ", ".join(f"{low:g} to {high:g}" for low, high in self.intervals)
-            return f"From one run; your numbers will differ. Each build checks that they lie in {spans}."
+            (low, high), *others = self.intervals
+            where = "each lies in a range of its own" if others else f"they lie between {low:g} and {high:g}"
+            return f"From one run; your numbers will differ. Each build checks that {where}."
         if self.kind == "shape":
             return "From one run; your numbers will differ."
         return ""

@@ -30,6 +30,7 @@ from digest import digest_of, file_digest, library_digest, record_behind, versio
 from pageblocks import Block, Page, Problem, parse_page
 
 __all__ = [
+    "FIRST",
     "FOLDERS",
     "PageRun",
     "check",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
+FIRST = ("index", "start")  # the landing page, and where readers begin
 FOLDERS = ("guide", "symptoms", "models", "howto")  # under docs: each page in them but the index is a program
 TIMEOUT = 900  # seconds; a page that takes this long hangs
 MOST_SECONDS = 90  # of a processor, for a page: what a build can afford, whatever else the machine does
@@ -80,16 +82,16 @@ class PageRun:
 
 
 def pages_of(root: Path = ROOT) -> list[Path]:
-    """Return the project's pages that hold python blocks: README, landing page, and those in :data:`FOLDERS`."""
+    """Return the project's pages that hold python blocks: README, :data:`FIRST`, and those in :data:`FOLDERS`."""
     found = [path for folder in FOLDERS for path in sorted((root / "docs" / folder).glob("*.rst"))]
-    landing = root / "docs" / "index.rst"
-    first = [landing] if landing.exists() and ".. code-block:: python" in landing.read_text(encoding="utf-8") else []
-    return [root / "README.md", *first, *(path for path in found if path.stem != "index")]
+    first = [path for name in FIRST for path in (root / "docs").glob(f"{name}.rst")]
+    programs = [path for path in first if ".. code-block:: python" in path.read_text(encoding="utf-8")]
+    return [root / "README.md", *programs, *(path for path in found if path.stem != "index")]
 
 
 def docname_of(path: Path, docs: Path = ROOT / "docs") -> str:
-    """Return the document that shows a page."""
-    return "start" if path.name == "README.md" else path.relative_to(docs).with_suffix("").as_posix()
+    """Return the name of a page's document; the README has none on the site, and is called by its file."""
+    return (path.relative_to(docs) if path.is_relative_to(docs) else Path(path.name)).with_suffix("").as_posix()
 
 
 def environment() -> dict[str, str]:

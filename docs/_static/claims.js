@@ -56,6 +56,8 @@
   };
   controls.addEventListener("input", filter);
 
+  long.value = new URLSearchParams(location.search).get("verdict") ?? ""; // as the landing page asks
+
   const place = table.closest(".table-wrapper") || table;
   place.before(controls, said);
   filter();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from docs.evidence import says
 from docs.evidence.claims_table import list_table, plain, record
@@ -11,7 +12,16 @@ from docs.evidence.claims_table import list_table, plain, record
 from ncps_mlx._evidence.registry import SHARES, Claim
 from ncps_mlx._evidence.verdicts import Verdict
 
-__all__ = ["ClaimRow", "refuted", "rows"]
+__all__ = ["ClaimRow", "bar", "refuted", "rows"]
+
+LEGEND = (
+    ("supported", "", "holds", "hold"),
+    ("refuted", "no difference that matters", "makes no difference that matters", "make no difference that matters"),
+    ("refuted", "the other way round", "comes out the other way round", "come out the other way round"),
+    ("differs by task", "", "depends on the task", "depend on the task"),
+    ("open", "", "is open", "are open"),
+)
+"""Verdicts with their reasons, and how one claim and several of it are said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,3 +79,22 @@ def refuted(reason: str) -> str:
             part = f" ({plain(entry['part'])})" if entry and several else ""
             table.append([f":ref:`{plain(row.claim.statement)} <claim-{name}>`", f"{row.effect}{part}", row.tasks])
     return list_table(table, (46, 34, 20)) if table[1:] else "None.\n"
+
+
+def bar(budget: str) -> str:
+    """What the measured claims came to, as a bar with its legend, which leads to them on the page of all claims."""
+    found = [
+        (says.verdict(claim.id, budget), says.reason(claim.id, budget))
+        for claim in record().registry.values() if claim.parts
+    ]  # fmt: skip
+    spans, items = "", ""
+    for verdict, why, one, several in LEGEND:
+        count = found.count((verdict, why))
+        if count:
+            name = f"{verdict} {why}".replace(" ", "-").strip("-")
+            place = "#what-was-refuted" if why else f"?verdict={quote(verdict)}#the-verdicts"
+            spans += f'<span class="{name}" style="flex-grow: {count}"></span>'
+            items += f'<li class="{name}"><a href="evidence/claims.html{place}"><b>{count}</b> '
+            items += f"{one if count == 1 else several}</a></li>"
+    drawn = f'<div class="verdict-bar" aria-hidden="true">{spans}</div><ul class="verdict-legend">{items}</ul>'
+    return f".. raw:: html\n\n   {drawn}\n"

@@ -265,10 +265,13 @@ def signs() -> str:
 
 
 def safe_values(name: str) -> str:
-    """The safe values alone, of each model that was measured."""
+    """The safe values alone; of which model, where several were measured or their defaults differ."""
     first: dict[str, str] = {}
     for sweep in sensitivity.sweeps(name):
         first.setdefault(sweep.model, sensitivity.safe(name, *sweep.title.split(", ")))
-    if len(first) < 2:
-        return next(iter(first.values()), "" if name in sensitivity.OTHERWISE else "not measured")
+    if not first:
+        return "" if name in sensitivity.OTHERWISE else "not measured"
+    defaults = {value(each) for owner, each in knobs()[name].defaults.items() if owner != "fit"}
+    if len(first) == 1 and len(defaults) < 2:
+        return next(iter(first.values()))
     return "; ".join(f"{model}: {text}" for model, text in first.items())

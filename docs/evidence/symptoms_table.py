@@ -297,16 +297,23 @@ def strength(page: str, cause: Mapping[str, Any]) -> tuple[float, str]:
             return found.mean, f"{scores}; made: {made(cause)}"
         case "score":
             found = lost_shares(cause["change"], model=model)
-            return found.mean, f"{percent(found)} of the gain are lost"
+            return found.mean, of_the_gain(found, "is lost", "is won")
         case "given back":
             found = negative(lost_shares(cause["change"], than, model))
-            return found.mean, f"{percent(found)} of the gain come back"
+            return found.mean, of_the_gain(found, "comes back", "is lost")
         case "seconds":
             found = ratio(cause["circumstance"], than or symptoms_runs.AS_IT_IS)
             return found.mean, f"{written(found)} as long"
         case "difference":
             return float(np.mean(differences(cause["circumstance"]))), score_difference(cause["circumstance"])
     raise ValueError(f"measure must be a known one in symptoms.toml, got {about['measure']!r} for {page}.")
+
+
+def of_the_gain(found: stats.Interval, what: str, opposite: str) -> str:
+    """Write which share of a healthy training's gain is lost or comes back; of a negative one the opposite."""
+    if found.mean < 0:
+        return f"another {percent(negative(found))} of the gain {opposite}"
+    return f"{percent(found)} of the gain {what}"
 
 
 def made(cause: Mapping[str, Any]) -> str:
@@ -338,7 +345,8 @@ def causes(page: str) -> str:
 def first(page: str) -> str:
     """The first cause of a page, within a sentence."""
     name = ordered(page)[0][0]
-    return name if name[:2].isupper() else name[:1].lower() + name[1:]
+    is_own = any(letter.isupper() for letter in name.split()[0][1:])  # an abbreviation or a model's name
+    return name if is_own else name[:1].lower() + name[1:]
 
 
 def in_all(page: str, model: str) -> str:

@@ -252,7 +252,7 @@ def check_time_constants(time_constant_range: object, slowest: float, stability:
         where, cure = f"stability={stability!r}", "stability='softplus'"
         if stability == "bounded":
             where = f"this activation and {where}"
-            cure = f"{cure}, or an activation that is never negative such as 'sigmoid'"
+            cure = "an activation that is never negative such as 'sigmoid'"
         raise ValueError(
             f"time_constant_range must end at {slowest:g} or below with {where}, got {time_constant_range}. "
             f"Choose {cure}, or scale time_delta."

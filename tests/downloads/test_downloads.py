@@ -34,7 +34,7 @@ HTML = ROOT / "docs" / "_build" / "html"
 SCRIPTS = sorted((HTML / "_downloads").glob("*/plot_*.py"))
 NOTEBOOKS = sorted((HTML / "_downloads").glob("*/*.ipynb"))
 ARCHIVES = sorted((HTML / "_downloads").glob("*/*.zip"))
-PAGES = {docname_of(path): parse_page(path) for path in pages_of(ROOT)}
+PAGES = {docname_of(path): parse_page(path) for path in pages_of(ROOT) if path.suffix == ".rst"}
 BLOCKS = [
     pytest.param(docname, number, program, id=f"{docname}:{page.blocks[number].line}")
     for docname, page in PAGES.items()

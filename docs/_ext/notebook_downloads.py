@@ -1,4 +1,4 @@
-"""Sphinx: the README as a page, notebooks with their outputs to download."""
+"""Sphinx: notebooks with their outputs to download."""
 
 from __future__ import annotations
 
@@ -12,29 +12,10 @@ from sphinx.application import Sphinx
 
 __all__ = ["setup"]
 
-# What the README links to on its forge, and where the same lies on the site.
-LINKS = {
-    "docs/_static/": "_static/",
-    "docs/guide/worth-it.rst": "guide/worth-it.rst",
-    "docs/evidence/performance.rst": "evidence/performance.rst",
-    "docs/howto/coming-from-ncps.rst": "howto/coming-from-ncps.rst",
-    "docs/howto/your-own-data.rst": "howto/your-own-data.rst",
-    "(CONTRIBUTING.md)": "(contributing.md)",
-    "(CHANGELOG.md)": "(changelog.md)",
-    "(CITATION.cff)": "(../CITATION.cff)",
-    "(LICENSE)": "(../LICENSE)",
-}
-
 
 def read_source(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Put the README in place of the start page's source; end notebooks with their download."""
-    if docname == "start":
-        readme = Path(app.srcdir).parent / "README.md"
-        app.env.note_dependency(readme)
-        source[0] = readme.read_text(encoding="utf-8")
-        for old, new in LINKS.items():
-            source[0] = source[0].replace(old, new)
-    elif docname.startswith("notebooks/") and Path(app.env.doc2path(docname)).suffix == ".md":
+    """End notebooks with their download."""
+    if docname.startswith("notebooks/") and Path(app.env.doc2path(docname)).suffix == ".md":
         name = docname.rpartition("/")[2]
         if name != "index":
             source[0] += (
