@@ -1,11 +1,11 @@
-"""All claims, a row for each: what they advise and what came of it; and those that were refuted."""
+"""All claims, a row for each: what they advise and what came of it; and how many were refuted, and why."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from docs.evidence import says
-from docs.evidence.claims_table import list_table, plain, record
+from docs.evidence.claims_table import record
 
 # Private: the evidence's own reading of its files.
 from ncps_mlx._evidence.registry import Claim
@@ -22,11 +22,13 @@ class ClaimRow:
         claim: Which.
         tasks: On which it was measured, in words.
         effect: The pooled effect at the long budget of the part that decides, in words; empty where there is none.
+        part: Which part that is.
     """
 
     claim: Claim
     tasks: str
     effect: str
+    part: str
 
 
 def rows() -> list[ClaimRow]:
@@ -34,9 +36,9 @@ def rows() -> list[ClaimRow]:
     found = []
     for claim in record().registry.values():
         entry = deciding(claim, "long")
-        effect = "" if entry is None or entry["pooled"] is None else in_deltas(entry)
+        effect, part = ("", "") if entry is None or entry["pooled"] is None else (in_deltas(entry), entry["part"])
         tasks = dict.fromkeys(says.task_name(task) for part in claim.parts if not part.reported for task in part.tasks)
-        found.append(ClaimRow(claim=claim, tasks=", ".join(tasks), effect=effect))
+        found.append(ClaimRow(claim=claim, tasks=", ".join(tasks), effect=effect, part=part))
     return found
 
 
@@ -59,13 +61,6 @@ def in_deltas(entry: Verdict) -> str:
 
 
 def refuted(reason: str) -> str:
-    """The claims that converged trainings refute for this reason, one that ``says.reason`` gives; with the effect."""
-    table = [["Advice", "What was found", "on"]]
-    for row in rows():
-        name = row.claim.id
-        if row.claim.parts and says.verdict(name, "long") == "refuted" and says.reason(name, "long") == reason:
-            entry = deciding(row.claim, "long")
-            several = sum(not part.reported for part in row.claim.parts) > 1
-            part = f" ({plain(entry['part'])})" if entry and several else ""
-            table.append([f":ref:`{plain(row.claim.statement)} <claim-{name}>`", f"{row.effect}{part}", row.tasks])
-    return list_table(table, (46, 34, 20)) if table[1:] else "None.\n"
+    """How many claims converged trainings refute for this reason, one that ``says.reason`` gives."""
+    names = [claim.id for claim in record().registry.values() if says.verdict(claim.id, "long") == "refuted"]
+    return str(sum(says.reason(name, "long") == reason for name in names))

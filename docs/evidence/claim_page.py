@@ -239,7 +239,7 @@ def _effects(claim: Claim) -> Iterator[str]:
             rows.append([says.task_name(task), *(_of_task(found.get(budget), task) for budget in BUDGETS)])
         pooled = [_pooled(found.get(budget)) for budget in BUDGETS]
         rows.append(["all tasks" if part.ratio else "all tasks, in δ", *pooled])
-    yield list_table(rows, (34, 33, 33), "claim-parts")
+    yield list_table(rows, (34, 33, 33), "claim-parts compact")
     yield "What the first side gains on the second, with 95 % intervals; in brackets the pairs of trainings.\n"
 
 

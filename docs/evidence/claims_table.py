@@ -29,6 +29,7 @@ __all__ = [
     "fewest_fresh_seeds",
     "first_fresh_seed",
     "list_table",
+    "not_measured",
     "number",
     "seeds",
     "statistics",
@@ -98,6 +99,11 @@ def counts() -> list[list[str]]:
 def came_to(verdict: str, budget: str) -> str:
     """How many measured claims came to a verdict at a budget."""
     return str(sum(whole(claim, budget) == verdict for claim in record().registry.values() if claim.parts))
+
+
+def not_measured() -> str:
+    """How many claims are only checked or shown."""
+    return str(sum(not claim.parts for claim in record().registry.values()))
 
 
 def statistics() -> list[list[str]]:
