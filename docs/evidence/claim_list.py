@@ -1,17 +1,22 @@
-"""All claims, a row for each: what they advise and what came of it; and how many were refuted, and why."""
+"""All claims, a row for each: what they advise and what came of it; those refuted, by reason; δ on each task."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from docs.evidence import says
-from docs.evidence.claims_table import record
+from docs.evidence.claims_table import DOCS, record
 
 # Private: the evidence's own reading of its files.
+from ncps_mlx._evidence.pool import read_tasks, read_toml
 from ncps_mlx._evidence.registry import Claim
 from ncps_mlx._evidence.verdicts import Verdict
 
-__all__ = ["ClaimRow", "refuted", "rows"]
+__all__ = ["ClaimRow", "deltas", "refuted", "rows"]
+
+METRICS = {"rmse": "RMSE"}
+JUDGED = {"anomalies": "AUROC"}
+"""What claims compare on a task, where that is not the metric by which it is tuned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,3 +69,15 @@ def refuted(reason: str) -> str:
     """How many claims converged trainings refute for this reason, one that ``says.reason`` gives."""
     names = [claim.id for claim in record().registry.values() if says.verdict(claim.id, "long") == "refuted"]
     return str(sum(says.reason(name, "long") == reason for name in names))
+
+
+def deltas() -> list[list[str]]:
+    """The smallest difference that matters on each task, as the registry has it."""
+    tasks, given = read_tasks(DOCS / "evidence" / "tasks.toml"), read_toml(DOCS / "claims.toml")["deltas"]
+    rows = [["Task", "Of what", "δ"]]
+    for name, task in tasks.items():
+        unit = "" if name in JUDGED else task.unit
+        of = JUDGED.get(name, METRICS.get(task.metric, task.metric))
+        rows.append([says.task_name(name), of, f"{given[name]:g} {unit}".rstrip()])
+    rows.append(["any", "time, speed, memory", f"{given['ratio']:g} times"])
+    return [*rows, ["any", "share of trainings that diverge", f"{given['failures']:g}"]]

@@ -54,8 +54,10 @@ def plain(text: str) -> str:
 
 def effect_in_deltas(told: Mapping[str, Any]) -> str:
     """The pooled effect of a part with its interval, in δ."""
-    mean, low, high = (f"{told[name]:+.1f}" for name in ("pooled", "low", "high"))
-    return f"{mean} [{low}, {high}]"
+    mean, low, high = (told[name] for name in ("pooled", "low", "high"))
+    if low == high:
+        return f"{mean:+.1f}"
+    return f"{'+' if mean > 0 else ''}{stats.Interval(mean=mean, low=low, high=high, n=2, confidence=0.95)}"
 
 
 def whole(claim: Claim, budget: str) -> str:
