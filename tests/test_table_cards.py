@@ -19,8 +19,8 @@ Page
    * - Task
      - Long & < short
      - *Effect*
-   * - XOR
-     - 1
+   * - XOR, the parity of a stream of bits
+     - 92 % of the streams
      -
 
 .. list-table::
@@ -28,8 +28,18 @@ Page
 
    * - You have
      - Look at
-   * - a knob
-     - its page
+   * - a knob of which you want to know the range
+     - its page, which has the default too
+
+.. list-table::
+   :header-rows: 1
+
+   * - Task
+     - Score
+     - δ
+   * - XOR
+     - accuracy
+     - 0.05
 
 .. list-table::
    :header-rows: 1
@@ -38,15 +48,15 @@ Page
    * - Task
      - long
      - short
-   * - XOR
-     - 1
+   * - XOR, the parity of a stream of bits
+     - 1.2 points better [0.3, 2.1]
      - 2
 
-====  ====  ====
+====  ====  =============================================
 spans       one
-----------  ----
-a     b     c
-====  ====  ====
+----------  ---------------------------------------------
+a     b     what is long enough to be a card on a phone
+====  ====  =============================================
 """
 
 
@@ -66,7 +76,7 @@ def test_a_cell_says_its_column_as_it_is_written(tables: list[Tag]) -> None:
     cells = tables[0].select("tbody td")
     assert "cards" in tables[0]["class"]
     assert [cell.get("data-label") for cell in cells] == [None, "Long & < short", "Effect"]
-    assert [cell.get_text() for cell in cells] == ["XOR", "1", ""]
+    assert [cell.get_text() for cell in cells] == ["XOR, the parity of a stream of bits", "92 % of the streams", ""]
     assert not tables[0].select("thead [data-label]")
 
 
@@ -74,6 +84,6 @@ def test_of_two_columns_the_first_names_the_second(tables: list[Tag]) -> None:
     assert "cards" in tables[1]["class"] and not tables[1].select("[data-label]")
 
 
-@pytest.mark.parametrize("place", [2, 3])
-def test_a_compact_table_and_one_that_spans_stay_tables(tables: list[Tag], place: int) -> None:
+@pytest.mark.parametrize("place", [2, 3, 4])
+def test_a_narrow_table_a_compact_one_and_one_that_spans_stay_tables(tables: list[Tag], place: int) -> None:
     assert "cards" not in tables[place]["class"] and not tables[place].select("[data-label]")

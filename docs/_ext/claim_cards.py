@@ -159,7 +159,7 @@ class Answer(SphinxDirective):
         names = [field[0].astext() for field in fields]
         if names != [name for name in FIELDS if name in names] or any(name not in names for name in NEEDED):
             raise self.error(f"answer must have the fields {', '.join(FIELDS)}, in this order, got {', '.join(names)}")
-        group = nodes.tgroup("", nodes.colspec(colwidth=1), nodes.colspec(colwidth=4), cols=2, stub=1)
+        group = nodes.tgroup("", nodes.colspec(colwidth=1, stub=1), nodes.colspec(colwidth=4), cols=2)
         body = nodes.tbody()
         for field in fields:
             name = field[0].astext()

@@ -1,8 +1,8 @@
 """Sphinx: on a narrow screen every row of a table is a card.
 
 Tables get the class ``cards``, and where they have three columns or more each cell of a row gets the head of its column
-as ``data-label``, which ``site.css`` writes before it. Tables of the class ``compact`` stay tables, as do those with
-cells that span several.
+as ``data-label``, which ``site.css`` writes before it. Tables of few characters and of the class ``compact`` stay tables,
+as do those with cells that span several.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ __all__ = ["make_cards", "setup"]
 
 FEWEST_LABELLED = 3
 """Columns from which a cell has to say what it is; of two the first names the second."""
+NARROW = 48
+"""Characters side by side for which a phone has room."""
 
 
 def make_cards(table: nodes.table) -> None:
     """Mark a table, and label the cells of its rows."""
-    (group,) = table.findall(nodes.tgroup)
+    group = next(table.findall(nodes.tgroup))
     heads = [row for head in group.findall(nodes.thead) for row in head.children]
     spans = any("morecols" in entry or "morerows" in entry for entry in group.findall(nodes.entry))
-    if {"compact", "cards"} & set(table["classes"]) or len(heads) > 1 or spans:
+    if {"compact", "cards"} & set(table["classes"]) or len(heads) > 1 or spans or _width(group) <= NARROW:
         return
     table["classes"].append("cards")
     if group["cols"] < FEWEST_LABELLED or not heads:
@@ -36,6 +38,12 @@ def make_cards(table: nodes.table) -> None:
         for row in body.children:
             for label, cell in zip(labels[1:], row.children[1:], strict=True):
                 cell["label"] = label
+
+
+def _width(group: nodes.tgroup) -> int:
+    """Characters of the longest cells of all columns."""
+    rows = [[len(cell.astext()) for cell in row.children] for row in group.findall(nodes.row)]
+    return sum(map(max, zip(*rows, strict=True)))
 
 
 def mark(app: Sphinx, doctree: nodes.document, *_: Any) -> None:

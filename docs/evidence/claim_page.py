@@ -41,7 +41,8 @@ def page(name: str, scripts: Sequence[str] = ()) -> str:
     claim, mine = says.claim_named(name), entries(name)
     title = f"“{plain(claim.statement)}”"
     lines = [":orphan:", "", f".. _claim-{name}:", "", title, "=" * len(title), ""]
-    lines += [f"Advice on :doc:`/guide/{claim.section}` that circulates, and what came of it. The claim ``{name}``.", ""]
+    lines += [f"Advice on :doc:`/guide/{claim.section}` that circulates, and what came of it: ``{name}``,"]
+    lines += ["one of :doc:`all claims </evidence/claims>`.", ""]
     for section in (_verdicts(claim, mine), _compared(claim), _effects(claim), _trials(claim), _again(claim, scripts)):
         lines += section
     lines += ["History", "-------", "", history(name)]
@@ -314,7 +315,7 @@ def _again(claim: Claim, scripts: Sequence[str]) -> Iterator[str]:
     for script in scripts:
         yield f"* A script: :doc:`/auto_examples/{script}`."
     yield f"* `This page <{claim.id}.html>`__ keeps its address, ``evidence/claims/{claim.id}.html``."
-    yield "* :doc:`All claims </evidence/claims>`, :doc:`the rule </evidence/rule>`.\n"
+    yield "* How trials become a verdict: :doc:`/evidence/rule`.\n"
 
 
 @cache
