@@ -23,7 +23,7 @@
     ]);
 
   const filters = {
-    long: { label: "Long trainings", of: (row) => verdicts(row, "Long trainings") },
+    verdict: { label: "Long trainings", of: (row) => verdicts(row, "Long trainings") },
     short: { label: "Short trainings", of: (row) => verdicts(row, "Short trainings") },
     section: { label: "Section", of: (row) => said(row, "Section") },
   };

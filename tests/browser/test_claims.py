@@ -54,7 +54,7 @@ def test_the_address_keeps_what_was_selected(desktop: Visit, claims: dict[str, A
     page = desktop.open("evidence/claims")
     page.get_by_role("link", name="hold", exact=True).click()
     held = [name for name, claim in claims.items() if claim["verdicts"]["long"] == "supported"]
-    assert shown(page) == held and "long=supported" in page.url
+    assert shown(page) == held and "verdict=supported" in page.url
     page.get_by_label("Long trainings").select_option("refuted: the other way round")
     refuted = shown(page)
     assert refuted and all(claims[name]["verdicts"]["long"] == "refuted" for name in refuted)
