@@ -55,10 +55,11 @@ def verdict_in_words(name: str, budget: str) -> str:
     return f"{says().verdict(name, budget)} ({reason})" if reason else str(says().verdict(name, budget))
 
 
-def badge(name: str, budget: str = "long") -> nodes.inline:
-    """A verdict as a word; the style sheet adds the sign."""
+def badge(name: str, budget: str = "long", words: str = "") -> nodes.inline:
+    """A verdict as a word, with its reason if no other words are given; the style sheet adds the sign."""
     verdict = says().verdict(name, budget)
-    return nodes.inline("", verdict_in_words(name, budget), classes=["badge", f"badge-{verdict.replace(' ', '-')}"])
+    words = words or verdict_in_words(name, budget)
+    return nodes.inline("", words, classes=["badge", f"badge-{verdict.replace(' ', '-')}"])
 
 
 def link(name: str, *children: nodes.Node) -> nodes.Node:
@@ -129,7 +130,7 @@ class ClaimCard(SphinxDirective):
         rows.append(["all tasks, δ" if in_deltas else "all tasks", *pooled])
         rows.append(["pairs of trainings", *map(str, pairs)])
         table = evidence_pages.table(rows, [])
-        table["classes"] = ["evidence", "claim-effects"]
+        table["classes"] = ["evidence", "claim-effects", "compact"]
         return table
 
     def ways(self, name: str) -> list[nodes.Node]:
@@ -158,7 +159,7 @@ class Answer(SphinxDirective):
         names = [field[0].astext() for field in fields]
         if names != [name for name in FIELDS if name in names] or any(name not in names for name in NEEDED):
             raise self.error(f"answer must have the fields {', '.join(FIELDS)}, in this order, got {', '.join(names)}")
-        group = nodes.tgroup("", nodes.colspec(colwidth=1), nodes.colspec(colwidth=4), cols=2, stub=1)
+        group = nodes.tgroup("", nodes.colspec(colwidth=1, stub=1), nodes.colspec(colwidth=4), cols=2)
         body = nodes.tbody()
         for field in fields:
             name = field[0].astext()

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.writers.html5 import HTML5Translator
@@ -60,24 +61,48 @@ def add_script(app: Sphinx, page: str, *_: Any) -> None:
 
 
 class ClaimTable(SphinxDirective):
-    """All claims: advice, page of the guide, kind, verdicts, effect."""
+    """All claims: advice, what long and short trainings say of it, and the page of the guide."""
 
     def run(self) -> list[nodes.Node]:
         """Return the table."""
-        head = ["Advice", "Section", "Kind", "Short", "Long", "Effect, long"]
-        group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (8, 3, 3, 3, 3, 4)), cols=len(head))
+        head = ["Advice", "Long trainings", "Effect, long", "Short trainings", "Section"]
+        group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (33, 17, 21, 17, 12)), cols=len(head))
         group += nodes.thead("", nodes.row("", *(nodes.entry("", nodes.paragraph("", text)) for text in head)))
         body = nodes.tbody()
         for each in evidence_pages.module("claim_list").rows():
             claim = each.claim
-            advice = nodes.paragraph("", "", link(claim.id, nodes.Text(claim.statement)))
-            about = " · ".join(filter(None, (claim.id, each.tasks)))
-            named = nodes.entry("", advice, nodes.paragraph("", about, classes=["about"]))
-            texts = [nodes.Text(claim.section.replace("-", " ")), nodes.Text(", ".join(claim.kind))]
-            cells = [*texts, badge(claim.id, "short"), badge(claim.id, "long"), nodes.Text(each.effect)]
-            body += nodes.row("", named, *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells))
+            how = " and ".join(claim.kind) + (f" on {each.tasks}" if each.tasks else "")
+            cells = [
+                [link(claim.id, nodes.Text(claim.statement)), f"{claim.id}: {how}"],
+                verdict(claim.id, "long"),
+                [nodes.Text(each.effect), each.part],
+                verdict(claim.id, "short"),
+                [section(claim.section), ""],
+            ]
+            body += nodes.row("", *(cell(*said) for said in cells))
         group += body
         return [nodes.table("", group, classes=["claims", "sortable"])]
+
+
+def cell(said: nodes.Node, about: str) -> nodes.entry:
+    """A cell, with what is to be known about it below."""
+    more = [nodes.paragraph("", about, classes=["about"])] if about else []
+    return nodes.entry("", nodes.paragraph("", "", said), *more)
+
+
+def verdict(name: str, budget: str) -> tuple[nodes.Node, str]:
+    """The badge of a verdict, and its reason."""
+    says = evidence_pages.module("says")
+    return badge(name, budget, says.verdict(name, budget)), says.reason(name, budget)
+
+
+def section(name: str) -> nodes.Node:
+    """A link to a page of the guide."""
+    reference = addnodes.pending_xref(
+        "", refdomain="std", reftype="doc", reftarget=f"/guide/{name}", refexplicit=True, refwarn=False
+    )
+    reference += nodes.inline("", name.replace("-", " "), classes=["std", "std-doc"])
+    return reference
 
 
 class ClaimFigure(evidence_pages.Evidence):

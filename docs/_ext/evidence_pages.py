@@ -133,7 +133,8 @@ def save(asked: str, figure: Any) -> dict[str, Any]:
 
 def table(rows: list[list[str]], caption: list[nodes.Node]) -> nodes.table:
     """Rows of text as a table: the first is the head, the first column names the rows."""
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in rows[0]), cols=len(rows[0]), stub=1)
+    columns = (nodes.colspec(colwidth=1, stub=int(place == 0)) for place in range(len(rows[0])))
+    group = nodes.tgroup("", *columns, cols=len(rows[0]))
     for section, part in ((nodes.thead, rows[:1]), (nodes.tbody, rows[1:])):
         cells = [[nodes.entry("", nodes.paragraph("", text)) for text in row] for row in part]
         group += section("", *(nodes.row("", *entries) for entries in cells))

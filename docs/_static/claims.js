@@ -1,14 +1,14 @@
-// The table of claims, filtered by the controls above it; sort.js sorts it. Without these scripts it is a plain table.
+// The table of claims, filtered by the controls above it; sort.js sorts it. The address keeps the choice, so that a link
+// shows the same claims. Without these scripts it is a plain table.
 
 (() => {
   const table = document.querySelector("table.claims");
   if (!table) return;
-  const body = table.tBodies[0];
-  const rows = [...body.rows];
-  const heads = [...table.tHead.rows[0].cells];
-  const column = Object.fromEntries(heads.map((head, i) => [head.textContent.trim(), i]));
-  const text = (row, name) => row.cells[column[name]].textContent.trim();
-  const verdict = (row, name) => text(row, name).replace(/ \(.*/s, "");
+  const rows = [...table.tBodies[0].rows];
+  const column = Object.fromEntries([...table.tHead.rows[0].cells].map((head, i) => [head.textContent.trim(), i]));
+  const said = (row, name) => [...row.cells[column[name]].querySelectorAll("p")].map((each) => each.textContent.trim());
+  // "refuted", and "refuted: no difference that matters", which is one of its reasons
+  const verdicts = (row, name) => [said(row, name)[0], said(row, name).join(": ")];
 
   const element = (name, content, attributes = {}) => {
     const made = document.createElement(name);
@@ -16,49 +16,62 @@
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     return made;
   };
-
-  const words = element("input", [], { type: "search" });
   const select = (values) =>
     element("select", [
       element("option", "all", { value: "" }),
       ...[...new Set(values)].sort().map((value) => element("option", value)),
     ]);
-  const long = select(rows.map((row) => verdict(row, "Long")));
-  const section = select(rows.map((row) => text(row, "Section")));
-  const kind = select(rows.flatMap((row) => text(row, "Kind").split(", ")));
-  const said = element("p", [], { role: "status" });
-  const controls = element(
+
+  const filters = {
+    verdict: { label: "Long trainings", of: (row) => verdicts(row, "Long trainings") },
+    short: { label: "Short trainings", of: (row) => verdicts(row, "Short trainings") },
+    section: { label: "Section", of: (row) => said(row, "Section") },
+  };
+  for (const each of Object.values(filters)) each.control = select(rows.flatMap(each.of));
+  const words = element("input", [], { type: "search" });
+  const controls = { words, ...Object.fromEntries(Object.entries(filters).map(([key, each]) => [key, each.control])) };
+  const labels = { words: "Words", ...Object.fromEntries(Object.entries(filters).map(([key, each]) => [key, each.label])) };
+  const status = element("p", [], { role: "status" });
+  const form = element(
     "form",
-    [
-      ["Words", words],
-      ["Verdict, long", long],
-      ["Section", section],
-      ["Kind", kind],
-    ].map(([name, control]) => element("label", [element("span", name), control])),
+    Object.entries(controls).map(([key, control]) => element("label", [element("span", labels[key]), control])),
     { class: "claims-filter", "aria-label": "Filter the claims" },
   );
-  controls.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("submit", (event) => event.preventDefault());
 
   const filter = () => {
     const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
     let count = 0;
     for (const row of rows) {
       const all = row.textContent.toLowerCase();
-      const shown =
-        wanted.every((word) => all.includes(word)) &&
-        (!long.value || verdict(row, "Long") === long.value) &&
-        (!section.value || text(row, "Section") === section.value) &&
-        (!kind.value || text(row, "Kind").split(", ").includes(kind.value));
-      row.hidden = !shown;
-      count += shown;
+      const matches = Object.values(filters).every(
+        ({ control, of }) => !control.value || of(row).includes(control.value),
+      );
+      row.hidden = !(matches && wanted.every((word) => all.includes(word)));
+      count += !row.hidden;
     }
-    said.textContent = `${count} of ${rows.length} claims`;
+    status.textContent = `${count} of ${rows.length} claims`;
   };
-  controls.addEventListener("input", filter);
+
+  const read = () => {
+    const asked = new URLSearchParams(location.search);
+    for (const [key, control] of Object.entries(controls)) control.value = asked.get(key) || "";
+    filter();
+  };
+  const write = () => {
+    const asked = new URLSearchParams();
+    for (const [key, control] of Object.entries(controls)) if (control.value) asked.set(key, control.value);
+    const query = asked.toString();
+    history.replaceState(null, "", (query ? `?${query}` : location.pathname) + location.hash);
+  };
+  form.addEventListener("input", () => {
+    filter();
+    write();
+  });
 
   long.value = new URLSearchParams(location.search).get("verdict") ?? ""; // as the landing page asks
 
   const place = table.closest(".table-wrapper") || table;
-  place.before(controls, said);
-  filter();
+  place.before(form, status);
+  read();
 })();

@@ -22,12 +22,6 @@
     const rows = [...body.rows];
     const heads = [...table.tHead.rows[0].cells];
 
-    // Narrow screens lay rows out as cards; what they are stays told.
-    table.setAttribute("role", "table");
-    for (const part of [table.tHead, body]) part.setAttribute("role", "rowgroup");
-    for (const row of table.rows) row.setAttribute("role", "row");
-    for (const row of rows) for (const cell of row.cells) cell.setAttribute("role", "cell");
-
     heads.forEach((head, column) => {
       const button = document.createElement("button");
       button.type = "button";
@@ -44,7 +38,6 @@
         }
         body.append(...order);
       });
-      head.setAttribute("role", "columnheader");
       head.replaceChildren(button);
     });
   }

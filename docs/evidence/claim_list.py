@@ -1,4 +1,4 @@
-"""All claims, a row for each: what they advise and what came of it; and those that were refuted."""
+"""All claims, a row for each: what they advise and what came of it; those refuted, by reason; δ on each task."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from docs.evidence import says
-from docs.evidence.claims_table import list_table, plain, record
+from docs.evidence.claims_table import DOCS, record
 
 # Private: the evidence's own reading of its files.
+from ncps_mlx._evidence.pool import read_tasks, read_toml
 from ncps_mlx._evidence.registry import SHARES, Claim
 from ncps_mlx._evidence.verdicts import Verdict
 
-__all__ = ["ClaimRow", "bar", "refuted", "rows"]
+__all__ = ["ClaimRow", "bar", "deltas", "refuted", "rows"]
 
 LEGEND = (
     ("supported", "", "holds", "hold"),
@@ -23,6 +24,10 @@ LEGEND = (
 )
 """Verdicts with their reasons, and how one claim and several of it are said."""
 
+METRICS = {"rmse": "RMSE"}
+JUDGED = {"anomalies": "AUROC"}
+"""What claims compare on a task, where that is not the metric by which it is tuned."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimRow:
@@ -32,11 +37,13 @@ class ClaimRow:
         claim: Which.
         tasks: On which it was measured, in words.
         effect: The pooled effect at the long budget of the part that decides, in words; empty where there is none.
+        part: Which part that is.
     """
 
     claim: Claim
     tasks: str
     effect: str
+    part: str
 
 
 def rows() -> list[ClaimRow]:
@@ -44,9 +51,9 @@ def rows() -> list[ClaimRow]:
     found = []
     for claim in record().registry.values():
         entry = deciding(claim, "long")
-        effect = "" if entry is None or entry["pooled"] is None else in_deltas(entry)
+        effect, part = ("", "") if entry is None or entry["pooled"] is None else (in_deltas(entry), entry["part"])
         tasks = dict.fromkeys(says.task_name(task) for part in claim.parts if not part.reported for task in part.tasks)
-        found.append(ClaimRow(claim=claim, tasks=", ".join(tasks), effect=effect))
+        found.append(ClaimRow(claim=claim, tasks=", ".join(tasks), effect=effect, part=part))
     return found
 
 
@@ -69,16 +76,9 @@ def in_deltas(entry: Verdict) -> str:
 
 
 def refuted(reason: str) -> str:
-    """The claims that converged trainings refute for this reason, one that ``says.reason`` gives; with the effect."""
-    table = [["Advice", "What was found", "on"]]
-    for row in rows():
-        name = row.claim.id
-        if row.claim.parts and says.verdict(name, "long") == "refuted" and says.reason(name, "long") == reason:
-            entry = deciding(row.claim, "long")
-            several = sum(not part.reported for part in row.claim.parts) > 1
-            part = f" ({plain(entry['part'])})" if entry and several else ""
-            table.append([f":ref:`{plain(row.claim.statement)} <claim-{name}>`", f"{row.effect}{part}", row.tasks])
-    return list_table(table, (46, 34, 20)) if table[1:] else "None.\n"
+    """How many claims converged trainings refute for this reason, one that ``says.reason`` gives."""
+    names = [claim.id for claim in record().registry.values() if says.verdict(claim.id, "long") == "refuted"]
+    return str(sum(says.reason(name, "long") == reason for name in names))
 
 
 def bar(budget: str) -> str:
@@ -92,9 +92,21 @@ def bar(budget: str) -> str:
         count = found.count((verdict, why))
         if count:
             name = f"{verdict} {why}".replace(" ", "-").strip("-")
-            place = "#what-was-refuted" if why else f"?verdict={quote(verdict)}#the-verdicts"
+            place = f"?verdict={quote(f'{verdict}: {why}' if why else verdict)}#the-verdicts"
             spans += f'<span class="{name}" style="flex-grow: {count}"></span>'
             items += f'<li class="{name}"><a href="evidence/claims.html{place}"><b>{count}</b> '
             items += f"{one if count == 1 else several}</a></li>"
     drawn = f'<div class="verdict-bar" aria-hidden="true">{spans}</div><ul class="verdict-legend">{items}</ul>'
     return f".. raw:: html\n\n   {drawn}\n"
+
+
+def deltas() -> list[list[str]]:
+    """The smallest difference that matters on each task, as the registry has it."""
+    tasks, given = read_tasks(DOCS / "evidence" / "tasks.toml"), read_toml(DOCS / "claims.toml")["deltas"]
+    rows = [["Task", "Of what", "δ"]]
+    for name, task in tasks.items():
+        unit = "" if name in JUDGED else task.unit
+        of = JUDGED.get(name, METRICS.get(task.metric, task.metric))
+        rows.append([says.task_name(name), of, f"{given[name]:g} {unit}".rstrip()])
+    rows.append(["any", "time, speed, memory", f"{given['ratio']:g} times"])
+    return [*rows, ["any", "share of trainings that diverge", f"{given['failures']:g}"]]

@@ -22,10 +22,13 @@ from ncps_mlx._evidence.pool import BUDGETS, read_toml
 from ncps_mlx._evidence.registry import RATIOS, SHARES, STATISTICS, Claim, Part, Term
 from ncps_mlx._evidence.verdicts import NOT_MEASURED, ONCE, Verdict
 
-__all__ = ["history", "page", "pages", "why"]
+__all__ = ["first_told", "history", "page", "pages", "why"]
 
 AMOUNTS = (*RATIOS, *SHARES, "gap", "last gap", "agreement of metrics")
 """Statistics of which there is more or less; of others one side is better."""
+
+SAID = {"more": "more", "less": "less", "same": "no difference", "not-worse": "not worse"}
+"""What a part claims of its first side, in a word or two."""
 
 
 def pages(scripts: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -37,7 +40,9 @@ def page(name: str, scripts: Sequence[str] = ()) -> str:
     """The page of a claim."""
     claim, mine = says.claim_named(name), entries(name)
     title = f"“{plain(claim.statement)}”"
-    lines = [":orphan:", "", f".. _claim-{name}:", "", title, "=" * len(title), "", f"The claim ``{name}``.", ""]
+    lines = [":orphan:", "", f".. _claim-{name}:", "", title, "=" * len(title), ""]
+    lines += [f"Advice on :doc:`/guide/{claim.section}` that circulates, and what came of it: ``{name}``,"]
+    lines += ["one of :doc:`all claims </evidence/claims>`.", ""]
     for section in (_verdicts(claim, mine), _compared(claim), _effects(claim), _trials(claim), _again(claim, scripts)):
         lines += section
     lines += ["History", "-------", "", history(name)]
@@ -58,15 +63,14 @@ def _verdicts(claim: Claim, mine: Sequence[Verdict]) -> Iterator[str]:
     """The verdict at each budget with its reason, the long one first."""
     checks = [entry for entry in mine if entry["budget"] is ONCE]
     for entry in checks:
-        holds = {"supported": "It holds", "refuted": "It does not hold"}.get(entry["verdict"], "Not checked")
-        yield f"* {entry['part'].capitalize()}: {marked(entry['verdict'])}. {holds}: {plain(entry['reason'])}."
+        yield f"* {entry['part'].capitalize()}: {marked(entry['verdict'])}. {plain(entry['reason'])}."
     found = {budget: says.verdict(claim.id, budget) for budget in claim.budgets if claim.parts}
     for budget in reversed(found):
         yield f"* {_budget(budget).capitalize()}: {marked(found[budget])}. {_reasons(claim, mine, budget)}"
     yield ""
     if len(set(found.values()) - {NOT_MEASURED}) > 1 and NOT_MEASURED not in found.values():
-        yield "**The budgets disagree.** Short trainings say one thing, converged ones another: what is advised is what"
-        yield "the converged ones show.\n"
+        yield "**The budgets disagree.** Short trainings say one thing, converged ones another. The guide follows the"
+        yield "converged ones.\n"
 
 
 def _budget(budget: str) -> str:
@@ -157,7 +161,10 @@ def side(term: Term) -> str:
         return f"``{term}``"
     ((kind, named),) = term.items()
     if kind == "by_task":
-        return "; ".join(f"{side(each)} on {says.task_name(task)}" for task, each in named.items())
+        tasks: dict[str, list[str]] = {}
+        for task, each in named.items():
+            tasks.setdefault(side(each), []).append(says.task_name(task))
+        return "; ".join(f"{each} on {' and '.join(names)}" for each, names in tasks.items())
     listed = ", ".join(side(each) for each in named)
     if kind == "minus":
         return f"what {side(named[0])} gains on {' and '.join(side(each) for each in named[1:])}"
@@ -192,7 +199,7 @@ def _levels(pool: str, parts: Sequence[Part]) -> Iterator[str]:
     if not rows:
         return
     fixed = _settings({"model": file["model"], **file.get("fixed", {})})
-    yield f"Levels of the pool *{pool}*; all else is as fixed there: {fixed}.\n"
+    yield f"What is compared are levels of the pool *{pool}*. All else is the same for all: {fixed}.\n"
     yield list_table([["Level", "What it sets"], *rows], (25, 75))
 
 
@@ -234,13 +241,13 @@ def _effects(claim: Claim) -> Iterator[str]:
         found = {budget: says.entry_of(claim.id, budget, part.name) for budget in claim.budgets}
         shown = ", shown only" if part.reported else ""
         verdicts = [_verdict_of(found[budget]) if budget in found else "" for budget in BUDGETS]
-        rows.append([f"**{plain(part.name)}** ({part.direction}{shown})", *verdicts])
+        rows.append([f"**{plain(part.name)}** (claimed: {SAID[part.direction]}{shown})", *verdicts])
         for task in part.tasks:
             rows.append([says.task_name(task), *(_of_task(found.get(budget), task) for budget in BUDGETS)])
         pooled = [_pooled(found.get(budget)) for budget in BUDGETS]
         rows.append(["all tasks" if part.ratio else "all tasks, in δ", *pooled])
-    yield list_table(rows, (34, 33, 33), "claim-parts")
-    yield "What the first side gains on the second, with 95 % intervals; in brackets the pairs of trainings.\n"
+    yield list_table(rows, (34, 33, 33), "claim-parts compact")
+    yield "What the first side gains on the second, with its 95 % interval; in brackets the pairs of trainings.\n"
 
 
 def _verdict_of(entry: Verdict) -> str:
@@ -261,7 +268,7 @@ def _of_task(entry: Verdict | None, name: str) -> str:
 def _pooled(entry: Verdict | None) -> str:
     if entry is None or entry["pooled"] is None:
         return ""
-    return f"{says.pooled_of(entry)}: {entry['finding']}"
+    return says.pooled_of(entry)
 
 
 def _trials(claim: Claim) -> Iterator[str]:
@@ -308,7 +315,7 @@ def _again(claim: Claim, scripts: Sequence[str]) -> Iterator[str]:
     for script in scripts:
         yield f"* A script: :doc:`/auto_examples/{script}`."
     yield f"* `This page <{claim.id}.html>`__ keeps its address, ``evidence/claims/{claim.id}.html``."
-    yield "* :doc:`All claims </evidence/claims>`, :doc:`the rule </evidence/rule>`.\n"
+    yield "* How trials become a verdict: :doc:`/evidence/rule`.\n"
 
 
 @cache
@@ -318,8 +325,23 @@ def advice() -> list[Entry]:
 
 
 def history(name: str | None = None) -> str:
-    """What was told of a claim, or of all, and when: the latest first."""
-    mine = [entry for entry in reversed(advice()) if name in (None, entry["id"])]
+    """What was told of a claim, or what changed of all, and when: the latest first."""
+    return _told([entry for entry in advice() if (entry["id"] == name if name else _is_change(entry))], name)
+
+
+def first_told() -> str:
+    """What was told of claims when they, or parts of them, were first measured: the latest first."""
+    return _told([entry for entry in advice() if not _is_change(entry)])
+
+
+def _is_change(entry: Entry) -> bool:
+    """Whether something else was told before."""
+    return entry["before"] not in (NOT_MEASURED, entry["after"]) or any(part["before"] for part in entry["parts"])
+
+
+def _told(entries: Sequence[Entry], name: str | None = None) -> str:
+    """Entries as a table, without the claim's name where it is known."""
+    mine = list(reversed(entries))
     if not mine:
         return "Nothing has been told of it yet.\n"
     head = ["Date", *([] if name else ["Claim"]), "Budget", "Verdict", "What changed"]

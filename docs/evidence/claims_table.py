@@ -29,6 +29,7 @@ __all__ = [
     "fewest_fresh_seeds",
     "first_fresh_seed",
     "list_table",
+    "not_measured",
     "number",
     "seeds",
     "statistics",
@@ -53,8 +54,10 @@ def plain(text: str) -> str:
 
 def effect_in_deltas(told: Mapping[str, Any]) -> str:
     """The pooled effect of a part with its interval, in δ."""
-    mean, low, high = (f"{told[name]:+.1f}" for name in ("pooled", "low", "high"))
-    return f"{mean} [{low}, {high}]"
+    mean, low, high = (told[name] for name in ("pooled", "low", "high"))
+    if low == high:
+        return f"{mean:+.1f}"
+    return f"{'+' if mean > 0 else ''}{stats.Interval(mean=mean, low=low, high=high, n=2, confidence=0.95)}"
 
 
 def whole(claim: Claim, budget: str) -> str:
@@ -98,6 +101,11 @@ def counts() -> list[list[str]]:
 def came_to(verdict: str, budget: str) -> str:
     """How many measured claims came to a verdict at a budget."""
     return str(sum(whole(claim, budget) == verdict for claim in record().registry.values() if claim.parts))
+
+
+def not_measured() -> str:
+    """How many claims are only checked or shown."""
+    return str(sum(not claim.parts for claim in record().registry.values()))
 
 
 def statistics() -> list[list[str]]:

@@ -232,6 +232,8 @@ def difference(entry: Entry) -> str:
     """What the level that is compared gains on its opponent, in the task's unit, and what that is."""
     (of,) = entry["tasks"]
     own, other = ([pair[side] for pair in of["pairs"]] for side in (1, 2))
+    if own == other:
+        return f"all {len(own)} equal"
     found = stats.paired(own, other) if of["higher_is_better"] else stats.paired(other, own)
     digits = found.decimals
     ends = ", ".join(f"{round(end, digits) + 0.0:.{digits}f}" for end in (found.low, found.high))

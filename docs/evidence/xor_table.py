@@ -135,7 +135,7 @@ def contrasts(other: str, encoding: str) -> list[list[str]]:
 
 def signed(found: stats.Interval) -> str:
     """Write a difference with its sign, and whether it is open."""
-    is_open = " open" if found.low <= 0 <= found.high else ""
+    is_open = " open" if found.low < 0 < found.high else ""
     return f"{'+' if found.mean > 0 else ''}{found}{is_open}"
 
 

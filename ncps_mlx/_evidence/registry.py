@@ -47,7 +47,7 @@ STATISTICS = {
     "percentile": "percent of a search's trials with a better test score than a trial has; 0 is the best",
     "early correlation": "Spearman's, over a search's trials, of validation scores at a third of the steps and the end",
     "estimate": "score that the folds of a cross-validation give on average",
-    "error of estimate": "distance of that from the score that came",
+    "error of estimate": "distance of the folds' average from the score that then came",
     "agreement of metrics": "Spearman's correlation over configurations of the task's metric with another",
     "domain metric": "test score in the first side's metric, of the configuration that a side's metric chooses",
     "failures": "whether a training was lost (1) or not (0): it diverged, or ended beyond use",

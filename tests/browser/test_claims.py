@@ -20,7 +20,7 @@ def claims() -> dict[str, Any]:
 
 def shown(page: Page) -> list[str]:
     """The claims that are to be seen, in their order."""
-    links = page.locator("table.claims tbody tr:visible a").all()
+    links = page.locator("table.claims tbody tr:visible td:first-child a").all()
     return [str(link.get_attribute("href")).rpartition("#claim-")[2] for link in links]
 
 
@@ -41,13 +41,25 @@ def test_a_head_sorts_by_keyboard_and_says_so(desktop: Visit, claims: dict[str, 
 
 def test_filters_leave_the_claims_that_match_and_count_them(desktop: Visit, claims: dict[str, Any]) -> None:
     page = desktop.open("evidence/claims")
-    page.get_by_label("Verdict, long").select_option("refuted")
+    page.get_by_label("Long trainings").select_option("refuted")
     refuted = [name for name, claim in claims.items() if claim["verdicts"]["long"] == "refuted"]
     assert shown(page) == refuted
     page.get_by_label("Words").fill("dropout")
     some = shown(page)
     assert some and set(some) < set(refuted)
     assert page.locator("article p[role=status]").inner_text() == f"{len(some)} of {len(claims)} claims"
+
+
+def test_the_address_keeps_what_was_selected(desktop: Visit, claims: dict[str, Any]) -> None:
+    page = desktop.open("evidence/claims")
+    page.get_by_role("link", name="hold", exact=True).click()
+    held = [name for name, claim in claims.items() if claim["verdicts"]["long"] == "supported"]
+    assert shown(page) == held and "verdict=supported" in page.url
+    page.get_by_label("Long trainings").select_option("refuted: the other way round")
+    refuted = shown(page)
+    assert refuted and all(claims[name]["verdicts"]["long"] == "refuted" for name in refuted)
+    page.reload()
+    assert shown(page) == refuted
 
 
 def test_a_phone_shows_cards_and_nothing_too_small_to_press(phone: Visit) -> None:
