@@ -28,7 +28,7 @@ KEPT = ("index",)
 
 CURVE = "Every dot is the test score of a recorded training; larger marks are means with their intervals."
 TUNED = " Each value had its own learning rate, tuned beforehand."
-LOSSES = "How much worse the mean of each value is than the best, in δ, the smallest difference that matters. Long budget."
+LOSSES = "How much worse each value's mean is than the best, in δ, the smallest difference that matters. Long budget."
 OTHERWISE = {
     "budgets": "What a CfC reaches with few and with many steps, with a learning rate tuned for each.",
     "spread": "How far the test scores of a CfC differ from seed to seed. On most tasks the seed draws the data too.",
