@@ -289,6 +289,12 @@ def score_difference(circumstance: str) -> str:
 NONE = {"seconds": 1.05, "difference": -1.0}
 """What a cause must exceed to be one, by measure; else 0. Differences are all shown: 0 is what a reader hopes for."""
 
+LEAD = {
+    "share": "Each fault was put into healthy trainings. Counted are those that then showed the symptom, with the "
+    ":term:`interval` of their share.",
+}
+"""What is said before the causes, by measure."""
+
 SILENT = {
     "share": "Tried, and never seen:",
     "unmoved": "Tried, and never seen:",
@@ -364,7 +370,8 @@ def causes(page: str) -> str:
             shown += [f"   | *Check:* {texts[name]['tell']}", f"   | *Cure:* {texts[name]['cure']}", ""]
         else:
             silent += [f"* {name}{f' ({made})' if made else ''}: {measure}."]
-    return "\n".join([*shown, *([SILENT[measured_by], "", *silent] if silent else [])])
+    lead = [LEAD[measured_by], ""] if measured_by in LEAD else []
+    return "\n".join([*lead, *shown, *([SILENT[measured_by], "", *silent] if silent else [])])
 
 
 def first(page: str) -> str:
@@ -386,7 +393,7 @@ def most(page: str) -> str:
 
 
 def matrix() -> list[list[str]]:
-    """For each change, in how many of a hundred of its trainings each symptom was seen."""
+    """For each change, in how many of a hundred of its trainings each symptom was seen; empty where in none."""
     names = {
         "nan": "NaN or beyond use",
         "flat": "flat",
@@ -400,7 +407,8 @@ def matrix() -> list[list[str]]:
         cells = []
         for page in names:
             found = trainings(change, page)
-            cells.append(f"{100 * np.mean([SYMPTOMS[page](row) for row in found]):.0f}" if found else "–")
+            seen = 100 * np.mean([SYMPTOMS[page](row) for row in found]) if found else math.nan
+            cells.append("–" if math.isnan(seen) else f"{seen:.0f}" if seen else "")
         table.append([change, *cells])
     return table
 
