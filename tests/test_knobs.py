@@ -60,7 +60,8 @@ def test_a_new_parameter_is_a_knob_once_its_docstring_says_what_it_does() -> Non
 def test_defaults_and_words_are_those_of_the_signatures_and_docstrings() -> None:
     assert knob_facts.default(knobs()["backbone_layers"]) == "``1`` (CfC), ``0`` (LTC)"
     box = knob_facts.box("warmup_steps")
-    assert box.startswith("Steps of linear rise before the schedule.\n") and ":Default: ``0``\n" in box
+    assert box.startswith("How many steps the learning rate rises before it falls.\n\nSteps of linear rise before the")
+    assert ":Default: ``0``\n" in box
     assert ":meth:`~ncps_mlx.LTC.time_constants`" in knob_facts.box("time_constant_range")
 
 
@@ -157,10 +158,11 @@ def test_claims_belong_to_the_knobs_in_which_their_levels_differ() -> None:
 
 
 def test_prose_has_no_typed_measurement_and_claims_and_pages_that_are_there() -> None:
+    assert knob_facts.all_prose().keys() == knobs().keys()
     for name, table in knob_facts.all_prose().items():
         texts = [text for value in table.values() for text in ([value] if isinstance(value, str) else value)]
         assert not typed_numbers("\n\n".join(texts)), name
-        assert table["group"] in knob_facts.GROUPS
+        assert table["group"] in knob_facts.GROUPS and table["what"].endswith(".")
         assert all((DOCS / f"{page}.rst").exists() for page in knob_facts.guide_pages(name))
 
 

@@ -32,8 +32,10 @@ def test_every_symptom_has_its_page() -> None:
     tree = (FOLDER / "index.rst").read_text(encoding="utf-8")
     landing = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
     for name in NAMES:
-        assert f"<{name}>`" in tree, name
-        assert f"      :link: symptoms/{name}\n" in landing, name
+        assert f"<reproduce-{name}>`" in tree, name
+        assert f"      :link: reproduce-{name}\n      :link-type: ref\n" in landing, name
+        page = (FOLDER / f"{name}.rst").read_text(encoding="utf-8")
+        assert f".. _reproduce-{name}:\n\nReproduce it\n------------\n" in page, name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -126,6 +128,17 @@ def test_the_first_cause_begins_small_unless_it_is_a_name() -> None:
     for page in symptoms_table.pages():
         word = symptoms_table.first(page).split()[0]
         assert word[0].islower() or any(letter.isupper() for letter in word[1:])
+
+
+def test_counts_are_said_with_as_many_digits_as_tell_them_from_none_and_all() -> None:
+    def said(seen: int, of: int) -> str:
+        return symptoms_table.count(stats.failure_rate([True] * seen + [False] * (of - seen))).replace("\u00a0", " ")
+
+    assert said(0, 1780) == "none of 1780 trainings (at most 0.2 %)"
+    assert said(0, 20_000) == "none of 20000 trainings (at most 0.02 %)"
+    assert said(60, 60) == "all 60 trainings (at least 94 %)"
+    assert said(16, 40) == "16 of 40 trainings (26 to 55 %)"
+    assert said(1, 80) == "1 of 80 trainings (0.2 to 7 %)" and said(39, 40) == "39 of 40 trainings (87 to 99.6 %)"
 
 
 def test_what_is_asked_for_wrongly_is_refused() -> None:

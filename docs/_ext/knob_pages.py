@@ -28,10 +28,10 @@ KEPT = ("index",)
 
 CURVE = "Every dot is the test score of a recorded training; larger marks are means with their intervals."
 TUNED = " Each value had its own learning rate, tuned beforehand."
-LOSSES = "How much worse a value's mean is than the best: long budget, in δ, the smallest difference that matters."
+LOSSES = "How much worse each value's mean is than the best, in δ, the smallest difference that matters. Long budget."
 OTHERWISE = {
-    "budgets": "What one CfC reaches with few and with many steps, the learning rate tuned for each.",
-    "spread": "How far the test scores of one CfC differ from seed to seed. On most tasks a seed draws the data too.",
+    "budgets": "What a CfC reaches with few and with many steps, with a learning rate tuned for each.",
+    "spread": "How far the test scores of a CfC differ from seed to seed. On most tasks the seed draws the data too.",
 }
 NUMBERS = "Mean test score with its interval over seeds, and the learning rate that was chosen."
 
@@ -48,14 +48,14 @@ def page(name: str) -> str:
     lines = [f"``{name}``", "=" * (len(name) + 4), "", f".. evidence:: knob_facts.box, {name}", ""]
     lines += list(_measured(name))
     if "low" in prose or "high" in prose:
-        lines += [*_heading("Too low, too high")]
+        lines += [*_heading("Too low and too high")]
         looks = (("Too low", prose.get("low")), ("Too high", prose.get("high")))
         lines += [f"* **{title}:** {text}" for title, text in looks if text]
         lines += [""]
     if together := prose.get("together"):
         lines += [*_heading("Goes together with"), *(f"* {each}" for each in together), ""]
     if facts.claims_of(name):
-        lines += [*_heading("Its claims"), f".. evidence:: knob_facts.claims, {name}", ""]
+        lines += [*_heading("Claims about it"), f".. evidence:: knob_facts.claims, {name}", ""]
     if scripts := facts.scripts(name):
         lines += [*_heading("Scripts that vary it"), *(f"* :doc:`/auto_examples/{script}`" for script in scripts), ""]
     return "\n".join(lines)
@@ -70,7 +70,9 @@ def _measured(name: str) -> Iterator[str]:
         yield from _shown(f".. evidence:: sensitivity.{function}", OTHERWISE[function])
         return
     if not sensitivity.is_measured(name):
-        yield from ("Not measured here: no tuned trials differ in it alone.", "")
+        claims = evidence_pages.module("knob_facts").claims_of(name)
+        also = " The claims below were measured in other ways." if claims else ""
+        yield from (f"Not measured: no recorded trials vary it alone.{also}", "")
         return
     for position, title in enumerate(sensitivity.conditions(name)):
         words = f"{name}, {title}" if position else name

@@ -30,7 +30,7 @@ DOCS = Path(__file__).resolve().parents[1]
 LONG = BUDGETS[-1]
 GROUPS = ("Training", "Size", "Backbone", "Time", "Model", "LTC", "Others")
 """Of the index, in the order in which to tune."""
-FIELDS = ("group", "means", "search", "low", "high", "together", "note", "claims", "pages")
+FIELDS = ("what", "group", "means", "search", "low", "high", "together", "note", "claims", "pages")
 """What prose.toml may say of a knob."""
 SIGNS = {"supported": "✓", "refuted": "✗", "differs by task": "≠", "open": "?", "not measured": "–"}
 """Of verdicts, as badges have them."""
@@ -154,10 +154,11 @@ def about(knob: Knob) -> list[str]:
 def box(name: str) -> str:
     """What a knob does, its default, its safe range, what to search, and where to read on."""
     knob = knobs()[name]
-    lines = [line for text in about(knob) for line in (text, "")]
+    lines = [line for text in (prose(name)["what"], *about(knob)) for line in (text, "")]
     lines += [f":Default: {default(knob)}"]
     lines += [f":Argument of: {', '.join(f':obj:`~ncps_mlx.{owner}`' for owner in knob.defaults)}"]
-    lines += [f":Within δ of the best on every task: {safe(name)}"]
+    within = safe(name).replace(f"{LONG} budget", f":term:`{LONG} budget <budget>`", 1)
+    lines += [f":Within δ of the best on every task: {within}"]
     for title, field in (("Search", "search"), ("Note", "note")):
         lines += [f":{title}: {prose(name)[field]}"] if field in prose(name) else []
     if pages := guide_pages(name):
@@ -219,11 +220,6 @@ def groups() -> dict[str, list[str]]:
     return found
 
 
-def first_sentence(text: str) -> str:
-    """The beginning of a docstring's entry."""
-    return re.split(r"(?<=[.;])\s", text)[0].rstrip(".;") + "."
-
-
 def index() -> str:
     """All knobs by group, each with its default and what it does."""
     lines = []
@@ -233,10 +229,8 @@ def index() -> str:
         lines += [f".. rubric:: {group}", ""]
         rows = [["Knob", "Default", "What it is", "Measured"]]
         for name in names:
-            knob = knobs()[name]
             measured = "yes" if sensitivity.is_measured(name) or name in sensitivity.OTHERWISE else "no"
-            what = first_sentence(next(iter(knob.about.values())))
-            rows.append([f":doc:`/knobs/{name}`", default(knob), what, measured])
+            rows.append([f":doc:`/knobs/{name}`", default(knobs()[name]), prose(name)["what"], measured])
         lines += [list_table(rows, (24, 22, 44, 10)), ""]
     return "\n".join(lines)
 

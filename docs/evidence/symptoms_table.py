@@ -143,9 +143,20 @@ def counted(page: str, changes: Sequence[str], model: str = "") -> stats.Interva
 
 
 def count(found: stats.Interval, what: str = "trainings") -> str:
-    """Write how many, with the interval of their share."""
-    share = f"{100 * found.low:.0f} to {100 * found.high:.0f} %".replace(" ", NARROW)
-    return f"{round(found.mean * found.n)} of {found.n} {what} ({share})"
+    """Write how many, with the interval of their share: ``16 of 40 trainings (26 to 55 %)``."""
+    number, low, high = round(found.mean * found.n), whole_percent(found.low), whole_percent(found.high)
+    if number == 0:
+        return f"none of {found.n} {what} (at most {high}{NARROW}%)"
+    if number == found.n:
+        return f"all {found.n} {what} (at least {low}{NARROW}%)"
+    return f"{number} of {found.n} {what} ({low}{NARROW}to{NARROW}{high}{NARROW}%)"
+
+
+def whole_percent(share: float) -> str:
+    """Whole per cent; within one of none or of all, the first digit that tells it from them."""
+    value = 100 * share
+    near = min(value, 100 - value)
+    return f"{value:.0f}" if near <= 0 or near >= 1 else f"{value:.{-math.floor(math.log10(near))}f}"
 
 
 def share(page: str, change: str, model: str = "") -> str:
@@ -194,7 +205,7 @@ def usable(row: Row) -> float:
 
 def percent(found: stats.Interval) -> str:
     """Write a share in per cent with its interval."""
-    return f"{100 * found.mean:.0f}{NARROW}% [{100 * found.low:.0f}, {100 * found.high:.0f}]"
+    return with_unit(scaled(found, 100), "%")
 
 
 def part_lost(change: str, model: str = "") -> str:
@@ -209,9 +220,19 @@ def given_back(change: str, than: str, model: str = "") -> str:
 
 def negative(found: stats.Interval) -> stats.Interval:
     """The interval of the opposite."""
-    return stats.Interval(
-        mean=-found.mean, low=-found.high, high=-found.low, n=found.n, confidence=found.confidence
-    )
+    return scaled(found, -1)
+
+
+def scaled(found: stats.Interval, factor: float) -> stats.Interval:
+    """The interval in another unit."""
+    low, high = sorted((factor * found.low, factor * found.high))
+    return stats.Interval(mean=factor * found.mean, low=low, high=high, n=found.n, confidence=found.confidence)
+
+
+def with_unit(found: stats.Interval, unit: str) -> str:
+    """Write an interval with its unit after the mean."""
+    mean, _, ends = str(found).partition(" ")
+    return f"{mean}{NARROW}{unit} {ends}"
 
 
 # Runs of the sweep
@@ -241,7 +262,7 @@ def times(circumstance: str, than: str = symptoms_runs.AS_IT_IS) -> str:
 
 def written(found: stats.Interval) -> str:
     """Write a ratio with its interval."""
-    return f"{found.mean:.2g} times [{found.low:.2g}, {found.high:.2g}]"
+    return with_unit(found, "times")
 
 
 def differences(circumstance: str) -> list[float]:
@@ -251,12 +272,15 @@ def differences(circumstance: str) -> list[float]:
 
 
 def score_difference(circumstance: str) -> str:
-    """How far scores move, in mg/dl, and how many stay the same to seven digits."""
+    """How far scores move, in mg/dl, or that all stay the same to the seven digits of the record."""
     found = differences(circumstance)
-    same = sum(each == 0 for each in found)
-    if same == len(found):
-        return f"0: all {same} scores are the same"
-    return f"{np.mean(found):.2g} mg/dl on average, {max(found):.2g} at most"
+    if not any(found):
+        return f"all {len(found)} scores are the same to seven digits"
+    mean, most = (
+        np.format_float_positional(each, precision=2, unique=False, fractional=False, trim="-")
+        for each in (float(np.mean(found)), max(found))
+    )
+    return f"{mean} mg/dl on average, {most} at most"
 
 
 # Pages
@@ -264,6 +288,12 @@ def score_difference(circumstance: str) -> str:
 
 NONE = {"seconds": 1.05, "difference": -1.0}
 """What a cause must exceed to be one, by measure; else 0. Differences are all shown: 0 is what a reader hopes for."""
+
+LEAD = {
+    "share": "Each fault was put into healthy trainings. Counted are those that then showed the symptom, with the "
+    ":term:`interval` of their share.",
+}
+"""What is said before the causes, by measure."""
 
 SILENT = {
     "share": "Tried, and never seen:",
@@ -290,14 +320,15 @@ def strength(page: str, cause: Mapping[str, Any]) -> tuple[float, str]:
     match about["measure"]:
         case "share":
             found = counted(page, cause["changes"], model)
-            return found.mean, f"{count(found)}; made: {made(cause)}"
+            return found.mean, count(found)
         case "unmoved":
             found = unmoved(cause["changes"], than)
-            scores = count(found, "scores stay as they were")
-            return found.mean, f"{scores}; made: {made(cause)}"
+            return found.mean, f"{count(found, 'scores')} moved by less than δ"
         case "score":
             found = lost_shares(cause["change"], model=model)
-            return found.mean, of_the_gain(found, "is lost", "is won")
+            if found.mean < 0:
+                return found.mean, with_unit(scaled(found, -100), "% more is gained")
+            return found.mean, with_unit(scaled(found, 100), "% of the gain is lost")
         case "given back":
             found = negative(lost_shares(cause["change"], than, model))
             return found.mean, of_the_gain(found, "comes back", "is lost")
@@ -316,13 +347,16 @@ def of_the_gain(found: stats.Interval, what: str, opposite: str) -> str:
     return f"{percent(found)} of the gain {what}"
 
 
-def made(cause: Mapping[str, Any]) -> str:
-    """What was made wrong."""
-    return ", ".join("nothing wrong" if name == symptoms.HEALTHY else name for name in cause["changes"])
+def tried(cause: Mapping[str, Any]) -> str:
+    """What was made wrong, where trainings were counted and the cause's name does not say it."""
+    made = "; ".join(
+        "nothing, the training is healthy" if name == symptoms.HEALTHY else name for name in cause.get("changes", ())
+    )
+    return "" if made in cause["name"].lower() else made
 
 
 def ordered(page: str) -> list[tuple[str, float, str]]:
-    """A page's causes by name, strongest first, with their measure."""
+    """A page's causes by name, strongest first, with their measure; those of equal strength as they are written."""
     if page not in pages():
         raise ValueError(f"page must be one of {', '.join(pages())}, got {page!r}.")
     found = [(cause["name"], *strength(page, cause)) for cause in pages()[page]["causes"]]
@@ -331,15 +365,20 @@ def ordered(page: str) -> list[tuple[str, float, str]]:
 
 def causes(page: str) -> str:
     """A page's causes, the strongest first: measure, how to tell, cure; then those that showed nothing."""
+    measured_by = pages()[page]["measure"]
     texts = {cause["name"]: cause for cause in pages()[page]["causes"]}
     shown, silent = [], []
     for name, size, measure in ordered(page):
-        if size > NONE.get(pages()[page]["measure"], 0.0):
-            shown += [f"#. **{name}:** {measure}.", ""]
+        made = tried(texts[name])
+        if size > NONE.get(measured_by, 0.0):
+            seen = "seen in " if measured_by == "share" else ""
+            shown += [f"#. **{name}:** {seen}{measure}.", ""]
+            shown += [f"   | *Tried:* {made}."] if made else []
             shown += [f"   | *Check:* {texts[name]['tell']}", f"   | *Cure:* {texts[name]['cure']}", ""]
         else:
-            silent += [f"* {name}: {measure}."]
-    return "\n".join([*shown, *([SILENT[pages()[page]["measure"]], "", *silent] if silent else [])])
+            silent += [f"* {name}{f' ({made})' if made else ''}: {measure}."]
+    lead = [LEAD[measured_by], ""] if measured_by in LEAD else []
+    return "\n".join([*lead, *shown, *([SILENT[measured_by], "", *silent] if silent else [])])
 
 
 def first(page: str) -> str:
@@ -361,13 +400,13 @@ def most(page: str) -> str:
 
 
 def matrix() -> list[list[str]]:
-    """For each change, in which share of its trainings each symptom was seen, in per cent."""
+    """For each change, in how many of a hundred of its trainings each symptom was seen; empty where in none."""
     names = {
         "nan": "NaN or beyond use",
         "flat": "flat",
         "collapse": "collapses",
         "overfits": "overfits",
-        "saturated-gates": "gates stand still",
+        "saturated-gates": "gates saturated",
         "gaps-ignored": "gaps ignored",
     }
     table = [["What was wrong", *names.values()]]
@@ -375,7 +414,8 @@ def matrix() -> list[list[str]]:
         cells = []
         for page in names:
             found = trainings(change, page)
-            cells.append(f"{100 * np.mean([SYMPTOMS[page](row) for row in found]):.0f}{NARROW}%" if found else "–")
+            seen = 100 * np.mean([SYMPTOMS[page](row) for row in found]) if found else math.nan
+            cells.append("–" if math.isnan(seen) else f"{seen:.0f}" if seen else "")
         table.append([change, *cells])
     return table
 
