@@ -114,7 +114,7 @@ sphinx_gallery_conf: dict[str, Any] = {
     "parallel": 2,
     "only_warn_on_example_error": True,
     "write_computation_times": False,  # that page pulls scripts from elsewhere
-    "ignore_repr_types": r"matplotlib\.figure\.Figure",  # the scraper shows figures
+    "capture_repr": (),  # what a script tells, it prints
     "first_notebook_cell": gallery_notebooks.NEEDS,
     "show_memory": False,
     "show_signature": False,

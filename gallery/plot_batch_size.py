@@ -6,11 +6,13 @@
 How many sequences per gradient?
 ================================
 
-**Question.** Which batch size should one start with, and does it change the score?
+**Question.** Which batch size should one start with, and does it change the
+score?
 
-**Short answer.** 32 is not worse than the best other batch in the same seconds. In short trainings of equally many
-steps a larger batch has the better score; in long ones the difference is negligible. (*Start with a batch of 32*:
-supported in short trainings, supported in long ones.)
+**Short answer.** 32 is not worse than the best other batch in the same
+seconds. In short trainings of equally many steps a larger batch has the
+better score; in long ones the difference is negligible. (*Start with a
+batch of 32*: supported in short trainings, supported in long ones.)
 
 **Cost.** Up to four batch sizes on two tasks, five seeds each: seconds.
 """
@@ -18,9 +20,11 @@ supported in short trainings, supported in long ones.)
 # %%
 # The task
 # --------
-# Blood glucose of one person, read at irregular times 5 to 240 minutes apart: from eight readings predict the next,
-# given its gap. The figure shows the truth of the first test sequences beside the simplest forecast, that the last
-# reading stays. The second task is the monthly sunspot number.
+# Blood glucose of one person, read at irregular times 5 to 240 minutes
+# apart: from eight readings predict the next, given its gap. The figure
+# shows the truth of the first test sequences beside the simplest forecast,
+# that the last reading stays. The second task is the monthly sunspot
+# number.
 
 from ncps_mlx import claims, plots
 from ncps_mlx.data import glucose
@@ -38,14 +42,16 @@ figure = plots.series(
 # %%
 # What varies, and why this range
 # -------------------------------
-# The batch size, by factors of four from 8 to 512. Once every size takes as many steps; once as many as the seconds
-# of 32 allow, which is fewer for large batches and little more for small ones. Each size has the learning rate that
-# suits it: large batches bear a larger one.
+# The batch size, by factors of four from 8 to 512. In one comparison every
+# size takes equally many steps. In the other it takes as many seconds as 32
+# does: fewer steps for large batches, a few more for small ones. Each size
+# has the learning rate that suits it: large batches allow a larger one.
 #
 # The sweep
 # ---------
-# 32 and the best of the others in the same seconds train again on five seeds that are not in the record, in the short
-# budget; and 8 and 128 for equally many steps.
+# 32 and the best of the others in the same seconds train again on five
+# seeds that are not in the record, in the short budget; and 8 and 128 for
+# equally many steps.
 
 tasks = ["glucose", "sunspots"]
 start = claims.check("batch-start", tasks=tasks)
@@ -54,9 +60,11 @@ steps = claims.check("batch-both", tasks=tasks)
 # %%
 # What happened
 # -------------
-# Test errors on glucose, every seed a mark: recorded in the short budget, this build's among them, and recorded in
-# the long one. ``b32`` is a batch of 32; ``b128_seconds`` is one of 128 that trains only as long as 32 does. Look at
-# 8 and 128: the short training tells them apart, the long one hardly.
+# Test errors on glucose. Each small mark is one training: a short one of
+# the record, a short one of this build, or a long one of the record.
+# ``b32`` is a batch of 32; ``b128_seconds`` is one of 128 that trains only
+# as long as 32 does. Compare 8 and 128: short trainings tell them apart,
+# long ones hardly.
 
 # sphinx_gallery_thumbnail_number = 2
 rows = start.rows("glucose") + steps.rows("glucose")
@@ -65,8 +73,10 @@ figure = plots.sweep(rows, "level", hue="trials", split="test")
 # %%
 # How sure we are
 # ---------------
-# Paired by seed. Right of the band the first batch size is better by more than what matters, left of it worse. 32
-# against the best other one, in the same seconds:
+# Each small mark is the difference between two trainings with the same
+# seed. Right of the grey band the first batch size is better by more than
+# what matters, left of it worse. 32 against the best other one, in the same
+# seconds:
 
 figure = start.figure()
 print(start)
@@ -81,9 +91,11 @@ print(steps)
 # What to do
 # ----------
 # * **Default**: 32; in short trainings 128.
-# * **Safe range**: 32 to 128, with the learning rate searched again for each.
-# * **Symptom of too small**: seeds scatter, and the loss is noisy. **Of too large**: few updates in a pass over the
-#   data, and a loss that still falls when the steps run out.
+# * **Safe range**: 32 to 128, with the learning rate searched again for
+#   each.
+# * **Symptom of too small**: seeds scatter, and the loss is noisy. **Of too
+#   large**: few updates in a pass over the data, and a loss that still
+#   falls when the steps run out.
 #
 # The guide's page is :doc:`/guide/batch-size`.
 #
@@ -91,7 +103,8 @@ print(steps)
 #
 # When this fails
 # ---------------
-# Seconds are those of one processor core and of a model of 16 units; on another device a larger batch may cost less
-# than here, or more. A larger batch at the rate of a small one looks worse than it is.
+# Seconds are those of one processor core and of a model of 16 units; on
+# another device a larger batch may cost less than here, or more. At the
+# learning rate of a small batch, a large one looks worse than it is.
 
 plots.show()

@@ -6,12 +6,14 @@
 Which mode of the CfC?
 ======================
 
-**Question.** Do the modes ``default``, ``no_gate`` and ``pure``, and a mixed memory, differ, once each has the
-learning rate that suits it?
+**Question.** Do the modes ``default``, ``no_gate`` and ``pure``, and a
+mixed memory, differ, once each has the learning rate that suits it?
 
-**Short answer.** Start with ``default``: it is not worse than the best of the others, at equal width and at equal
-parameters. ``no_gate`` is no faster, and whether it is worse depends on the task. (*The default mode is the best in
-most cases*: supported in short trainings, supported in long ones.)
+**Short answer.** Start with ``default``: it is not worse than the best of
+the others, at equal width and at equal parameters. ``no_gate`` is no
+faster, and whether it is worse depends on the task. (*The default mode is
+the best in most cases*: supported in short trainings, supported in long
+ones.)
 
 **Cost.** Up to four modes on two tasks, five seeds each: seconds.
 """
@@ -19,9 +21,11 @@ most cases*: supported in short trainings, supported in long ones.)
 # %%
 # The task
 # --------
-# Blood glucose of one person, read 5 minutes to 4 hours apart: from eight readings predict the next, given its gap.
-# The figure shows the truth of the first test sequences beside the simplest forecast, that the last reading stays.
-# The second task is a sum of three sines, read at random gaps.
+# Blood glucose of one person, read 5 minutes to 4 hours apart: from eight
+# readings predict the next, given its gap. The figure shows the truth of
+# the first test sequences beside the simplest forecast, that the last
+# reading stays. The second task is a sum of three sines, read at random
+# gaps.
 
 from ncps_mlx import claims, plots
 from ncps_mlx.data import glucose
@@ -39,16 +43,19 @@ figure = plots.series(
 # %%
 # What varies, and why this range
 # -------------------------------
-# The modes differ in how the heads on the backbone become the next state: with a gate between two candidates
-# (``default``), with their sum (``no_gate``), or by the closed form itself with a single head (``pure``). A mixed
-# memory adds a cell as an LSTM has. A mode may well need another learning rate than its neighbour, so each has its
-# own. At equal width a mixed memory has more parameters than the others, and ``pure`` fewer: so a second comparison
-# makes them equal.
+# The modes differ in how the heads on the backbone become the next state:
+# with a gate between two candidates (``default``), with their sum
+# (``no_gate``), or by the closed form itself with a single head (``pure``).
+# A mixed memory adds a cell as an LSTM has. A mode may need another
+# learning rate than the others, so each has its own. At equal width a mixed
+# memory has more parameters than the others, and ``pure`` fewer, so a
+# second comparison makes parameters equal.
 #
 # The sweep
 # ---------
-# ``default`` and the best of the others, which three tuning seeds have chosen for each task, train again on five
-# seeds that are not in the record, in the short budget; and so does ``no_gate``.
+# ``default`` and the best of the others, which three tuning seeds have
+# chosen for each task, train again on five seeds that are not in the
+# record, in the short budget; and so does ``no_gate``.
 
 tasks = ["glucose", "sines"]
 default = claims.check("mode-default", tasks=tasks)
@@ -57,9 +64,11 @@ gate = claims.check("mode-no-gate", tasks=tasks)
 # %%
 # What happened
 # -------------
-# Test errors on glucose, every seed a mark: recorded in the short budget, this build's among them, and recorded in
-# the long one. ``mixed`` has a mixed memory, ``mixed_equal`` as many parameters as ``default``. Look how little lies
-# between the modes beside the spread from seed to seed.
+# Test errors on glucose. Each small mark is one training: a short one of
+# the record, a short one of this build, or a long one of the record.
+# ``mixed`` has a mixed memory; ``mixed_equal`` has one too, and as many
+# parameters as ``default``. The modes differ by little beside the spread
+# from seed to seed.
 
 rows = default.rows("glucose") + gate.rows("glucose")
 once = {(row["trials"], row["level"], row["seed"]): row for row in rows}
@@ -70,7 +79,9 @@ figure = plots.sweep(rows, "level", hue="trials", split="test")
 # %%
 # How sure we are
 # ---------------
-# Paired by seed. Right of the band ``default`` is better by more than what matters, left of it worse.
+# Each small mark is the difference between two trainings with the same
+# seed. Right of the grey band ``default`` is better by more than what
+# matters, left of it worse.
 
 figure = default.figure()
 print(default)
@@ -85,8 +96,10 @@ print(gate)
 # What to do
 # ----------
 # * **Default**: ``default``.
-# * **Safe range**: any mode, if it gets a learning rate of its own. Compare modes by pairs of at least ten seeds.
-# * **Symptom of a wrong mode**: there is none that a learning rate cannot give as well; look there first.
+# * **Safe range**: any mode, if it gets a learning rate of its own. Compare
+#   modes by pairs of at least ten seeds.
+# * **Symptom of a wrong mode**: a wrong learning rate looks the same, so
+#   look there first.
 #
 # The guide's page is :doc:`/guide/cfc`.
 #
@@ -94,8 +107,9 @@ print(gate)
 #
 # When this fails
 # ---------------
-# The order of the modes is that of the task: a mixed memory does better where the marks lie left of 0. On streams of
-# bits, where something must be kept exactly, the record has ``default`` ahead at equal parameters; they take longer
-# to train than this script.
+# The order of the modes depends on the task: where the marks lie left of 0,
+# a mixed memory does better. On streams of bits, where something must be
+# kept exactly, the record has ``default`` ahead at equal parameters; this
+# script leaves them out, for their trainings take longer.
 
 plots.show()

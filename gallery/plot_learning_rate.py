@@ -6,12 +6,14 @@
 Which learning rate?
 ====================
 
-**Question.** How much does the learning rate of a CfC matter, and where should a search begin?
+**Question.** How much does the learning rate of a CfC matter, and where
+should a search begin?
 
-**Short answer.** The best rate beats the worst by far more than what matters. Search around 1e-2 on a log grid; 1e-3
-loses in a short training and, by less, in a long one. (*The learning rate matters more than anything else*: supported
-in short trainings, supported in long ones. *Start with a learning rate of 0.001*: refuted in short trainings, refuted
-in long ones.)
+**Short answer.** The best rate beats the worst by far more than what
+matters. Search around 1e-2 on a log grid; 1e-3 loses in a short training
+and, by less, in a long one. (*The learning rate matters more than anything
+else*: supported in short trainings, supported in long ones. *Start with a
+learning rate of 0.001*: refuted in short trainings, refuted in long ones.)
 
 **Cost.** Up to five rates on two tasks, five seeds each: seconds.
 """
@@ -19,10 +21,12 @@ in long ones.)
 # %%
 # The task
 # --------
-# Monthly sunspot numbers since 1749: from 132 months, one solar cycle, a model predicts the next 12. Each step holds
-# the twelve months of a year. It is trained on targets before 1930, chosen on those to 1969 and tested from 1970 on.
-# The figure shows the truth over the test years and the simplest forecast, twelve months ahead. The second task is
-# the glucose of one person, read at irregular times.
+# Monthly sunspot numbers since 1749: from 132 months, one solar cycle, a
+# model predicts the next 12. Each step holds the twelve months of a year.
+# It is trained on targets before 1930, chosen on those to 1969 and tested
+# from 1970 on. The figure shows the truth over the test years and the
+# simplest forecast, twelve months ahead. The second task is the glucose of
+# one person, read at irregular times.
 
 from ncps_mlx import claims, plots
 from ncps_mlx.data import sunspots
@@ -40,14 +44,17 @@ figure = plots.series(
 # %%
 # What varies, and why this range
 # -------------------------------
-# The learning rate alone, two values in each decade from 1e-4 to 1e-1: below, nothing is learned in so few steps;
-# above, little is kept. All else is fixed: 16 units, Adam, clipping at 1, a cosine schedule. Which rate is the best,
-# and which the worst, three tuning seeds have decided on the validation split, for each task and budget.
+# The learning rate alone, two values in each decade from 1e-4 to 1e-1:
+# below, so few steps teach nothing; above, what is learned is lost again.
+# All else is fixed: 16 units, Adam, clipping at 1, a cosine schedule. Three
+# tuning seeds have decided on the validation split which rate is the best
+# and which the worst, for each task and budget.
 #
 # The sweep
 # ---------
-# The rates that two claims compare train again in the short budget, on five seeds that are not in the record: the
-# best and the worst of all rates; then 1e-3, 1e-2, and the best of a grid that ends at 3e-3.
+# The rates that two claims compare train again in the short budget, on five
+# seeds that are not in the record: the best and the worst of all rates;
+# then 1e-3, 1e-2, and the best of a grid that ends at 3e-3.
 
 tasks = ["sunspots", "glucose"]
 critical = claims.check("lr-critical", tasks=tasks)
@@ -64,8 +71,9 @@ start = claims.check(
 # %%
 # What happened
 # -------------
-# Test scores on sunspots at each of these rates, every seed a mark: recorded in the short budget, this build's among
-# them, and recorded in the long one. Look how much the short training loses at the left, and the long one less.
+# Test scores on sunspots at each of these rates. Each small mark is one
+# training: a short one of the record, a short one of this build, or a long
+# one of the record. At the left, short trainings lose much, long ones less.
 
 
 
@@ -89,14 +97,16 @@ figure = plots.sweep(rows, "learning_rate", hue="trials", split="test")
 # %%
 # How sure we are
 # ---------------
-# Two rates are compared seed by seed: same initial parameters, same order of the data. Right of the band the first
-# rate is better by more than what matters, left of it worse.
+# Each small mark compares two trainings with the same seed: the same
+# initial parameters, the same order of the data. Right of the grey band the
+# first rate is better by more than what matters, left of it worse.
 
 figure = start.figure()
 print(start)
 
 # %%
-# The best rate against the worst, where twice δ was asked for:
+# The best rate against the worst. This claim asks for twice :term:`δ`, the
+# smallest difference that matters:
 
 print(critical)
 
@@ -104,9 +114,10 @@ print(critical)
 # What to do
 # ----------
 # * **Default**: 1e-2.
-# * **Safe range**: search 1e-3 to 1e-1, on a log grid; widen it if the best value lies at an edge.
-# * **Symptom of too small**: the loss still falls when the steps run out. **Of too large**: it falls at once, then
-#   stays high, and seeds disagree.
+# * **Safe range**: search 1e-3 to 1e-1, on a log grid; widen it if the best
+#   value lies at an edge.
+# * **Symptom of too small**: the loss still falls when the steps run out.
+#   **Of too large**: it falls at once, then stays high, and seeds disagree.
 #
 # The guide's page is :doc:`/guide/learning-rate`.
 #
@@ -114,8 +125,10 @@ print(critical)
 #
 # When this fails
 # ---------------
-# The best rate belongs to a budget: with more steps a smaller one comes nearer, as the figures show. It also moves
-# with width, depth and batch size: search again when you change them. Where ridge regression is better than every
-# rate, the learning rate is not what is missing (:doc:`plot_opponents`).
+# The best rate belongs to a budget: with more steps a smaller rate comes
+# nearer to the best, as the figures show. It also moves with width, depth
+# and batch size: search again when you change them. Where ridge regression
+# is better than every rate, the learning rate is not what is missing
+# (:doc:`plot_opponents`).
 
 plots.show()

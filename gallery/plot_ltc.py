@@ -6,23 +6,27 @@
 How should an LTC be set up?
 ============================
 
-**Question.** Which activation suits an LTC, and does it read the time between readings at all?
+**Question.** Which activation suits an LTC, and does it read the time
+between readings at all?
 
-**Short answer.** After a long training ``tanh``, the default, is not worse than the best other activation; in short
-ones it depends on the task. A plain LTC may read no time: give it the gap as an input, or a mixed memory. Time
-constants a tenth as long cost, ten times as long do no harm. (*Use tanh in an LTC*: differs by task in short
-trainings, supported in long ones. *Choose the initial time constants with care*: differs by task in short trainings,
-refuted in long ones.)
+**Short answer.** After a long training ``tanh``, the default, is not worse
+than the best other activation; in short ones it depends on the task. A
+plain LTC may read no time: give it the gap as an input, or a mixed memory.
+Time constants a tenth as long cost, ten times as long do no harm. (*Use
+tanh in an LTC*: differs by task in short trainings, supported in long ones.
+*Choose the initial time constants with care*: differs by task in short
+trainings, refuted in long ones.)
 
-**Cost.** Two activations on one task, five seeds each; an LTC solves its equation at each step, so this takes longer
-than a CfC.
+**Cost.** Two activations on one task, five seeds each; an LTC solves its
+equation at each step, so this takes longer than a CfC.
 """
 
 # %%
 # The task
 # --------
-# A sum of three sines, read at random gaps: from the readings so far predict the next, given its gap. What happens
-# between two readings depends on nothing but the time. The figure shows one sequence of the test split.
+# A sum of three sines, read at random gaps: from the readings so far
+# predict the next, given its gap. What happens between two readings depends
+# on nothing but the time. The figure shows one sequence of the test split.
 
 import numpy as np
 
@@ -44,23 +48,26 @@ figure = plots.series(
 # %%
 # What varies, and why this range
 # -------------------------------
-# The activation: ``tanh`` against the best of ``sigmoid``, ``silu`` and ``relu``, which three tuning seeds have
-# chosen. So that the time constants have time to act, every reading is followed by a step of silence that lasts until
-# the next (silent gaps). Each activation has the learning rate that suits it, up to 0.3: an LTC needs a larger one
-# than a CfC.
+# The activation: ``tanh`` against the best of ``sigmoid``, ``silu`` and
+# ``relu``, which three tuning seeds have chosen. So that the time constants
+# have time to act, every reading is followed by a step of silence that
+# lasts until the next (silent gaps). Each activation has the learning rate
+# that suits it, up to 0.3: an LTC needs a larger one than a CfC.
 #
 # The sweep
 # ---------
-# They train again on five seeds that are not in the record, in the short budget.
+# They train again here, in the short budget, on five seeds that are not in
+# the record.
 
 checked = claims.check("ltc-tanh", tasks=["sines"])
 
 # %%
 # What happened
 # -------------
-# Test errors on sines, every seed a mark: recorded in the short budget, this build's among them, and recorded in the
-# long one. ``silent`` is ``tanh`` with silent gaps; the other has them, too. Look how far the activations are apart
-# in each.
+# Test errors on sines. Each small mark is one training: a short one of the
+# record, a short one of this build, or a long one of the record. ``silent``
+# is ``tanh`` with silent gaps; the other activation has them, too. Compare
+# how far the two lie apart in short trainings and in long ones.
 
 # sphinx_gallery_thumbnail_number = 2
 rows = checked.rows("sines")
@@ -69,14 +76,17 @@ figure = plots.sweep(rows, "level", hue="trials", split="test")
 # %%
 # How sure we are
 # ---------------
-# Paired by seed. Right of the band ``tanh`` is better by more than what matters, left of it worse.
+# Each small mark is the difference between two trainings with the same
+# seed. Right of the grey band ``tanh`` is better by more than what matters,
+# left of it worse.
 
 figure = checked.figure()
 print(checked)
 
 # %%
-# Does it read time? Each form against the same one that is told no time, from the record alone. Look for marks near
-# 0: such an LTC has not used the gaps.
+# Does it read time? Each form against the same one that is told no time,
+# from the record alone. Look for marks near 0: such an LTC has not used the
+# gaps.
 
 forms = claims.check(
     "ltc-tanh",
@@ -100,9 +110,11 @@ print(claims.check("ltc-init", seeds=None))
 # %%
 # What to do
 # ----------
-# * **Default**: ``mixed_memory=True`` where gaps differ, or the gap as one more input (``task.with_gap_as_input()``);
-#   activation and stability as they are by default.
-# * **Safe range**: learning rates from 1e-2 to 0.3, time constants not below a tenth of a typical gap.
+# * **Default**: ``mixed_memory=True`` where gaps differ, or the gap as one
+#   more input (``task.with_gap_as_input()``); activation and stability as
+#   they are by default.
+# * **Safe range**: learning rates from 1e-2 to 0.3, time constants not
+#   below a tenth of a typical gap.
 # * **Symptom of time unread**: ``task.without_time()`` does as well.
 #
 # The guide's page is :doc:`/guide/ltc`.
@@ -111,7 +123,8 @@ print(claims.check("ltc-init", seeds=None))
 #
 # When this fails
 # ---------------
-# A CfC of as many parameters trains faster, and is the first thing to compare with (:doc:`plot_opponents`). Negative
-# time steps, as z-scored gaps have them, can bring the solver to divide by 0: trainings are lost.
+# A CfC of as many parameters trains faster, and is the first thing to
+# compare with (:doc:`plot_opponents`). Negative time steps, which z-scored
+# gaps contain, can make the solver divide by 0, and the training is lost.
 
 plots.show()

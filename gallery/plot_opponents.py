@@ -6,22 +6,26 @@
 Is a CfC worth it?
 ==================
 
-**Question.** How does a CfC do beside a GRU, an LSTM and an LTC of as many parameters, tuned alike, and beside
-classical methods on the same data?
+**Question.** How does a CfC do beside a GRU, an LSTM and an LTC of as many
+parameters, tuned alike, and beside classical methods on the same data?
 
-**Short answer.** It depends on the task, and on glucose little: trained for long, all networks are level there, and
-so is a forecast that decays exponentially, which is fitted in a moment. What the record has on each task is printed
-below.
+**Short answer.** It depends on the task, and on glucose it makes little
+difference: trained for long, all networks are level there, and so is a
+forecast that decays exponentially, which is fitted in a moment. The
+findings on every task are printed below.
 
-**Cost.** Five networks on one task, ten seeds each, beside classical methods.
+**Cost.** Five networks on one task, ten seeds each, beside classical
+methods.
 """
 
 # %%
 # The task
 # --------
-# Blood glucose of one person, read at irregular times 5 to 240 minutes apart: from eight readings predict the next,
-# given its gap. Training, validation and test lie in different weeks. The figure shows the truth of the first test
-# sequences beside the simplest forecast, that the last reading stays.
+# Blood glucose of one person, read at irregular times 5 to 240 minutes
+# apart: from eight readings predict the next, given its gap. Training,
+# validation and test lie in different weeks. The figure shows the truth of
+# the first test sequences beside the simplest forecast, that the last
+# reading stays.
 
 from ncps_mlx import claims, plots
 from ncps_mlx.data import glucose
@@ -39,23 +43,27 @@ figure = plots.series(
 # %%
 # What varies, and why this range
 # -------------------------------
-# What is trained: a CfC of 16 units; a GRU and an LSTM that are given the gap as an input; a GRU whose state decays
-# over it; an LTC. All have as many parameters as the CfC, and each the learning rate that suits it. Classical methods
-# see the same draws.
+# What is trained: a CfC of 16 units; a GRU and an LSTM that are given the
+# gap as an input; a GRU whose state decays over it; an LTC. All have as
+# many parameters as the CfC, and each the learning rate that suits it.
+# Classical methods see the same draws.
 #
 # The sweep
 # ---------
-# All of them train again on ten seeds that are not in the record, in the short budget. Ten were recorded, so that
-# fewer new ones could not show a difference among so many comparisons.
+# All of them train again on ten seeds that are not in the record, in the
+# short budget. Ten were recorded; with so many comparisons, fewer new ones
+# could not show a difference.
 
 checked = claims.check("opponents-glucose", seeds=range(200, 210))
 
 # %%
 # What happened
 # -------------
-# Test errors, every seed a mark: recorded in the short budget, this build's among them, and recorded in the long one.
-# ``gru_decay`` is the GRU whose state decays, ``ltc_gap`` the LTC with the gap as an input. Look how far the networks
-# are apart, beside the classical methods.
+# Test errors. Each small mark is one training: a short one of the record, a
+# short one of this build, or a long one of the record. ``gru_decay`` is the
+# GRU whose state decays, ``ltc_gap`` the LTC with the gap as an input.
+# Compare how far the networks lie apart with where the classical methods
+# stand.
 
 # sphinx_gallery_thumbnail_number = 2
 rows = checked.rows("glucose")
@@ -64,8 +72,8 @@ figure = plots.sweep(rows, "level", hue="trials", split="test")
 # %%
 # How sure we are
 # ---------------
-# The CfC against each other network, paired by seed. Right of the band the CfC is better by more than what matters,
-# left of it worse.
+# The CfC against each other network, paired by seed. Right of the grey band
+# the CfC is better by more than what matters, left of it worse.
 
 networks = ["gru", "lstm", "gru_decay", "ltc_gap"]
 figure = checked.figure([*networks, "exponential_decay"])
@@ -97,16 +105,21 @@ for name in (
 # %%
 # What to do
 # ----------
-# * **Default**: measure the classical methods of a task first, ``task.baselines()``; they take seconds.
-# * Then a GRU with the gap as an input and a CfC, each with its own learning rate, at the budget you can afford.
-# * **Symptom of a task that needs no CfC**: a classical method is level with every network.
+# * **Default**: measure the classical methods of a task first,
+#   ``task.baselines()``; they take seconds.
+# * Then a GRU with the gap as an input and a CfC, each with its own
+#   learning rate, at the budget you can afford.
+# * **Symptom of a task that needs no CfC**: a classical method is level
+#   with every network.
 #
-# The guide's page is :doc:`/guide/worth-it`; the record of all tasks is on :doc:`/evidence/opponents`.
+# The guide's page is :doc:`/guide/worth-it`; the record of all tasks is on
+# :doc:`/evidence/opponents`.
 #
 # When this fails
 # ---------------
-# The networks are small and the trainings at most a few thousand steps. A short training tells them apart by how fast
-# they learn, a long one by what they can learn: judge by the one you will use. A comparison at one learning rate for
-# all says which of them likes that rate.
+# The networks are small and the trainings at most a few thousand steps. A
+# short training tells them apart by how fast they learn, a long one by what
+# they can learn: judge by the one you will use. A comparison at one
+# learning rate for all only says which of them that rate suits.
 
 plots.show()

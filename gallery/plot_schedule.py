@@ -6,13 +6,14 @@
 Does the learning rate need a schedule?
 =======================================
 
-**Question.** Is a learning rate that falls, by a cosine or exponentially, or that is warmed up, better than a
-constant one?
+**Question.** Is a learning rate that falls, by a cosine or exponentially,
+or that is warmed up, better than a constant one?
 
-**Short answer.** Not once each has the rate that suits it: in long trainings the differences are negligible, in short
-ones an exponential fall costs, and for a cosine it depends on the task. (*Let the learning rate follow a schedule*:
-refuted in short trainings, refuted in long ones. *Warm the learning rate up*: refuted in short trainings, refuted in
-long ones.)
+**Short answer.** Not once each has the rate that suits it: in long
+trainings the differences are negligible, in short ones an exponential fall
+costs, and for a cosine it depends on the task. (*Let the learning rate
+follow a schedule*: refuted in short trainings, refuted in long ones. *Warm
+the learning rate up*: refuted in short trainings, refuted in long ones.)
 
 **Cost.** Four schedules on two tasks, five seeds each: seconds.
 """
@@ -20,9 +21,10 @@ long ones.)
 # %%
 # The task
 # --------
-# Monthly sunspot numbers since 1749, a year in each of 11 steps: predict the next 12 months. The figure shows the
-# truth over the test years and the simplest forecast, twelve months ahead. The second task is glucose at irregular
-# times.
+# Monthly sunspot numbers since 1749, a year in each of 11 steps: predict
+# the next 12 months. The figure shows the truth over the test years and the
+# simplest forecast, twelve months ahead. The second task is glucose at
+# irregular times.
 
 from ncps_mlx import claims, plots
 from ncps_mlx.data import sunspots
@@ -40,13 +42,16 @@ figure = plots.series(
 # %%
 # What varies, and why this range
 # -------------------------------
-# The schedule: constant, falling by half a cosine to 0, falling exponentially; and the cosine after a warm-up over a
-# tenth of the steps. Each has its own peak rate, the best of seven from 3e-4 to 0.3 on three tuning seeds. A training
-# keeps the parameters of its best validation score, so a constant rate need not end well to do well.
+# The schedule: constant, falling by half a cosine to 0, falling
+# exponentially; and the cosine after a warm-up over a tenth of the steps.
+# Each has its own peak rate, the best of seven from 3e-4 to 0.3 on three
+# tuning seeds. A training keeps the parameters of its best validation
+# score, so a constant rate need not end well to do well.
 #
 # The sweep
 # ---------
-# They train again on five seeds that are not in the record, in the short budget.
+# They train again here, in the short budget, on five seeds that are not in
+# the record.
 
 tasks = ["sunspots", "glucose"]
 schedule = claims.check("lr-schedule", tasks=tasks)
@@ -55,9 +60,10 @@ warmup = claims.check("lr-warmup", tasks=tasks)
 # %%
 # What happened
 # -------------
-# Test errors on sunspots, every seed a mark: recorded in the short budget, this build's among them, and recorded in
-# the long one. ``warm`` is the cosine after a warm-up. Look how much further the two budgets are apart than the
-# schedules.
+# Test errors on sunspots. Each small mark is one training: a short one of
+# the record, a short one of this build, or a long one of the record.
+# ``warm`` is the cosine after a warm-up. The two budgets lie further apart
+# than the schedules.
 
 rows = schedule.rows("sunspots") + warmup.rows("sunspots")
 once = {(row["trials"], row["level"], row["seed"]): row for row in rows}
@@ -68,8 +74,9 @@ figure = plots.sweep(rows, "level", hue="trials", split="test")
 # %%
 # How sure we are
 # ---------------
-# Paired by seed. Right of the band the schedule is better than a constant rate by more than what matters, left of it
-# worse.
+# Each small mark is the difference between two trainings with the same
+# seed. Right of the grey band the schedule is better than a constant rate
+# by more than what matters, left of it worse.
 
 figure = schedule.figure()
 print(schedule)
@@ -83,11 +90,11 @@ print(warmup)
 # %%
 # What to do
 # ----------
-# * **Default**: the cosine, which is that of :func:`ncps_mlx.fit`; in short trainings ``schedule="constant"``. No
-#   warm-up.
+# * **Default**: the cosine, which is that of :func:`ncps_mlx.fit`; in short
+#   trainings ``schedule="constant"``. No warm-up.
 # * **Safe range**: any schedule, if the rate is searched for it.
-# * **Symptom**: there is none of the schedule alone. A loss that still falls at the end wants more steps or a larger
-#   rate.
+# * **Symptom**: the schedule alone has none. A loss that still falls at the
+#   end wants more steps or a larger rate.
 #
 # The guide's page is :doc:`/guide/learning-rate`.
 #
@@ -95,8 +102,9 @@ print(warmup)
 #
 # When this fails
 # ---------------
-# *Without validation*, the last step counts, and a constant rate ends in noise: then a schedule that falls may be
-# worth more than here. *At one rate for all*, the one that suits the cosine, a constant rate may look worse than it is.
-# Models far deeper than these may need a warm-up.
+# *Without validation*, the last step counts, and a constant rate ends in
+# noise: then a schedule that falls may be worth more than here. *At one
+# rate for all*, the one that suits the cosine, a constant rate may look
+# worse than it is. Models far deeper than these may need a warm-up.
 
 plots.show()

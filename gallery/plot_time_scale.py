@@ -6,24 +6,28 @@
 On which scale should time arrive?
 ==================================
 
-**Question.** A CfC is told how much time passes at each step. Does it matter that it is told, in which unit, and
-whether as a logarithm?
+**Question.** A CfC is told how much time passes at each step. Does it
+matter that it is told, in which unit, and whether as a logarithm?
 
-**Short answer.** It matters that it is told, and as much that a typical gap is near 1: gaps a hundred times as large
-are as bad as none, or worse. Logarithms are no better than dividing by the mean. (*The right scale of time is crucial
-on irregular data*: supported in short trainings, differs by task in long ones. *Take the logarithm of gaps that vary
-widely*: refuted in short trainings, refuted in long ones.)
+**Short answer.** It matters that it is told, and as much that a typical gap
+is near 1: gaps a hundred times as large are as bad as none, or worse.
+Logarithms are no better than dividing by the mean. (*The right scale of
+time is crucial on irregular data*: supported in short trainings, differs by
+task in long ones. *Take the logarithm of gaps that vary widely*: refuted in
+short trainings, refuted in long ones.)
 
-**Cost.** Five forms of two tasks, five seeds each, and two of them again: seconds.
+**Cost.** Five forms of two tasks, five seeds each, and two of them again:
+seconds.
 """
 
 # %%
 # The tasks
 # ---------
-# The first is real: one person's blood glucose, eight readings 5 to 240 minutes apart, predict the next (mg/dl). The
-# second is synthetic: a sum of three sines, read at random gaps, where what happens between two readings depends on
-# nothing but the time. The figure shows the glucose at the end of the first test sequences, and the simplest
-# forecast.
+# The first is real: one person's blood glucose, eight readings 5 to 240
+# minutes apart, predict the next (mg/dl). The second is synthetic: a sum of
+# three sines, read at random gaps, where what happens between two readings
+# depends on nothing but the time. The figure shows the glucose at the end
+# of the first test sequences, and the simplest forecast.
 
 from ncps_mlx import TimeScaler, claims, plots
 from ncps_mlx.data import glucose
@@ -41,8 +45,9 @@ figure = plots.series(
 # %%
 # What varies, and why this range
 # -------------------------------
-# The form in which gaps arrive: as their logarithm, divided by their mean (``normalized``), the same in units that
-# are 10 and 100 times too small, and not at all. The scales learn from the training split alone; this is where they
+# The form in which gaps arrive: as their logarithm, divided by their mean
+# (``normalized``), the latter in units 10 and 100 times too small, or not
+# at all. The scales learn from the training split alone; this is where they
 # put the median gap:
 
 gaps = sugar.train.time_delta
@@ -54,8 +59,9 @@ for kind in ("raw", "normalized", "log"):
 # %%
 # The sweep
 # ---------
-# Each form has the learning rate that suits it, and each seed draws its own data. Five seeds that are not in the
-# record train in the short budget, to be compared with it.
+# Each form has the learning rate that suits it, and each seed draws its own
+# data. Five seeds that are not in the record train in the short budget, to
+# be compared with it.
 
 checked = claims.check("time-scale-crucial", tasks=["glucose", "sines"])
 logarithm = claims.check(
@@ -65,8 +71,10 @@ logarithm = claims.check(
 # %%
 # What happened
 # -------------
-# Test errors on glucose, every seed a mark. Look at ``no_time`` and ``unit100``, beside the two forms whose typical
-# gap is near 1.
+# Test errors on glucose. Each small mark is one training: a short one of
+# the record, a short one of this build, or a long one of the record.
+# Compare ``no_time`` and ``unit100`` with the two forms whose typical gap
+# is near 1.
 
 # sphinx_gallery_thumbnail_number = 2
 rows = checked.rows("glucose")
@@ -75,13 +83,16 @@ figure = plots.sweep(rows, "level", hue="trials", split="test")
 # %%
 # How sure we are
 # ---------------
-# Paired by seed. Right of the band the first form is better by more than what matters.
+# Each small mark is the difference between two trainings with the same
+# seed. Right of the grey band the first form is better by more than what
+# matters.
 
 figure = checked.figure()
 print(checked)
 
 # %%
-# Logarithms against dividing by the mean: look for marks right of the band.
+# Logarithms against dividing by the mean. Where logarithms are better,
+# marks lie right of the grey band.
 
 figure = logarithm.figure()
 print(logarithm)
@@ -89,9 +100,11 @@ print(logarithm)
 # %%
 # What to do
 # ----------
-# * **Default**: call ``fit(..., time_scaling="normalized")`` or ``"log"``; the model keeps the scale.
+# * **Default**: call ``fit(..., time_scaling="normalized")`` or ``"log"``;
+#   the model keeps the scale.
 # * **Safe range**: any unit in which a typical gap is near 1.
-# * **Symptom of a wrong unit**: a model that is trained with ``task.without_time()`` does as well.
+# * **Symptom of a wrong unit**: a model that is trained with
+#   ``task.without_time()`` does as well.
 #
 # The guide's page is :doc:`/guide/time-scale`.
 #
@@ -99,8 +112,10 @@ print(logarithm)
 #
 # When this fails
 # ---------------
-# *Time tells nothing*: then no scale can help, and a wrong unit still hurts; HDL is recorded as such a task. *Gaps at
-# test time far beyond those of training*: ``normalized`` passes them on in full, ``bounded`` cuts them off. *All gaps
-# equal*: leave time out. *An LTC* is stricter about long steps: :doc:`/guide/ltc`.
+# *Time tells nothing*: then no scale can help, and a wrong unit still
+# hurts; HDL is recorded as such a task. *Gaps at test time far beyond those
+# of training*: ``normalized`` passes them on in full, ``bounded`` cuts them
+# off. *All gaps equal*: leave time out. *An LTC* is stricter about long
+# steps: :doc:`/guide/ltc`.
 
 plots.show()

@@ -47,7 +47,7 @@ CLASS, ABOUT = "ncps_mlx.class", "ncps_mlx.predictor"  # keys of a file's metada
 
 
 class Predictor:
-    """Models of one configuration, one for each seed, with all they need to be used.
+    """Trained models of one configuration, a model for each seed, with all that is needed to use them.
 
     Made by :meth:`Record.train <ncps_mlx.Record.train>`. Raw readings go in and real units come out: the models scale
     time themselves, the table scales features, and the target's units or labels are kept. It predicts the mean over
@@ -339,8 +339,24 @@ class Predictor:
 class Stream:
     """Predictions of one group's raw readings as they come: made by :meth:`Predictor.stream`.
 
-    After each reading it gives what :meth:`Predictor.predict` gives that row of a table that ends there, so it needs
-    the readings that a sequence of the table would hold, and keeps those.
+    After each reading it gives what :meth:`Predictor.predict` would give the last row of a table that ends there. For
+    that it keeps the readings that a sequence of the table would hold.
+
+    Example:
+        >>> import numpy as np
+        >>> from ncps_mlx import Space, Study
+        >>> from ncps_mlx.data import Table
+        >>> rng = np.random.default_rng(0)
+        >>> frame = {"ward": np.repeat(list("abcdef"), 20), "hour": np.tile(np.arange(20.0), 6),
+        ...          "pulse": rng.normal(70, 9, 120), "pressure": rng.normal(120, 15, 120)}
+        >>> table = Table(features=["pulse"], target="pressure", time="hour", group="ward", window=8, unit="h")
+        >>> study = Study(None, table.task(frame), Space(learning_rate=[1e-2]), sampler="grid",
+        ...               fixed={"hidden_size": 4, "backbone_units": 8, "steps": 5}).run(progress=False)
+        >>> stream = study.best.train(seeds=[0], progress=False).stream()
+        >>> for hour, pulse in ((0.0, 71.0), (1.5, 64.0)):
+        ...     print(list(stream.push(hour, pulse=pulse)))
+        ['pressure']
+        ['pressure']
     """
 
     def __init__(self, predictor: Predictor, table: FittedTable, state: Mapping[str, Any] | None = None) -> None:

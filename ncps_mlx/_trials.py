@@ -53,7 +53,7 @@ SHARED_WITH_HISTORY = {"best_score": "score", "status": "status", "reason": "rea
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """How one model's training went.
+    """How one model's training went: what :func:`~ncps_mlx.fit` returns, and a record keeps.
 
     Two histories are equal if all is but their ``seconds`` and ``way``: a training that runs again takes another time.
 

@@ -36,7 +36,7 @@ __all__ = ["CrossEntropy", "Huber", "Loss", "Quantile"]
 
 
 class Loss:
-    """What training makes small: a value for every target, never their mean.
+    """The base of losses, for your own: what training makes small, a value for every target, never their mean.
 
     A plain function ``loss(outputs, targets)`` will do for most. Make a subclass, best a frozen dataclass, where a loss
     has settings, or more outputs than targets. It is given the arrays of one model:

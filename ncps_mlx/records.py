@@ -36,7 +36,11 @@ ABOUT = ("trial", "model", "seed", "task", "metric", "score", "status", "reason"
 
 
 def save(records: Iterable[Record], path: str | Path) -> None:
-    """Write records to a file, one line of JSON each: all of them, or none and the file is as it was.
+    """Write records to a file, one line of JSON each: either all of them, or the file stays as it was.
+
+    Args:
+        records: Of one study or of several; none make an empty file.
+        path: The file's name; an older file is replaced. ``.jsonl`` is the customary ending.
 
     Raises:
         OSError: The file cannot be written.
@@ -62,6 +66,9 @@ def save(records: Iterable[Record], path: str | Path) -> None:
 def load(path: str | Path) -> list[Record]:
     """Read the records of a file that :func:`save` wrote.
 
+    Args:
+        path: The file's name.
+
     Raises:
         ValueError: A line is not a record; the message names it.
 
@@ -85,7 +92,7 @@ def load(path: str | Path) -> list[Record]:
 
 
 def select(records: Iterable[Result], **values: Any) -> list[Result]:
-    """Keep the records that have these values.
+    """Keep the records that have given values of hyperparameters, labels, seed or status.
 
     Args:
         records: Records.

@@ -21,7 +21,7 @@ from gallery_cache import ROOT
 
 __all__ = ["NEEDS", "fill", "setup"]
 
-NEEDS = '# Needs ncps-mlx with what its guide uses; in a checkout: %pip install -q ".[guide]"'
+NEEDS = '# Needs ncps-mlx with what its guide uses.\n# In a checkout: %pip install -q ".[guide]"'
 """The first cell of each notebook."""
 
 IMAGE = re.compile(r"\.\. image-sg:: /(\S+)\n\s+:alt: (.*)")

@@ -1,4 +1,7 @@
-"""An ncps (PyTorch) model trained on uneven time steps, taken to ncps-mlx: pip install torch ncps ncps-mlx."""
+"""An ncps (PyTorch) model trained on uneven time steps, taken to ncps-mlx.
+
+pip install torch ncps ncps-mlx
+"""
 
 # %% train
 import numpy as np
@@ -36,7 +39,9 @@ trained.load_state_dict(torch.load("model.pt", weights_only=True))
 trained.eval()
 
 ours = from_torch(trained)
-test = Split(x=x[384:].numpy(), y=y[384:].numpy(), time_delta=gaps[384:].numpy())
+test = Split(
+    x=x[384:].numpy(), y=y[384:].numpy(), time_delta=gaps[384:].numpy()
+)
 same = predict(ours, test)
 print(f"largest difference {np.abs(same - output.numpy()).max():.0e}")
 np.testing.assert_allclose(same, output, rtol=0, atol=1e-5)

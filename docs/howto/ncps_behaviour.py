@@ -1,4 +1,7 @@
-"""What ncps 1.0.1 (PyTorch) does where ncps-mlx differs: pip install torch ncps."""
+"""What ncps 1.0.1 (PyTorch) does where ncps-mlx differs.
+
+pip install torch ncps
+"""
 
 # %% steps
 import torch
@@ -11,8 +14,12 @@ x, timespans = torch.randn(B, T, D), torch.rand(B, T, 1) + 0.1
 for kind in (CfC, LTC):
     model = kind(D, H)
     batch, _ = model(x, timespans=timespans)
-    alone = [model(x[i : i + 1], timespans=timespans[i : i + 1])[0] for i in range(B)]
-    print(f"{kind.__name__}: off by {(batch - torch.cat(alone)).abs().max():.2f}")
+    alone = [
+        model(x[i : i + 1], timespans=timespans[i : i + 1])[0]
+        for i in range(B)
+    ]
+    print(f"{kind.__name__}: "
+          f"off by {(batch - torch.cat(alone)).abs().max():.2f}")
 try:
     CfC(D, 5)(x, timespans=timespans)
 except RuntimeError as error:
@@ -71,7 +78,8 @@ inter = model.rnn_cell.layer_0
 for name in ("ff1", "ff2", "time_a", "time_b"):
     gradient = getattr(inter, name).weight.grad[inter.sparsity_mask == 0]
     reached = int((gradient != 0).sum())
-    print(f"{name}: {reached} of {gradient.numel()} absent synapses have a gradient")
+    print(f"{name}: {reached} of {gradient.numel()} "
+          "absent synapses have a gradient")
 
 # %% activation
 outputs = []
@@ -87,17 +95,20 @@ print("output_size", model.output_size, "output", tuple(model(x)[0].shape))
 # %% dropout
 for layers in (1, 2):
     model = CfC(D, H, backbone_layers=layers, backbone_dropout=0.5).train()
-    print(f"{layers} layers:", *(type(part).__name__ for part in model.rnn_cell.backbone))
+    print(f"{layers} layers:",
+          *(type(part).__name__ for part in model.rnn_cell.backbone))
 
 # %% states
 y, state = CfC(D, 5)(x)
 print("y", tuple(y.shape), "state", tuple(state.shape))
 y, state = CfC(D, 5, mixed_memory=True)(x)
-print("y", tuple(y.shape), "state", tuple(tuple(part.shape) for part in state))
+print("y", tuple(y.shape),
+      "state", tuple(tuple(part.shape) for part in state))
 
 # %% start
 model = CfC(D, H, mode="pure")
 for name, values in model.rnn_cell.named_parameters():
     print(f"{name}: {'zero' if (values == 0).all() else 'drawn'}")
 weight = CfC(D, 50).rnn_cell.ff1.weight
-print(f"share of Xavier's limit: {weight.abs().max() * (sum(weight.shape) / 6) ** 0.5:.3f}")
+print("share of Xavier's limit: "
+      f"{weight.abs().max() * (sum(weight.shape) / 6) ** 0.5:.3f}")

@@ -154,7 +154,7 @@ MLX = TanhImplementation("mlx", **_VALUE_IS_TANH)
 
 @contextmanager
 def tanh_implementation(tanh: str) -> Iterator[None]:
-    """Choose how layers with a custom gradient compute tanh and sigmoid in single precision.
+    """Choose how the library's layers compute tanh and sigmoid in single precision, for a ``with`` block.
 
     The choice holds for what is trained or called inside the ``with`` block, in this thread (worker processes take the
     default). Half precision always takes ``mx.tanh``.

@@ -17,7 +17,7 @@ installed = cache(metadata.version)  # cached: it reads a file, and every record
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and the packages that can change a score; library, version and kernel behind MLX's products.
+    """Return the versions of all that can change a score: Python, packages, and the BLAS behind MLX's products.
 
     Not the speed of products, which ``python -m ncps_mlx info`` measures: it is another in each run, and records of the
     same training would no longer say the same. How long a training took is in its record.

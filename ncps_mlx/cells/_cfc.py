@@ -27,7 +27,7 @@ HEADS: dict[str, int] = {"default": 4, "no_gate": 4, "pure": 1}
 
 
 class CfCCell(FusedCell):
-    r"""One step of a CfC.
+    r"""The parameters and one step of a CfC's layer, from which :class:`~ncps_mlx.CfC` is built.
 
     .. math::
 

@@ -56,7 +56,7 @@ def slowest_time_constant(activation: str, stability: str) -> float:
 
 
 class LTCCell(FusedCell):
-    r"""One step of an LTC.
+    r"""The parameters and one step of a dense LTC's layer, from which :class:`~ncps_mlx.LTC` is built.
 
     It takes ``unfolds`` semi-implicit Euler steps of
 

@@ -182,6 +182,9 @@ def detection_baselines(task: Task) -> dict[str, dict[str, float]]:
     - ``nearest window``: the distance of the 91 points around a point (half a beat) to the nearest training
       window. It sees 45 points of the future, as no forecaster does.
 
+    Args:
+        task: A task with ``labels``.
+
     Raises:
         ValueError: The task has no labels.
 

@@ -17,7 +17,7 @@ __all__ = ["Standardizer"]
 
 @dataclass(frozen=True, kw_only=True)
 class Standardizer:
-    """The ``inverse`` of a task with standardised targets: back to real units, and written down with a predictor.
+    """Take standardised targets back to real units: the ``inverse`` of a task, written down with a predictor.
 
     Args:
         mean: What was taken off the targets: a number, or one for each target (O,).

@@ -231,7 +231,7 @@ class Table:
 class FittedTable:
     """A :class:`Table` with what it learned from training rows: turns new rows into inputs, and outputs into columns.
 
-    ``task.table`` of a task that :meth:`Table.task` made.
+    A task that :meth:`Table.task` made has it as ``task.table``.
 
     Attributes:
         settings: The table's columns and ways.
@@ -244,6 +244,21 @@ class FittedTable:
         typical_gap: Median time between two readings of a group, in ``settings.unit`` (1 without times).
         steps: Most readings in a sequence, T.
         time_kind: ``"M"`` for dates, ``"m"`` for durations, ``"f"`` for numbers, ``None`` without times.
+
+    Example:
+        >>> import numpy as np
+        >>> from ncps_mlx import CfC
+        >>> from ncps_mlx.data import Table
+        >>> rng = np.random.default_rng(0)
+        >>> frame = {"ward": np.repeat(list("abcdef"), 20), "hour": np.tile(np.arange(20.0), 6),
+        ...          "pulse": rng.normal(70, 9, 120), "pressure": rng.normal(120, 15, 120)}
+        >>> table = Table(features=["pulse"], target="pressure", time="hour", group="ward", window=8, unit="h")
+        >>> task = table.task(frame)
+        >>> task.table.means.round(1).tolist(), task.table.typical_gap
+        ([71.4], 1.0)
+        >>> model = CfC(**task.sizes, hidden_size=4, seed=0)
+        >>> list(task.table.predict(model, frame))
+        ['ward', 'hour', 'pressure']
     """
 
     settings: Table

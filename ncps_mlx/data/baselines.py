@@ -101,7 +101,13 @@ def _known(task: Task, features: Features) -> tuple[Array, Array, Array | None]:
 
 
 def last_value(task: Task) -> float:
-    """Predict that the last reading (feature 0 of the last valid step) stays.
+    """Score the forecast that the last reading (feature 0 of the last valid step) stays, on the test split.
+
+    Args:
+        task: A regression whose targets are on the scale of feature 0.
+
+    Raises:
+        ValueError: The task has classes.
 
     Example:
         >>> from ncps_mlx.data.baselines import last_value
@@ -154,7 +160,16 @@ def exponential_decay(task: Task) -> float:
 
 
 def ridge(task: Task, features: Features | None = None) -> float:
-    """Ridge regression (scikit-learn) on ``features`` of a split, its penalty chosen on the validation split.
+    """Score ridge regression (scikit-learn) on the test split, its penalty chosen on the validation split.
+
+    Args:
+        task: A regression.
+        features: A function of a :class:`~ncps_mlx.Split` that returns what the regression sees, (n, F). Default:
+            feature 0 of every step, and the logarithm of every time step.
+
+    Raises:
+        ValueError: The task has classes, or ``features`` does not fit its splits.
+        ImportError: scikit-learn is not installed.
 
     Source: Hoerl and Kennard (1970), Ridge regression, Technometrics 12(1).
 
@@ -171,6 +186,10 @@ def ridge(task: Task, features: Features | None = None) -> float:
 
 def ridge_predictions(task: Task, features: Features | None = None) -> Array:
     """Return what :func:`ridge` predicts for the test split, of the shape of its targets.
+
+    Args:
+        task: As for :func:`ridge`.
+        features: As for :func:`ridge`.
 
     Example:
         >>> from ncps_mlx.data.baselines import ridge_predictions
@@ -193,7 +212,15 @@ def ridge_predictions(task: Task, features: Features | None = None) -> Array:
 
 
 def boosted_trees(task: Task, features: Features | None = None) -> float:
-    """Histogram gradient boosting (scikit-learn), 300 trees at rate 0.1, or its classifier for classes.
+    """Score histogram gradient boosting (scikit-learn), 300 trees at rate 0.1, on the test split.
+
+    Args:
+        task: A regression of one target, or a classification, for which its classifier is taken.
+        features: As for :func:`ridge`.
+
+    Raises:
+        ValueError: The task has several targets, or ``features`` does not fit its splits.
+        ImportError: scikit-learn is not installed.
 
     Source: Ke et al. (2017), LightGBM, NeurIPS; here scikit-learn's implementation.
 
@@ -225,6 +252,12 @@ def boosted_trees(task: Task, features: Features | None = None) -> float:
 
 def majority(task: Task) -> float:
     """Return the share of the most frequent class of the test split: no constant answer does better.
+
+    Args:
+        task: A classification scored by accuracy.
+
+    Raises:
+        ValueError: The task is scored by another metric.
 
     Example:
         >>> from ncps_mlx.data.baselines import majority

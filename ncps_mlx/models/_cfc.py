@@ -19,7 +19,7 @@ DENSE_CFC = {**BACKBONE, "activation": "lecun_tanh", "backbone_layers": 1}
 
 @register_model
 class CfC(RecurrentModel):
-    r"""Closed-form continuous-time network.
+    r"""Closed-form continuous-time network: a recurrent model whose state after any time step is one formula.
 
     In mode ``"default"`` each step computes, from four heads f, g, a, b on a backbone of [x, h],
 

@@ -30,7 +30,9 @@ LARGEST_INITIAL = 1e12  # of an initial value, or of its inverse: single precisi
 
 @register_model
 class LTC(RecurrentModel):
-    r"""Liquid time-constant network, in the dense form of the original paper.
+    r"""Liquid time-constant network: a recurrent model that solves a differential equation at each reading.
+
+    This is the dense form of the original paper:
 
     .. math:: \frac{dx}{dt} = -\left(\frac{1}{\tau} + f\right) x + f A,
         \qquad f = a(W \cdot \text{backbone}([u, x]) + b),

@@ -40,9 +40,10 @@ DTYPES = {"F64": mx.float64, "F32": mx.float32, "F16": mx.float16, "BF16": mx.bf
 
 
 def save(model: nn.Module, path: str | os.PathLike[str], arguments: Mapping[str, Any] | None = None) -> None:
-    """Write a model to one safetensors file, for :func:`ncps_mlx.load`; of the library's, as its method ``save`` does.
+    """Write a model, the library's or your own, to one safetensors file that :func:`ncps_mlx.load` reads.
 
-    A file of your own class holds the name of the class, not its code.
+    For a model of the library this is what its method ``save`` does. A file of your own class holds the name of the
+    class, not its code.
 
     Args:
         model: A :class:`~ncps_mlx.CfC` or another of the library, or an ``mlx.nn.Module`` of your own class.

@@ -127,6 +127,10 @@ class Choice(Distribution):
 class Uniform(Distribution):
     """A number between two ends, all equally likely.
 
+    Args:
+        low: Least value.
+        high: Greatest value, above the least.
+
     Raises:
         ValueError: An end is not finite, or the upper one is not above the lower.
 
@@ -165,7 +169,11 @@ class Uniform(Distribution):
 
 @dataclass(frozen=True, repr=False)
 class LogUniform(Uniform):
-    """A positive number whose logarithm is uniform: as many draws between 0.001 and 0.01 as up to 0.1.
+    """A positive number whose logarithm is uniform: as many draws from 0.001 to 0.01 as from 0.01 to 0.1.
+
+    Args:
+        low: Least value, above 0.
+        high: Greatest value, above the least.
 
     Raises:
         ValueError: An end is not a positive number, or the upper one is not above the lower.

@@ -23,7 +23,7 @@ __all__ = ["Space"]
 
 
 class Space:
-    """The hyperparameters that a study varies.
+    """The hyperparameters that a study varies, and the values that they may take.
 
     A name says what is varied. Those of the model's shape (its constructor's arguments, batch size, steps, ...) make a
     new graph; those of a member (learning rate, weight decay, dropout rate, clip norm, schedule, warm-up, time scaling,

@@ -18,7 +18,7 @@ __all__ = ["Interval", "Paired", "failure_rate", "finite_numbers", "interval", "
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean and the Student interval around it.
+    """A mean and the Student interval around it: made by :func:`interval`, and printed as ``0.31 [0.25, 0.37]``.
 
     Attributes:
         mean: Arithmetic mean of the values.

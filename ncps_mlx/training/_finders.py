@@ -32,7 +32,7 @@ POINTS = 20  # of the smoothed curve of a range test
 
 @dataclass(frozen=True, kw_only=True)
 class RateRange:
-    """What a learning-rate range test saw.
+    """What a learning-rate range test saw, and the rates to search around: made by :func:`find_learning_rate`.
 
     Attributes:
         learning_rate: Rates (P,), rising.
@@ -67,7 +67,7 @@ class RateRange:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSize:
-    """What one batch size costs and brings.
+    """What one batch size costs and brings: a row of what :func:`find_batch_size` returns.
 
     Attributes:
         batch_size: B.
@@ -105,7 +105,7 @@ def find_learning_rate(
     seed: int = 0,
     progress: bool = True,
 ) -> RateRange:
-    """Train while the learning rate rises, and see where the loss falls and where it diverges.
+    """Find where to search the learning rate: train while it rises, and see where the loss falls and diverges.
 
     The models are left as they are. Several of them (with other seeds) are tested as one population: one curve alone
     depends on luck. The test uses Adam without clipping, and is too short to see what goes wrong slowly: take its
@@ -123,6 +123,9 @@ def find_learning_rate(
         loss: As :func:`~ncps_mlx.fit` takes it.
         seed: Of the order of the data and of dropout; model i takes ``seed + i``.
         progress: Show a progress bar.
+
+    Returns:
+        RateRange: the loss at each rate, the rate where it fell fastest, and where it was least.
 
     Raises:
         ValueError: An argument is out of its range, the model does not fit the task, a model diverged at once, or the
@@ -213,7 +216,7 @@ def find_batch_size(
     loss: str | Loss | Callable[..., Any] | None = None,
     progress: bool = True,
 ) -> tuple[list[BatchSize], str]:
-    """Double the batch until that no longer pays, measuring real training steps.
+    """Find a batch size: double it until that no longer pays, measuring real training steps.
 
     With ``learning_rates``, each size also trains a population of one model for each rate, from the same initial
     parameters, and reports the best: a learning rate tuned for one batch size is not tuned for another. The

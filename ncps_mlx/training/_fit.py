@@ -223,7 +223,7 @@ def predict(model: Sequence[nn.Module], split: Split) -> list[npt.NDArray[np.flo
 def predict(
     model: nn.Module | Sequence[nn.Module], split: Split
 ) -> npt.NDArray[np.float32] | list[npt.NDArray[np.float32]]:
-    """What a model (or each model of a population) predicts for a split, without dropout.
+    """Predict a split with a model, or with each model of a population, without dropout.
 
     Args:
         model: A model, or N models of one shape.
@@ -300,7 +300,7 @@ def evaluate(
     *,
     metric: Metric | Metrics | None = None,
 ) -> float | dict[str, float] | list[float] | list[dict[str, float]]:
-    """The task's metric of a model (or of each model of a population) on a split, in the task's units.
+    """Score a model, or each model of a population, on a split by the task's metric, in the task's units.
 
     Args:
         model: A model, or N models of one shape.

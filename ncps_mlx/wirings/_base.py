@@ -114,7 +114,7 @@ def _(wiring: Wiring) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class Circuit(Wiring):
-    """A finished graph of synapses, with read-only arrays.
+    """The synapses of a wiring for a given number of inputs, as read-only arrays.
 
     Neurons are numbered as in ncps: motor neurons (the output) first, then command, then inter neurons. A circuit is
     itself a wiring, already built: :meth:`build` returns it unchanged. Circuits are equal if all their synapses are.

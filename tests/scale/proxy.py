@@ -1,4 +1,4 @@
-"""Stand between a database and many workers: python proxy.py STORAGE PORT."""
+"""Stand between a database and workers: python proxy.py STORAGE PORT."""
 
 import sys
 
@@ -6,4 +6,6 @@ from optuna.storages import run_grpc_proxy_server
 
 from ncps_mlx.search._storage.open import open_storage
 
-run_grpc_proxy_server(open_storage(sys.argv[1]), host="127.0.0.1", port=int(sys.argv[2]))
+run_grpc_proxy_server(
+    open_storage(sys.argv[1]), host="127.0.0.1", port=int(sys.argv[2])
+)

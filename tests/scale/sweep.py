@@ -1,4 +1,4 @@
-"""Put a study into a storage: python sweep.py STORAGE. Nothing is trained here."""
+"""Put a study into a storage, train nothing: python sweep.py STORAGE."""
 
 import sys
 

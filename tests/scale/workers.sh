@@ -1,5 +1,5 @@
 #!/bin/sh
-# What one machine runs: two workers for a study, until everything is trained.
+# What one machine runs: two workers for a study, until all is trained.
 # workers.sh STORAGE STUDY
 for number in 1 2; do
     python -m ncps_mlx worker --quiet "$1" "$2" &
