@@ -7,6 +7,7 @@ import os
 import sys
 
 from ncps_mlx._predictor import Predictor, load
+from ncps_mlx.data._frame import Frame
 from ncps_mlx.data._table_file import parse_times, read_frame
 
 __all__ = ["add_arguments", "run"]
@@ -31,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
             )
         time = predictor.table.settings.time
         frame = read_frame(arguments.table)
-        found = predictor.predict(parse_times(frame, time, arguments.table), spread=arguments.spread)
+        readings = Frame(parse_times(frame, time, arguments.table), arguments.table)
+        found = predictor.predict(readings, spread=arguments.spread)
         if time is not None:
             found[time] = frame[time]  # as the file has it, to be joined with it
         found.to_csv(sys.stdout if arguments.output is None else arguments.output, index=False)
