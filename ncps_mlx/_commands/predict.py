@@ -15,8 +15,9 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    parser.add_argument("model", help="a predictor's file, as `tune` or Predictor.save() wrote it")
-    parser.add_argument("table", help="readings: a CSV or Parquet file with the columns that it was trained on")
+    parser.add_argument("model", metavar="MODEL", help="a predictor's file, as `tune` or Predictor.save() wrote it")
+    table = "readings: a CSV or Parquet file with the columns that it was trained on"
+    parser.add_argument("table", metavar="TABLE", help=table)
     parser.add_argument("--output", "-o", metavar="FILE.csv", help="where to write (default: to the screen)")
     parser.add_argument("--spread", action="store_true", help="add the standard deviation between its models")
 
