@@ -177,6 +177,17 @@ def build_site(session: nox.Session, env: dict[str, str]) -> None:
         raise
 
 
+@nox.session
+def page(session: nox.Session) -> None:
+    """Run a page block by block, look for typed numbers: `-- docs/guide/NAME.rst`; `--refresh` writes its outputs."""
+    pages = [each for each in session.posargs if not each.startswith("-")]
+    if not pages:
+        session.error("Name a page, such as `nox -s page -- docs/guide/dropout.rst`.")
+    install(session, "docs")
+    session.run("python", "docs/_ext/pagerun.py", *session.posargs, env=environment())
+    session.run("python", "docs/_ext/typed_numbers.py", *pages, env=environment())
+
+
 @nox.session(name="docs-live")
 def docs_live(session: nox.Session) -> None:
     """Serve the site on localhost and rebuild it while you write."""

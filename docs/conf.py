@@ -43,6 +43,7 @@ extensions = [
     "typed_numbers",
     "claim_pages",
     "record_check",
+    "record_archive",
     "api_names",
     "api_pages",
     "gallery_figures",

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 
+from ncps_mlx import __version__
 from ncps_mlx._commands.info import info
 
 __all__ = ["info", "main"]
@@ -20,6 +21,7 @@ COMMANDS = {
 }
 """The commands, each a module of :mod:`ncps_mlx._commands`, with what they do."""
 
+WRONG_USE = 2  # exit status, as argparse has it
 EXAMPLES = """\
 examples:
   ncps-mlx tune sensors.toml
@@ -27,6 +29,8 @@ examples:
   ncps-mlx predict sensors.safetensors readings.csv --output predictions.csv
   ncps-mlx worker sensors.db sensors
   ncps-mlx reproduce depth-residual
+
+`ncps-mlx COMMAND --help` says what a command takes.
 """
 
 
@@ -39,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"ncps-mlx {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     wanted = next((each for each in given if each in COMMANDS), None)
     for name, about in COMMANDS.items():
         added = commands.add_parser(
@@ -49,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
             module = importlib.import_module(f"ncps_mlx._commands.{name}")
             module.add_arguments(added)
     parsed = parser.parse_args(given)
+    if parsed.command is None:
+        parser.print_help()
+        return WRONG_USE
     status: int = module.run(parsed)
     return status
 

@@ -23,7 +23,7 @@ from ncps_mlx._utils.validation import (
     check_path,
     check_text,
 )
-from ncps_mlx.data._frame import Frame
+from ncps_mlx.data._frame import as_frame
 from ncps_mlx.data._metrics import scale_of
 from ncps_mlx.data._split import Array, Split
 from ncps_mlx.data._standardizer import Standardizer
@@ -210,7 +210,7 @@ class Predictor:
         return (labels, values) if spread else labels
 
     def _predict_table(self, frame: Any, spread: bool) -> Any:
-        table, frame = self._table("predict"), Frame(frame, "data")
+        table, frame = self._table("predict"), as_frame(frame, "data")
         levels = self._loss.levels if isinstance(self._loss, Quantile) else ()
 
         def columns(split: Split) -> Array:

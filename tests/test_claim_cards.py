@@ -72,6 +72,7 @@ def test_an_answer_shows_its_fields_and_the_badges_of_its_claims(tmp_path: Path)
     ("page", "message"),
     [
         (".. claim:: no-such-claim", "a claim must be one of docs/claims.toml, got 'no-such-claim'"),
+        (".. claim:: record-seed", "got 'record-seed'. Did you mean record-seeds?"),
         ("So says :claim:`no-such-claim`.", "a claim must be one of docs/claims.toml"),
         (ANSWER.replace("record-seeds", "no-such-claim"), "a claim must be one of docs/claims.toml"),
         (ANSWER.replace(":Search:", ":Look for:"), "answer must have the fields Start with, Search"),

@@ -15,7 +15,8 @@ from ncps_mlx import Study, load
 from ncps_mlx.__main__ import main
 
 # Private: what `tune --help` shows, read as the command reads it.
-from ncps_mlx._commands.job_file import HELP, read_job
+from ncps_mlx._commands.job_file import HELP, SPLIT, TABLE, read_job
+from ncps_mlx.data import load_task
 
 JOB = """\
 [data]
@@ -119,6 +120,7 @@ def test_a_job_that_was_stopped_goes_on(folder: Path, capsys: pytest.CaptureFixt
 
 def test_the_completed_job_is_the_same_job(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tune", "job.toml", "--print-config"]) == 0
+    Path("given.toml").write_text(JOB, encoding="utf-8")
     text = capsys.readouterr().out
     written = tomllib.loads(text)
     assert written["model"]["class"] == "CfC" and written["model"]["batch_size"] == 32
@@ -126,7 +128,49 @@ def test_the_completed_job_is_the_same_job(folder: Path, capsys: pytest.CaptureF
     before = Study.open("tuning.db", "job").config.to_json()
     (folder / "job.toml").write_text(text.replace("tuning.db", "again.db"), encoding="utf-8")
     assert main(["tune", "job.toml", "--print-config"]) == 0
-    assert Study.open("again.db", "job").config.to_json() == before
+    after = Study.open("again.db", "job").config.to_json()
+    assert {**after, "task_source": None} == {**before, "task_source": None}
+    completed, given = read_job(Path("job.toml")).task, read_job(Path("given.toml")).task
+    assert completed.data_hash == given.data_hash
+
+
+def test_a_completed_job_says_every_default_and_stays_as_it_is(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = JOB.replace('storage = "tuning.db"\n', "").replace("\n[final]\nseeds = [0, 1]\n", "")
+    (folder / "job.toml").write_text(job, encoding="utf-8")
+    assert main(["tune", "job.toml", "--print-config"]) == 0
+    text = capsys.readouterr().out
+    written = tomllib.loads(text)
+    assert written["data"]["split"] == [0.65, 0.15, 0.2] and written["data"]["by"] == "group"
+    assert written["data"].keys() == {"file"} | (TABLE | SPLIT) - {"stride", "horizon"}  # whose default is none
+    assert "storage" not in written["search"]
+    assert written["final"] == {"seeds": [0, 1, 2, 3, 4], "output": "job.safetensors", "steps": 30}
+    (folder / "job.toml").write_text(text, encoding="utf-8")
+    assert main(["tune", "job.toml", "--print-config"]) == 0
+    assert capsys.readouterr().out == text
+
+
+def test_a_completed_job_says_the_defaults_of_the_function_that_makes_its_data(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = '[data]\ntask = "ncps_mlx.data:irregular_sines"\nn_train = 64\nreadings = 8\n\n'
+    (folder / "job.toml").write_text(data + JOB[JOB.index("[model]") :], encoding="utf-8")
+    assert main(["tune", "job.toml", "--print-config"]) == 0
+    written = tomllib.loads(capsys.readouterr().out)["data"]
+    assert written["n_train"] == 64 and isinstance(written["n_test"], int) and isinstance(written["seed"], int)
+    assert load_task(written.pop("task"), **written).data_hash == read_job(Path("job.toml")).task.data_hash
+
+
+def test_a_baseline_that_does_as_well_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.read_csv("subjects.csv").fillna(0.0)
+    for storage, y, found in (("linear.db", frame["a"], True), ("bent.db", frame["a"].abs(), False)):
+        frame.assign(y=y).to_csv("subjects.csv", index=False)
+        job = JOB.replace("tuning.db", storage).replace("steps = 30", "steps = 60")
+        (folder / "job.toml").write_text(job, encoding="utf-8")
+        assert main(["tune", "job.toml", "--quiet"]) == 0
+        said = "No better than a baseline: least squares on one reading." in capsys.readouterr().out
+        assert said == found
 
 
 @pytest.mark.parametrize(
@@ -135,18 +179,45 @@ def test_the_completed_job_is_the_same_job(folder: Path, capsys: pytest.CaptureF
         (("[data]", "[date]"), "job.toml must not hold 'date'. Did you mean data? Known: data, final, model"),
         (("window", "windows"), "[data] must not hold 'windows'. Did you mean window?"),
         (("trials = 3", "trial = 3"), "[search] must not hold 'trial'. Did you mean trials?"),
-        (("hidden_size", "hiden_size"), "must be a hyperparameter of CfC or of fit. Did you mean hidden_size?"),
-        (("{ log = [3e-3, 3e-2] }", "{ lag = [3e-3, 3e-2] }"), "learning_rate must be a list of choices or one of"),
-        (("{ log = [3e-3, 3e-2] }", "{ log = [3e-3] }"), "learning_rate must be { log = [low, high] }"),
+        (("hidden_size", "hiden_size"), "[model] hiden_size must be a hyperparameter of CfC or of fit. Did you mean"),
+        (("{ log = [3e-3, 3e-2] }", "{ lag = [3e-3, 3e-2] }"), "[space] learning_rate must be a list of choices"),
+        (("{ log = [3e-3, 3e-2] }", "{ log = [3e-3] }"), "[space] learning_rate must be { log = [low, high] }"),
+        (
+            ("{ log = [3e-3, 3e-2] }", "{ log = [3e-2, 3e-3] }"),
+            "[space] learning_rate must be { log = [low, high] }: low must be below high, got 0.03 and 0.003.",
+        ),
         (("{ log = [3e-3, 3e-2] }", "0.01"), "One value alone belongs in [model]"),
-        (('file = "subjects.csv"', 'file = "absent.csv"'), "FileNotFoundError: file must be there, got 'absent.csv'"),
+        (("[space]", "[space]\nsteps = [20, 30]"), "steps must stand in [model], with one value, or in"),
+        (("hidden_size = 8", 'class = "Cfc"'), "[model] class must be CfC, LTC, GRU, LSTM or a class of your own"),
+        (("hidden_size = 8", 'hidden_size = "8"'), "[model] hidden_size must be an integer, got '8'"),
+        (("hidden_size = 8", 'wiring = { name = "NCP" }'), "[model] wiring of NCP must hold"),
+        (('"a", "b"', '"A", "b"'), "ValueError: subjects.csv must have the column 'A' of features once, got 'subject'"),
+        (('target = "y"', 'target = "a"'), "[data] target must not be among the features of its own reading, got 'a'"),
+        (('target = "y"', ""), "[data] must hold target, the names of columns of 'subjects.csv', got none."),
+        (('"subjects"', '"subjects"\nby = "subject"'), "subjects.csv['subject'] must hold 'train', 'validation'"),
+        (('"subjects"', '"subjects"\nmetric = "rsme"'), "[data] metric must be one of 'rmse'"),
+        (('file = "subjects.csv"', 'task = "nowhere:make"'), "[data] task must name a module that can be imported"),
+        (('file = "subjects.csv"', 'task = "ncps_mlx.data:moons"'), "[data] task must name a function, got"),
+        (
+            ('file = "subjects.csv"', 'task = "ncps_mlx.data:sunspots"'),
+            "[data] arguments must be those of 'ncps_mlx.data:sunspots': got an unexpected keyword argument 'features'",
+        ),
+        (('file = "subjects.csv"', "file = 3"), "[data] file must be a string, got 3"),
+        (
+            ('file = "subjects.csv"', 'file = "absent.csv"'),
+            "FileNotFoundError: [data] file must be there, got 'absent.csv'",
+        ),
         (('file = "subjects.csv"\n', ""), "[data] must hold file"),
         (("[data]", "[data"), "job.toml must be TOML"),
-        (("seeds = [0, 1]", 'seeds = [0, 1]\noutput = "nowhere/m.safetensors"'), "output must lie in a folder"),
-        (("seeds = [0, 1]", "seeds = 3"), "seeds must be a sequence of integers"),
-        (("seeds = [0, 1]", "seeds = [0, 1]\nstep = 3"), "step must be a hyperparameter"),
-        (("trials = 3", "trials = 3\nhalving = 3"), "halving must be a table such as"),
+        (("seeds = [0, 1]", 'seeds = [0, 1]\noutput = "nowhere/m.safetensors"'), "[final] output must lie in a folder"),
+        (("seeds = [0, 1]", "seeds = 3"), "[final] seeds must be a sequence of integers"),
+        (("seeds = [0, 1]", "seeds = [0, 1]\nstep = 3"), "[final] step must be a hyperparameter"),
+        (("trials = 3", "trials = 3\nseeds = 2"), "[search] seeds must be a sequence of at least 1 integer"),
+        (("trials = 3", "trials = 3\nmax_trials = 0"), "[search] max_trials must be at least 1, got 0"),
+        (("trials = 3", 'sampler = "grid"'), "[space] learning_rate must be a list of choices in a grid"),
+        (("trials = 3", "trials = 3\nhalving = 3"), "[search] halving must be a table such as"),
         (("trials = 3", "trials = 3\nhalving = { eta = 3, rung = 2 }"), "Did you mean rungs?"),
+        (("trials = 3", "trials = 3\nhalving = { eta = 1 }"), "[search] halving must suit Halving: eta must be"),
     ],
 )
 def test_what_is_wrong_in_a_job_is_named(
@@ -182,6 +253,23 @@ def test_all_kinds_of_values_are_understood(folder: Path) -> None:
 def test_what_cannot_be_predicted_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "absent.safetensors", "subjects.csv"]) == 1
     assert "There is no file to load a model from" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_is_wrong_in_a_table_to_predict_is_said_of_its_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tune", "job.toml", "--quiet"]) == 0
+    frame = pd.read_csv("subjects.csv")
+    dates = pd.date_range("2026-01-31", periods=len(frame)).astype(str)
+    wrong = {
+        " must have the column 'a' of features once": frame.rename(columns={"a": "A"}),
+        "['b'] must hold numbers, got 'low' in row 2": frame.assign(b=[*frame["b"][:2], "low", *frame["b"][3:]]),
+        "['time'] must hold numbers or times in ISO 8601": frame.assign(time="yesterday"),
+        "['time'] must hold a number in each row, as in training, got a date": frame.assign(time=dates),
+    }
+    for message, each in wrong.items():
+        each.to_csv("other.csv", index=False)
+        assert main(["predict", "job.safetensors", "other.csv"]) == 1
+        assert f"ValueError: other.csv{message}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["tune", "report", "predict", "worker", "info"])

@@ -18,6 +18,15 @@ from ncps_mlx._runtime import blas as _blas
 from ncps_mlx._runtime import flush
 
 
+def test_without_a_command_all_are_told(capsys):
+    assert main([]) == 2
+    told = capsys.readouterr().out
+    assert all(f"\n    {name}" in told for name in ("tune", "predict", "reproduce")) and "COMMAND --help" in told
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == "ncps-mlx 0.1.0\n"
+
+
 def test_info_names_versions_device_and_blas(capsys):
     main(["info"])
     text = capsys.readouterr().out

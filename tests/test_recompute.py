@@ -5,6 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +18,10 @@ from scipy import stats as reference
 
 from docs.evidence import recompute
 from ncps_mlx._evidence.__main__ import main
+from ncps_mlx._evidence.checksums import changed_files
 from ncps_mlx._evidence.pool import REPORT_SEEDS
 from ncps_mlx._evidence.registry import STATISTICS
+from record_archive import write_archive
 from tests.evidence_pool import write_docs
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -52,6 +58,23 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     docs = write_docs(tmp_path_factory.mktemp("evidence") / "docs")
     assert main(["tiny", "--budget=short", "--docs", str(docs)]) == 0
     return docs
+
+
+def test_the_archive_of_the_site_holds_all_it_needs(tiny: Path, tmp_path: Path) -> None:
+    docs = shutil.copytree(tiny, tmp_path / "docs")
+    shutil.copy(str(recompute.__file__), docs / "evidence")
+    for name in ("one.zip", "two.zip"):
+        write_archive(docs, tmp_path / name)
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        archive.extractall(tmp_path)
+    assert changed_files(tmp_path / "record") == {}
+    for program, status in ((tmp_path / "record" / "evidence" / "recompute.py", 0), (tmp_path / "recompute.py", 2)):
+        if status:
+            shutil.copy(str(recompute.__file__), program)
+        done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stderr
+    assert "recompute.py must lie in the folder evidence of the record" in done.stderr
 
 
 def report(rows: Rows) -> dict[str, Any]:

@@ -23,6 +23,9 @@ from ncps_mlx.data import FittedTable, Table, from_file, load_task
 from ncps_mlx.data._loading import build_task
 from ncps_mlx.data._source import TaskSource
 
+# Private: what reads a file (no engine for Parquet is among the tests' packages).
+from ncps_mlx.data._table_file import parse_times
+
 Array = npt.NDArray[Any]
 Columns = dict[str, Array]
 FEATURES = ["current", "speed", "ambient", "voltage", "vibration", "sound"]
@@ -414,12 +417,42 @@ def test_a_file_is_a_task_that_workers_can_make(tmp_path: Path, monkeypatch: pyt
     ).run(progress=False)
     assert study.best.rerun(direct).score == study.best.score
     Path("bad.csv").write_text("time,a,b\n31.1.2026,1,2\n")
-    with pytest.raises(ValueError, match=r"bad.csv must hold numbers or times in ISO 8601"):
+    with pytest.raises(ValueError, match=r"bad.csv\['time'\] must hold numbers or times.* got '31.1.2026' in row 0"):
         from_file("bad.csv", features=["a"], target="b", time="time")
     with pytest.raises(ValueError, match=r"file must end in \.csv"):
         from_file("study.db", features=["a"], target="b")
     with pytest.raises(FileNotFoundError, match=r"file must be there, got 'none\.csv'"):
         from_file("none.csv", features=["a"], target="b")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("time,a,b\n0,1,2\n1,1,x\n2,1,3\n", r"file.csv\['b'\] must hold numbers, got 'x' in row 1"),
+        ("time,a,c\n0,1,2\n1,1,2\n2,1,2\n", r"file.csv must have the column 'b' of target once, got 'time', 'a', 'c'"),
+        ("time,a,b\n", r"file.csv must have at least 1 row"),
+        ("time,a,b\n0,1,2\n1,1,2\n", r"file.csv must have at least 3 rows to split by time"),
+        ("time,a,b\n" + 20 * "0,,1\n", r"file.csv\['time'\] must differ in all rows"),
+        ("time,a,b\n" + "".join(f"{i},,1\n" for i in range(30)), r"file.csv\['a'\] must have a value in the training"),
+        ("time;a;b\n0;1,5;2\n", r"""file.csv must have commas between its columns, got ';'.*sep=';', decimal=","\)"""),
+        ("", r"file.csv must be a table of comma-separated values in UTF-8: No columns"),
+        ("time,a,b,\xe4\n0,1,2,3\n", r"file.csv must be a table of comma-separated values in UTF-8"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=message):
+        from_file("file.csv", features=["a"], target="b", time="time", window=4)
+
+
+def test_times_in_a_file_that_are_no_texts_stay_as_they_are() -> None:
+    zoned = pd.date_range("2026-03-29", periods=4, tz="Europe/Vienna")
+    for times in (pd.to_timedelta(np.arange(4), unit="min"), zoned):
+        frame = pd.DataFrame({"time": times})
+        assert parse_times(frame, "time", "file.parquet") is frame
 
 
 # What is refused
@@ -536,7 +569,7 @@ def test_wrong_splits_are_refused() -> None:
         ({"split": (0.5, 0.5)}, "split must be three shares"),
         ({"split": (0.5, 0.5, 0.5)}, "split must add up to 1, got 1.5"),
         ({"split": (1.0, 0.0, 0.0)}, "split must be above 0"),
-        ({"by": "fold"}, "by must be 'group', 'time' or a column of the frame, got 'fold'"),
+        ({"by": "fold"}, "by must be 'group', 'time' or a column of frame, got 'fold'"),
         ({"by": 3}, "by must be a string"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"by": "part", "metric": "accuracy"}, "metric must be one of"),

@@ -1,7 +1,7 @@
 """Every verdict computed again from the trials, by other code: pandas and scipy, and nothing of the library.
 
-It follows the page `rule` line by line. ``python recompute.py`` in docs/evidence, beside the record, prints what it
-finds otherwise than ``verdicts.json``, and fails if that is anything.
+It follows the page `rule` line by line. ``python recompute.py``, where it lies beside the record, prints what it finds
+otherwise than ``verdicts.json``, and fails if that is anything.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pandas as pd
 from scipy.stats import beta, fisher_exact
 from scipy.stats import t as student
 
+PARTS = ("claims.toml", "evidence/tasks.toml", "evidence/pools", "evidence/trials", "evidence/verdicts.json")
 BUDGETS = ("short", "long")
 TUNE_SEEDS = range(3)
 FIRST_REPORT_SEED = 100
@@ -481,6 +482,13 @@ def same(then: Any, now: Any) -> bool:
 
 def main(docs: Path) -> int:
     """Compare the record in a folder with what follows from it; return the exit status."""
+    if lacking := [name for name in PARTS if not (docs / name).exists()]:
+        print(
+            f"recompute.py must lie in the folder evidence of the record, got no {lacking[0]} in {docs}. The site's "
+            "evidence/record.zip has it all; in a checkout it is docs/evidence.",
+            file=sys.stderr,
+        )
+        return 2
     recorded = json.loads((docs / "evidence" / "verdicts.json").read_text(encoding="utf-8"))
     again = list(verdicts(docs, recorded))
     found = list(disagreements(recorded, [entry for entry, _ in again]))

@@ -21,6 +21,7 @@ from ncps_mlx._evidence.record import trial_path
 from ncps_mlx._evidence.registry import SHARES, Claim
 from ncps_mlx._evidence.trial_file import read_trials
 from ncps_mlx._evidence.verdicts import Verdict, claim_verdict
+from ncps_mlx._utils.validation import did_you_mean
 
 __all__ = [
     "claim_named", "effect", "effect_of", "entry_of", "pairs", "pooled", "pooled_of", "rate", "reason", "score",
@@ -49,7 +50,7 @@ def claim_named(name: str) -> Claim:
     """The claim of that id."""
     registry = record().registry
     if name not in registry:
-        raise ValueError(f"a claim must be one of docs/claims.toml, got {name!r}")
+        raise ValueError(f"a claim must be one of docs/claims.toml, got {name!r}.{did_you_mean(name, registry)}")
     return registry[name]
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import inspect
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ncps_mlx._utils.validation import check_path, check_seeds, did_you_mean
+from ncps_mlx._utils.by_name import import_by_name
+from ncps_mlx._utils.validation import check_path, check_seeds, check_text, did_you_mean
 from ncps_mlx.data import Table, Task, load_task
 from ncps_mlx.search import Halving, Hyperband, Study
 from ncps_mlx.search._space_toml import space_from_toml
 
-__all__ = ["HELP", "Job", "read_job"]
+__all__ = ["HELP", "Job", "errors_name_keys", "read_job"]
 
 HELP = """\
 [data]                           # a table, split and scaled without leakage
@@ -59,6 +61,7 @@ class Job:
 
     Attributes:
         task: What is learnt.
+        data: The section ``[data]`` with its defaults.
         study: The arguments of :class:`Study`, but the task.
         run: Those of :meth:`Study.run`.
         seeds: Those of the final models.
@@ -68,6 +71,7 @@ class Job:
     """
 
     task: Task
+    data: Mapping[str, Any]
     study: Mapping[str, Any]
     run: Mapping[str, Any]
     seeds: list[int]
@@ -81,6 +85,7 @@ STUDY = frozenset(inspect.signature(Study).parameters) - {"task", "space", "mode
 RUN = frozenset(inspect.signature(Study.run).parameters) - {"self", "progress"}
 TABLE = frozenset(inspect.signature(Table).parameters)
 SPLIT = frozenset(inspect.signature(Table.task).parameters) - {"self", "frame"}
+KEYS = {"model": "class", "config": "wiring", "path": "task"}  # arguments that the file calls otherwise
 
 
 def read_job(path: Path) -> Job:
@@ -102,26 +107,49 @@ def read_job(path: Path) -> Job:
         if not parts.get(name):
             raise ValueError(f"{path} must have the section [{name}], got none.")
     model, search, final = (dict(parts.get(name, {})) for name in ("model", "search", "final"))
+    for name in model.keys() & parts["space"].keys():
+        raise ValueError(f"{name} must stand in [model], with one value, or in [space], got it in both.")
     _check_keys("[search]", search, STUDY | RUN)
-    if "halving" in search:
-        search["halving"] = _halving(search["halving"])
+    with errors_name_keys({"space": parts["space"], "search": search}):
+        space = space_from_toml(parts["space"])
+        if "halving" in search:
+            search["halving"] = _halving(search["halving"])
     search.setdefault("name", path.stem)
     study = {name: value for name, value in search.items() if name in STUDY}
     study |= {
-        "storage": search.get("storage"),
-        "space": space_from_toml(parts["space"]),
-        "model": model.pop("class", "CfC"),
-        "fixed": model,
-    }
+        "storage": search.get("storage"), "space": space, "model": model.pop("class", "CfC"), "fixed": model,
+    }  # fmt: skip
+    with errors_name_keys({"final": ("seeds", "output")}):
+        seeds = check_seeds(final.pop("seeds", [0, 1, 2, 3, 4]))
+        output = _output(final.pop("output", f"{path.stem}.safetensors"))
+    with errors_name_keys({"data": {"file", "task", "arguments"} | TABLE | SPLIT}):
+        task = _task(parts["data"])
+        data = _with_defaults(parts["data"], task)
     return Job(
-        task=_task(parts["data"]),
+        task=task,
+        data=data,
         study=study,
         run={name: value for name, value in search.items() if name in RUN},
-        seeds=check_seeds(final.pop("seeds", [0, 1, 2, 3, 4])),
-        output=_output(final.pop("output", f"{path.stem}.safetensors")),
+        seeds=seeds,
+        output=output,
         changes=final,
         sections={name: parts.get(name, {}) for name in SECTIONS},
     )
+
+
+@contextmanager
+def errors_name_keys(sections: Mapping[str, Collection[str]]) -> Iterator[None]:
+    """Let an error, which begins with the argument that is wrong, name the section that has it as a key."""
+    try:
+        yield
+    except (ValueError, ImportError, FileNotFoundError) as error:
+        argument, space, rest = str(error).partition(" ")
+        key = KEYS.get(argument, argument)
+        for section, keys in sections.items():
+            if key in keys:
+                kinds = (kind for kind in (ImportError, FileNotFoundError) if isinstance(error, kind))
+                raise next(kinds, ValueError)(f"[{section}] {key}{space}{rest}") from error
+        raise
 
 
 def _check_keys(where: str, given: Mapping[str, Any], known: Collection[str]) -> None:
@@ -140,7 +168,27 @@ def _task(data: Mapping[str, Any]) -> Task:
     if "file" not in data:
         raise ValueError('[data] must hold file = "readings.csv" or task = "module:function", got neither.')
     _check_keys("[data]", data, {"file", "task"} | TABLE | SPLIT)
-    return load_task("ncps_mlx.data:from_file", **{"name": Path(data["file"]).stem} | dict(data))
+    for name in ("features", "target"):
+        if name not in data:
+            raise ValueError(f"[data] must hold {name}, the names of columns of {data['file']!r}, got none.")
+    return load_task("ncps_mlx.data:from_file", **{"name": Path(check_text("file", data["file"])).stem} | dict(data))
+
+
+def _with_defaults(data: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """The section [data] with what was not given: the defaults of the function that makes the task."""
+    if "task" in data:
+        others = _defaults(import_by_name("task", data["task"]))
+    else:
+        decided = {"name": task.name, "metric": task.metric, "by": "time" if data.get("group") is None else "group"}
+        others = _defaults(Table) | _defaults(Table.task) | decided
+    return dict(data) | {name: value for name, value in others.items() if name not in data}
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The defaults of a function's arguments that a file can hold."""
+    given = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+    plain = (str, int, float, list, tuple)
+    return {name: value for name, value in given.items() if isinstance(value, plain)}
 
 
 def _output(given: Any) -> Path:
@@ -158,4 +206,7 @@ def _halving(given: Any) -> Halving | Hyperband:
     arguments = dict(given)
     kind = Hyperband if arguments.pop("hyperband", False) else Halving
     _check_keys("halving", arguments, {"hyperband", *inspect.signature(kind).parameters})
-    return kind(**arguments)
+    try:
+        return kind(**arguments)
+    except ValueError as error:
+        raise ValueError(f"halving must suit {kind.__name__}: {error}") from error

@@ -7,6 +7,7 @@ import os
 import sys
 
 from ncps_mlx._predictor import Predictor, load
+from ncps_mlx.data._frame import Frame
 from ncps_mlx.data._table_file import parse_times, read_frame
 
 __all__ = ["add_arguments", "run"]
@@ -14,8 +15,9 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    parser.add_argument("model", help="a predictor's file, as `tune` or Predictor.save() wrote it")
-    parser.add_argument("table", help="readings: a CSV or Parquet file with the columns that it was trained on")
+    parser.add_argument("model", metavar="MODEL", help="a predictor's file, as `tune` or Predictor.save() wrote it")
+    table = "readings: a CSV or Parquet file with the columns that it was trained on"
+    parser.add_argument("table", metavar="TABLE", help=table)
     parser.add_argument("--output", "-o", metavar="FILE.csv", help="where to write (default: to the screen)")
     parser.add_argument("--spread", action="store_true", help="add the standard deviation between its models")
 
@@ -31,7 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
             )
         time = predictor.table.settings.time
         frame = read_frame(arguments.table)
-        found = predictor.predict(parse_times(frame, time, arguments.table), spread=arguments.spread)
+        readings = Frame(parse_times(frame, time, arguments.table), arguments.table)
+        found = predictor.predict(readings, spread=arguments.spread)
         if time is not None:
             found[time] = frame[time]  # as the file has it, to be joined with it
         found.to_csv(sys.stdout if arguments.output is None else arguments.output, index=False)

@@ -1,4 +1,4 @@
-"""``ncps-mlx report STORAGE STUDY``: what a study found, in one HTML file with its figures and their texts."""
+"""``ncps-mlx report STORAGE NAME``: what a study found, in one HTML file with its figures and their texts."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ pre { overflow-x: auto; font-size: 0.85rem; white-space: pre-wrap; }
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    parser.add_argument("url", help="the study's storage: a SQLite file, or a database's URL")
-    parser.add_argument("study", help="the study's name (`study` unless it was given another)")
-    parser.add_argument("--output", "-o", metavar="FILE.html", help="where to write (default: STUDY.html)")
+    parser.add_argument("url", metavar="STORAGE", help="the study's storage: a SQLite file, or a database's URL")
+    parser.add_argument("study", metavar="NAME", help="the study's name (`study` unless it was given another)")
+    parser.add_argument("--output", "-o", metavar="FILE.html", help="where to write (default: NAME.html)")
     parser.add_argument(
         "--task",
         metavar="MODULE:FUNCTION",

@@ -1,4 +1,4 @@
-"""``ncps-mlx worker URL STUDY``: take part in a study, here or on another machine.
+"""``ncps-mlx worker STORAGE NAME``: take part in a study, here or on another machine.
 
 The storage holds all that a worker needs: how the task was made, the space, the fixed values, the plan. A worker takes
 the next population that nobody trains, trains it, writes it down, and ends when everything is done.
@@ -26,11 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
     parser.add_argument(
         "url",
+        metavar="STORAGE",
         help="the study's storage: a SQLite file, postgresql://USER@HOST/NAME, or grpc://HOST:PORT; - reads it from "
         "the first line of standard input, and stops when that closes",
     )
     add = parser.add_argument
-    add("study", help="the study's name (`study` unless it was given another)")
+    add("study", metavar="NAME", help="the study's name (`study` unless it was given another)")
     made = "what makes the task, where that was made from arrays; FILE.py:FUNCTION too"
     add("--task", metavar="MODULE:FUNCTION", help=made)
     add("--population-size", type=int, help="members trained at once, at most (default: the study's)")

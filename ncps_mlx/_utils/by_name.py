@@ -39,7 +39,16 @@ def _import_module(argument: str, name: str) -> ModuleType:
         folder = str(Path.cwd())  # a worker looks where it was started, as a script would
         if folder not in sys.path:
             sys.path.append(folder)
-        return importlib.import_module(name)
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise  # the module is there, and lacks another
+            raise ModuleNotFoundError(
+                f"{argument} must name a module that can be imported, got {name!r}: no {error.name} is installed, or "
+                f"lies in {folder}.",
+                name=error.name,
+            ) from error
     path = Path(name).resolve()
     known = f"{OF_A_FILE}{path.stem}_{abs(hash(path))}"
     if known not in sys.modules:

@@ -31,6 +31,7 @@ UNITS: dict[str, Any] = {
 }
 """Units of time by name."""
 
+A_TIME = "A text becomes a time with datetime.datetime.fromisoformat()."
 TIME_KINDS = {"M": "a date", "m": "a duration", "f": "a number", None: "None"}
 """By NumPy's kind of a column of times, what one is."""
 
@@ -167,7 +168,7 @@ class Encoder:
             if time is not None:
                 raise ValueError(f"{name} must be None for a table without times, got {time!r:.40}.")
             return np.asarray(0.0 if self._last is None else self._last.time + 1)
-        now = as_time(name, time, column)
+        now = as_time(name, time, A_TIME)
         if now.dtype.kind != self._table.time_kind:
             wanted = TIME_KINDS[self._table.time_kind]
             raise ValueError(f"{name} must be {wanted}, as in the table, got {time!r:.40}.")

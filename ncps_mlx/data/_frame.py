@@ -16,13 +16,13 @@ from ncps_mlx.data._split import Array
 
 __all__ = ["Frame", "as_frame", "as_time", "is_missing"]
 
-TO_TIMES = "Texts become times with pandas.to_datetime(frame[{!r}]), or polars' str.to_datetime()."
+TO_TIMES = "Texts become times with pandas.to_datetime({}), or polars' str.to_datetime()."
 
 
 class Frame:
     """Reads columns of numbers, times and labels, and writes a table of the same kind.
 
-    ``name`` is what errors call the table: the argument that it came by.
+    ``name`` is what errors call the table: the argument that it came by, or the file.
     """
 
     def __init__(self, frame: Any, name: str = "frame") -> None:
@@ -109,14 +109,14 @@ class Frame:
 
     def times(self, name: str) -> Array:
         """Return a column of times: datetime64 or timedelta64, or numbers in double precision; none is missing."""
-        array = self.array(name)
+        array, cure = self.array(name), TO_TIMES.format(f"{self.name}[{name!r}]")
         if array.dtype.kind == "O":
-            found = [as_time(f"{self.name}[{name!r}] in row {row}", value, name) for row, value in enumerate(array)]
+            found = [as_time(f"{self.name}[{name!r}] in row {row}", value, cure) for row, value in enumerate(array)]
             if len({value.dtype.kind for value in found}) > 1:
                 raise ValueError(f"{self.name}[{name!r}] must hold times of one kind, got dates and numbers.")
             array = np.array(found)
         elif array.dtype.kind not in "fiumM":
-            as_time(f"{self.name}[{name!r}] in row 0", array[0].item() if len(array) else str(array.dtype), name)
+            as_time(f"{self.name}[{name!r}] in row 0", array[0].item() if len(array) else str(array.dtype), cure)
         array = _in_fixed_units(array)
         missing = np.isnat(array) if array.dtype.kind in "mM" else ~np.isfinite(array)
         if missing.any():
@@ -146,13 +146,13 @@ class Frame:
         return self.frame.select(keep).hstack(new) if keep else new
 
 
-def as_frame(frame: Any) -> Frame:
+def as_frame(frame: Any, name: str = "frame") -> Frame:
     """Return a table as a frame, which it may be already."""
-    return frame if isinstance(frame, Frame) else Frame(frame)
+    return frame if isinstance(frame, Frame) else Frame(frame, name)
 
 
-def as_time(what: str, value: Any, name: str | None) -> Array:
-    """Return one time as an array (): a date (UTC where it has a zone), a duration, or a number."""
+def as_time(what: str, value: Any, cure: str) -> Array:
+    """Return one time as an array (): a date (UTC where it has a zone), a duration, or a number, not a text."""
     if isinstance(value, datetime.datetime) and not is_missing(value):
         if value.tzinfo is not None:
             value = value.astimezone(datetime.UTC).replace(tzinfo=None)
@@ -162,7 +162,7 @@ def as_time(what: str, value: Any, name: str | None) -> Array:
     elif isinstance(value, np.datetime64 | np.timedelta64):
         pass
     elif isinstance(value, str):
-        raise ValueError(f"{what} must be a time or a number, got the text {value!r:.40}. {TO_TIMES.format(name)}")
+        raise ValueError(f"{what} must be a time or a number, got the text {value!r:.40}. {cure}")
     elif is_missing(value) or isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"{what} must be a time or a number, got {value!r:.40}.")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -54,6 +55,10 @@ def build_task(source: TaskSource) -> Task:
 
 def _call_factory(path: str, arguments: Mapping[str, Any]) -> Task:
     function = import_by_name("path", check_text("path", path))
+    try:
+        inspect.signature(function).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"arguments must be those of {path!r}: {error}.") from error
     task = function(**arguments)
     if not isinstance(task, Task):
         raise ValueError(

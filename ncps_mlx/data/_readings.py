@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncps_mlx._utils.validation import check_number, check_text
+from ncps_mlx._utils.validation import check_number, check_text, did_you_mean
 from ncps_mlx.data._encoder import UNITS
 from ncps_mlx.data._frame import Frame, as_frame
 from ncps_mlx.data._split import Array
@@ -111,16 +111,22 @@ def assign(table: Table, readings: Readings, split: Sequence[float], by: str | N
             raise ValueError("by must be 'group' or a column where time is None, got 'time'.")
         times = np.sort(readings.times)
         if len(times) < 3:
-            raise ValueError(f"frame must have at least 3 rows to split by time, got {len(times)}.")
+            raise ValueError(f"{readings.frame.name} must have at least 3 rows to split by time, got {len(times)}.")
         first, second = _cuts(shares, len(times))
         return np.searchsorted(times[[first, second]], readings.times, side="right")
-    if by not in readings.frame.names:
-        raise ValueError(f"by must be 'group', 'time' or a column of the frame, got {by!r:.80}.")
-    readings.frame.check_column("by", by)
-    parts = readings.frame.labels(by)
+    source = readings.frame
+    if by not in source.names:
+        hint = did_you_mean(by, map(str, source.names))
+        raise ValueError(f"by must be 'group', 'time' or a column of {source.name}, got {by!r:.80}.{hint}")
+    source.check_column("by", by)
+    parts = source.labels(by)
     for row, label in enumerate(parts):
         if label not in SPLITS:
-            raise ValueError(f"frame[{by!r}] must hold 'train', 'validation' or 'test', got {label!r} in row {row}.")
+            hint = " by='group' splits by whole groups." if by == table.group else ""
+            raise ValueError(
+                f"{source.name}[{by!r}] must hold 'train', 'validation' or 'test', got {label!r:.40} in row {row}."
+                + hint
+            )
     return np.array([SPLITS.index(label) for label in parts])[readings.order]
 
 

@@ -19,19 +19,21 @@ __all__ = ["classes_of", "is_known", "moments", "read_targets", "scale_targets"]
 UNKNOWN, UNSEEN = -1, -2  # no label; a label that training lacks
 
 
-def moments(names: Sequence[str], values: Array) -> tuple[Array, Array]:
-    """Means and standard deviations of columns over what is there; a constant one's deviation is 1."""
+def moments(table: str, names: Sequence[str], values: Array) -> tuple[Array, Array]:
+    """Means and standard deviations of a table's columns over what is there; a constant one's deviation is 1."""
     empty = np.isnan(values).all(axis=0)
     if empty.any():
+        name = names[int(empty.argmax())]
         raise ValueError(
-            f"frame[{names[int(empty.argmax())]!r}] must have a value in the training rows, got none in {len(values)}."
+            f"{table}[{name!r}] must have a value in the training rows, got none in {len(values)}."
+            " Leave the column out, or split otherwise."
         )
     with np.errstate(over="ignore", invalid="ignore"):
         means, deviations = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
     wide = ~np.isfinite(deviations)
     if wide.any():
         name = names[int(wide.argmax())]
-        raise ValueError(f"frame[{name!r}] must have a finite standard deviation, got values up to 1e150 or beyond.")
+        raise ValueError(f"{table}[{name!r}] must have a finite standard deviation, got values up to 1e150 or beyond.")
     return means, np.where(deviations <= 1e-12 * np.abs(means), 1.0, deviations)
 
 
@@ -54,13 +56,13 @@ def is_known(targets: Array) -> Array:
     return np.asarray(known.any(axis=1))
 
 
-def classes_of(name: str, labels: Array) -> tuple[Any, ...]:
-    """The labels of training sequences (n, 1), sorted."""
+def classes_of(column: str, labels: Array) -> tuple[Any, ...]:
+    """The labels of training sequences (n, 1), sorted; ``column`` is what errors call it."""
     found = {label for label in labels[:, 0].tolist() if label is not None}
     kinds = {type(label) for label in found}
     if len(kinds) > 1 or not kinds <= {str, bool, int}:
         raise ValueError(
-            f"frame[{name!r}] must hold labels of one kind, strings, booleans or integers, got "
+            f"{column} must hold labels of one kind, strings, booleans or integers, got "
             f"{sorted(map(repr, found))!s:.80}. Numbers that are no classes: kind='regression'."
         )
     return tuple(sorted(found))
@@ -79,7 +81,7 @@ def scale_targets(table: FittedTable, targets: Array, readings: Readings, part: 
     if len(unseen):
         row = unseen[0]
         raise ValueError(
-            f"frame[{table.settings.targets[0]!r}] must hold classes that training sequences have, got "
+            f"{readings.frame.name}[{table.settings.targets[0]!r}] must hold classes that training sequences have, got "
             f"{targets[row, 0]!r} in row {readings.order[row]} of {SPLITS[part[row]]}. Split otherwise, or leave such "
             "rows out."
         )

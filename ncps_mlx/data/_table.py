@@ -207,10 +207,11 @@ class Table:
 
     def _fit(self, readings: Readings, targets: Array, rows: Array, steps: int, windows: Windows) -> FittedTable:
         """Learn scales from training readings, and classes from the targets of training sequences."""
-        values = readings.values[rows]
-        means, deviations = moments(self.features, values)
+        name, values = readings.frame.name, readings.values[rows]
+        means, deviations = moments(name, self.features, values)
         classification, learnt = self.kind == "classification", windows.target_rows(steps, self.horizon)
-        target_means, target_deviations = np.zeros((2, 0)) if classification else moments(self.targets, targets[rows])
+        scales = np.zeros((2, 0)) if classification else moments(name, self.targets, targets[rows])
+        target_means, target_deviations = scales
         both = rows[1:] & rows[:-1] & ~readings.begins[1:]
         gaps = elapsed(readings.times[1:][both], readings.times[:-1][both], self.unit)
         return FittedTable(
@@ -220,7 +221,7 @@ class Table:
             holes=tuple(bool(np.isnan(column).any()) for column in values.T),
             target_means=target_means,
             target_deviations=target_deviations,
-            classes=classes_of(self.targets[0], targets[learnt]) if classification else None,
+            classes=classes_of(f"{name}[{self.targets[0]!r}]", targets[learnt]) if classification else None,
             typical_gap=float(np.median(gaps)) if len(gaps) else 1.0,
             steps=steps,
             time_kind=None if self.time is None else readings.times.dtype.kind,

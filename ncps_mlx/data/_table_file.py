@@ -8,6 +8,7 @@ from typing import Any
 
 from ncps_mlx._utils.optional import import_optional
 from ncps_mlx._utils.validation import check_path, check_text
+from ncps_mlx.data._frame import Frame
 from ncps_mlx.data._table import Table
 from ncps_mlx.data._task import Task
 
@@ -51,7 +52,7 @@ def from_file(
         Task('table', regression, rmse, T=4, D=1, O=1, 5/1/2 sequences)
     """
     made = Table(**table)
-    task = made.task(parse_times(read_frame(file), made.time, file), split, by, seed, metric)
+    task = made.task(Frame(parse_times(read_frame(file), made.time, file), file), split, by, seed, metric)
     return task.with_source(
         "ncps_mlx.data:from_file", file=file, split=list(split), by=by, seed=seed, metric=metric, **table
     )
@@ -68,18 +69,29 @@ def read_frame(file: str) -> Any:
         return pandas.read_parquet(path)
     if ".csv" not in suffixes[-2:]:
         raise ValueError(f"file must end in .csv (or .csv.gz and the like) or .parquet, got {file!r}.")
-    return pandas.read_csv(path)
+    try:
+        frame = pandas.read_csv(path)
+    except ValueError as error:  # pandas' own are ValueErrors, too
+        raise ValueError(f"{file} must be a table of comma-separated values in UTF-8: {error}") from error
+    for mark in (";", "\t"):
+        if len(frame.columns) == 1 and mark in str(frame.columns[0]):
+            raise ValueError(
+                f"{file} must have commas between its columns, got {mark!r}. Write it anew: pandas.read_csv({file!r}, "
+                f'sep={mark!r}, decimal=",").to_csv("readings.csv", index=False); without decimal where it is a point.'
+            )
+    return frame
 
 
 def parse_times(frame: Any, time: str | None, file: str) -> Any:
     """The same with a column of texts as dates, in UTC; ``file`` is what it was read from."""
     pandas = import_optional("pandas", "a table in a file")
-    if time is not None and time in frame and not pandas.api.types.is_numeric_dtype(frame[time].dtype):
-        try:
-            return frame.assign(**{time: pandas.to_datetime(frame[time], format="ISO8601", utc=True)})
-        except ValueError as error:
+    if time is not None and time in frame and frame[time].dtype.kind == "O":  # texts, or dates among them
+        times = pandas.to_datetime(frame[time], format="ISO8601", utc=True, errors="coerce")
+        if times.isna().any():
+            row = int(times.isna().to_numpy().argmax())
             raise ValueError(
-                f"{file} must hold numbers or times in ISO 8601, such as 2026-01-31T13:45, in its column {time!r}: "
-                f"{error}"
-            ) from error
+                f"{file}[{time!r}] must hold numbers or times in ISO 8601, such as 2026-01-31T13:45, got "
+                f"{frame[time].iloc[row]!r:.40} in row {row}. pandas.to_datetime(..., format=...) reads others."
+            )
+        return frame.assign(**{time: times})
     return frame

@@ -37,7 +37,10 @@ def _values(name: str, given: Any) -> Any:
     ends = given[kind]
     if not isinstance(ends, list) or (kind != CHOICE and len(ends) != 2):
         raise ValueError(f"{name} must be {{ {kind} = [low, high] }}, got {ends!r:.60}.")
-    values = list(ends) if kind == CHOICE else RANGES[kind](*ends)
+    try:
+        values = list(ends) if kind == CHOICE else RANGES[kind](*ends)
+    except ValueError as error:
+        raise ValueError(f"{name} must be {{ {kind} = [low, high] }}: {error}") from error
     if "when" not in given:
         return values
     if not isinstance(given["when"], dict):
