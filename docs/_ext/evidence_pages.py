@@ -25,7 +25,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 import figures
-from digest import digest_of, library_digest
+from digest import digest_of, file_digest, library_digest
 
 __all__ = ["Evidence", "Result", "setup"]
 
@@ -100,7 +100,8 @@ def inputs_of(asked: str) -> str:
     """What a figure depends on, as its module says it; empty if that says nothing."""
     name, *arguments = (part.strip() for part in asked.split(","))
     inputs = getattr(module(name.rpartition(".")[0]), "inputs", None)
-    return str(inputs(*arguments)) if inputs else ""
+    tools = [file_digest(Path(figures.__file__).with_name(name)) for name in ("figures.py", "points.py")]
+    return digest_of(str(inputs(*arguments)), *tools) if inputs else ""
 
 
 def kept_figure(asked: str) -> dict[str, Any] | None:
