@@ -170,8 +170,9 @@ def ratios_chart(number: str) -> Figure:
                 for artist in (drawn, bar):
                     tell(artist, f"{FORMS[row['here']]}, {MODELS[name]}", x=f"{ratio:.3g} [{low:.3g}, {high:.3g}]")
                 ax.annotate(
-                    f"{ratio:.3g}", (max(ratio, high), i), (5, 0), textcoords="offset points", va="center", fontsize=SMALL
-                )
+                    f"{ratio:.3g}", (max(ratio, high), i), (5, 0), textcoords="offset points", va="center",
+                    fontsize=SMALL,
+                )  # fmt: skip
                 beside = FORMS[row["beside"]]
                 points.append(
                     {"model": MODELS[name], "here": FORMS[row["here"]], "beside": beside}

@@ -23,7 +23,16 @@ from ncps_mlx.plots._captions import (
     summarize,
     task_note,
 )
-from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, WIDTH, describe, draw_baselines, draw_legend, figure
+from ncps_mlx.plots._figure import (
+    COLOURS,
+    DASHES,
+    MARKERS,
+    WIDTH,
+    describe,
+    draw_baselines,
+    draw_legend,
+    figure,
+)
 from ncps_mlx.plots._told import tell
 
 if TYPE_CHECKING:

@@ -133,5 +133,6 @@ def _draw_axis(ax: Axes, x: float, ticks: Sequence[tuple[float, str]]) -> None:
     box = {"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
     for height, text in ticks:
         ax.annotate(
-            text, (x, height), xytext=(5, 0), textcoords="offset points", va="center", fontsize=SMALL, zorder=5, bbox=box
+            text, (x, height), xytext=(5, 0), textcoords="offset points", va="center", fontsize=SMALL, zorder=5,
+            bbox=box,
         )  # fmt: skip

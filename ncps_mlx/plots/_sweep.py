@@ -25,7 +25,16 @@ from ncps_mlx.plots._captions import (
     summarize,
     task_note,
 )
-from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, WIDTH, describe, draw_baselines, draw_legend, figure
+from ncps_mlx.plots._figure import (
+    COLOURS,
+    DASHES,
+    MARKERS,
+    WIDTH,
+    describe,
+    draw_baselines,
+    draw_legend,
+    figure,
+)
 from ncps_mlx.plots._told import tell
 
 if TYPE_CHECKING:
@@ -173,8 +182,8 @@ def _draw(
         dots = [(scale.position(run.config[x]), score_of(run)) for run in shown]
         inside = [point for point in dots if limits[0] <= point[1] <= limits[1]]
         (drawn,) = ax.plot(
-            *np.array(inside or [(math.nan, math.nan)]).T, marker, color=colour, alpha=0.45, ms=4 if crowded else 5, mew=0,
-            transform=ax.transData + dot_shift,
+            *np.array(inside or [(math.nan, math.nan)]).T, marker, color=colour, alpha=0.45, mew=0,
+            ms=4 if crowded else 5, transform=ax.transData + dot_shift,
         )  # fmt: skip
         whose = "" if hue is None else f"{spaced(hue)} {as_text(shade)}"
         seeds = [run.seed for run, dot in zip(shown, dots, strict=True) if limits[0] <= dot[1] <= limits[1]]

@@ -24,7 +24,8 @@ def tell(
     Args:
         artist: A line, a collection, or the container of error bars.
         name: What a point is; default: the label in the legend.
-        x: Its value along x; default: its place on the axis. So with ``y``.
+        x: Its value along x; default: its place on the axis.
+        y: Its value along y, likewise.
         at: (n, 2) where points lie, in data units, of an artist that has none.
     """
     texts = {"name": name, "x": x, "y": y, "at": at}
