@@ -88,8 +88,8 @@ def drawn_in(ax: Axes) -> Iterator[Drawn]:
             seen.update(map(id, caps))
             if line is not None:
                 seen.add(id(line))
-                which = "x" if container.has_xerr else "y"
-                ends = {which: ends_of(getattr(ax, f"{which}axis"), bars)} if bars else {}
+                which, axis, column = ("x", ax.xaxis, 0) if container.has_xerr else ("y", ax.yaxis, 1)
+                ends = {which: ends_of(axis, column, bars)} if bars else {}
                 yield from read(ax, line, container, line.get_xydata(), line.get_transform(), ends=ends)
         elif isinstance(container, BarContainer):
             yield from bars_of(ax, container)
@@ -99,7 +99,7 @@ def drawn_in(ax: Axes) -> Iterator[Drawn]:
             yield from read(ax, line, line, line.get_xydata(), line.get_transform(), is_line=is_line)
     for collection in ax.collections:
         if isinstance(collection, PathCollection):
-            offsets = np.ma.filled(collection.get_offsets().astype(float), np.nan)
+            offsets = np.ma.filled(np.ma.asarray(collection.get_offsets(), dtype=float), np.nan)
             yield from read(ax, collection, collection, offsets, collection.get_offset_transform())
         elif "at" in told_of(collection):
             at = np.asarray(told_of(collection)["at"], dtype=float)
@@ -115,32 +115,31 @@ def read(
     if not artist.get_visible() or not len(data):
         return
     at = transform.transform(data)
-    if not told and np.ptp(at - ax.transData.transform(data), axis=0).max() > 0.5:
+    with np.errstate(invalid="ignore"):  # infinite where a logarithm is
+        moved = at - ax.transData.transform(data)
+    if not told and np.ptp(moved, axis=0).max() > 0.5:
         return  # a line across the axes, at a level
     low, high = (np.array(corner) for corner in ax.bbox.get_points())
     shown = np.isfinite(at).all(axis=1)
     if artist.get_clip_on():
         shown &= ((at > low - EDGE) & (at < high + EDGE)).all(axis=1)
     label = str(named.get_label())
-    texts = {"name": [told.get("name", "" if label.startswith("_") else label)] * len(data)}
+    texts = {"name": ["" if label.startswith("_") else label] * len(data)}
     for which, axis, column in (("x", ax.xaxis, 0), ("y", ax.yaxis, 1)):
         texts[which] = [written(axis, value) for value in data[:, column]]
         for i, end in enumerate((ends or {}).get(which, [])):
             texts[which][i] += end
-    texts |= {key: told[key] for key in texts.keys() & told.keys() if not isinstance(told[key], str)}
-    texts |= {key: [told[key]] * len(data) for key in texts.keys() & told.keys() if isinstance(told[key], str)}
-    which_ones = np.flatnonzero(shown)
-    yield Drawn(
-        **{key: [" ".join(each[i].split()) for i in which_ones] for key, each in texts.items()},  # type: ignore[arg-type]
-        at=at[shown], is_line=is_line,
-    )  # fmt: skip
+    for which in texts.keys() & told.keys():
+        texts[which] = [told[which]] * len(data) if isinstance(told[which], str) else list(told[which])
+    name, x, y = ([plain(texts[which][i]) for i in np.flatnonzero(shown)] for which in ("name", "x", "y"))
+    yield Drawn(name=name, x=x, y=y, at=at[shown], is_line=is_line)
 
 
-def ends_of(axis: Axis, bars: Sequence[Any]) -> list[str]:
+def ends_of(axis: Axis, column: int, bars: Sequence[Any]) -> list[str]:
     """Of each error bar its ends, as text; nothing of one without length."""
     found = []
     for segment in bars[0].get_segments():
-        low, high = sorted(segment[:, int(axis.axis_name == "y")].tolist()) if len(segment) == 2 else (0.0, 0.0)
+        low, high = sorted(segment[:, column].tolist()) if len(segment) == 2 else (0.0, 0.0)
         found.append(f" [{written(axis, low)}, {written(axis, high)}]" if low < high else "")
     return found
 
@@ -169,15 +168,15 @@ def told_of(artist: Any) -> dict[str, Any]:
 
 def written(axis: Axis, value: float) -> str:
     """A value as its axis writes it: a category by its name, a date as a date, a number to a thousandth of the axis."""
-    from matplotlib.dates import DateConverter, num2date
+    from matplotlib.dates import num2date
     from matplotlib.ticker import FixedFormatter
 
     if not math.isfinite(value):
         return ""
-    if isinstance(axis.get_converter(), DateConverter) or "Date" in type(axis.get_converter()).__name__:
+    if "Date" in type(axis.get_converter()).__name__:
         return f"{num2date(value):%Y-%m-%d %H:%M}"
     formatter = axis.get_major_formatter()
-    if isinstance(formatter, FixedFormatter):
+    if isinstance(formatter, FixedFormatter) and len(formatter.seq):
         ticks = np.asarray(axis.get_majorticklocs(), dtype=float)
         nearest = int(np.abs(ticks - value).argmin())
         names = axis.get_scale() == "linear" and not any(map(is_number, formatter.seq))
@@ -222,7 +221,7 @@ def plain(text: str) -> str:
 
 
 def thin(drawn: Sequence[Drawn]) -> None:
-    """Keep every so manieth point of dense lines where there are too many in all."""
+    """Keep one of so many points of dense lines where there are too many in all."""
     dense = [each for each in drawn if each.is_line and len(each.at) > FEWEST]
     rest = sum(len(each.at) for each in drawn) - sum(len(each.at) for each in dense)
     room = max(MOST - rest, FEWEST * len(dense))

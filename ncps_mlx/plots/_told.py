@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -17,7 +19,7 @@ Texts = str | Sequence[str] | None
 
 
 def tell(
-    artist: Artist | Container, name: Texts = None, *, x: Texts = None, y: Texts = None, at: Sequence[Any] | None = None
+    artist: Artist | Container, name: Texts = None, *, x: Texts = None, y: Texts = None, at: npt.ArrayLike | None = None
 ) -> None:
     """Attach to an artist what its points are called, each a text for all points or one for each.
 
