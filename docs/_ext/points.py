@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox, Transform
 
-__all__ = ["MOST", "points_of"]
+__all__ = ["MOST", "TOLD", "points_of"]
 
 MOST = 600  # points of a figure: beyond, lines are thinned
 FEWEST = 24  # points of a thinned line
 EDGE = 2  # pixels: what lies further outside its axes is cut off there
+TOLD = "_ncps_mlx_told"  # the attribute of artists in which ncps_mlx.plots says what points are called
 ROUND = 10_000  # the width and the height of the picture
 
 
@@ -160,8 +161,6 @@ def bars_of(ax: Axes, bars: Any) -> Iterator[Drawn]:
 
 def told_of(artist: Any) -> dict[str, Any]:
     """What ncps_mlx.plots attached to an artist."""
-    from ncps_mlx.plots._told import TOLD
-
     found: dict[str, Any] = getattr(artist, TOLD, {})
     return found
 
@@ -169,19 +168,18 @@ def told_of(artist: Any) -> dict[str, Any]:
 def written(axis: Axis, value: float) -> str:
     """A value as its axis writes it: a category by its name, a date as a date, a number to a thousandth of the axis."""
     from matplotlib.dates import num2date
-    from matplotlib.ticker import FixedFormatter
+    from matplotlib.ticker import FixedLocator
 
     if not math.isfinite(value):
         return ""
     if "Date" in type(axis.get_converter()).__name__:
         return f"{num2date(value):%Y-%m-%d %H:%M}"
-    formatter = axis.get_major_formatter()
-    if isinstance(formatter, FixedFormatter) and len(formatter.seq):
-        ticks = np.asarray(axis.get_majorticklocs(), dtype=float)
-        nearest = int(np.abs(ticks - value).argmin())
-        names = axis.get_scale() == "linear" and not any(map(is_number, formatter.seq))
-        if names or math.isclose(ticks[nearest], value):
-            return str(formatter.seq[nearest])
+    formatter, ticks = axis.get_major_formatter(), np.asarray(axis.get_majorticklocs(), dtype=float)
+    if isinstance(axis.get_major_locator(), FixedLocator) and ticks.size:
+        texts, nearest = formatter.format_ticks(ticks.tolist()), int(np.abs(ticks - value).argmin())
+        is_category = axis.get_scale() == "linear" and any(texts) and not any(map(is_number, texts))
+        if is_category or (math.isclose(ticks[nearest], value) and is_number(texts[nearest])):
+            return texts[nearest]
     if "StrCategory" in type(formatter).__name__:
         return str(formatter(round(value)))
     low, high = sorted(axis.get_view_interval())

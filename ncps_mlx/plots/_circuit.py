@@ -83,7 +83,8 @@ def circuit(circuit: Circuit) -> Figure:
         neurons = _draw_neurons(ax, kinds, columns, positions, radii, circuit.input_size)
         heard, spoken = (np.count_nonzero(everything, axis=axis) for axis in (0, 1))
         whose = [f"{kind} {n - circuit.input_size * (kind != 'sensory')}" for n, kind in enumerate(kinds)]
-        tell(neurons, whose, x=[f"{n} synapses in" for n in heard], y=[f"{n} out" for n in spoken], at=positions)
+        ins = [f"{n} synapse{'s' if n != 1 else ''} in" for n in heard]
+        tell(neurons, whose, x=ins, y=[f"{n} out" for n in spoken], at=positions)
         draw_legend(ax)
 
     points = [
