@@ -58,8 +58,8 @@ def squares(ax: Any, **more: Any) -> None:
 @pytest.mark.parametrize(
     ("how", "scales"),
     [
-        ("dots", ("linear", "linear")), ("dots", ("log", "log")), ("scattered", ("log", "linear")), ("bars", ("linear", "log")),
-        ("with error bars", ("symlog", "log")), ("shifted", ("log", "log")),
+        ("dots", ("linear", "linear")), ("dots", ("log", "log")), ("scattered", ("log", "linear")),
+        ("bars", ("linear", "log")), ("with error bars", ("symlog", "log")), ("shifted", ("log", "log")),
     ],
 )  # fmt: skip
 def test_a_point_lies_on_its_mark_and_says_its_value(how: str, scales: tuple[str, str], tmp_path: Path) -> None:
@@ -141,7 +141,8 @@ def test_every_seed_of_a_sweep_is_told_with_its_score(tmp_path: Path) -> None:
     finite = [row for row in rows if math.isfinite(row["score"])]
     assert len(seeds) == len(finite)
     for row in finite:
-        (text,) = (y for x, y, name in seeds if (x, name) == (str(row["size"]), f"budget {row['budget']}, seed {row['seed']}"))
+        wanted = (str(row["size"]), f"budget {row['budget']}, seed {row['seed']}")
+        (text,) = (y for x, y, name in seeds if (x, name) == wanted)
         assert float(text) == pytest.approx(row["score"], rel=1e-3)
     assert ["16", "diverged", "budget short"] in [point[2:] for point in points]
     means = [point for point in points if point[4] == "budget long, mean of 4"]
@@ -158,7 +159,8 @@ def test_every_seed_of_a_sweep_is_told_with_its_score(tmp_path: Path) -> None:
         ),
         (
             lambda: plots.differences(
-                [{"mode": mode, "seed": s, "score": s + s * k / 4} for k, mode in enumerate("ab") for s in range(3)], "mode", "a"
+                [{"mode": mode, "seed": s, "score": s + s * k / 4} for k, mode in enumerate("ab") for s in range(3)],
+                "mode", "a",
             ),
             ["0.500", "b", "seed 2"],
         ),
