@@ -155,8 +155,8 @@ def ratios_chart(number: str) -> Figure:
     sizes = list(dict.fromkeys(row["key"].partition(" ")[2] for row in shown))
     panels = {size: [row for row in shown if row["key"].partition(" ")[2] == size] for size in sizes}
     counts = [len(rows_of_size) for rows_of_size in panels.values()]
-    size = (WIDTH, 0.8 + sum(0.75 + 0.42 * count for count in counts))
-    ratios = {"height_ratios": [0.75 + 0.42 * count for count in counts]}
+    size = (WIDTH, 0.8 + sum(0.75 + 0.46 * count for count in counts))
+    ratios = {"height_ratios": [0.75 + 0.46 * count for count in counts]}
     points: list[dict[str, Any]] = []
     with figure(len(sizes), 1, size=size, sharex=True, gridspec_kw=ratios) as (fig, axes):
         for ax, (name, of_size) in zip(axes, panels.items(), strict=True):
@@ -195,7 +195,12 @@ def ratios_chart(number: str) -> Figure:
 def _pair(row: dict[str, Any]) -> str:
     """What is beside, in a line or two beside an axis; and what is here where it is not the population."""
     here = {"population": "", "one": "\n(one model here)"}.get(row["here"], "\n(here no C compiler)")
-    return textwrap.fill(FORMS[row["beside"]], 26 if here else 22) + here
+    return _lines(FORMS[row["beside"]], 26 if here else 22) + here
+
+
+def _lines(name: str, width: int = 22) -> str:
+    """A name in lines beside an axis."""
+    return textwrap.fill(name, width, break_on_hyphens=False)
 
 
 def times(number: str) -> list[list[str]]:
@@ -221,9 +226,10 @@ def times_chart(number: str) -> Figure:
                 [found[form] for form in shown], [forms.index(form) for form in shown],
                 linestyle="", color=COLOURS[i], marker=MARKERS[i], label=MODELS[name],
             )  # fmt: skip
-        ax.set_yticks(range(len(forms)), [textwrap.fill(FORMS[form], 22) for form in forms], linespacing=0.9)
+        ax.set_yticks(range(len(forms)), [_lines(FORMS[form]) for form in forms], linespacing=0.9)
         ax.invert_yaxis()
         ax.set(xscale="log", xlabel="processor ms per model and step")
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         fig.legend(loc="outside upper left", ncols=2)
     told = []
     for name, found in cost.items():
@@ -329,7 +335,7 @@ def profile_chart(number: str) -> Figure:
             ax.barh(range(len(found)), spans, left=ends, color=colour, hatch=hatch, edgecolor="white", label=said)
             ends = [end + span for end, span in zip(ends, spans, strict=True)]
             points += [{"form": name, "part": said, "ms": span} for name, span in zip(names, spans, strict=True)]
-        ax.set_yticks(range(len(found)), [textwrap.fill(name, 22) for name in names], linespacing=0.9)
+        ax.set_yticks(range(len(found)), [_lines(name) for name in names], linespacing=0.9)
         ax.invert_yaxis()
         ax.set(xlabel="processor ms per model and step")
         fig.legend(loc="outside upper left", ncols=2)

@@ -22,7 +22,7 @@ from ncps_mlx.plots import _figure
 from ncps_mlx.plots._figure import COLOURS, MARKERS, WIDTH, describe, draw_legend, figure
 from ncps_mlx.plots._told import tell
 
-__all__ = ["inputs", "pairs"]
+__all__ = ["inputs", "pairs", "pairs_rows", "pairs_trials"]
 
 WIDEST = 12.0
 """Where differences reach further than this, in δ, the axis is logarithmic beyond ±2."""
@@ -112,6 +112,26 @@ def pairs(name: str) -> Any:
     return describe(
         fig, _words(name, summary), kind="pairs", x="contrast", y="difference in δ", points=points, summary=summary
     )
+
+
+def pairs_rows(name: str) -> list[list[str]]:
+    """The same as a table: mean differences in δ with their intervals, contrasts and tasks down, budgets across."""
+    entries = drawn(name)
+    several = len({entry["part"] for entry in entries}) > 1
+    cells: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        for task in entry["tasks"]:
+            row = ", ".join([*([entry["part"]] if several else []), says.task_name(task["task"])])
+            text = f"{task['effect']:+.1f} [{task['low']:+.1f}, {task['high']:+.1f}]".replace("-", "−")
+            cells.setdefault(row, {})[entry["budget"]] = text
+    head = ["first side minus second, in δ", *(f"{budget} training" for budget in BUDGETS)]
+    return [head, *([row, *(found.get(budget, "") for budget in BUDGETS)] for row, found in cells.items())]
+
+
+def pairs_trials(name: str) -> list[str]:
+    """The pools whose trials are compared, of those that keep them."""
+    pools = dict.fromkeys(part.pool for part in says.claim_named(name).parts if part.is_computed)
+    return [pool for pool in pools if (Path(__file__).with_name("trials") / f"{pool}.jsonl").exists()]
 
 
 def differences(task: Verdict) -> list[float]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["figure", "gains"]
+__all__ = ["figure", "figure_trials", "gains"]
 
 CLAIM = "ltc-tanh"
 FORMS = {
@@ -76,6 +76,11 @@ def figure() -> Figure:
             fig, in_words(summary), kind="differences", x="form", y="gain in the smallest difference that matters",
             points=points, summary=summary,
         )  # fmt: skip
+
+
+def figure_trials() -> list[str]:
+    """The pools of the claim's trials."""
+    return list(dict.fromkeys(part.pool for part in says.claim_named(CLAIM).parts if part.is_computed))
 
 
 def draw(ax: Axes, summary: list[dict[str, Any]], points: list[dict[str, Any]]) -> None:

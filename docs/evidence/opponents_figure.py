@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["gains", "scores"]
+__all__ = ["gains", "gains_trials", "scores", "scores_trials"]
 
 LONG, SHORT = COLOURS[0], COLOURS[1]
 WIDEST = 6.4
@@ -63,6 +63,11 @@ def gains(comparison: str) -> Figure:
     said = [_said(comparison, name) for name in names]
     text = f"Gains of a CfC in smallest differences that matter, long budget: {'; '.join(said)}."
     return describe(fig, text, kind="gains", x="gain, δ", y="task", points=points, summary=points)
+
+
+def gains_trials(comparison: str) -> list[str]:
+    """The pool of the figure."""
+    return [comparison]
 
 
 def _gain(ax: Axes, row: int, point: dict[str, Any]) -> None:
@@ -126,6 +131,11 @@ def scores(comparison: str, *places: str) -> Figure:
     return describe(
         fig, _scores_said(panels), kind="scores", x="test score", y="level", points=points, summary=summary
     )  # fmt: skip
+
+
+def scores_trials(comparison: str, *_: str) -> list[str]:
+    """The pool of the figure."""
+    return [comparison]
 
 
 def _levels(comparison: str, budget: str, name: str, statistic: str = "test") -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ from ncps_mlx.data._metrics import METRICS
 from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, WIDTH, describe, draw_legend, figure
 from ncps_mlx.plots._told import tell
 
-__all__ = ["begun", "curve", "flattery", "gain", "halving_cost", "score", "scores"]
+__all__ = ["begun", "curve", "curve_rows", "curve_trials", "flattery", "gain", "halving_cost", "score", "scores"]
 
 DOCS = Path(__file__).resolve().parents[1]
 NAMES = {
@@ -186,6 +186,22 @@ def curve() -> Figure:
     text = "Gain on the defaults, in units of the smallest difference that matters, against the number of trials. "
     text += " ".join(_words(summary, task, budget) for task in names for budget in BUDGETS)
     return describe(fig, text, kind="search budget", x="random trials", y=y, points=points, summary=summary)
+
+
+def curve_rows() -> list[list[str]]:
+    """The same as a table: gains with their intervals, tasks and budgets down, numbers of trials across."""
+    deltas = read_deltas(DOCS / "claims.toml")
+    table = [["gain on the defaults, δ", *(f"{count} trials" for count in CURVE)]]
+    for task in pool().tasks:
+        for budget in BUDGETS:
+            found = ([each / deltas[task] for each in gains(search, task, budget)] for search in CURVE.values())
+            table.append([f"{says.task_name(task)}, {budget}", *(str(stats.interval(each)) for each in found)])
+    return table
+
+
+def curve_trials() -> list[str]:
+    """The pool of the figure."""
+    return [pool().name]
 
 
 def _draw(ax: Any, points: Sequence[dict[str, Any]], summary: Sequence[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ Limits = tuple[float, float]
 """Bottom and top of an axis."""
 FEW = 9  # values that still get a tick each
 WIDE = 41  # characters of their texts that fit beside each other
+NAME = 10  # characters of a category in one line
 NARROW = 0.07  # ticks closer than this share of the axis would run into each other
 FAR = 6.0  # a score this many times further from the best than the third quartile is drawn at the edge,
 FARTHEST = 20.0  # and in any case one this many times further than the median
@@ -81,10 +83,13 @@ class Scale:
         grid = ax.get_gridspec()
         columns = 1 if grid is None else grid.ncols  # panels side by side leave less room
         texts = [as_text(value) for value in self.values]
-        crowded = columns * sum(map(len, texts)) > WIDE
+        folded = texts
+        if self.kind == "category":
+            folded = [textwrap.fill(text, NAME, break_long_words=False) for text in texts]
+        crowded = columns * sum(max(map(len, text.split("\n"))) for text in folded) > WIDE
         if self.kind == "category" or (len(self.values) <= FEW and not self._crowded() and not crowded):
             look: dict[str, Any] = {"rotation": 30, "ha": "right"} if crowded else {}
-            ax.set_xticks([self.position(value) for value in self.values], texts, **look)
+            ax.set_xticks([self.position(value) for value in self.values], texts if crowded else folded, **look)
             ax.xaxis.set_minor_locator(NullLocator())
         elif self.kind == "log":
             room = columns * math.log10(self.values[-1] / self.values[0])

@@ -189,7 +189,7 @@ def draw_legend(ax: Axes, title: str | None = None) -> None:
     rows = max(math.ceil(len(labels) / most), 1)
     columns = math.ceil(len(labels) / rows)
     look: dict[str, Any] = {"title": title, "ncols": columns, "alignment": "left"}
-    if len(panels) > 1:
+    if len(panels) > 1 or ax.get_title(loc="left"):
         cast("Figure", ax.figure).legend(list(found.values()), labels, loc="outside upper left", **look)
     else:
         ax.legend(list(found.values()), labels, loc="lower left", bbox_to_anchor=(0, 1), **look)
