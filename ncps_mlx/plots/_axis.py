@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,14 +87,17 @@ class Scale:
         folded = texts
         if self.kind == "category":
             folded = [textwrap.fill(text, NAME, break_long_words=False) for text in texts]
-        crowded = columns * sum(max(map(len, text.split("\n"))) for text in folded) > WIDE
+        lengths = [columns * max(map(len, text.split("\n"))) for text in folded]
+        slot = WIDE / len(lengths)
+        neighbours = self.kind == "category" and any(one + other > 2 * slot for one, other in pairwise(lengths))
+        crowded = sum(lengths) > WIDE or neighbours
         if self.kind == "category" or (len(self.values) <= FEW and not self._crowded() and not crowded):
             look: dict[str, Any] = {"rotation": 30, "ha": "right"} if crowded else {}
             ax.set_xticks([self.position(value) for value in self.values], texts if crowded else folded, **look)
             ax.xaxis.set_minor_locator(NullLocator())
         elif self.kind == "log":
             room = columns * math.log10(self.values[-1] / self.values[0])
-            subs = (1.0, 2.0, 5.0) if room < 1.5 else (1.0, 3.0) if room < 5 else (1.0,)
+            subs = (1.0, 2.0, 5.0) if room < 1.5 else (1.0, 3.0) if room < 4 else (1.0,)
             ax.xaxis.set_major_locator(LogLocator(subs=subs))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: as_text(value)))
             ax.xaxis.set_minor_locator(NullLocator())

@@ -81,12 +81,14 @@ def series(
         error = float(np.sqrt(np.mean((line - values)[both] ** 2))) if both.any() else None
         summary.append({"x": name, "mean": error, "low": None, "high": None, "n": int(both.sum())})
 
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     with figure(1 if below is None else 2, 1, (WIDTH, 3.8 if below is None else 5.0), sharex=True) as (
         fig,
         axes,
     ):
         ax = axes[0]
-        ax.plot(times, values, color="#222222", linewidth=1.6, label="truth")
+        ax.plot(times, values, color="#222222", linewidth=1.1, label="truth")
         for i, (name, line) in enumerate(lines.items()):
             ax.plot(times, line, color=COLOURS[i % len(COLOURS)], linestyle=("-", *DASHES)[i % 6], label=name)
         for panel in axes:
@@ -101,6 +103,9 @@ def series(
                 axes[1].axhline(threshold, color="#222222", linewidth=1.4, linestyle=DASHES[0])
         ax.set_ylabel(y)
         axes[-1].set_xlabel(x)
+        if times.dtype.kind == "M":
+            locator = AutoDateLocator(maxticks=7)
+            axes[-1].xaxis.set(major_locator=locator, major_formatter=ConciseDateFormatter(locator))
         if lines or regions:
             draw_legend(ax)
 
