@@ -179,7 +179,7 @@ def test_trials_of_several_tasks_get_a_panel_each_with_an_axis_of_its_own() -> N
         for seed in range(3)
     ]
     fig = plots.sweep(rows, "size", split="test")
-    assert [ax.get_title(loc="right") for ax in fig.axes] == ["far", "near"]
+    assert [ax.get_title(loc="left") for ax in fig.axes] == ["far", "near"]
     assert [ax.get_ylabel() for ax in fig.axes] == ["test RMSE (mg/dl)", "test r2"]
     assert fig.axes[0].get_ylim()[1] > 200 > fig.axes[1].get_ylim()[1]
     shown = plots.numbers(fig)

@@ -22,6 +22,7 @@ MENDS: tuple[Mend, ...] = (
     (re.compile(r'<p class="caption" role="heading">'), '<p class="caption" role="heading" aria-level="2">'),
     (re.compile(r'<aside class="sidebar-drawer"'), '<aside class="sidebar-drawer" aria-label="All pages"'),
     (re.compile(r'<aside class="toc-drawer'), '<aside aria-label="On this page" class="toc-drawer'),
+    (re.compile(r'<a href="#" class="back-to-top.*?</a>', re.DOTALL), r'<nav aria-label="Back to the top">\g<0></nav>'),
     (re.compile(r"<th\b([^>]*)>\s*(?:<p>\s*</p>)?\s*</th>"), r"<td\1></td>"),
     (
         SIGNATURE,

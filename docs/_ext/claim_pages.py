@@ -106,9 +106,10 @@ def section(name: str) -> nodes.Node:
 
 
 class ClaimFigure(evidence_pages.Evidence):
-    """The figure of a claim."""
+    """The figure of a claim; its page has a table and the trials anyway."""
 
     has_content = False
+    folds_table = False
 
     def run(self) -> list[nodes.Node]:
         """Return the figure with its caption."""

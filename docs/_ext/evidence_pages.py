@@ -3,7 +3,9 @@
 Beside a page of ``docs/evidence`` lie its record, the script that trained it, and a module of functions that read it.
 ``.. evidence:: MODULE.FUNCTION`` shows what a function returns: rows of text as a table, a figure of ``ncps_mlx.plots``
 as a figure, a text as reStructuredText; arguments follow, separated by commas. A module may say by a function
-``inputs`` of the same arguments what its figures depend on: while that stays the same they are not drawn again.
+``inputs`` of the same arguments what its figures depend on: while that is the same they are not drawn again. Beside a
+function of a figure may stand ``FUNCTION_rows``, the figure as a table, which is folded below it, and
+``FUNCTION_trials``, the pools whose trials it shows, which are offered as downloads.
 ``:result:`MODULE.FUNCTION, ARGUMENT, ...``` puts a text into a sentence. A function that fails, or is not there, is a
 warning at its line.
 """
@@ -25,7 +27,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 import figures
-from digest import digest_of, library_digest
+from digest import digest_of, file_digest, library_digest
 
 __all__ = ["Evidence", "Result", "setup"]
 
@@ -49,6 +51,14 @@ def call(asked: str) -> Any:
         raise ValueError(f"{asked!r} gives no result: {type(error).__name__}: {error}.") from error
 
 
+def beside(asked: str, what: str) -> str:
+    """What is asked of the function of that name beside the one asked; empty if there is none."""
+    name, comma, arguments = asked.partition(",")
+    where, _, function = name.strip().rpartition(".")
+    found = f"{function}_{what}"
+    return f"{where}.{found}{comma}{arguments}" if hasattr(module(where), found) else ""
+
+
 def module(name: str) -> ModuleType:
     """A module of docs/evidence."""
     return importlib.import_module(f"docs.{FOLDER}.{name}")
@@ -60,6 +70,7 @@ class Evidence(SphinxDirective):
     has_content = True
     required_arguments = 1
     final_argument_whitespace = True
+    folds_table = True
 
     def run(self) -> list[nodes.Node]:
         """Return what the function gives."""
@@ -75,7 +86,11 @@ class Evidence(SphinxDirective):
             raise self.error(str(error)) from error
         if isinstance(found, str):
             return self.parse_text_to_nodes(found)
-        return [table(found, caption) if isinstance(found, list) else self.figure(asked, found, caption)]
+        if isinstance(found, list):
+            return [table(found, caption)]
+        rows = beside(asked, "rows") if self.folds_table else ""
+        folded = f".. dropdown:: The figure as a table\n\n   .. evidence:: {rows}\n" if rows else ""
+        return [self.figure(asked, found, caption), *self.parse_text_to_nodes(folded)]
 
     def figure(self, asked: str, found: Any, caption: list[nodes.Node]) -> nodes.figure:
         """Save a figure with its numbers, unless it is a kept one, and show it with its alternative text."""
@@ -86,7 +101,10 @@ class Evidence(SphinxDirective):
         image = nodes.image(uri=place, alt=saved["alt"], width=f"{saved['width']}px", classes=["drawn"])
         node = nodes.figure("", image, nodes.caption("", "", *caption))
         numbers = Path(place).with_suffix(".json")
-        stamp = f"Drawn from the record. :download:`The figure's numbers <{numbers}>` (JSON)."
+        stamp = f"Drawn from the record. :download:`The figure's numbers <{numbers}>` (JSON)"
+        trials = beside(asked, "trials")
+        files = [f":download:`{pool} </{FOLDER}/trials/{pool}.jsonl>`" for pool in (call(trials) if trials else [])]
+        stamp += f"; its trials: {', '.join(files)} (JSON lines)." if files else "."
         node += nodes.legend("", *self.parse_text_to_nodes(stamp))
         return node
 
@@ -100,7 +118,8 @@ def inputs_of(asked: str) -> str:
     """What a figure depends on, as its module says it; empty if that says nothing."""
     name, *arguments = (part.strip() for part in asked.split(","))
     inputs = getattr(module(name.rpartition(".")[0]), "inputs", None)
-    return str(inputs(*arguments)) if inputs else ""
+    tools = [file_digest(Path(figures.__file__).with_name(name)) for name in ("figures.py", "points.py")]
+    return digest_of(str(inputs(*arguments)), *tools) if inputs else ""
 
 
 def kept_figure(asked: str) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from digest import code_digest, digest_of, library_digest, record_behind, record
 __all__ = ["execute_script", "script_key"]
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = ("figures.py", "gallery_figures.py")
+TOOLS = ("figures.py", "gallery_figures.py", "points.py")
 original = gen_rst.execute_script
 
 

@@ -111,7 +111,7 @@ def code_behind(root: Path = ROOT) -> list[str]:
     return [library_digest(root), *map(file_digest, tools)]
 
 
-TOOLS = ("figures.py", "pagechild.py")
+TOOLS = ("figures.py", "pagechild.py", "points.py")
 
 
 def run_page(path: Path, *, root: Path = ROOT, fresh: bool = False) -> PageRun:

@@ -1,13 +1,15 @@
-"""Sphinx: pictures as WebP, with their size in the page, loaded when they come into sight.
+"""Sphinx: pictures as WebP, with their size in the page, loaded when they come into sight, their points beside them.
 
 Figures are saved as PNG, which everything else reads; the built site serves each as lossless WebP, which is smaller.
 Those that a notebook holds in its text become files, too. A picture's size keeps the text from moving while it loads;
-the first of a page is not left waiting.
+the first of a page is not left waiting. A picture with points is wrapped for ``_static/points.js``; its points lie beside
+it as a script, which a page on a disk can load.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,9 +18,11 @@ from typing import Any
 from PIL import Image
 from sphinx.application import Sphinx
 
-__all__ = ["served", "setup"]
+from figures import POINTS
 
-PICTURE = re.compile(r"<img\b[^>]*>")
+__all__ = ["pointed", "points_script", "served", "setup"]
+
+PICTURE = re.compile(r"(?P<link><a\b[^>]*\bimage-reference\b[^>]*>\s*)?(?P<img><img\b[^>]*>)(?(link)\s*</a>)")
 PNG = re.compile(r"(_images/[^\"', ]+)\.png\b")
 INLINE = re.compile(r'src="data:image/png;base64,([^"]+)"')
 ATTRIBUTE = r'\b{}="([^"]*)"'
@@ -43,20 +47,36 @@ def served(tag: str, size: tuple[int, int] | None, *, is_first: bool) -> str:
     return re.sub(r"\s*/?>$", f"{more}>", tag)
 
 
+def pointed(tag: str, points: dict[str, Any]) -> str:
+    """An ``<img>`` whose points are told."""
+    count = sum(len(rows) for _, rows in points["series"])
+    return f'<div class="pointed" data-points="{count}">{tag}</div>'
+
+
+def points_script(name: str, points: str) -> str:
+    """The points of a picture as a script."""
+    return f"(window.figurePoints ??= {{}})[{json.dumps(name)}] = {points};\n"
+
+
+def sources_of(app: Sphinx) -> dict[str, Path]:
+    """The site's pictures by their names; those of the gallery Sphinx does not know of."""
+    gallery = Path(app.srcdir) / "auto_examples" / "images"
+    sources = {path.name: path for folder in (gallery, gallery / "thumb") for path in folder.glob("*.png")}
+    return sources | {name: Path(app.srcdir) / source for source, name in app.builder.images.items()}
+
+
 def rewrite(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], *_: Any) -> None:
     """Rewrite the pictures of a page."""
     del templatename
     if "body" not in context:
         return
     images = Path(app.outdir) / "_images"
-    gallery = Path(app.srcdir) / "auto_examples" / "images"  # whose pictures Sphinx does not know of
-    sources = {path.name: path for folder in (gallery, gallery / "thumb") for path in folder.glob("*.png")}
-    sources |= {name: Path(app.srcdir) / source for source, name in app.builder.images.items()}
+    sources = sources_of(app)
     count = 0
 
     def one(found: re.Match[str]) -> str:
         nonlocal count
-        tag = found[0]
+        tag = found["img"]
         if inline := INLINE.search(tag):
             file = images / f"{pagename.replace('/', '-')}-{count + 1}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -65,18 +85,22 @@ def rewrite(app: Sphinx, pagename: str, templatename: str, context: dict[str, An
             tag = tag.replace(inline[0], f'src="{"../" * pagename.count("/")}_images/{file.name}"')
         name = re.search(r"_images/([^\"', ]+\.png)\b", tag)
         path = sources.get(name[1]) if name else None
+        link, end = (found["link"], "</a>") if found["link"] else ("", "")
         if path is None or not path.exists():
-            return tag
+            return f"{link}{tag}{end}"
         with Image.open(path) as picture:
             size = picture.size
         count += 1
-        return served(tag, size, is_first=count == 1)
+        tag, points = served(tag, size, is_first=count == 1), path.with_suffix(POINTS)
+        if points.exists():
+            return pointed(tag, json.loads(points.read_text(encoding="utf-8")))
+        return f"{link}{tag}{end}"
 
     context["body"] = PICTURE.sub(one, context["body"])
 
 
 def convert(app: Sphinx, exception: Exception | None) -> None:
-    """Write each picture of the site as WebP where it is not there yet."""
+    """Write each picture of the site as WebP where it is not there yet, and its points."""
     if exception is not None or app.builder.format != "html":
         return
 
@@ -86,8 +110,15 @@ def convert(app: Sphinx, exception: Exception | None) -> None:
             with Image.open(path) as picture:
                 picture.save(target, lossless=True, method=3)
 
+    pictures = sorted((Path(app.outdir) / "_images").glob("*.png"))
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(one, sorted((Path(app.outdir) / "_images").glob("*.png"))))
+        list(pool.map(one, pictures))
+    sources = sources_of(app)
+    for picture in pictures:
+        points = sources[picture.name].with_suffix(POINTS) if picture.name in sources else None
+        if points is not None and points.exists():
+            script = points_script(picture.stem, points.read_text(encoding="utf-8"))
+            picture.with_suffix(".points.js").write_text(script, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from sphinx.application import Sphinx
 __all__ = ["SCRIPTS", "one_sheet", "setup"]
 
 NAME = "style.css"
-SCRIPTS = {"sg-tags.js": "sphx-glr-tag", "design-tabs.js": "sd-tab-"}
-"""Scripts of extensions, and the classes of what they act on."""
+SCRIPTS = {"sg-tags.js": "sphx-glr-tag", "design-tabs.js": "sd-tab-", "points.js": 'class="pointed"'}
+"""Scripts that few pages need, and what those have that need them."""
 
 CLASSES = re.compile(r'class="([^"]*)"')
 LINK = re.compile(rf"(?<=_static/){re.escape(NAME)}(\?v=\w+)?(?=\")")

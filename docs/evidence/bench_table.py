@@ -6,13 +6,15 @@ The record has an entry for each machine; pages name them by their place in it, 
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncps_mlx import plots
-from ncps_mlx.plots._figure import COLOURS, MARKERS, describe, figure
+from ncps_mlx.plots._figure import COLOURS, MARKERS, SMALL, WIDTH, describe, figure
+from ncps_mlx.plots._told import tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +31,7 @@ __all__ = [
     "peer",
     "profile",
     "profile_chart",
+    "ratios_chart",
     "recorded_on",
     "rows",
     "share",
@@ -140,10 +143,64 @@ def rows(number: str) -> list[list[str]]:
         if row["beside"].startswith("jax"):
             other += f" ({FORMS[row['beside']]})"
         low, high = row["quartiles"] or (None, None)
-        spread = "" if low is None else f" ({low:.2f} to {high:.2f})"
-        ratio = "" if row["reference"] is None else f"{row['ratio']:.2f}{spread}"
+        spread = "" if low is None else f" ({low:.3g} to {high:.3g})"
+        ratio = "" if row["reference"] is None else f"{row['ratio']:.3g}{spread}"
         made.append([named(row), f"{row['value']:.3g} {unit}", other, ratio, bound(row)])
     return made
+
+
+def ratios_chart(number: str) -> Figure:
+    """How many times less processor time a model takes here than beside it, size by size: bars with their quartiles."""
+    shown = [row for row in all_rows(number) if row["key"].partition(" ")[2]]
+    sizes = list(dict.fromkeys(row["key"].partition(" ")[2] for row in shown))
+    panels = {size: [row for row in shown if row["key"].partition(" ")[2] == size] for size in sizes}
+    counts = [len(rows_of_size) for rows_of_size in panels.values()]
+    size = (WIDTH, 0.8 + sum(0.75 + 0.46 * count for count in counts))
+    ratios = {"height_ratios": [0.75 + 0.46 * count for count in counts]}
+    points: list[dict[str, Any]] = []
+    with figure(len(sizes), 1, size=size, sharex=True, gridspec_kw=ratios) as (fig, axes):
+        for ax, (name, of_size) in zip(axes, panels.items(), strict=True):
+            for i, row in enumerate(of_size):
+                ratio, (low, high) = row["ratio"], row["quartiles"]
+                bar = ax.barh(i, ratio - 1, left=1, height=0.62, color=COLOURS[0], alpha=0.85)
+                drawn = ax.errorbar(
+                    ratio, i, xerr=[[ratio - low], [high - ratio]], color="#222222", marker="|", ms=9, capsize=3,
+                    linestyle="none", linewidth=1.2,
+                )  # fmt: skip
+                for artist in (drawn, bar):
+                    tell(artist, f"{FORMS[row['here']]}, {MODELS[name]}", x=f"{ratio:.3g} [{low:.3g}, {high:.3g}]")
+                ax.annotate(
+                    f"{ratio:.3g}", (max(ratio, high), i), (5, 0), textcoords="offset points", va="center",
+                    fontsize=SMALL,
+                )  # fmt: skip
+                beside = FORMS[row["beside"]]
+                points.append(
+                    {"model": MODELS[name], "here": FORMS[row["here"]], "beside": beside}
+                    | {"ratio": ratio, "low": low, "high": high}
+                )
+            ax.axvline(1, color="#222222", linewidth=1.4)
+            ax.set_yticks(range(len(of_size)), [_pair(row) for row in of_size], linespacing=0.9)
+            ax.set_ylim(len(of_size) - 0.5, -0.5)
+            ax.grid(visible=False, axis="y")
+            ax.set_title(MODELS[name])
+        axes[0].set_xscale("log")
+        axes[-1].set_xlabel("times less processor time here (quartiles)")
+        axes[-1].set_xlim(min(0.9, *(point["low"] for point in points)), 2 * max(point["high"] for point in points))
+        axes[-1].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    told = [f"{each['here']}, {each['model']}, beside {each['beside']} {each['ratio']:.3g}" for each in points]
+    alt = f"Times less processor time per model and step than beside it, on {machine(number)}: {'; '.join(told)}."
+    return describe(fig, alt, kind="ratios", x="beside", y="ratio", points=points, summary=points)
+
+
+def _pair(row: dict[str, Any]) -> str:
+    """What is beside, in a line or two beside an axis; and what is here where it is not the population."""
+    here = {"population": "", "one": "\n(one model here)"}.get(row["here"], "\n(here no C compiler)")
+    return _lines(FORMS[row["beside"]], 26 if here else 22) + here
+
+
+def _lines(name: str, width: int = 22) -> str:
+    """A name in lines beside an axis."""
+    return textwrap.fill(name, width, break_on_hyphens=False)
 
 
 def times(number: str) -> list[list[str]]:
@@ -162,17 +219,18 @@ def times_chart(number: str) -> Figure:
     models = parts(number)["training"]["models"]
     forms = [form for form in FORMS if any(form in found for found in models.values())]
     cost = {name: {form: each["cpu"] for form, each in found.items()} for name, found in models.items()}
-    with figure(size=(8.0, 1.6 + 0.3 * len(forms))) as (fig, (ax,)):
+    with figure(size=(WIDTH, 1.6 + 0.4 * len(forms))) as (fig, (ax,)):
         for i, (name, found) in enumerate(cost.items()):
             shown = [form for form in forms if form in found]
             ax.plot(
                 [found[form] for form in shown], [forms.index(form) for form in shown],
                 linestyle="", color=COLOURS[i], marker=MARKERS[i], label=MODELS[name],
             )  # fmt: skip
-        ax.set_yticks(range(len(forms)), [FORMS[form] for form in forms])
+        ax.set_yticks(range(len(forms)), [_lines(FORMS[form]) for form in forms], linespacing=0.9)
         ax.invert_yaxis()
         ax.set(xscale="log", xlabel="processor ms per model and step")
-        fig.legend(loc="outside upper left", ncols=3)
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        fig.legend(loc="outside upper left", ncols=2)
     told = []
     for name, found in cost.items():
         quickest = min(found, key=found.__getitem__)
@@ -239,6 +297,7 @@ def site(number: str) -> list[list[str]]:
     return table
 
 
+HATCHES = ("", "//", "..", "xx")
 PROFILED = {
     "graph": "building the graph",
     "handing": "handing it over",
@@ -269,17 +328,17 @@ def profile_chart(number: str) -> Figure:
     }
     names = [f"{FORMS[form]}, {MODELS[name]}" for form, _, name in (key.rpartition(" ") for key in found)]
     points, told = [], []
-    with figure(size=(8.0, 1.2 + 0.35 * len(found))) as (fig, (ax,)):
+    with figure(size=(WIDTH, 1.5 + 0.45 * len(found))) as (fig, (ax,)):
         ends = [0.0] * len(found)
-        for colour, (part, said) in zip(COLOURS, parts_of_step.items(), strict=False):
+        for colour, hatch, (part, said) in zip(COLOURS, HATCHES, parts_of_step.items(), strict=False):
             spans = [each[part] for each in found.values()]
-            ax.barh(range(len(found)), spans, left=ends, color=colour, label=said)
+            ax.barh(range(len(found)), spans, left=ends, color=colour, hatch=hatch, edgecolor="white", label=said)
             ends = [end + span for end, span in zip(ends, spans, strict=True)]
             points += [{"form": name, "part": said, "ms": span} for name, span in zip(names, spans, strict=True)]
-        ax.set_yticks(range(len(found)), names)
+        ax.set_yticks(range(len(found)), [_lines(name) for name in names], linespacing=0.9)
         ax.invert_yaxis()
         ax.set(xlabel="processor ms per model and step")
-        fig.legend(loc="outside upper left", ncols=4)
+        fig.legend(loc="outside upper left", ncols=2)
     for name, each, end in zip(names, found.values(), ends, strict=True):
         told.append(f"{name}: {end:.2g} ms, {each['in C']:.2g} of them in C, {each['graph']:.2g} the graph")
     alt = f"Where the processor time of a training step goes, per model, on {machine(number)}. {'; '.join(told)}."
@@ -292,9 +351,14 @@ def ms(number: str, name: str, form: str) -> str:
 
 
 def less(number: str, name: str, form: str, than: str) -> str:
-    """How many times less a form takes than another."""
+    """How many times less a form takes than another: as the comparisons say it, of others by their times."""
     found = parts(number)["training"]["models"][name]
-    return f"{found[than]['cpu'] / found[form]['cpu']:.1f} times"
+    compared = [
+        row["ratio"] for row in all_rows(number)
+        if row["key"].partition(" ")[2] == name and (row["here"], row["beside"]) == (form, than)
+    ]  # fmt: skip
+    ratio = compared[0] if compared else found[than]["cpu"] / found[form]["cpu"]
+    return f"{ratio:.3g} times"
 
 
 def computing(each: dict[str, float]) -> tuple[float, float]:
@@ -313,7 +377,7 @@ def missed(number: str) -> list[list[str]]:
     for row in all_rows(number):
         if row["wanted"] is not None and not met(row, "goal"):
             kind = row["key"].partition(" ")[0]
-            reached, goal = f"{row['ratio']:.2f}", f"{row['wanted']['goal']:g}"
+            reached, goal = f"{row['ratio']:.3g}", f"{row['wanted']['goal']:g}"
             made.append([named(row), reached, goal, REASONS[kind](number, row)])
     for each in parts(number).get("site", {"site": []})["site"]:
         if each["wanted"] is not None and each["seconds"] > each["wanted"]["goal"]:

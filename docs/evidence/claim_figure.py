@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import textwrap
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from docs.evidence.claims_table import record
 from ncps_mlx._evidence.pool import BUDGETS
 from ncps_mlx._evidence.verdicts import Verdict
 from ncps_mlx.plots import _figure
-from ncps_mlx.plots._figure import COLOURS, MARKERS, describe, draw_legend, figure
+from ncps_mlx.plots._figure import COLOURS, MARKERS, WIDTH, describe, draw_legend, figure
+from ncps_mlx.plots._told import tell
 
-__all__ = ["inputs", "pairs"]
+__all__ = ["inputs", "pairs", "pairs_rows", "pairs_trials"]
 
 WIDEST = 12.0
 """Where differences reach further than this, in δ, the axis is logarithmic beyond ±2."""
@@ -59,7 +61,7 @@ def pairs(name: str) -> Any:
         for task in dict.fromkeys(t["task"] for entry in entries if entry["part"] == part for t in entry["tasks"])
     ]
     points, summary = [], []
-    with figure(size=(7.0, 1.5 + 0.62 * len(rows))) as (fig, (ax,)):
+    with figure(size=(WIDTH, 1.5 + 0.62 * len(rows))) as (fig, (ax,)):
         ax.axvspan(-1, 1, color="#E4E4E4", zorder=0.5)
         ax.axvline(0, color="#222222", linewidth=1.2)
         for i, budget in enumerate(BUDGETS):
@@ -76,13 +78,16 @@ def pairs(name: str) -> Any:
                     values = differences(task)
                     height = y - 0.22 + 0.44 * i
                     spread = height + 0.13 * np.linspace(-1, 1, len(values))  # equal ones lie beside each other
-                    ax.plot(values, spread, marker, color=colour, alpha=0.4, ms=4.5, mew=0)
+                    (dots,) = ax.plot(values, spread, marker, color=colour, alpha=0.4, ms=4.5, mew=0)
+                    whose = ", ".join([*([part] if len(parts) > 1 else []), says.task_name(name_of_task)])
+                    tell(dots, [f"{budget} training, seed {seed}" for seed, *_ in task["pairs"]], y=whose)
                     about = {key: task[key] for key in ("low", "high")} | {"mean": task["effect"], "n": len(values)}
-                    ax.errorbar(
+                    mean = ax.errorbar(
                         task["effect"], height, xerr=[[max(0.0, task["effect"] - task["low"])],
                         [max(0.0, task["high"] - task["effect"])]], color=colour, marker=marker, ms=7, capsize=4,
                         mec="white", label=None if labelled else f"{budget} training",
                     )  # fmt: skip
+                    tell(mean, f"{budget} training, mean of {len(values)}", y=whose)
                     labelled = True
                     x = f"{part}, {name_of_task}, {budget}"
                     summary.append({"x": x, **about})
@@ -109,6 +114,26 @@ def pairs(name: str) -> Any:
     )
 
 
+def pairs_rows(name: str) -> list[list[str]]:
+    """The same as a table: mean differences in δ with their intervals, contrasts and tasks down, budgets across."""
+    entries = drawn(name)
+    several = len({entry["part"] for entry in entries}) > 1
+    cells: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        for task in entry["tasks"]:
+            row = ", ".join([*([entry["part"]] if several else []), says.task_name(task["task"])])
+            text = f"{task['effect']:+.1f} [{task['low']:+.1f}, {task['high']:+.1f}]".replace("-", "−")
+            cells.setdefault(row, {})[entry["budget"]] = text
+    head = ["first side minus second, in δ", *(f"{budget} training" for budget in BUDGETS)]
+    return [head, *([row, *(found.get(budget, "") for budget in BUDGETS)] for row, found in cells.items())]
+
+
+def pairs_trials(name: str) -> list[str]:
+    """The pools whose trials are compared, of those that keep them."""
+    pools = dict.fromkeys(part.pool for part in says.claim_named(name).parts if part.is_computed)
+    return [pool for pool in pools if (Path(__file__).with_name("trials") / f"{pool}.jsonl").exists()]
+
+
 def differences(task: Verdict) -> list[float]:
     """First minus second in δ, above 0 in favour of the first."""
     sign = 1 if task["higher_is_better"] else -1
@@ -116,8 +141,8 @@ def differences(task: Verdict) -> list[float]:
 
 
 def _short(part: str) -> str:
-    """A part's name in a line of an axis."""
-    return part if len(part) <= 30 else f"{part[:28]}…"
+    """A part's name in at most two lines beside an axis."""
+    return textwrap.fill(part, 22, max_lines=2, placeholder=" …")
 
 
 def _words(name: str, summary: list[dict[str, Any]]) -> str:

@@ -12,14 +12,15 @@ from docs.evidence import says
 
 # Private: the evidence's own reading of its files, and the house style.
 from ncps_mlx._evidence.pool import BUDGETS
-from ncps_mlx.plots._figure import COLOURS, MARKERS, describe
+from ncps_mlx.plots._figure import COLOURS, MARKERS, SMALL, WIDTH, describe, draw_legend
 from ncps_mlx.plots._figure import figure as new_figure
+from ncps_mlx.plots._told import tell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["figure", "gains"]
+__all__ = ["figure", "figure_trials", "gains"]
 
 CLAIM = "ltc-tanh"
 FORMS = {
@@ -65,16 +66,21 @@ def figure() -> Figure:
         own, about = measured(form, budget)[task], {"task": task, "budget": budget, "x": form}
         summary.append(about | {"mean": own["effect"], "low": own["low"], "high": own["high"]})
         points += [about | {"difference": gain} for gain in in_deltas(own)]
-    with new_figure(2, 2, size=(7.0, 5.6), sharey=True) as (fig, axes):
+    with new_figure(2, 2, size=(WIDTH, 6.0), sharey=True) as (fig, axes):
         for ax, task in zip(axes, tasks, strict=True):
             draw(ax, [row for row in summary if row["task"] == task], [row for row in points if row["task"] == task])
             ax.set_title(says.task_name(task))
-        fig.supxlabel("gain from time, in the smallest difference that matters", fontsize=11)
-        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(BUDGETS))
+        fig.supxlabel("gain from time, in the smallest difference that matters", fontsize=SMALL)
+        draw_legend(axes[0])
         return describe(
             fig, in_words(summary), kind="differences", x="form", y="gain in the smallest difference that matters",
             points=points, summary=summary,
         )  # fmt: skip
+
+
+def figure_trials() -> list[str]:
+    """The pools of the claim's trials."""
+    return list(dict.fromkeys(part.pool for part in says.claim_named(CLAIM).parts if part.is_computed))
 
 
 def draw(ax: Axes, summary: list[dict[str, Any]], points: list[dict[str, Any]]) -> None:
@@ -87,11 +93,17 @@ def draw(ax: Axes, summary: list[dict[str, Any]], points: list[dict[str, Any]]) 
         heights = {form: place + offset for place, form in enumerate(DRAWN)}
         dots = [row for row in points if row["budget"] == budget]
         scattered = [heights[row["x"]] + rng.uniform(-0.08, 0.08) for row in dots]
-        ax.plot([row["difference"] for row in dots], scattered, ".", color=colour, alpha=0.35, markersize=4)
+        (drawn,) = ax.plot(
+            [row["difference"] for row in dots], scattered, marker, color=colour, alpha=0.35, ms=4.5, mew=0
+        )
+        tell(drawn, f"{budget} training, one seed", y=[row["x"] for row in dots])
         means = [row for row in summary if row["budget"] == budget]
-        for row in means:
-            ax.plot([row["low"], row["high"]], [heights[row["x"]]] * 2, color=colour)
-        ax.plot([row["mean"] for row in means], list(heights.values()), marker, color=colour, label=label)
+        ends = [[abs(row[end] - row["mean"]) for row in means] for end in ("low", "high")]
+        drawn_means = ax.errorbar(
+            [row["mean"] for row in means], [heights[row["x"]] for row in means], xerr=ends, color=colour,
+            marker=marker, ms=7, mec="white", capsize=4, linestyle="none", label=label,
+        )  # fmt: skip
+        tell(drawn_means, f"{budget} training, mean", y=[row["x"] for row in means])
     ax.set_yticks(range(len(DRAWN)), DRAWN)
     ax.set_ylim(len(DRAWN) - 0.5, -0.5)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,14 @@ from docs.evidence import opponents_table
 from docs.evidence.opponents_table import CLASSICAL, Entry
 from ncps_mlx import stats
 from ncps_mlx._evidence.pool import BUDGETS
-from ncps_mlx.plots._figure import COLOURS, MARKERS, describe, figure
+from ncps_mlx.plots._figure import COLOURS, MARKERS, SMALL, WIDTH, describe, figure
+from ncps_mlx.plots._told import tell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["gains", "scores"]
+__all__ = ["gains", "gains_trials", "scores", "scores_trials"]
 
 LONG, SHORT = COLOURS[0], COLOURS[1]
 WIDEST = 6.4
@@ -36,7 +38,7 @@ def gains(comparison: str) -> Figure:
         for name, row in rows.items()
         for on, entry in row.items()
     ]
-    with figure(2, 3, size=(7.4, 8.6), sharey=True) as (fig, axes):
+    with figure(3, 2, size=(WIDTH, 14.0), sharey=True) as (fig, axes):
         for ax, name in zip(axes, names, strict=False):
             ax.axvspan(-1, 1, color="#E0E0E0", zorder=0.5)
             ax.axvline(0, color="#222222", linewidth=1.2)
@@ -49,18 +51,23 @@ def gains(comparison: str) -> Figure:
             best = opponents_table.opponent(found["long"][CLASSICAL][on])
             axes[names.index(CLASSICAL)].annotate(
                 opponents_table.name_of(best), (WIDEST, place), (6, 0), textcoords="offset points", va="center",
-                fontsize=10, annotation_clip=False,
+                fontsize=SMALL, annotation_clip=False,
             ).set_in_layout(False)  # the panel beside it is empty  # fmt: skip
-        for ax in axes[::3]:
-            ax.set_yticks(range(len(places)), [on.replace(", ", ",\n") for on in places], fontsize=10, linespacing=0.95)
+        for ax in axes[::2]:
+            ax.set_yticks(range(len(places)), [on.replace(", ", ",\n") for on in places], linespacing=0.95)
         axes[0].set_ylim(len(places) - 0.5, -0.5)
         for ax in axes[len(names) :]:
             ax.axis("off")
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
-        fig.supxlabel("worse  ←  gain of a CfC, in smallest differences that matter  →  better", fontsize=11)
+        fig.supxlabel("worse  ←  gain of a CfC, in smallest differences that matter  →  better", fontsize=SMALL)
     said = [_said(comparison, name) for name in names]
     text = f"Gains of a CfC in smallest differences that matter, long budget: {'; '.join(said)}."
     return describe(fig, text, kind="gains", x="gain, δ", y="task", points=points, summary=points)
+
+
+def gains_trials(comparison: str) -> list[str]:
+    """The pool of the figure."""
+    return [comparison]
 
 
 def _gain(ax: Axes, row: int, point: dict[str, Any]) -> None:
@@ -72,17 +79,19 @@ def _gain(ax: Axes, row: int, point: dict[str, Any]) -> None:
     known = ax.get_legend_handles_labels()[1]
     if abs(mean) > WIDEST:
         side = -1 if mean < 0 else 1
-        ax.plot(side * (WIDEST - 0.3), at, "<" if mean < 0 else ">", color=colour, ms=6)
+        (arrow,) = ax.plot(side * (WIDEST - 0.3), at, "<" if mean < 0 else ">", color=colour, ms=6)
+        tell(arrow, f"{label}: {opponents_table.name_of(point['level'])}", x=f"{mean:.1f} [{low:.1f}, {high:.1f}]")
         ax.annotate(
             f"{mean:+.1f}".replace("-", "−"), (side * (WIDEST - 0.3), at), (-6 * side, 0), textcoords="offset points",
-            va="center", ha="right" if side > 0 else "left", fontsize=9,
+            va="center", ha="right" if side > 0 else "left", fontsize=SMALL,
         )  # fmt: skip
         return
-    ax.errorbar(
+    drawn = ax.errorbar(
         mean, at, xerr=[[mean - low], [high - mean]], color=colour, marker="o" if long else "s",
         markerfacecolor=colour if long else "white", ms=6 if long else 5, linewidth=1.8 if long else 1.2, linestyle="",
         label=None if label in known else label,
     )  # fmt: skip
+    tell(drawn, f"{label}: {opponents_table.name_of(point['level'])}", x=f"{mean:.2f} [{low:.2f}, {high:.2f}]")
 
 
 def _said(comparison: str, name: str) -> str:
@@ -98,8 +107,8 @@ def scores(comparison: str, *places: str) -> Figure:
     panels = {(on, budget): _levels(comparison, budget, *on.split()) for on in places for budget in BUDGETS}
     counts = [max(len(panels[on, budget]) for budget in BUDGETS) for on in places]
     points, summary = [], []
-    size = (7.4, 0.9 + sum(0.9 + 0.3 * count for count in counts))
-    ratios = {"height_ratios": [0.9 + 0.3 * count for count in counts]}
+    size = (WIDTH, 0.9 + sum(1.0 + 0.36 * count for count in counts))
+    ratios = {"height_ratios": [1.0 + 0.36 * count for count in counts]}
     with figure(len(places), 2, size=size, gridspec_kw=ratios) as (fig, axes):
         for ax, ((on, budget), levels) in zip(axes, panels.items(), strict=True):
             order = [level["level"] for level in panels[on, "long"]]
@@ -111,13 +120,22 @@ def scores(comparison: str, *places: str) -> Figure:
                 summary.append(of | {name: level[name] for name in ("kind", "mean", "low", "high")})
             ax.set_xlim(low, high)
             ax.set_ylim(len(order) - 0.5, -0.5)
-            ax.set_yticks(range(len(order)), order if budget == BUDGETS[0] else [""] * len(order))
-            ax.set_title(f"{opponents_table.place(on.split()[0])}, {budget} budget")
+            names = [textwrap.fill(name, 20) for name in order]
+            ax.set_yticks(range(len(order)), names if budget == BUDGETS[0] else [""] * len(order), linespacing=0.9)
+            ax.set_title(f"{budget} budget")
+            if budget == BUDGETS[0]:
+                ax.set_ylabel(opponents_table.place(on.split()[0]))
             better = "→" if levels[0]["higher"] else "←"
-            ax.set_xlabel(f"{levels[0]['measure']} (better {better})", fontsize=10)
+            ax.set_xlabel(f"{levels[0]['measure']}\n(better {better})", fontsize=SMALL)
+            ax.locator_params(axis="x", nbins=4)
     return describe(
         fig, _scores_said(panels), kind="scores", x="test score", y="level", points=points, summary=summary
     )  # fmt: skip
+
+
+def scores_trials(comparison: str, *_: str) -> list[str]:
+    """The pool of the figure."""
+    return [comparison]
 
 
 def _levels(comparison: str, budget: str, name: str, statistic: str = "test") -> list[dict[str, Any]]:
@@ -171,14 +189,16 @@ def _level(ax: Axes, row: int, level: dict[str, Any], low: float, high: float) -
         left = mean < low
         ax.annotate(
             f"◂ {mean:.3g}" if left else f"{mean:.3g} ▸", (0 if left else 1, row), xycoords=("axes fraction", "data"),
-            ha="left" if left else "right", va="center", fontsize=10, color=colour,
+            ha="left" if left else "right", va="center", fontsize=SMALL, color=colour,
         )  # fmt: skip
         return
     values = [value for _, value in level["scores"]]
     if max(values) - min(values) > 1e-9:
-        ax.plot(values, [row + 0.2] * len(values), marker, color=colour, alpha=0.35, ms=4.5, mew=0)
+        (dots,) = ax.plot(values, [row + 0.2] * len(values), marker, color=colour, alpha=0.35, ms=4.5, mew=0)
+        tell(dots, [f"seed {seed}" for seed, _ in level["scores"]], y=level["level"])
     half = (level["high"] - level["low"]) / 2
-    ax.errorbar(mean, row - 0.14, xerr=half, color=colour, marker=marker, ms=6, capsize=3)
+    drawn = ax.errorbar(mean, row - 0.14, xerr=half, color=colour, marker=marker, ms=6, capsize=3)
+    tell(drawn, f"mean of {len(values)}", y=level["level"])
 
 
 def _scores_said(panels: dict[tuple[str, str], list[dict[str, Any]]]) -> str:

@@ -7,6 +7,7 @@ Gains on the defaults are no claims: that contrast was not written down before i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -30,9 +31,10 @@ from ncps_mlx._evidence.search_results import SearchTrials, search_trials
 from ncps_mlx._evidence.trial_file import read_trials
 from ncps_mlx._utils.validation import check_choice
 from ncps_mlx.data._metrics import METRICS
-from ncps_mlx.plots._figure import COLOURS, MARKERS, describe, figure
+from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, WIDTH, describe, draw_legend, figure
+from ncps_mlx.plots._told import tell
 
-__all__ = ["begun", "curve", "flattery", "gain", "halving_cost", "score", "scores"]
+__all__ = ["begun", "curve", "curve_rows", "curve_trials", "flattery", "gain", "halving_cost", "score", "scores"]
 
 DOCS = Path(__file__).resolve().parents[1]
 NAMES = {
@@ -170,16 +172,36 @@ def curve() -> Figure:
                 whole = stats.interval(found)
                 summary.append(about | {"mean": whole.mean, "low": whole.low, "high": whole.high, "n": whole.n})
     y = "gain on the defaults, δ"
-    with figure(1, len(names), (9.0, 3.6), sharey=True) as (fig, axes):
-        for ax, task in zip(axes, names, strict=True):
+    lines = math.ceil(len(names) / 2)
+    with figure(lines, 2, (WIDTH, 3.0 * lines + 0.5), sharey=True) as (fig, axes):
+        for ax, task in zip(axes, names, strict=False):
             _draw(ax, [row for row in points if row["task"] == task], [row for row in summary if row["task"] == task])
             ax.set_title(says.task_name(task))
             ax.set_xlabel("random trials")
-        axes[0].set_ylabel(y)
-        axes[-1].legend(title="budget", loc="lower right")
+        for ax in axes[len(names) :]:
+            ax.remove()
+        for ax in axes[::2]:
+            ax.set_ylabel(y)
+        draw_legend(axes[0], "budget")
     text = "Gain on the defaults, in units of the smallest difference that matters, against the number of trials. "
     text += " ".join(_words(summary, task, budget) for task in names for budget in BUDGETS)
     return describe(fig, text, kind="search budget", x="random trials", y=y, points=points, summary=summary)
+
+
+def curve_rows() -> list[list[str]]:
+    """The same as a table: gains with their intervals, tasks and budgets down, numbers of trials across."""
+    deltas = read_deltas(DOCS / "claims.toml")
+    table = [["gain on the defaults, δ", *(f"{count} trials" for count in CURVE)]]
+    for task in pool().tasks:
+        for budget in BUDGETS:
+            found = ([each / deltas[task] for each in gains(search, task, budget)] for search in CURVE.values())
+            table.append([f"{says.task_name(task)}, {budget}", *(str(stats.interval(each)) for each in found)])
+    return table
+
+
+def curve_trials() -> list[str]:
+    """The pool of the figure."""
+    return [pool().name]
 
 
 def _draw(ax: Any, points: Sequence[dict[str, Any]], summary: Sequence[dict[str, Any]]) -> None:
@@ -188,14 +210,18 @@ def _draw(ax: Any, points: Sequence[dict[str, Any]], summary: Sequence[dict[str,
     ax.set_xscale("log")
     for i, budget in enumerate(BUDGETS):
         shift = 1.12 ** (2 * i - 1)
-        dots = [(shift / 1.08 * row["x"], row["score"]) for row in points if row["budget"] == budget]
-        ax.plot(*np.array(dots).T, MARKERS[i], color=COLOURS[i], alpha=0.35, ms=5, mew=0)
+        own = [row for row in points if row["budget"] == budget]
+        dots = [(shift / 1.08 * row["x"], row["score"]) for row in own]
+        (drawn,) = ax.plot(*np.array(dots).T, MARKERS[i], color=COLOURS[i], alpha=0.35, ms=5, mew=0)
+        tell(drawn, [f"{budget} budget, repeat {row['repeat']}" for row in own], x=[str(row["x"]) for row in own])
         rows = [row for row in summary if row["budget"] == budget]
         ends = [[sign * (row[end] - row["mean"]) for row in rows] for sign, end in ((-1, "low"), (1, "high"))]
-        ax.errorbar(
+        means = ax.errorbar(
             [shift * row["x"] for row in rows], [row["mean"] for row in rows], yerr=ends,
-            color=COLOURS[i], marker=MARKERS[i], ms=8, capsize=4, label=budget,
+            color=COLOURS[i], marker=MARKERS[i], linestyle=("-", *DASHES)[i], ms=8, capsize=4, label=budget,
         )  # fmt: skip
+        names = [f"{budget} budget, mean of {row['n']}" for row in rows]
+        tell(means, names, x=[str(row["x"]) for row in rows])
     ax.set_xticks(list(CURVE), list(map(str, CURVE)))
     ax.minorticks_off()
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "OTHERWISE", "Sweep", "base", "best", "budgets", "conditions", "is_measured", "knob", "losses", "own_settings",
-    "rates_move", "safe", "scores", "spread", "sweeps", "table",
+    "OTHERWISE", "Sweep", "base", "best", "budgets", "conditions", "is_measured", "knob", "knob_trials", "losses",
+    "own_settings", "rates_move", "safe", "scores", "spread", "sweeps", "table",
 ]  # fmt: skip
 
 DOCS = Path(__file__).resolve().parents[1]
@@ -344,6 +344,11 @@ def knob(name: str, *words: str) -> Figure:
         for seed, score in found.by_seed.items()
     ]  # fmt: skip
     return plots.sweep(rows, name, hue="budget", split="test")
+
+
+def knob_trials(name: str, *words: str) -> list[str]:
+    """The pool of the figure."""
+    return [chosen(name, *words).pool.name]
 
 
 def _is_number(sweep: Sweep) -> bool:

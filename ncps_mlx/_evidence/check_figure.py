@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ncps_mlx.plots._figure import COLOURS, MARKERS, describe, figure
+from ncps_mlx.plots._figure import COLOURS, MARKERS, WIDTH, describe, draw_legend, figure
+from ncps_mlx.plots._told import tell
 from ncps_mlx.stats._intervals import interval
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ __all__ = ["draw_check"]
 
 Row = Mapping[str, Any]
 
-LABEL = "first minus second, in δ: right of 0 the first is better, in the band it hardly matters"
+LABEL = "first minus second, in δ: right of 0 the first is better,\nin the band it hardly matters"
 
 
 def draw_check(claim: str, rows: Sequence[Row]) -> Figure:
@@ -29,15 +30,14 @@ def draw_check(claim: str, rows: Sequence[Row]) -> Figure:
     summary = [_summarize(group) for group in _groups(rows)]
     tasks = [list(dict.fromkeys(row["task"] for row in rows if row["part"] == part)) for part in parts]
     heights = [len(each) * len(kinds) for each in tasks]
-    size = (7.0, 1.3 + 0.55 * len(parts) + 0.26 * sum(heights))
+    size = (WIDTH, 1.3 + 0.55 * len(parts) + 0.26 * sum(heights))
     with figure(len(parts), 1, size, sharex=True, height_ratios=heights) as (fig, axes):
         for ax, part, names in zip(axes, parts, tasks, strict=True):
             own = [(row, group) for row, group in zip(summary, _groups(rows), strict=True) if row["part"] == part]
             _draw_part(ax, own, names, kinds)
             ax.set_title(part)
-        handles, labels = axes[0].get_legend_handles_labels()
-        fig.legend(handles, labels, loc="outside upper left", ncols=len(labels))
-        axes[-1].set_xlabel(LABEL, fontsize=10)
+        draw_legend(axes[0])
+        axes[-1].set_xlabel(LABEL)
     return describe(
         fig, _words(claim, summary), kind="differences", x="task", y="difference in δ", points=rows, summary=summary
     )
@@ -70,14 +70,17 @@ def _draw_part(
         y = tasks.index(row["task"]) * (len(kinds) + 0.6) + kinds.index(row["trials"])
         turn = _turn(row["trials"], kinds)
         look: dict[str, Any] = {"color": COLOURS[turn], "marker": MARKERS[turn], "linestyle": "none"}
-        dots = [each["difference"] for each in group if each["difference"] is not None]
-        ax.plot(dots, [y - 0.22] * len(dots), alpha=0.4, ms=5, mew=0, **look)
+        pairs = [each for each in group if each["difference"] is not None]
+        dots = [each["difference"] for each in pairs]
+        (drawn,) = ax.plot(dots, [y - 0.22] * len(dots), alpha=0.4, ms=5, mew=0, **look)
+        tell(drawn, [f"{row['trials']}, seed {each['seed']}" for each in pairs], y=row["task"])
         label = row["trials"] if row["task"] == tasks[0] else None
         if row["mean"] is None:
             ax.plot([], [], label=label, **look)
         else:
             half = (row["high"] - row["low"]) / 2
-            ax.errorbar(row["mean"], y + 0.18, xerr=half, ms=8, mec="white", capsize=4, label=label, **look)
+            mean = ax.errorbar(row["mean"], y + 0.18, xerr=half, ms=8, mec="white", capsize=4, label=label, **look)
+            tell(mean, f"{row['trials']}, mean of {row['n']}", y=row["task"])
         if row["diverged"]:
             lost = f"{row['diverged']} diverged ×"
             ax.annotate(lost, (1, y), xycoords=("axes fraction", "data"), ha="right", va="center")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ncps_mlx._utils.validation import check_flag
 from ncps_mlx.plots._captions import as_text, spaced
-from ncps_mlx.plots._figure import COLOURS
+from ncps_mlx.plots._figure import COLOURS, SMALL
+from ncps_mlx.plots._told import tell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +28,8 @@ Points = Sequence[tuple[float, float]]
 Limits = tuple[float, float]
 """Bottom and top of an axis."""
 FEW = 9  # values that still get a tick each
-WIDE = 48  # characters of their texts that fit beside each other
+WIDE = 41  # characters of their texts that fit beside each other
+NAME = 10  # characters of a category in one line
 NARROW = 0.07  # ticks closer than this share of the axis would run into each other
 FAR = 6.0  # a score this many times further from the best than the third quartile is drawn at the edge,
 FARTHEST = 20.0  # and in any case one this many times further than the median
@@ -80,14 +84,20 @@ class Scale:
         grid = ax.get_gridspec()
         columns = 1 if grid is None else grid.ncols  # panels side by side leave less room
         texts = [as_text(value) for value in self.values]
-        crowded = columns * sum(map(len, texts)) > WIDE
+        folded = texts
+        if self.kind == "category":
+            folded = [textwrap.fill(text, NAME, break_long_words=False) for text in texts]
+        lengths = [columns * max(map(len, text.split("\n"))) for text in folded]
+        slot = WIDE / len(lengths)
+        neighbours = self.kind == "category" and any(one + other > 2 * slot for one, other in pairwise(lengths))
+        crowded = sum(lengths) > WIDE or neighbours
         if self.kind == "category" or (len(self.values) <= FEW and not self._crowded() and not crowded):
             look: dict[str, Any] = {"rotation": 30, "ha": "right"} if crowded else {}
-            ax.set_xticks([self.position(value) for value in self.values], texts, **look)
+            ax.set_xticks([self.position(value) for value in self.values], texts if crowded else folded, **look)
             ax.xaxis.set_minor_locator(NullLocator())
         elif self.kind == "log":
             room = columns * math.log10(self.values[-1] / self.values[0])
-            subs = (1.0, 2.0, 5.0) if room < 1.5 else (1.0, 3.0) if room < 5 else (1.0,)
+            subs = (1.0, 2.0, 5.0) if room < 1.5 else (1.0, 3.0) if room < 4 else (1.0,)
             ax.xaxis.set_major_locator(LogLocator(subs=subs))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: as_text(value)))
             ax.xaxis.set_minor_locator(NullLocator())
@@ -143,11 +153,13 @@ def with_baselines(limits: Limits, baselines: Iterable[float]) -> Limits:
 
 
 def draw_off_scale(
-    ax: Axes, points: Points, limits: Limits, *, higher_is_better: bool, colour: str, shift: Transform | None = None
-) -> tuple[int, int]:
+    ax: Axes, points: Points, limits: Limits, *, higher_is_better: bool, colour: str, shift: Transform | None = None,
+    name: str = "",
+) -> tuple[int, int]:  # fmt: skip
     """Draw at the worse edge what lies beyond it; return how many diverged, and how many are merely far.
 
-    A cross stands for the diverged runs of one position, a triangle for those far off. ``shift`` moves both.
+    A cross stands for the diverged runs of one position, a triangle for those far off. ``shift`` moves both, ``name``
+    says whose they are.
     """
     from matplotlib.transforms import blended_transform_factory
 
@@ -156,16 +168,18 @@ def draw_off_scale(
         where = where + shift
     inward = -1 if not higher_is_better else 1
     edge = 0.5 - 0.47 * inward
-    diverged = [x for x, score in points if not math.isfinite(score)]
-    far = [x for x, score in points if math.isfinite(score) and not limits[0] <= score <= limits[1]]
+    diverged = [point for point in points if not math.isfinite(point[1])]
+    far = [point for point in points if math.isfinite(point[1]) and not limits[0] <= point[1] <= limits[1]]
     triangle = "v" if higher_is_better else "^"
     for marker, y, chosen in (("x", edge, diverged), (triangle, edge + 0.07 * inward, far)):
-        for x in sorted(set(chosen)):
-            ax.plot([x], [y], marker, color=colour, ms=9, mew=2.2, transform=where, clip_on=False, zorder=4)
-            if (times := chosen.count(x)) > 1:
+        for x in sorted({x for x, _ in chosen}):
+            (drawn,) = ax.plot([x], [y], marker, color=colour, ms=9, mew=2.2, transform=where, clip_on=False, zorder=4)
+            there = [as_text(score) if math.isfinite(score) else "diverged" for at, score in chosen if at == x]
+            tell(drawn, name, y=", ".join(dict.fromkeys(there)))
+            if len(there) > 1:
                 ax.annotate(
-                    str(times), (x, y), xycoords=where, xytext=(8, 0), textcoords="offset points", va="center",
-                    color=colour, fontsize=11,
+                    str(len(there)), (x, y), xycoords=where, xytext=(8, 0), textcoords="offset points", va="center",
+                    color=colour, fontsize=SMALL,
                 )  # fmt: skip
     return len(diverged), len(far)
 
@@ -176,16 +190,18 @@ def draw_trials(
     """Draw the trials inside the limits as dots: pruned ones hollow."""
     for pruned in (False, True):
         inside = [
-            point
+            (point, run)
             for point, run in zip(points, runs, strict=True)
             if limits[0] <= point[1] <= limits[1] and (run.status == "pruned") == pruned
         ]
         if inside:
-            ax.plot(
-                *np.array(inside).T, "o", alpha=0.6, ms=6, mew=1.2 * pruned, mec=COLOURS[0],
+            (drawn,) = ax.plot(
+                *np.array([point for point, _ in inside]).T, "o", alpha=0.6, ms=6, mew=1.2 * pruned, mec=COLOURS[0],
                 mfc="none" if pruned else COLOURS[0],
                 label=("pruned" if pruned else "trained to its end") if labels else None,
             )  # fmt: skip
+            end = ", pruned" if pruned else ""
+            tell(drawn, [f"trial {run.trial}, seed {run.seed}{end}" for _, run in inside])
 
 
 def _geometric(values: Sequence[float]) -> bool:

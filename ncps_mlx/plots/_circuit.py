@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ncps_mlx.plots._figure import COLOURS, FONT, describe, draw_legend, figure
+from ncps_mlx.plots._figure import COLOURS, SMALL, describe, draw_legend, figure
+from ncps_mlx.plots._told import tell
 from ncps_mlx.wirings._base import Circuit, Wiring
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import PatchCollection
     from matplotlib.figure import Figure
 
 Array = npt.NDArray[Any]
@@ -24,9 +26,9 @@ Array = npt.NDArray[Any]
 LAYERS = ("sensory", "inter", "command", "motor")
 POLARITIES = {1: "excitatory", -1: "inhibitory"}
 LOOKS: dict[int, tuple[str, Any, str]] = {1: (COLOURS[0], "solid", ">"), -1: (COLOURS[1], (0, (4, 2)), "|")}
-WIDTH, HEIGHT = 3.0, 6.0  # between columns; of the tallest column at most
+WIDTH, HEIGHT = 2.4, 9.0  # between columns; of the tallest column at most
 RADIUS, GAP = 0.2, 0.06  # of a neuron; between it and the end of a synapse
-INCHES = 0.75  # to a unit of the axes
+INCHES = 0.7  # to a unit of the axes
 STEPS = 24  # points of a curve
 
 
@@ -78,7 +80,11 @@ def circuit(circuit: Circuit) -> Figure:
         ax.set_ylim(-tall / 2 + 0.25, tall / 2 + 0.25)
         for polarity in POLARITIES:
             _draw_synapses(ax, np.argwhere(everything == polarity), polarity, positions, radii)
-        _draw_neurons(ax, kinds, columns, positions, radii, circuit.input_size)
+        neurons = _draw_neurons(ax, kinds, columns, positions, radii, circuit.input_size)
+        heard, spoken = (np.count_nonzero(everything, axis=axis) for axis in (0, 1))
+        whose = [f"{kind} {n - circuit.input_size * (kind != 'sensory')}" for n, kind in enumerate(kinds)]
+        ins = [f"{n} synapse{'s' if n != 1 else ''} in" for n in heard]
+        tell(neurons, whose, x=ins, y=[f"{n} out" for n in spoken], at=positions)
         draw_legend(ax)
 
     points = [
@@ -124,7 +130,7 @@ def _positions(kinds: list[str], columns: list[str]) -> tuple[Array, Array]:
 
 def _draw_neurons(
     ax: Axes, kinds: list[str], columns: list[str], positions: Array, radii: Array, inputs: int
-) -> None:
+) -> PatchCollection:
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Circle, Patch, Rectangle
 
@@ -132,17 +138,17 @@ def _draw_neurons(
     for n, ((x, y), radius) in enumerate(zip(positions, radii, strict=True)):
         square = Rectangle((x - 0.9 * radius, y - 0.9 * radius), 1.8 * radius, 1.8 * radius)
         shapes.append(square if kinds[n] == "sensory" else Circle((x, y), radius))
-        if radius > 0.6 * RADIUS:  # else the numbers would run into each other
+        if radius > 0.8 * RADIUS:  # else the numbers would run into each other
             label = str(n if kinds[n] == "sensory" else n - inputs)
-            size = FONT - 3 if len(label) < 3 else FONT - 5
+            size = SMALL if len(label) < 3 else SMALL - 3
             ax.text(x, y, label, ha="center", va="center_baseline", fontsize=size, zorder=4)
-    ax.add_collection(
-        PatchCollection(shapes, facecolor="white", edgecolor="#222222", linewidth=1.2, zorder=3)
-    )
+    neurons = PatchCollection(shapes, facecolor="white", edgecolor="#222222", linewidth=1.2, zorder=3)
+    ax.add_collection(neurons)
     for i, layer in enumerate(columns):
         ax.text(
             WIDTH * i, positions[:, 1].max() + 0.6, f"{layer} ({kinds.count(layer)})", ha="center", va="bottom"
         )
+    return neurons
 
 
 def _draw_synapses(ax: Axes, pairs: Array, polarity: int, positions: Array, radii: Array) -> None:

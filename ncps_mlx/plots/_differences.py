@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ncps_mlx._trials import Trials, as_records, check_hyperparameter
 from ncps_mlx._utils.validation import check_number, check_text
 from ncps_mlx.plots._captions import as_text, best_row, capitalize, score_name, spaced, task_note
-from ncps_mlx.plots._figure import COLOURS, MARKERS, describe, figure
+from ncps_mlx.plots._figure import COLOURS, MARKERS, WIDTH, describe, figure
+from ncps_mlx.plots._told import tell
 from ncps_mlx.stats import Comparison, compare
 
 if TYPE_CHECKING:
@@ -86,17 +87,20 @@ def differences(
     y = score_name(runs, split) if comparison.name == runs[0].metric else comparison.name
     hyperparameter = spaced(comparison.hyperparameter)
 
-    with figure(size=(7.0, 1.6 + 0.75 * len(others))) as (fig, (ax,)):
+    with figure(size=(WIDTH, 1.8 + 0.75 * len(others))) as (fig, (ax,)):
         ax.axvline(0, color="#222222", linewidth=1.4)
         if smallest is not None:
             ax.axvspan(-smallest, smallest, color="#E0E0E0", zorder=0.5)
         for i, row in enumerate(summary):
             colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
-            dots = [p["difference"] for p in points if p["x"] is row["x"] and p["difference"] is not None]
-            ax.plot(dots, [i + 0.16] * len(dots), marker, color=colour, alpha=0.45, ms=6, mew=0)
+            pairs = [p for p in points if p["x"] is row["x"] and p["difference"] is not None]
+            dots = [p["difference"] for p in pairs]
+            (drawn,) = ax.plot(dots, [i + 0.16] * len(dots), marker, color=colour, alpha=0.45, ms=6, mew=0)
+            tell(drawn, [f"seed {p['seed']}" for p in pairs])
             if row["mean"] is not None:
                 half = (row["high"] - row["low"]) / 2
-                ax.errorbar(row["mean"], i - 0.12, xerr=half, color=colour, marker=marker, ms=8, capsize=4)
+                mean = ax.errorbar(row["mean"], i - 0.12, xerr=half, color=colour, marker=marker, ms=8, capsize=4)
+                tell(mean, f"mean of {row['n']} pairs")
             if row["diverged"]:
                 ax.annotate(
                     f"{row['diverged']} diverged ×", (1, i), xycoords=("axes fraction", "data"), ha="right"
@@ -104,7 +108,7 @@ def differences(
         ax.set_yticks(range(len(others)), [as_text(level.value) for level in others])
         ax.set_ylim(len(others) - 0.5, -0.5)
         ax.set_ylabel(hyperparameter)
-        ax.set_xlabel(f"{y} minus that of {as_text(reference)} ({'above' if higher else 'below'} 0 is better)")
+        ax.set_xlabel(f"{y} minus that of {as_text(reference)}\n({'above' if higher else 'below'} 0 is better)")
 
     clauses = []
     for row in summary:

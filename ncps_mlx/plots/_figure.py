@@ -29,6 +29,8 @@ __all__ = [
     "DASHES",
     "DESCRIPTION",
     "MARKERS",
+    "SMALL",
+    "WIDTH",
     "alt_text",
     "as_table",
     "describe",
@@ -44,8 +46,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Markers of what a figure compares, in turn."""
 DASHES = ((0, (6, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 1)), (0, (9, 3)))
 """Dashes of lines, in turn."""
-SIZE = (7.0, 4.0)
+WIDTH = 6.0
+"""Inches. Shown on a phone, 350 pixels wide, the smallest text (11 points) is then 8 to 9 pixels high."""
+SIZE = (WIDTH, 3.8)
 FONT = 12
+SMALL = FONT - 1
+"""Of ticks, legends, notes: no text is smaller."""
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#444444",
@@ -62,12 +68,12 @@ STYLE: dict[str, Any] = {
     "font.size": FONT,
     "grid.color": "#DDDDDD",
     "grid.linewidth": 0.8,
-    "legend.fontsize": FONT - 1,
+    "legend.fontsize": SMALL,
     "legend.frameon": False,
     "lines.linewidth": 1.8,
     "savefig.facecolor": "white",
-    "xtick.labelsize": FONT - 1,
-    "ytick.labelsize": FONT - 1,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
 }
 DESCRIPTION = "_ncps_mlx_description"
 """The attribute of a figure that holds its words and numbers."""
@@ -171,13 +177,22 @@ def as_table(fig: Figure) -> str:
 
 
 def draw_legend(ax: Axes, title: str | None = None) -> None:
-    """Put the legend above the axes, where it hides nothing."""
-    labels = ax.get_legend_handles_labels()[1]
-    points = 45 + 6 * max(map(len, labels), default=0)  # of an entry; the axes have 430
-    most = min(max(430 // points, 1), 4)
+    """Put the legend above the axes, where it hides nothing: one for all axes of the figure."""
+    panels = ax.figure.axes
+    found: dict[str, Any] = {}
+    for panel in panels:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    labels = list(found)
+    points = 45 + 6 * max(map(len, labels), default=0)  # of an entry; the axes have 360
+    most = min(max(360 // points, 1), 4)
     rows = max(math.ceil(len(labels) / most), 1)
     columns = math.ceil(len(labels) / rows)
-    ax.legend(title=title, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1), alignment="left")
+    look: dict[str, Any] = {"title": title, "ncols": columns, "alignment": "left"}
+    if len(panels) > 1 or ax.get_title(loc="left"):
+        cast("Figure", ax.figure).legend(list(found.values()), labels, loc="outside upper left", **look)
+    else:
+        ax.legend(list(found.values()), labels, loc="lower left", bbox_to_anchor=(0, 1), **look)
 
 
 def draw_baselines(
@@ -206,7 +221,7 @@ def draw_baselines(
             xytext=(5, 0),
             textcoords="offset points",
             va="center",
-            fontsize=FONT - 1,
+            fontsize=SMALL,
             annotation_clip=False,
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ncps_mlx.plots._captions import as_text, spaced
-from ncps_mlx.plots._figure import COLOURS, describe, figure
+from ncps_mlx.plots._figure import COLOURS, WIDTH, describe, figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +18,7 @@ def importance(shares: Mapping[str, float]) -> Figure:
     """Draw each hyperparameter's share in what sets the best trials apart, as a bar: for the report of a study."""
     order = sorted(shares, key=lambda name: -shares[name])
     names, values = [spaced(name) for name in order], [float(shares[name]) for name in order]
-    with figure(size=(7.0, 1.2 + 0.45 * len(order))) as (fig, (ax,)):
+    with figure(size=(WIDTH, 1.2 + 0.45 * len(order))) as (fig, (ax,)):
         bars = ax.barh(names, values, color=COLOURS[0], height=0.6)
         ax.bar_label(bars, fmt="%.2f", padding=4)
         ax.invert_yaxis()

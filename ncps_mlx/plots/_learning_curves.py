@@ -23,7 +23,17 @@ from ncps_mlx.plots._captions import (
     summarize,
     task_note,
 )
-from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, describe, draw_baselines, draw_legend, figure
+from ncps_mlx.plots._figure import (
+    COLOURS,
+    DASHES,
+    MARKERS,
+    WIDTH,
+    describe,
+    draw_baselines,
+    draw_legend,
+    figure,
+)
+from ncps_mlx.plots._told import tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,29 +128,34 @@ def learning_curves(
     ]
     best = best_row(summary, higher)
 
-    with figure(2 if train else 1, 1, (7.0, 6.0 if train else 4.0), sharex=True) as (fig, axes):
+    with figure(2 if train else 1, 1, (WIDTH, 5.7 if train else 3.8), sharex=True) as (fig, axes):
         for name, curve, point in zip(names, curves, points, strict=True):
             i = labels.index(name)
             colour = COLOURS[i % len(COLOURS)]
             look: dict[str, Any] = {
                 "color": colour,
                 "alpha": 0.85,
-                "linestyle": "-" if i < len(COLOURS) else DASHES[i % 5],
+                "linestyle": ("-", *DASHES)[i % (1 + len(DASHES))],
             }
             (line,) = axes[0].plot(curve.step, curve.validation_score, **look)
             line.set_label(name if names.index(name) == points.index(point) else None)
+            whose = name if hue is None else f"{spaced(hue)} {name}, seed {point['seed']}"
+            tell(line, whose)
             if math.isfinite(point["score"]):
-                axes[0].plot(
+                (kept_one,) = axes[0].plot(
                     point["best_step"], point["score"], MARKERS[i % len(MARKERS)], color=colour, ms=7
                 )
+                tell(kept_one, f"{whose}, kept")
             else:  # a cross where the line ends; at the worse edge if it diverged before the first evaluation
                 finite = np.flatnonzero(np.isfinite(curve.validation_score))
                 last = int(finite[-1]) if finite.size else 0
                 score = curve.validation_score[last] if finite.size else worst
                 at = min(max(score, limits[0]), limits[1])
-                axes[0].plot(curve.step[last], at, "x", color=colour, ms=9, mew=2.2, clip_on=False)
+                (cross,) = axes[0].plot(curve.step[last], at, "x", color=colour, ms=9, mew=2.2, clip_on=False)
+                tell(cross, whose, y="diverged")
             if train:
-                axes[1].plot(curve.step, curve.train_loss, **look)
+                (loss,) = axes[1].plot(curve.step, curve.train_loss, **look)
+                tell(loss, whose)
         axes[0].set_ylim(limits)
         axes[0].set_ylabel(y)
         axes[-1].set_xlabel("step")

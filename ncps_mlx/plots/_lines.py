@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ncps_mlx._utils.arrays import flat_numbers
 from ncps_mlx._utils.validation import check_flag, check_mapping, check_text
 from ncps_mlx.plots._captions import as_text, capitalize
-from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, describe, draw_legend, figure
+from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, WIDTH, describe, draw_legend, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,18 +80,18 @@ def lines(
 
     rows = 2 if driving else 1
     ratios: dict[str, Any] = {"gridspec_kw": {"height_ratios": [1, 3]}} if driving else {}
-    with figure(rows, 1, (7.0, 5.0 if driving else 4.0), sharex=True, **ratios) as (fig, axes):
+    with figure(rows, 1, (WIDTH, 4.8 if driving else 3.8), sharex=True, **ratios) as (fig, axes):
         if driving:
-            _draw(axes[0], positions, driving, len(shown), drawstyle="steps-mid")
+            _draw(axes[0], positions, driving, [*shown, *driving], drawstyle="steps-mid")
             axes[0].set_ylabel(above_y)
         ax = axes[-1]
-        _draw(ax, positions, shown, 0)
+        _draw(ax, positions, shown, list(shown))
         ax.set(xlabel=x, ylabel=y)
         if log_x:
             _logarithmic(ax, "x", positions if positions.size <= FEW else None)
         if log_y:
             _logarithmic(ax, "y", None)
-        if len(shown) > 1:
+        if len(shown) > 1 or driving:
             draw_legend(ax)
 
     scales = [name for name, flag in ((x, log_x), (y, log_y)) if flag]
@@ -116,11 +116,13 @@ def _line(name: str, line: npt.ArrayLike, positions: npt.NDArray[Any]) -> npt.ND
 
 
 def _draw(
-    ax: Axes, positions: npt.NDArray[Any], named: Mapping[str, npt.NDArray[Any]], first: int, **more: Any
+    ax: Axes, positions: npt.NDArray[Any], named: Mapping[str, npt.NDArray[Any]], order: Sequence[str], **more: Any
 ) -> None:
-    for i, (name, line) in enumerate(named.items(), first):
+    """Draw lines that look the same in each panel: as their names' places in ``order`` have it."""
+    for name, line in named.items():
+        i = order.index(name)
         look = more | ({"marker": MARKERS[i % len(MARKERS)]} if positions.size <= FEW else {})
-        dashes = ("-", *DASHES)[(i - first) % (1 + len(DASHES))]
+        dashes = ("-", *DASHES)[i % (1 + len(DASHES))]
         ax.plot(positions, line, color=COLOURS[i % len(COLOURS)], linestyle=dashes, label=name, **look)
 
 

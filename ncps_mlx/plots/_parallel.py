@@ -24,7 +24,8 @@ from ncps_mlx.plots._captions import (
     task_note,
     trial_points,
 )
-from ncps_mlx.plots._figure import COLOURS, describe, draw_legend, figure
+from ncps_mlx.plots._figure import COLOURS, SMALL, WIDTH, describe, draw_legend, figure
+from ncps_mlx.plots._told import tell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,14 +84,16 @@ def parallel(records: Trials, hyperparameters: Sequence[str] | None = None, *, s
         """The better the higher; what diverged, or lies beyond, at the bottom."""
         return 0.0 if mean is None else float(np.interp(mean, limits, (0, 1) if higher else (1, 0)))
 
-    with figure(size=(max(7.0, 1.6 * (len(names) + 1)), 4.0)) as (fig, (ax,)):
+    with figure(size=(max(WIDTH, 1.6 * (len(names) + 1)), 4.0)) as (fig, (ax,)):
         ax.grid(False)
         ax.spines[["left", "bottom"]].set_visible(False)
         labels: set[str] = set()
         for row in [*(row for row in rows if row not in top), *reversed(top)]:
             kind = "best" if row is best else "best fifth" if row in top else "the others"
             heights = [scale.fraction(row["x"][scale.name]) for scale in scales] + [score_height(row["mean"])]
-            ax.plot(range(len(heights)), heights, label=None if kind in labels else kind, **STYLES[kind])
+            (line,) = ax.plot(range(len(heights)), heights, label=None if kind in labels else kind, **STYLES[kind])
+            texts = [*(as_text(row["x"][name]) for name in names), "diverged" if row["mean"] is None else as_text(row)]
+            tell(line, kind, y=texts)
             labels.add(kind)
         for i, scale in enumerate(scales):
             _draw_axis(ax, i, _ticks(scale))
@@ -126,9 +129,10 @@ def _ticks(scale: Scale) -> list[tuple[float, str]]:
 
 
 def _draw_axis(ax: Axes, x: float, ticks: Sequence[tuple[float, str]]) -> None:
-    ax.plot([x, x], [0, 1], color="#444444", linewidth=1.0, zorder=4)
+    ax.axvline(x, 0.05 / 1.1, 1.05 / 1.1, color="#444444", linewidth=1.0, zorder=4)  # from 0 to 1
     box = {"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
     for height, text in ticks:
         ax.annotate(
-            text, (x, height), xytext=(5, 0), textcoords="offset points", va="center", fontsize=11, zorder=5, bbox=box
+            text, (x, height), xytext=(5, 0), textcoords="offset points", va="center", fontsize=SMALL, zorder=5,
+            bbox=box,
         )  # fmt: skip

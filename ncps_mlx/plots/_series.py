@@ -11,7 +11,8 @@ import numpy.typing as npt
 from ncps_mlx._utils.arrays import as_array, flat_numbers
 from ncps_mlx._utils.validation import check_mapping, check_number, check_text
 from ncps_mlx.plots._captions import as_text, best_row, capitalize
-from ncps_mlx.plots._figure import COLOURS, DASHES, describe, draw_legend, figure
+from ncps_mlx.plots._figure import COLOURS, DASHES, WIDTH, describe, draw_legend, figure
+from ncps_mlx.plots._told import tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,12 +81,14 @@ def series(
         error = float(np.sqrt(np.mean((line - values)[both] ** 2))) if both.any() else None
         summary.append({"x": name, "mean": error, "low": None, "high": None, "n": int(both.sum())})
 
-    with figure(1 if below is None else 2, 1, (7.0, 4.0 if below is None else 5.2), sharex=True) as (
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    with figure(1 if below is None else 2, 1, (WIDTH, 3.8 if below is None else 5.0), sharex=True) as (
         fig,
         axes,
     ):
         ax = axes[0]
-        ax.plot(times, values, color="#222222", linewidth=1.6, label="truth")
+        ax.plot(times, values, color="#222222", linewidth=1.1, label="truth")
         for i, (name, line) in enumerate(lines.items()):
             ax.plot(times, line, color=COLOURS[i % len(COLOURS)], linestyle=("-", *DASHES)[i % 6], label=name)
         for panel in axes:
@@ -93,12 +96,16 @@ def series(
                 label = region_name if i == 0 and panel is ax else None
                 panel.axvspan(begin, end, color="#F3D9A4", zorder=0.5, label=label)
         if below is not None:
-            axes[1].plot(times, below, color=COLOURS[1], linewidth=1.2)
+            (line_below,) = axes[1].plot(times, below, color=COLOURS[1], linewidth=1.2)
+            tell(line_below, "")
             axes[1].set_ylabel("score")
             if threshold is not None:
                 axes[1].axhline(threshold, color="#222222", linewidth=1.4, linestyle=DASHES[0])
         ax.set_ylabel(y)
         axes[-1].set_xlabel(x)
+        if times.dtype.kind == "M":
+            locator = AutoDateLocator(maxticks=7)
+            axes[-1].xaxis.set(major_locator=locator, major_formatter=ConciseDateFormatter(locator))
         if lines or regions:
             draw_legend(ax)
 

@@ -25,7 +25,8 @@ from ncps_mlx.plots._captions import (
     task_note,
     trial_points,
 )
-from ncps_mlx.plots._figure import COLOURS, describe, draw_baselines, figure
+from ncps_mlx.plots._figure import COLOURS, WIDTH, describe, draw_baselines, figure
+from ncps_mlx.plots._told import tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,14 +78,15 @@ def slices(
     lines = math.ceil(len(names) / columns)
     height = 3.0 * lines + (0.6 if len(names) > 1 else 1.0)
 
-    with figure(lines, columns, (7.0, height), sharey=True) as (fig, axes):
+    with figure(lines, columns, (WIDTH, height), sharey=True) as (fig, axes):
         for i, (ax, name) in enumerate(zip(axes, names, strict=False)):
             scale = Scale(name, [run.config[name] for run in runs])
             points = [(scale.position(run.config[name]), score_of(run)) for run in runs]
             draw_trials(ax, runs, points, limits)
             if best is not None:
                 at = scale.position(best["x"][name]), best["mean"]
-                ax.plot(*at, "o", ms=13, mfc="none", mec=COLOURS[1], mew=2.4)
+                (ring,) = ax.plot(*at, "o", ms=13, mfc="none", mec=COLOURS[1], mew=2.4)
+                tell(ring, "the best configuration")
             ax.set_ylim(limits)
             off_scale = draw_off_scale(ax, points, limits, higher_is_better=higher, colour=COLOURS[1])
             scale.apply(ax)

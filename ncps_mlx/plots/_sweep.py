@@ -25,7 +25,17 @@ from ncps_mlx.plots._captions import (
     summarize,
     task_note,
 )
-from ncps_mlx.plots._figure import COLOURS, DASHES, MARKERS, describe, draw_baselines, draw_legend, figure
+from ncps_mlx.plots._figure import (
+    COLOURS,
+    DASHES,
+    MARKERS,
+    WIDTH,
+    describe,
+    draw_baselines,
+    draw_legend,
+    figure,
+)
+from ncps_mlx.plots._told import tell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,19 +99,19 @@ def sweep(
 
     columns = min(len(tasks), 2)
     lines = math.ceil(len(tasks) / columns)
-    with figure(lines, columns, None if len(tasks) == 1 else (7.0, 2.9 * lines + 0.5)) as (fig, axes):
+    with figure(lines, columns, None if len(tasks) == 1 else (WIDTH, 2.9 * lines + 0.5)) as (fig, axes):
         off_scale = [0, 0]
-        for i, (ax, task) in enumerate(zip(axes, tasks, strict=False)):
+        for ax, task in zip(axes, tasks, strict=False):
             lost = _draw(ax, of_task[task], summaries[task], x, scale, hue, hues, baselines)
             off_scale = [total + more for total, more in zip(off_scale, lost, strict=True)]
             ax.set_ylabel(names[task])
             scale.apply(ax, len(hues) * columns)  # side by side there is less room
-            if hue is not None and i == 0:
-                draw_legend(ax, spaced(hue))
             if len(tasks) > 1:
-                ax.set_title(task, loc="right")
+                ax.set_title(task)
         for ax in axes[len(tasks) :]:
             ax.remove()
+        if hue is not None:
+            draw_legend(axes[0], spaced(hue))
 
     bests = {task: best_row(summaries[task], of_task[task][0].higher_is_better) for task in tasks}
     found = {task: _verdict(bests[task], hue) for task in tasks}
@@ -161,7 +171,9 @@ def _draw(
     limits = score_limits([score_of(run) for run in runs], ends, higher_is_better=higher)
     limits = with_baselines(limits, baselines.values())
     diverged = far = 0
-    apart = 16 if len(ax.figure.axes) == 1 else 10  # points between what is side by side
+    single = len(ax.figure.axes) == 1
+    crowded = len(hues) * len(scale.values) > (24 if single else 10)
+    apart = 8 if crowded else 16 if single else 10  # points between what is side by side
     for i, shade in enumerate(hues):
         colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
         shift = ScaledTranslation((i - (len(hues) - 1) / 2) * apart / 72, 0, ax.figure.dpi_scale_trans)
@@ -169,23 +181,28 @@ def _draw(
         shown = [run for run in runs if hue is None or has_value(run, hue, shade)]
         dots = [(scale.position(run.config[x]), score_of(run)) for run in shown]
         inside = [point for point in dots if limits[0] <= point[1] <= limits[1]]
-        ax.plot(
-            *np.array(inside or [(math.nan, math.nan)]).T, marker, color=colour, alpha=0.45, ms=5, mew=0,
-            transform=ax.transData + dot_shift,
+        (drawn,) = ax.plot(
+            *np.array(inside or [(math.nan, math.nan)]).T, marker, color=colour, alpha=0.45, mew=0,
+            ms=4 if crowded else 5, transform=ax.transData + dot_shift,
         )  # fmt: skip
+        whose = "" if hue is None else f"{spaced(hue)} {as_text(shade)}"
+        seeds = [run.seed for run, dot in zip(shown, dots, strict=True) if limits[0] <= dot[1] <= limits[1]]
+        tell(drawn, [", ".join(filter(None, [whose, f"seed {seed}"])) for seed in seeds] or None)
         rows = [row for row in summary if hue is None or repr(row[hue]) == repr(shade)]
         line = ("-", *DASHES)[i % (1 + len(DASHES))]
-        ax.errorbar(
+        means = ax.errorbar(
             [scale.position(row["x"]) for row in rows],
             [math.nan if row["mean"] is None else row["mean"] for row in rows],
             yerr=[
                 [0 if row["low"] is None else sign * (row[end] - row["mean"]) for row in rows]
                 for sign, end in ((-1, "low"), (1, "high"))
             ],
-            color=colour, marker=marker, ms=8, capsize=4, label=None if hue is None else as_text(shade),
+            color=colour, marker=marker, ms=5 if crowded else 8, capsize=2 if crowded else 4,
+            label=None if hue is None else as_text(shade),
             linestyle="none" if scale.kind == "category" else line, transform=ax.transData + shift,
         )  # fmt: skip
-        lost = draw_off_scale(ax, dots, limits, higher_is_better=higher, colour=colour, shift=shift)
+        tell(means, [", ".join(filter(None, [whose, f"mean of {row['n']}"])) for row in rows])
+        lost = draw_off_scale(ax, dots, limits, higher_is_better=higher, colour=colour, shift=shift, name=whose)
         diverged, far = diverged + lost[0], far + lost[1]
     ax.set_ylim(limits)
     draw_baselines(ax, baselines, limits)
