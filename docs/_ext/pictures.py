@@ -1,9 +1,9 @@
-"""Sphinx: pictures as WebP, with their size in the page, loaded when they come into sight, their points beside them.
+"""Sphinx: pictures as WebP, with their size in the page, loaded when they come into sight, and their points.
 
 Figures are saved as PNG, which everything else reads; the built site serves each as lossless WebP, which is smaller.
 Those that a notebook holds in its text become files, too. A picture's size keeps the text from moving while it loads;
-the first of a page is not left waiting. A picture with points is wrapped for ``_static/points.js``; its points lie beside
-it as a script, which a page on a disk can load.
+the first of a page is not left waiting. A picture with points is wrapped for ``_static/points.js``; its points lie
+beside it as a script, which a page on a disk can load.
 """
 
 from __future__ import annotations

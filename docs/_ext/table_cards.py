@@ -1,8 +1,8 @@
 """Sphinx: on a narrow screen every row of a table is a card.
 
-Tables get the class ``cards``, and where they have three columns or more each cell of a row gets the head of its column
-as ``data-label``, which ``site.css`` writes before it. Narrow tables and those of the class ``compact`` stay tables, as do
-those with cells that span several.
+Tables get the class ``cards``, and where they have three columns or more each cell of a row gets the head of its
+column as ``data-label``, which ``site.css`` writes before it. Narrow tables and those of the class ``compact`` stay
+tables, as do those with cells that span several.
 """
 
 from __future__ import annotations

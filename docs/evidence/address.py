@@ -1,4 +1,4 @@
-"""Where the project can be had and reached, as ``[project.urls]`` of pyproject.toml says: pages have no other address."""
+"""Where the project can be had and reached, as ``[project.urls]`` of pyproject.toml says; pages have no other."""
 
 from __future__ import annotations
 
