@@ -69,8 +69,6 @@
     write();
   });
 
-  long.value = new URLSearchParams(location.search).get("verdict") ?? ""; // as the landing page asks
-
   const place = table.closest(".table-wrapper") || table;
   place.before(form, status);
   read();
