@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -107,6 +108,27 @@ def end_of(printed, shown):
     return "\n".join(printed.splitlines()[-len(shown.splitlines()) :])
 
 
+def problem_of(code, blocks, drawn, folder):
+    """What is wrong with a copy of the last block, where the page shows that block's output and draws these figures.
+
+    Digits may differ from those shown only where the page does not repeat its own: else the copy lacks something.
+    """
+    output = blocks[-1].output
+    shown = "" if output is None else output.text.strip()
+    printed, figures = outcome(code, folder / "copied")
+    printed = end_of(printed, shown)
+    if len(figures) != len(drawn):
+        return f"{len(figures)} figures, where the page shows {len(drawn)}"
+    problem = None if output is None else output.contract.problem(shown, printed)
+    if problem is not None or (printed, figures) == (shown, drawn):
+        return problem
+    page = "\n".join(block.code for block in blocks)
+    printed_again, figures_again = outcome(with_figures(page) if drawn else page, folder / "page")
+    repeats = end_of(printed_again, shown) == shown != printed
+    redraws = figures_again[len(figures_again) - len(drawn) :] == drawn != figures
+    return "the page repeats what it shows, the copy does not: something is missing" if repeats or redraws else None
+
+
 def test_the_library_is_the_installed_wheel(tmp_path):
     program = tmp_path / "where.py"
     program.write_text(
@@ -148,20 +170,51 @@ def test_a_page_as_one_script_runs_alone_and_leaves_its_figures(page, tmp_path):
 
 @pytest.mark.parametrize(("page", "number", "copy"), BLOCKS)
 def test_a_copied_block_runs_alone_and_prints_and_draws_what_the_page_shows(page, number, copy, tmp_path):
-    block = PAGES[page].blocks[number]
     offered = [each.get_text().strip() for each in read(page).select("pre.copied-program")]
     assert not copy.needed or copy.code.strip() in offered
-    printed, figures = outcome(copy.code, tmp_path / "copied")
-    shown, drawn = block.output.text.strip() if block.output else "", drawn_on(page, number)
-    assert len(figures) == len(drawn)
-    if block.output is not None:
-        problem = block.output.contract.problem(shown, end_of(printed, shown))
-        assert problem is None, problem
-    if (end_of(printed, shown), figures) != (shown, drawn):  # other digits: does the page itself repeat its own?
-        whole = with_figures("\n".join(each.code for each in PAGES[page].blocks[: number + 1]))
-        printed_again, figures_again = outcome(whole, tmp_path / "page")
-        assert end_of(printed_again, shown) != shown or end_of(printed, shown) == shown, "something needed is missing"
-        assert figures_again[-len(drawn) :] != drawn or figures == drawn, "something needed is missing"
+    assert problem_of(copy.code, PAGES[page].blocks[: number + 1], drawn_on(page, number), tmp_path) is None
+
+
+def test_a_copy_that_is_not_as_the_page_shows_is_seen(tmp_path):
+    page = tmp_path / "page.rst"
+    page.write_text(PLANTED, encoding="utf-8")
+    blocks, copies = parse_page(page).blocks, [copy.code for copy in programs_of(parse_page(page).blocks)]
+    trained, timed = blocks[:2], blocks
+
+    def problem(code, blocks, drawn=()):
+        return problem_of(code, blocks, list(drawn), Path(tempfile.mkdtemp(dir=tmp_path)))
+
+    assert problem(copies[1], trained) is None and problem(copies[2], timed) is None
+    assert "missing" in problem("models = [0.0]\nprint(sum(models))\n", trained)  # right in form, but not trained
+    assert "shown" in problem("print('other words', 4.5)", trained)
+    assert "figures" in problem(copies[1], trained, drawn=["A curve."])
+    with pytest.raises(AssertionError, match="NameError"):
+        problem("print(sum(models))\n", trained)
+
+
+PLANTED = """\
+.. code-block:: python
+
+   models = [0.0]
+   models.append(4.5)
+
+.. code-block:: python
+
+   print(sum(models))
+
+.. output:: shape
+
+   4.5
+
+.. code-block:: python
+
+   import time
+   print(time.perf_counter())
+
+.. output:: shape
+
+   0.1
+"""
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
