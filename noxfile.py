@@ -295,7 +295,7 @@ def downloads(session: nox.Session) -> None:
     """Run what readers copy and download from the built site, with the wheel installed alone. Long."""
     if not (HTML / "index.html").exists():
         session.error("There is no site yet. Run `nox -s docs` first.")
-    session.install("build", "pytest>=9", "pytest-xdist", "sybil", "beautifulsoup4", "nbclient", "ipykernel")
+    session.install("build", "pytest>=9", "pytest-xdist", "sybil", "beautifulsoup4", "nbclient", "ipykernel", "uv")
     wheels = Path(session.create_tmp()).resolve() / "wheel"
     session.run_install("python", "-m", "build", "--wheel", "--outdir", str(wheels), silent=True)
     (wheel,) = wheels.glob("*.whl")

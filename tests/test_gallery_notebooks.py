@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import zipfile
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from gallery_notebooks import NEEDS, fill
+from gallery_notebooks import NEEDS, fill, pack
 
 OUTPUTS = [
     "",
@@ -54,3 +55,14 @@ def test_what_a_block_printed_and_drew_is_in_its_cell(tmp_path: Path) -> None:
 def test_outputs_of_other_cells_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
         fill(notebook(tmp_path / "plot_dots.ipynb", cells=2), OUTPUTS, tmp_path)
+
+
+def test_archives_hold_the_files_as_they_are(tmp_path: Path) -> None:
+    file, archive = tmp_path / "plot_dots.ipynb", tmp_path / "plot_dots.zip"
+    file.write_text("empty", encoding="utf-8")
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.write(file, file.name)
+    file.write_text("filled", encoding="utf-8")
+    pack(archive)
+    with zipfile.ZipFile(archive) as zipped:
+        assert zipped.namelist() == [file.name] and zipped.read(file.name) == b"filled"

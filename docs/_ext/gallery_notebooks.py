@@ -1,6 +1,6 @@
 """Sphinx-gallery: the notebooks that readers download hold the outputs of the build, and say what they need.
 
-Sphinx-gallery writes them without; what each block gave is kept by gallery_cache.
+Sphinx-gallery writes them without; what each block gave is kept by gallery_cache. Its archives are written anew after.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import base64
 import json
 import re
 import textwrap
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from sphinx.application import Sphinx
 
 from gallery_cache import ROOT
 
-__all__ = ["NEEDS", "fill", "setup"]
+__all__ = ["NEEDS", "fill", "pack", "setup"]
 
 NEEDS = '# Needs ncps-mlx with what its guide uses.\n# In a checkout: %pip install -q ".[guide]"'
 """The first cell of each notebook."""
@@ -60,13 +61,24 @@ def _outputs(text: str, docs: Path) -> list[NotebookNode]:
     return found
 
 
+def pack(archive: Path) -> None:
+    """Write an archive anew, with the files of its folder as they are now."""
+    with zipfile.ZipFile(archive) as old:
+        names = old.namelist()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in names:
+            new.write(archive.parent / name, name)
+
+
 def fill_all(app: Sphinx, *_: Any) -> None:
-    """Fill the notebooks of all scripts that have run."""
+    """Fill the notebooks of all scripts that have run, also in archives."""
     docs = Path(app.srcdir)
     for notebook in sorted((docs / "auto_examples").glob("plot_*.ipynb")):
         kept = ROOT / ".cache" / "gallery" / notebook.stem / "run.json"
         if kept.exists():
             fill(notebook, json.loads(kept.read_text(encoding="utf-8"))["outputs"], docs)
+    for archive in sorted((docs / "auto_examples").glob("*.zip")):
+        pack(archive)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -20,8 +20,10 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from nbclient import NotebookClient
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -248,16 +250,18 @@ def test_a_script_runs_by_the_commands_of_the_gallery(tmp_path):
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
-def test_a_downloaded_notebook_runs(notebook, tmp_path):
-    import nbformat
-    from nbclient import NotebookClient
-
+def test_a_downloaded_notebook_says_what_it_needs_holds_its_outputs_and_runs(notebook, tmp_path):
     content = nbformat.read(notebook, as_version=4)
+    received = [cell for cell in content.cells if cell.cell_type == "code"]
+    assert '%pip install -q ".[guide]"' in received[0].source
+    shown = [bool(cell.outputs) for cell in received]
     NotebookClient(content, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert any(shown) and shown == [bool(cell.outputs) for cell in received]
 
 
-def test_archives_hold_what_they_say():
+def test_archives_hold_what_is_offered_alone():
+    single = {path.name: path.read_bytes() for path in [*SCRIPTS, *NOTEBOOKS]}
     for archive in ARCHIVES:
         with zipfile.ZipFile(archive) as zipped:
-            assert zipped.testzip() is None
-            assert all(name.endswith((".py", ".ipynb", ".json", ".txt")) for name in zipped.namelist())
+            assert zipped.testzip() is None and zipped.namelist()
+            assert all(zipped.read(name) == single[name] for name in zipped.namelist())
