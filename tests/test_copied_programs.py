@@ -81,6 +81,13 @@ def test_a_function_that_is_handed_on_may_be_called() -> None:
         assert "fit(models" in code, watch
 
 
+def test_an_import_of_a_name_that_meant_something_else_stays_in_its_place() -> None:
+    before = ["from ncps_mlx import save\nload = 2\nx = load + 1", "from ncps_mlx import fit, load"]
+    assert code_of(*before, "fit(load(x))") == (
+        "from ncps_mlx import fit\n\nload = 2\nx = load + 1\nfrom ncps_mlx import load\n\nfit(load(x))"
+    )
+
+
 def test_what_a_name_meant_when_a_function_is_called_is_needed() -> None:
     assert "factor = 3" in code_of("def double(x):\n    return x * factor", "factor = 3", "print(double(1))")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from page_statements import Statement, statements_of
 from pageblocks import Block
@@ -51,15 +51,19 @@ def with_figures(code: str) -> str:
 def _program(earlier: Sequence[Statement], own: Sequence[Statement], block: Block) -> Program:
     needed = _missing(own)
     kept: list[Statement] = []
+    reused = frozenset().union(*(statement.makes for statement in earlier if not statement.is_import))
     for statement in reversed(earlier):
-        if statement.is_import:
-            continue  # chosen by name below
-        if statement.makes & needed or statement.changes & needed:
+        if statement.is_import:  # chosen by name below, but for a name that also means something else on the page
+            names = statement.binds & needed & reused
+            if names:
+                kept.append(replace(statement, code="\n".join(_imports([statement], names))))
+            needed -= names
+        elif statement.makes & needed or statement.changes & needed:
             kept.append(statement)
             needed -= statement.binds
             needed |= statement.needs
     kept.reverse()
-    used = needed.union(*(statement.needs for statement in kept))
+    used = needed.union(*(statement.needs - reused for statement in kept))
     if block.drawn and not any("plots" in statement.makes for statement in own):
         used.add("plots")
     imports = _imports([each for each in earlier if each.is_import], used)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 
-def show(folder: str | Path | None = None) -> list[Path]:
+def show(folder: str | Path | None = None) -> None:
     """Show all open figures: in windows where there is a display, in a notebook below the cell, else as PNG files.
 
     Files are named after the program, ``NAME_1.png`` and so on; an older file of such a name is replaced. Each path is
@@ -24,9 +24,6 @@ def show(folder: str | Path | None = None) -> list[Path]:
     Args:
         folder: Where files go (default: where the program lies; without a program, as at a prompt, the current folder).
 
-    Returns:
-        list[Path]: The files that were written, none where figures were shown.
-
     Raises:
         OSError: A file cannot be written.
 
@@ -34,9 +31,8 @@ def show(folder: str | Path | None = None) -> list[Path]:
         >>> from ncps_mlx import plots
         >>> figure = plots.sweep([{"mode": "pure", "seed": seed, "score": 1.0 + seed} for seed in range(3)], "mode")
         >>> import tempfile
-        >>> plots.show(tempfile.mkdtemp())[-1].suffix
-        Saved ...
-        '.png'
+        >>> plots.show(tempfile.mkdtemp())
+        Saved ..._1.png
     """
     import matplotlib.pyplot as plt
     from matplotlib.backends.registry import BackendFilter, backend_registry
@@ -45,18 +41,15 @@ def show(folder: str | Path | None = None) -> list[Path]:
     silent = backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)
     if chosen is None and plt.get_backend().lower() not in silent:
         plt.show()
-        return []
+        return
     program = getattr(sys.modules["__main__"], "__file__", None)
     home, name = (Path.cwd(), "figure") if program is None else (Path(program).parent, Path(program).stem)
-    written = []
     for number, key in enumerate(plt.get_fignums(), start=1):
         figure = plt.figure(key)
         path = (home if chosen is None else chosen).resolve() / f"{name}_{number}.png"
         figure.savefig(path, dpi=144, bbox_inches="tight", metadata=_metadata(figure))
         plt.close(figure)
         print(f"Saved {path}")
-        written.append(path)
-    return written
 
 
 def _metadata(figure: Figure) -> dict[str, str]:
