@@ -16,7 +16,7 @@ MOST_LINES = 15
 
 TRAINED = {"Study", "run", "compare", "seeds"}
 """Words of a program that trains what it compares, with several seeds."""
-SECTIONS = {
+SECTIONS: dict[str, list[set[object]]] = {
     "hidden-size": [
         {"CfC", "hidden_size", "parameter_count", "fit", "seconds"},
         {"CfC", "hidden_size", "parameter_count", *TRAINED},
