@@ -130,7 +130,7 @@ def test_dense_lines_are_thinned_and_dots_are_not(tmp_path: Path) -> None:
 
 
 def test_every_seed_of_a_sweep_is_told_with_its_score(tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"size": size, "seed": seed, "budget": budget, "score": score}
         for size in (8, 16) for budget in ("short", "long") for seed in range(4)
         for score in [math.inf if (size, budget, seed) == (16, "short", 3) else size + seed / 7]

@@ -109,7 +109,7 @@ def series(
         if lines or regions:
             draw_legend(ax)
 
-    text = f"{capitalize(y)} over {x}, {values.size} values from {times[0]} to {times[-1]}"
+    text = f"{capitalize(y)} over {x}, {values.size} values from {_time_text(times[0])} to {_time_text(times[-1])}"
     if lines:
         text += "; root mean squared error of the forecasts: "
         text += ", ".join(f"{row['x']} {as_text(row['mean'])}" for row in summary)
@@ -130,6 +130,11 @@ def series(
         fig, f"{text}.", kind="series", x=x, y=y, points=points | ({} if below is None else {"scores": below}),
         summary=summary or [{"x": "truth", "n": int(values.size)}], best=best_row(summary, False),
     )  # fmt: skip
+
+
+def _time_text(time: Any) -> str:
+    """A time with no more digits than tell months and minutes."""
+    return f"{time:.6g}" if isinstance(time, float) else str(time)
 
 
 def _times(time: npt.ArrayLike) -> npt.NDArray[Any]:

@@ -17,7 +17,7 @@ import pagerun
 from tests.site.site_pages import HTML, ROOT, soup
 
 IMAGES = ROOT / "docs" / "auto_examples" / "images"
-FIGURES = sorted(IMAGES.glob("sphx_glr_plot_*.json"))
+FIGURES = sorted(IMAGES.glob("sphx_glr_plot_*_[0-9][0-9][0-9].json"))  # numbers; points lie beside them
 TRIPLE = re.compile(r"([-+]?\d+(?:\.\d+)?) \[([-+]?\d+(?:\.\d+)?), ([-+]?\d+(?:\.\d+)?)\]")
 KEYS = {"seed", "score", "status", "difference", "reference"}
 
@@ -82,7 +82,8 @@ def test_the_page_shows_that_text(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "gallery").glob("plot_*.py")), ids=lambda path: path.stem)
 def test_every_script_shows_a_sweep_with_every_seed(path: Path) -> None:
-    kinds = [json.loads(file.read_text())["numbers"] for file in IMAGES.glob(f"sphx_glr_{path.stem}_*.json")]
+    files = [file for file in FIGURES if re.fullmatch(rf"sphx_glr_{path.stem}_\d+", file.stem)]
+    kinds = [json.loads(file.read_text(encoding="utf-8"))["numbers"] for file in files]
     swept = [
         numbers for numbers in kinds if numbers["kind"] in {"sweep", "differences", "expected_best", "slices"}
     ]
@@ -104,3 +105,14 @@ def test_a_page_shows_the_figures_of_its_own_run(path):
         assert shown[alt].suffix == ".webp" and shown[alt].with_suffix(".png").read_bytes() == own[alt]
         with Image.open(shown[alt]) as served, Image.open(shown[alt].with_suffix(".png")) as drawn:
             assert served.convert("RGBA").tobytes() == drawn.convert("RGBA").tobytes()
+
+
+@pytest.mark.parametrize("path", pagerun.pages_of(), ids=pagerun.docname_of)
+def test_a_figure_with_points_has_them_beside_it(path):
+    for figure in soup(pagerun.docname_of(path)).select("div.pointed"):
+        picture = (HTML / pagerun.docname_of(path)).parent / str(figure.select_one("img")["src"])
+        script = picture.with_suffix(".points.js").read_text(encoding="utf-8")
+        told = json.loads(script[script.index("] = ") + 4 : script.rindex(";")])
+        points = [point for _, points in told["series"] for point in points]
+        assert str(len(points)) == figure["data-points"] != "0"
+        assert all(0 <= place <= 10_000 for point in points for place in point[:2])
