@@ -109,7 +109,7 @@ class ClaimFigure(evidence_pages.Evidence):
     """The figure of a claim; its page has a table and the trials anyway."""
 
     has_content = False
-    folds_table = False
+    shows_record = False
 
     def run(self) -> list[nodes.Node]:
         """Return the figure with its caption."""

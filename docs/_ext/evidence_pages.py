@@ -70,7 +70,7 @@ class Evidence(SphinxDirective):
     has_content = True
     required_arguments = 1
     final_argument_whitespace = True
-    folds_table = True
+    shows_record = True  # below a figure: its table, folded, and its trials
 
     def run(self) -> list[nodes.Node]:
         """Return what the function gives."""
@@ -88,7 +88,7 @@ class Evidence(SphinxDirective):
             return self.parse_text_to_nodes(found)
         if isinstance(found, list):
             return [table(found, caption)]
-        rows = beside(asked, "rows") if self.folds_table else ""
+        rows = beside(asked, "rows") if self.shows_record else ""
         folded = f".. dropdown:: The figure as a table\n\n   .. evidence:: {rows}\n" if rows else ""
         return [self.figure(asked, found, caption), *self.parse_text_to_nodes(folded)]
 
@@ -102,7 +102,7 @@ class Evidence(SphinxDirective):
         node = nodes.figure("", image, nodes.caption("", "", *caption))
         numbers = Path(place).with_suffix(".json")
         stamp = f"Drawn from the record. :download:`The figure's numbers <{numbers}>` (JSON)"
-        trials = beside(asked, "trials")
+        trials = beside(asked, "trials") if self.shows_record else ""
         files = [f":download:`{pool} </{FOLDER}/trials/{pool}.jsonl>`" for pool in (call(trials) if trials else [])]
         stamp += f"; its trials: {', '.join(files)} (JSON lines)." if files else "."
         node += nodes.legend("", *self.parse_text_to_nodes(stamp))

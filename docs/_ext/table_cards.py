@@ -36,8 +36,9 @@ def make_cards(table: nodes.table) -> None:
     labels = [cell.astext() for cell in heads[0].children]
     for body in group.findall(nodes.tbody):
         for row in body.children:
-            for label, cell in zip(labels[1:], row.children[1:], strict=True):
-                cell["label"] = label
+            for label, cell in zip(labels, row.children, strict=True):
+                if isinstance(cell, nodes.entry) and cell is not row.children[0]:
+                    cell["label"] = label
 
 
 def _width(group: nodes.tgroup) -> int:

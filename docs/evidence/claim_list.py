@@ -1,4 +1,4 @@
-"""All claims, a row for each: what they advise and what came of it; those refuted, by reason; δ on each task."""
+"""All claims, a row for each: what they advise and what came of it; how many came to each verdict; δ on each task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ncps_mlx._evidence.pool import read_tasks, read_toml
 from ncps_mlx._evidence.registry import SHARES, Claim
 from ncps_mlx._evidence.verdicts import Verdict
 
-__all__ = ["ClaimRow", "bar", "deltas", "refuted", "rows"]
+__all__ = ["ClaimRow", "bar", "deltas", "rows"]
 
 LEGEND = (
     ("supported", "", "holds", "hold"),
@@ -23,6 +23,9 @@ LEGEND = (
     ("open", "", "is open", "are open"),
 )
 """Verdicts with their reasons, and how one claim and several of it are said."""
+
+KEYS = {"long": "verdict", "short": "short"}
+"""How the address of the page of all claims says a budget's verdict."""
 
 METRICS = {"rmse": "RMSE"}
 JUDGED = {"anomalies": "AUROC"}
@@ -75,13 +78,7 @@ def in_deltas(entry: Verdict) -> str:
     return said if own_unit else said.replace(" ", " δ ", 1)
 
 
-def refuted(reason: str) -> str:
-    """How many claims converged trainings refute for this reason, one that ``says.reason`` gives."""
-    names = [claim.id for claim in record().registry.values() if says.verdict(claim.id, "long") == "refuted"]
-    return str(sum(says.reason(name, "long") == reason for name in names))
-
-
-def bar(budget: str) -> str:
+def bar(budget: str, page: str = "evidence/claims.html") -> str:
     """What the measured claims came to, as a bar with its legend, which leads to them on the page of all claims."""
     found = [
         (says.verdict(claim.id, budget), says.reason(claim.id, budget))
@@ -92,9 +89,9 @@ def bar(budget: str) -> str:
         count = found.count((verdict, why))
         if count:
             name = f"{verdict} {why}".replace(" ", "-").strip("-")
-            place = f"?verdict={quote(f'{verdict}: {why}' if why else verdict)}#the-verdicts"
+            place = f"?{KEYS[budget]}={quote(f'{verdict}: {why}' if why else verdict)}#the-verdicts"
             spans += f'<span class="{name}" style="flex-grow: {count}"></span>'
-            items += f'<li class="{name}"><a href="evidence/claims.html{place}"><b>{count}</b> '
+            items += f'<li class="{name}"><a href="{page}{place}"><b>{count}</b> '
             items += f"{one if count == 1 else several}</a></li>"
     drawn = f'<div class="verdict-bar" aria-hidden="true">{spans}</div><ul class="verdict-legend">{items}</ul>'
     return f".. raw:: html\n\n   {drawn}\n"

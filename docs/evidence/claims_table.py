@@ -20,7 +20,6 @@ from ncps_mlx._evidence.reproduce import FEWEST_SEEDS, FIRST_SEED
 from ncps_mlx._evidence.verdicts import NOT_MEASURED, claim_verdict
 
 __all__ = [
-    "came_to",
     "counts",
     "effect_in_deltas",
     "error_rates",
@@ -96,11 +95,6 @@ def counts() -> list[list[str]]:
         ]
         table.append([verdict, *map(str, of_claims), *map(str, of_parts)])
     return table
-
-
-def came_to(verdict: str, budget: str) -> str:
-    """How many measured claims came to a verdict at a budget."""
-    return str(sum(whole(claim, budget) == verdict for claim in record().registry.values() if claim.parts))
 
 
 def not_measured() -> str:
