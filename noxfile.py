@@ -182,7 +182,7 @@ def page(session: nox.Session) -> None:
     """Run a page block by block, look for typed numbers: `-- docs/guide/NAME.rst`; `--refresh` writes its outputs."""
     pages = [each for each in session.posargs if not each.startswith("-")]
     if not pages:
-        session.error("Name a page, such as `nox -s page -- docs/guide/dropout.rst`.")
+        session.error("Name a page, such as `nox -s page -- docs/guide/dropout.rst`")
     install(session, "docs")
     session.run("python", "docs/_ext/pagerun.py", *session.posargs, env=environment())
     session.run("python", "docs/_ext/typed_numbers.py", *pages, env=environment())

@@ -141,7 +141,10 @@ def test_pages_are_written_once_and_go_with_their_claims(
 def site(sources: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site of the table and of one claim's page, the others being stubs."""
     folder = tmp_path_factory.mktemp("site") / "docs"
-    (folder / "evidence" / "claims").mkdir(parents=True)
+    for name in ("claims", "trials"):
+        (folder / "evidence" / name).mkdir(parents=True)
+    for trials in (claims_table.DOCS / "evidence" / "trials").glob("*.jsonl"):
+        (folder / "evidence" / "trials" / trials.name).touch()  # figures offer them
     (folder / "conf.py").write_text(CONF)
     (folder / "index.rst").write_text("Page\n====\n\n.. toctree::\n\n   evidence/claims\n")
     (folder / "evidence" / "claims.rst").write_text("All claims\n==========\n\n.. claim-table::\n")

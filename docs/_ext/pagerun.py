@@ -311,7 +311,10 @@ def main() -> int:
                 print(f"refreshed {run.page.name}")
                 runs[index] = run = run_page(run.page.path)
         _show(run, outputs=bool(options.pages))
-    return 1 if any(run.problems for run in runs) else 0
+    problems = [problem for run in runs for problem in run.problems]
+    if any(problem.message.startswith("output:") for problem in problems):
+        print("Where what was printed is right and the page is not, --refresh writes it into the page.")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

@@ -315,6 +315,8 @@ def _again(claim: Claim, scripts: Sequence[str]) -> Iterator[str]:
     for script in scripts:
         yield f"* A script: :doc:`/auto_examples/{script}`."
     yield f"* `This page <{claim.id}.html>`__ keeps its address, ``evidence/claims/{claim.id}.html``."
+    yield "* To cite it, name this page, the verdict and its date below; of the project, :download:`CITATION.cff"
+    yield "  </../CITATION.cff>`."
     yield "* How trials become a verdict: :doc:`/evidence/rule`.\n"
 
 
