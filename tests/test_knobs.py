@@ -134,7 +134,7 @@ def test_the_figure_has_every_seed_at_both_budgets_in_a_panel_for_each_task() ->
         for budget in BUDGETS:
             trials[budget] += sum(len(score.by_seed) for score in sensitivity.scores(sweep, task, budget).values())
     assert {budget: sum(p["budget"] == budget for p in shown["points"]) for budget in BUDGETS} == trials
-    assert [ax.get_title(loc="right") for ax in figure.axes] == ["XOR", "glucose", "sunspots"] == list(shown["best"])
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["XOR", "glucose", "sunspots"] == list(shown["best"])
     markers = {line.get_marker() for line in figure.axes[0].get_lines() if line.get_marker() not in ("None", "_", "")}
     assert len(markers) > 1 and "Test score against num layers on 3 tasks" in plots.alt_text(figure)
 
