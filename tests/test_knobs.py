@@ -193,7 +193,7 @@ def test_a_page_is_read_again_when_what_a_person_wrote_of_it_changes(tmp_path: P
 def test_the_reference_leads_from_each_parameter_to_its_page() -> None:
     lines = [":param steps: Updates", "   of the parameters.", ":type steps: int", ":param progress: Show a bar.", ""]
     knob_pages.link_knobs(cast(Any, None), "function", "ncps_mlx.fit", fit, None, lines)
-    assert lines[1] == "   of the parameters. (:doc:`more </knobs/steps>`)"
+    assert lines[1] == "   of the parameters. (:doc:`tuning steps </knobs/steps>`)"
     assert lines[0] == ":param steps: Updates" and lines[3] == ":param progress: Show a bar."
     before = list(lines)
     knob_pages.link_knobs(cast(Any, None), "function", "ncps_mlx.evaluate", CfC.__call__, None, lines)
