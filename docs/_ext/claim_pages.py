@@ -66,7 +66,7 @@ class ClaimTable(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return the table."""
         head = ["Advice", "Long trainings", "Effect, long", "Short trainings", "Section"]
-        group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (33, 17, 21, 17, 12)), cols=len(head))
+        group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (29, 17, 23, 18, 13)), cols=len(head))
         group += nodes.thead("", nodes.row("", *(nodes.entry("", nodes.paragraph("", text)) for text in head)))
         body = nodes.tbody()
         for each in evidence_pages.module("claim_list").rows():

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from docs.evidence import claim_figure, says
+from docs.evidence.claim_list import in_deltas
 from docs.evidence.claims_table import DOCS, effect_in_deltas, list_table, marked, plain, record
 
 # Private: the evidence's own reading of its files.
@@ -42,7 +43,8 @@ def page(name: str, scripts: Sequence[str] = ()) -> str:
     title = f"“{plain(claim.statement)}”"
     lines = [":orphan:", "", f".. _claim-{name}:", "", title, "=" * len(title), ""]
     lines += [f"Advice on :doc:`/guide/{claim.section}` that circulates, and what came of it: ``{name}``,"]
-    lines += ["one of :doc:`all claims </evidence/claims>`.", ""]
+    known = " δ is the smallest difference that matters." if claim.parts else ""
+    lines += [f"one of :doc:`all claims </evidence/claims>`.{known}", ""]
     for section in (_verdicts(claim, mine), _compared(claim), _effects(claim), _trials(claim), _again(claim, scripts)):
         lines += section
     lines += ["History", "-------", "", history(name)]
@@ -78,15 +80,16 @@ def _budget(budget: str) -> str:
 
 
 def _reasons(claim: Claim, mine: Sequence[Verdict], budget: str) -> str:
-    """What each part that decides the verdict found."""
+    """What each part that decides the verdict found, with its effect."""
     verdict = says.verdict(claim.id, budget)
     counted = [entry for entry in mine if entry["budget"] == budget and not entry["reported"]]
     deciding = [entry for entry in counted if entry["verdict"] == verdict]
     named = len(counted) > 1
     reasons: dict[str, list[str]] = {}
     for entry in deciding:
-        reasons.setdefault(why(entry), []).append(plain(entry["part"]))
-    said = [f"{reason} ({'; '.join(parts)})" if named else reason for reason, parts in reasons.items()]
+        effect = [] if entry["pooled"] is None else [in_deltas(entry)]
+        reasons.setdefault(why(entry), []).append(": ".join([plain(entry["part"])] * named + effect))
+    said = [f"{reason} ({'; '.join(parts)})" if any(parts) else reason for reason, parts in reasons.items()]
     text = "; ".join(said)
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
