@@ -3,6 +3,12 @@
   const announcer = document.createElement("div");
   announcer.className = "visually-hidden";
   announcer.setAttribute("role", "status");
+  let silence;
+  const announce = (text) => {
+    announcer.textContent = text;
+    clearTimeout(silence); // of a button pressed before
+    silence = setTimeout(() => (announcer.textContent = ""), 2000);
+  };
 
   const button = (label, text) => {
     const made = document.createElement("button");
@@ -16,11 +22,8 @@
       } catch {
         made.textContent = "Not copied: select the text instead";
       }
-      announcer.textContent = made.textContent;
-      setTimeout(() => {
-        made.textContent = label;
-        announcer.textContent = "";
-      }, 2000);
+      announce(made.textContent);
+      setTimeout(() => (made.textContent = label), 2000);
     });
     return made;
   };
