@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stylesheet import one_sheet
+from stylesheet import classes_in, one_sheet
 
 USED = {"card", "shown"}
 
@@ -34,3 +34,8 @@ def test_sheets_keep_their_order() -> None:
 
 def test_a_rule_for_a_child_of_what_a_script_shows_stays() -> None:
     assert one_sheet(["body.shown > p { a: b }"], USED) == "body.shown > p{a: b}"
+
+
+def test_classes_are_found_however_they_are_written() -> None:
+    page = "<p class=\"a b\"><img class = \"c\" alt=\"\"><i class='d'><b class=\"\" data-class=\"e\">"
+    assert {"a", "b", "c", "d"} <= classes_in(page)

@@ -17,15 +17,20 @@ from typing import Any
 import tinycss2
 from sphinx.application import Sphinx
 
-__all__ = ["SCRIPTS", "one_sheet", "setup"]
+__all__ = ["SCRIPTS", "classes_in", "one_sheet", "setup"]
 
 NAME = "style.css"
 SCRIPTS = {"sg-tags.js": "sphx-glr-tag", "design-tabs.js": "sd-tab-", "points.js": 'class="pointed"'}
 """Scripts that few pages need, and what those have that need them."""
 
-CLASSES = re.compile(r'class="([^"]*)"')
+CLASSES = re.compile(r"""\bclass\s*=\s*["']([^"']*)["']""")
 LINK = re.compile(rf"(?<=_static/){re.escape(NAME)}(\?v=\w+)?(?=\")")
 WORDS = re.compile(r"[\w-]+")
+
+
+def classes_in(page: str) -> set[str]:
+    """The classes that a page gives."""
+    return {name for found in CLASSES.findall(page) for name in found.split()}
 
 
 def one_sheet(sheets: Iterable[str], used: set[str]) -> str:
@@ -102,7 +107,7 @@ def write(app: Sphinx, exception: Exception | None) -> None:
         return
     out = Path(app.outdir)
     pages = {page: page.read_text(encoding="utf-8") for page in out.rglob("*.html")}
-    used = {name for text in pages.values() for found in CLASSES.findall(text) for name in found.split()}
+    used = set().union(*map(classes_in, pages.values()))
     for script in (out / "_static").rglob("*.js"):
         used.update(WORDS.findall(script.read_text(encoding="utf-8")))
     names = dict.fromkeys(str(file.filename) for file in files)
