@@ -195,7 +195,7 @@ def docs_live(session: nox.Session) -> None:
     watch = ["--watch", "gallery", "--watch", "ncps_mlx", "--watch", "README.md"]
     made = ("docs/auto_examples/*", "docs/api/generated/*", "docs/evidence/claims/*")
     ignore = [part for folder in made for part in ("--ignore", folder)]
-    places = ["docs", "docs/_build/live"]
+    places = ["-jauto", "docs", "docs/_build/live"]
     session.run("sphinx-autobuild", *watch, *ignore, *places, *session.posargs, env=environment())
 
 

@@ -23,6 +23,12 @@ def test_what_is_wrong_is_mended(wrong: str, right: str) -> None:
     assert right in mended(PAGE.format(f"<h1>A</h1>{wrong}"))
 
 
+def test_breadcrumbs_stand_before_the_text() -> None:
+    crumbs = '<nav class="breadcrumbs"><a>Start</a></nav>'
+    page = PAGE.format("<h1>A</h1>")
+    assert mended(PAGE.format(f"{crumbs}<h1>A</h1>")) == page.replace("<article", f"{crumbs}<article")
+
+
 def test_a_page_without_a_heading_gets_its_title() -> None:
     assert "<article role='main'><h1>Search</h1>" in mended(PAGE.format("<p>found</p>"))
 

@@ -85,7 +85,8 @@ def offer_program(app: Sphinx, docname: str, source: list[str]) -> None:
     figures = " Its figures come in windows, or beside it as images where there is no display." if draws else ""
     where = f"/../{run.folder.relative_to(Path(app.srcdir).parent).as_posix()}/{name}"
     source[0] += (
-        f"\n\n.. rubric:: This page as one script\n\n:download:`{name} <{where}>` holds the blocks above, in order. "
+        "\n\n.. container:: no-search\n\n   .. rubric:: This page as one script\n\n"
+        f"   :download:`{name} <{where}>` holds the blocks above, in order. "
         'With ``pip install ".[guide]"`` in a checkout it runs by itself in an empty folder, without it by '
         f"{HOW_TO_RUN}; here it took {run.seconds:.0f} s and {run.megabytes:.0f} MB.{figures}\n"
     )
