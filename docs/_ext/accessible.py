@@ -1,8 +1,9 @@
 """Sphinx: mends what Sphinx, docutils and the theme write that those who do not see, or use no mouse, stumble over.
 
 Each page is mended as it is rendered: captions that are headings get a level, the sidebars a name, empty cells of a
-table's head become plain cells, breadcrumbs stand before the text, which excerpts of a search begin with, lists without terms (signatures of several lines) become lines, a page without heading
-gets one. ``scroll.js`` makes what scrolls by itself reachable by keyboard.
+table's head become plain cells, lists without terms (signatures of several lines) become lines, a page without heading
+gets one; breadcrumbs stand before the text, for what a search shows of it would begin with them. ``scroll.js`` makes
+what scrolls by itself reachable by keyboard.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MENDS: tuple[Mend, ...] = (
     (re.compile(r'<aside class="sidebar-drawer"'), '<aside class="sidebar-drawer" aria-label="All pages"'),
     (re.compile(r'<aside class="toc-drawer'), '<aside aria-label="On this page" class="toc-drawer'),
     (re.compile(r'<a href="#" class="back-to-top.*?</a>', re.DOTALL), r'<nav aria-label="Back to the top">\g<0></nav>'),
-    (re.compile(r'(<article\b[^>]*>)\s*(<nav class="breadcrumbs".*?</nav>)', re.DOTALL), r"\2\1"),  # no text of the page
+    (re.compile(r'(<article\b[^>]*>)\s*(<nav class="breadcrumbs".*?</nav>)', re.DOTALL), r"\2\1"),
     (re.compile(r"<th\b([^>]*)>\s*(?:<p>\s*</p>)?\s*</th>"), r"<td\1></td>"),
     (
         SIGNATURE,
