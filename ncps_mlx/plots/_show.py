@@ -32,7 +32,7 @@ def show(folder: str | Path | None = None) -> None:
         >>> figure = plots.sweep([{"mode": "pure", "seed": seed, "score": 1.0 + seed} for seed in range(3)], "mode")
         >>> import tempfile
         >>> plots.show(tempfile.mkdtemp())
-        Saved ..._1.png
+        Saved ....png
     """
     import matplotlib.pyplot as plt
     from matplotlib.backends.registry import BackendFilter, backend_registry
