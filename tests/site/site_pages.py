@@ -9,8 +9,13 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup, Tag
 
+import pagerun
+
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "docs" / "_build" / "html"
+
+EXECUTED = [path for path in pagerun.pages_of(ROOT) if path.suffix == ".rst"]
+"""Sources of the pages that the build executes; the README, which is no page, is run by the session `tests`."""
 
 # How Sphinx names blocks that hold python, whoever wrote them (guide, gallery, notebooks).
 PYTHON = {"python", "python3", "py", "ipython", "ipython3", "default"}

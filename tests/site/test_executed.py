@@ -17,7 +17,7 @@ import gallery_cache
 import pagerun
 import recorded
 import verified
-from tests.site.site_pages import HTML, ROOT, pages, python_blocks, session_examples
+from tests.site.site_pages import EXECUTED, HTML, ROOT, pages, python_blocks, session_examples
 
 # Pages with python blocks that nothing executes. It stays empty.
 EXCEPTIONS: list[str] = []
@@ -46,7 +46,7 @@ def run_by_scale(path: Path) -> list[str]:
 def executed_blocks() -> dict[str, int]:
     """How many blocks of each page were executed, from what the executions left behind."""
     counts: dict[str, int] = {}
-    for path in pagerun.pages_of():
+    for path in EXECUTED:
         run = pagerun.run_page(path)
         assert not run.executed, f"{run.page.name} was not executed by the build"
         elsewhere = recorded.shown_cells(path)  # executed where PyTorch is, and recorded

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import stats
 
 import pagerun
-from tests.site.site_pages import HTML, ROOT, soup
+from tests.site.site_pages import EXECUTED, HTML, ROOT, soup
 
 IMAGES = ROOT / "docs" / "auto_examples" / "images"
 FIGURES = sorted(IMAGES.glob("sphx_glr_plot_*_[0-9][0-9][0-9].json"))  # numbers; points lie beside them
@@ -92,7 +92,7 @@ def test_every_script_shows_a_sweep_with_every_seed(path: Path) -> None:
     assert max(map(len, seeds)) >= 5 or any(len(numbers["points"]) >= 5 for numbers in swept)
 
 
-@pytest.mark.parametrize("path", pagerun.pages_of(), ids=pagerun.docname_of)
+@pytest.mark.parametrize("path", EXECUTED, ids=pagerun.docname_of)
 def test_a_page_shows_the_figures_of_its_own_run(path):
     """Sphinx keeps all images in one folder, and read in parallel it lets one replace another of the same name."""
     folder, page = pagerun.kept_folder(path, ROOT), pagerun.docname_of(path)
@@ -107,7 +107,7 @@ def test_a_page_shows_the_figures_of_its_own_run(path):
             assert served.convert("RGBA").tobytes() == drawn.convert("RGBA").tobytes()
 
 
-@pytest.mark.parametrize("path", pagerun.pages_of(), ids=pagerun.docname_of)
+@pytest.mark.parametrize("path", EXECUTED, ids=pagerun.docname_of)
 def test_a_figure_with_points_has_them_beside_it(path):
     for figure in soup(pagerun.docname_of(path)).select("div.pointed"):
         picture = (HTML / pagerun.docname_of(path)).parent / str(figure.select_one("img")["src"])
