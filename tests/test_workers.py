@@ -73,7 +73,7 @@ def test_the_command_trains_a_study_to_its_end(
         (["{path}", "absent"], "ValueError: name must be that of a study in"),
         (["{path}.none", "study"], "ValueError: storage must be a file that is there"),
         (["{path}", "study", "--population-size=0"], "ValueError: population_size must be at least 1"),
-        (["{path}", "study", "--task", "nowhere:make"], "ModuleNotFoundError: No module named 'nowhere'"),
+        (["{path}", "study", "--task", "nowhere:make"], "got 'nowhere': nowhere is neither installed nor in "),
         (["carrier://pigeon", "study"], "ValueError: storage must be None, a file's path, or a URL"),
         (["grpc://pigeon", "study"], "ValueError: storage must name host and port as grpc://HOST:PORT"),
     ],

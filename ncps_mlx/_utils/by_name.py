@@ -45,8 +45,8 @@ def _import_module(argument: str, name: str) -> ModuleType:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise  # the module is there, and lacks another
             raise ModuleNotFoundError(
-                f"{argument} must name a module that can be imported, got {name!r}: no {error.name} is installed, or "
-                f"lies in {folder}.",
+                f"{argument} must name a module that can be imported, got {name!r}: {error.name} is neither installed "
+                f"nor in {folder}.",
                 name=error.name,
             ) from error
     path = Path(name).resolve()
