@@ -83,7 +83,8 @@ def classes_of(selector: list[Any]) -> set[str]:
 def text_of(tokens: list[Any]) -> str:
     """Tokens as short text."""
     parts = [" " if token.type == "whitespace" else token.serialize() for token in tokens if token.type != "comment"]
-    return re.sub(r" ?([;{}]) ?", r"\1", "".join(parts)) if '"' not in "".join(parts) else "".join(parts)
+    text = "".join(parts)
+    return text if '"' in text else re.sub(r" ?([;{}]) ?", r"\1", text)  # blanks in quotes count
 
 
 def lighten(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], *_: Any) -> None:
@@ -91,13 +92,12 @@ def lighten(app: Sphinx, pagename: str, templatename: str, context: dict[str, An
     del pagename, templatename
     if app.builder.format != "html":
         return
-    app.style_sheets = context["css_files"]  # type: ignore[attr-defined]  # the same for all pages
+    # The same for all pages. Sphinx's application is what `write`, at the build's end, shares with this.
+    app.style_sheets = context["css_files"]  # type: ignore[attr-defined]
     context["css_files"] = [f"_static/{NAME}"]
     body = context.get("body", "")
     names = {script: Path(str(script.filename or "")).name for script in context["script_files"]}
-    context["script_files"] = [
-        script for script, name in names.items() if name not in SCRIPTS or SCRIPTS[name] in body
-    ]
+    context["script_files"] = [script for script, name in names.items() if SCRIPTS.get(name, "") in body]
 
 
 def write(app: Sphinx, exception: Exception | None) -> None:
